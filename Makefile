@@ -1,0 +1,30 @@
+# Two commands: `make demo` shows what emo does, `make test` proves it. Both need Python >= 3.11 and make.
+PYTHON ?= python3
+VENV   ?= .venv
+# CPU-only machines: `make test TORCH='torch==2.13.0'` (or any build you prefer) keeps CUDA away.
+TORCH  ?= torch>=2.2
+BIN    := $(VENV)/bin
+
+.PHONY: demo test clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp a set of extras, renewed when setup.cfg changes.
+$(VENV)/.base: $(BIN)/python setup.cfg pyproject.toml
+	$(BIN)/pip install -q --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.base
+	$(BIN)/pip install -q --disable-pip-version-check '$(TORCH)'
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[train,test]'
+	@touch $@
+
+demo: $(VENV)/.base
+	$(BIN)/python scripts/demo.py demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf demo build *.egg-info $(VENV)

@@ -1,0 +1,1 @@
+"""Data only: cfg templates, the models and the media that ship."""

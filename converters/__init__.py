@@ -1,0 +1,1 @@
+"""Annotations -> records -> Darknet files."""

@@ -1,0 +1,59 @@
+"""The interface that both engines keep.
+
+`builtin` trains and evaluates with PyTorch; `compiled` drives a Darknet binary. Both take the same
+`TrainJob`, write the same run folder, and give the same `TrainResult`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from .rundir import RunDir
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What to train. The cfg is rendered already: it holds size, batch, max_batches, steps, anchors."""
+
+    cfg: Path  # run cfg, in the run folder
+    data: Path  # .data file
+    run: RunDir
+    pretrained: Path | None = None  # .weights, whole or a prefix
+    clear: bool = False  # start counting `seen` at 0
+    resume: bool = False  # go on from the run's last weights
+    map_every: int | None = None  # batches between validations; None: one epoch, at least 100
+    evaluate: bool = True  # validate (mAP or top-k) while training
+    device: str = "auto"  # auto, cpu, cuda, cuda:N
+    gpus: tuple[int, ...] = ()
+    threads: int | None = None
+    workers: int | None = None
+    seed: int = 0
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How it ended: `verdict` is finished, interrupted or failed."""
+
+    run: RunDir
+    verdict: str
+    iterations: int
+    loss: float | None
+    metric: float | None  # best mAP@0.5 (detector) or top-1 accuracy (classifier), 0..1
+    reasons: tuple[str, ...] = ()
+
+
+class Engine(Protocol):
+    """One of `builtin.BuiltinEngine` and `compiled.CompiledEngine`."""
+
+    name: str
+
+    def cannot(self, job: TrainJob) -> list[str]:
+        """Why this engine cannot do the job; empty when it can."""
+
+    def train(self, job: TrainJob) -> TrainResult: ...
+
+    def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", **options) -> dict:
+        """mAP and AP per class (detector) or top-k (classifier), with the settings that made them."""

@@ -1,0 +1,115 @@
+"""A run's folder: runs/<name>-001/ with run.json, args.toml, train.log, metrics.csv, chart.png, weights/.
+
+Both engines write the same. A run folder is also a model folder: it holds `model.cfg` and `emo.names`,
+and `weights/` has `model_best.weights`, `model_last.weights`, `model_<iteration>.weights`, `model_final.weights`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from converters.errors import RunError
+
+STEM = "model"
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """Paths of one run; nothing is read before it is asked for."""
+
+    path: Path
+
+    @property
+    def cfg(self) -> Path:
+        return self.path / f"{STEM}.cfg"
+
+    @property
+    def names(self) -> Path:
+        return self.path / "emo.names"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def chart(self) -> Path:
+        return self.path / "chart.png"
+
+    def weights_file(self, tag: str | int) -> Path:
+        """The weights called `tag`: best, last, final or an iteration."""
+        return self.weights / f"{STEM}_{tag}.weights"
+
+    def newest_weights(self) -> Path:
+        """best, else final, else last; RunError when the run saved none."""
+        for tag in ("best", "final", "last"):
+            if self.weights_file(tag).is_file():
+                return self.weights_file(tag)
+        raise RunError("the run has saved no weights yet", where=self.path)
+
+    def read_json(self) -> dict:
+        try:
+            return json.loads((self.path / "run.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(f"is no run folder: {error}", where=self.path) from None
+
+    def write_json(self, **fields) -> None:
+        """Merge `fields` into run.json, renamed into place."""
+        target = self.path / "run.json"
+        known = json.loads(target.read_text()) if target.exists() else {}
+        write_text(target, json.dumps(known | fields, indent=2, default=str) + "\n")
+
+    def append_metrics(self, row: dict) -> None:
+        """Append a row to metrics.csv; the first row sets the columns, later rows leave unknown ones out."""
+        new = not self.metrics.exists()
+        if not new:
+            with open(self.metrics, newline="") as file:
+                columns = next(csv.reader(file))
+        else:
+            columns = list(row)
+        with open(self.metrics, "a", newline="") as file:
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write to a temporary name, then rename."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def create(root: str | Path, name: str) -> RunDir:
+    """A new runs/<name>-NNN with its weights folder; the number is the first that is free."""
+    root = Path(root)
+    for number in range(1, 10000):
+        path = root / f"{name}-{number:03d}"
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise RunError(f"the run folder cannot be made: {error.strerror}", where=path) from None
+        run = RunDir(path)
+        run.weights.mkdir()
+        return run
+    raise RunError("has 9,999 runs of this name", where=root / name, mend="delete some")
+
+
+def latest(root: str | Path, name: str | None = None) -> RunDir | None:
+    """The run folder last written to (of `name`, if given), or None."""
+    found = [path.parent for path in Path(root).glob(f"{name or '*'}-*/run.json")]
+    return RunDir(max(found, key=lambda path: (path / "run.json").stat().st_mtime)) if found else None

@@ -1,0 +1,3 @@
+"""Weights -> detections -> metrics and reports."""
+
+__version__ = "0.1.0"

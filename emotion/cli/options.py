@@ -1,0 +1,18 @@
+"""Options that several commands share, so that they have one name, one type and one help text."""
+
+from __future__ import annotations
+
+import click
+
+out = click.option("--out", "-o", type=click.Path(), help="Where to write.")
+jobs = click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help="Processes; default: all cores.")
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+force = click.option("--force", is_flag=True, help="Replace an output that exists.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
+quiet = click.option("--quiet", is_flag=True, help="No progress, no summary.")
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+limit = click.option("--limit", type=click.IntRange(min=1), default=None, help="Use only the first N.")
+conf = click.option("--conf", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped.")
+iou = click.option("--iou", type=click.FloatRange(0, 1), default=0.45, show_default=True, help="IoU above which NMS drops the weaker box.")
+device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")

@@ -1,0 +1,49 @@
+"""Detections: what every detector gives for a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Faces of one frame, best first.
+
+    xyxy_px   (N, 4) float32, in pixels of the source frame, clipped to it
+    scores    (N, C) float32, one score a class; a one-stage detector's objectness x class probability,
+              a two-stage system's class probabilities
+    face      (N,) float32, how sure the detector is that this is a face
+    track_ids (N,) int64, or None when nothing tracks
+    """
+
+    xyxy_px: np.ndarray
+    scores: np.ndarray
+    face: np.ndarray
+    track_ids: np.ndarray | None = None
+
+    @classmethod
+    def empty(cls, classes: int) -> Detections:
+        return cls(np.zeros((0, 4), np.float32), np.zeros((0, classes), np.float32), np.zeros(0, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.xyxy_px)
+
+    @property
+    def class_ids(self) -> np.ndarray:
+        """(N,) the best class of each face."""
+        return self.scores.argmax(1) if len(self) else np.zeros(0, int)
+
+
+class Detector(Protocol):
+    """Anything that finds faces and names their emotion."""
+
+    name: str
+    names: tuple[str, ...]  # class names, in id order
+    settings: dict  # what made the figures: thresholds, NMS, input size, model
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
+        """frames: BGR uint8 (H, W, 3), each of its own size -> one Detections a frame."""

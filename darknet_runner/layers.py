@@ -1,14 +1,16 @@
 """What each section computes: output shape, parameters, operations.
 
 `trace(cfg)` walks the network once and gives a `Layer` a section; everything that must know shapes
-(weights, the built-in network, `cfg show`) reads them from there.
+(weights, the built-in network, `cfg show`) reads them from there. The arithmetic is that of AlexeyAB's
+Darknet (src/parser.c and each layer's make_*), and so are the figures: what it prints, we print.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from converters.errors import CfgError
+from converters.errors import CfgError, nearest
 
 from .cfgfile import Cfg, Section
 
@@ -19,7 +21,8 @@ class Layer:
 
     `blocks` are its arrays in the order in which a .weights file holds them: (name, shape).
     `sources` are the absolute indices of the layers it reads besides its predecessor.
-    `bflops` counts a multiply-add as two, as Darknet prints it, in 10^9.
+    `bflops` is the figure that AlexeyAB's Darknet prints, in 10^9: a convolution's multiply-adds count
+    two, a pooling's comparisons and a shortcut's additions one, and all else, connected too, nothing.
     """
 
     index: int
@@ -36,13 +39,30 @@ class Layer:
 
     @property
     def params(self) -> int:
-        total = 0
-        for _, shape in self.blocks:
-            count = 1
-            for size in shape:
-                count *= size
-            total += count
-        return total
+        return sum(math.prod(shape) for _, shape in self.blocks)
+
+    @property
+    def operations(self) -> int:
+        """Two for each multiply-add of a convolutional or connected layer: what `darknet ops` adds up."""
+        if self.type not in ("convolutional", "connected"):
+            return 0
+        return 2 * math.prod(dict(self.blocks)["weights"]) * self.out[0] * self.out[1]
+
+
+def _fault(section: Section, what: str, key: str | None = None, mend: str | None = None) -> CfgError:
+    return CfgError(f"[{section.type}] {what}", where=section.path, line=section.lines.get(key, section.line), mend=mend)
+
+
+def _positive(section: Section, key: str, default: int) -> int:
+    value = section.integer(key, default)
+    if value < 1:
+        raise _fault(section, f"{key} = {section.text(key)} must be 1 or more", key)
+    return value
+
+
+def _strides(section: Section) -> tuple[int, int]:
+    stride = _positive(section, "stride", 1)
+    return _positive(section, "stride_x", stride), _positive(section, "stride_y", stride)
 
 
 def padded(section: Section) -> int:
@@ -51,39 +71,63 @@ def padded(section: Section) -> int:
     return size // 2 if section.integer("pad", 0) else section.integer("padding", 0)
 
 
+def _batch_norm(section: Section, count: int) -> list[tuple[str, tuple[int, ...]]]:
+    on = section.integer("batch_normalize", 0)
+    return [("scales", (count,)), ("mean", (count,)), ("variance", (count,))] if on else []
+
+
+# Options that change a convolution's arithmetic in ways that nothing here computes.
+UNSUPPORTED = {
+    "convolutional": ("antialiasing", "assisted_excitation", "binary", "coordconv", "flipped", "rotate",
+                      "share_index", "stretch", "stretch_sway", "sway", "xnor"),
+    "maxpool": ("antialiasing",),
+    "softmax": ("tree",),
+    "region": ("tree",),
+}  # fmt: skip
+
+
 def _convolutional(section, inputs, index, outs):
     width, height, channels = inputs
-    filters, size, groups = section.integer("filters", 1), section.integer("size", 1), section.integer("groups", 1)
-    stride = section.integer("stride", 1)
-    stride_x, stride_y = section.integer("stride_x", stride), section.integer("stride_y", stride)
-    dilation = section.integer("dilation", 1) if size > 1 else 1
-    pad, reach = padded(section) * dilation, dilation * (size - 1) + 1
-    if channels % groups:
-        raise CfgError(f"groups = {groups} does not divide {channels} channels", where=section.path, line=section.line)
-    out = ((width + 2 * pad - reach) // stride_x + 1, (height + 2 * pad - reach) // stride_y + 1, filters)
-    blocks = [("biases", (filters,))]
-    if section.integer("batch_normalize", 0):
-        blocks += [("scales", (filters,)), ("mean", (filters,)), ("variance", (filters,))]
-    blocks.append(("weights", (filters, channels // groups, size, size)))
-    bflops = 2.0 * filters * size * size * (channels // groups) * out[0] * out[1] / 1e9
-    return {"out": out, "blocks": tuple(blocks), "bflops": bflops}
+    filters, size = _positive(section, "filters", 1), _positive(section, "size", 1)
+    groups, (stride_x, stride_y) = _positive(section, "groups", 1), _strides(section)
+    dilation = _positive(section, "dilation", 1) if size > 1 else 1
+    pad = padded(section)
+    if channels % groups or filters % groups:
+        raise _fault(section, f"groups = {groups} does not divide {channels} channels into {filters} filters", "groups")
+    if (dilation - 1) * (2 * pad - (size - 1)):
+        # Darknet pads by pad * dilation but sizes its output as if dilation were 1; only here do the two agree.
+        raise _fault(section, f"dilation = {dilation} needs padding = {(size - 1) / 2:g}, not {pad}", "dilation", "an odd size and pad=1")
+    out = ((width + 2 * pad - size) // stride_x + 1, (height + 2 * pad - size) // stride_y + 1, filters)
+    weights = (filters, channels // groups, size, size)
+    blocks = [("biases", (filters,)), *_batch_norm(section, filters), ("weights", weights)]
+    return {"out": out, "blocks": tuple(blocks), "bflops": 2.0 * math.prod(weights) * out[0] * out[1] / 1e9}
 
 
 def _connected(section, inputs, index, outs):
-    count, output = inputs[0] * inputs[1] * inputs[2], section.integer("output", 1)
-    blocks = [("biases", (output,)), ("weights", (output, count))]
-    if section.integer("batch_normalize", 0):
-        blocks += [("scales", (output,)), ("mean", (output,)), ("variance", (output,))]
-    return {"out": (1, 1, output), "blocks": tuple(blocks), "bflops": 2.0 * count * output / 1e9}
+    output = _positive(section, "output", 1)
+    blocks = [("biases", (output,)), ("weights", (output, math.prod(inputs))), *_batch_norm(section, output)]
+    return {"out": (1, 1, output), "blocks": tuple(blocks)}
 
 
-def _maxpool(section, inputs, index, outs):
-    stride = section.integer("stride", 1)
-    size = section.integer("size", stride)
+def _batchnorm(section, inputs, index, outs):
+    return {"out": inputs, "blocks": tuple((name, inputs[2:]) for name in ("biases", "scales", "mean", "variance"))}
+
+
+def _pool(section, inputs, index, outs):
+    """maxpool and local_avgpool: `padding` is the sum of both sides, the smaller half first (top, left)."""
+    width, height, channels = inputs
+    stride_x, stride_y = _strides(section)
+    size = _positive(section, "size", section.integer("stride", 1))
     padding = section.integer("padding", size - 1)
-    stride_x, stride_y = section.integer("stride_x", stride), section.integer("stride_y", stride)
-    out = ((inputs[0] + padding - size) // stride_x + 1, (inputs[1] + padding - size) // stride_y + 1, inputs[2])
-    return {"out": out, "bflops": out[0] * out[1] * out[2] * size * size / 1e9}
+    if section.type == "maxpool" and section.integer("maxpool_depth", 0):
+        out = (width, height, _positive(section, "out_channels", 1))
+    else:
+        out = ((width + padding - size) // stride_x + 1, (height + padding - size) // stride_y + 1, channels)
+    return {"out": out, "bflops": size * size * channels * out[0] * out[1] / 1e9}
+
+
+def _avgpool(section, inputs, index, outs):
+    return {"out": (1, 1, inputs[2])}
 
 
 def absolute(section: Section, index: int, key: str = "layers") -> tuple[int, ...]:
@@ -91,34 +135,85 @@ def absolute(section: Section, index: int, key: str = "layers") -> tuple[int, ..
     numbers = section.integers(key)
     found = tuple(index + number if number < 0 else number for number in numbers)
     if not found or not all(0 <= number < index for number in found):
-        raise CfgError(f"[{section.type}] {key} = {section.text(key)} does not name earlier layers", where=section.path, line=section.lines.get(key, section.line))
+        raise _fault(section, f"{key} = {section.text(key)} does not name earlier layers", key)
     return found
 
 
+def _shapes(outs, sources):
+    return " and ".join("x".join(map(str, outs[source])) for source in sources)
+
+
 def _route(section, inputs, index, outs):
-    sources = absolute(section, index)
-    groups = section.integer("groups", 1)
+    sources, groups, group = absolute(section, index), _positive(section, "groups", 1), section.integer("group_id", 0)
     width, height, _ = outs[sources[0]]
     if any(outs[source][:2] != (width, height) for source in sources):
-        shapes = ", ".join("x".join(map(str, outs[source])) for source in sources)
-        raise CfgError(f"[route] joins layers of different sizes: {shapes}", where=section.path, line=section.line)
-    return {"out": (width, height, sum(outs[source][2] // groups for source in sources)), "sources": sources}
+        raise _fault(section, f"joins layers of different sizes: {_shapes(outs, sources)}", "layers")
+    if not 0 <= group < groups or any(outs[source][2] % groups for source in sources):
+        raise _fault(section, f"cannot take group {group} of {groups} from {_shapes(outs, sources)}", "groups")
+    return {"out": (width, height, sum(outs[source][2] for source in sources) // groups), "sources": sources}
 
 
 def _shortcut(section, inputs, index, outs):
-    return {"out": inputs, "sources": absolute(section, index, "from"), "bflops": inputs[0] * inputs[1] * inputs[2] / 1e9}
+    """Adds layers of equal size; of one with other channels, those that both have."""
+    sources = absolute(section, index, "from")
+    if any(outs[source][:2] != inputs[:2] for source in sources):
+        raise _fault(section, f"adds layers of different sizes: {'x'.join(map(str, inputs))} and {_shapes(outs, sources)}", "from")
+    kind, blocks = section.text("weights_type", "none"), ()
+    if kind != "none":
+        known = {"per_feature": (len(sources) + 1,), "per_layer": (len(sources) + 1,), "per_channel": (len(sources) + 1, inputs[2])}
+        if kind not in known:
+            raise _fault(section, f"weights_type = {kind} is not known", "weights_type", nearest(kind, [*known, "none"]))
+        blocks = (("weights", known[kind]),)
+    bflops = math.prod(inputs) * len(sources) * (2 if blocks else 1) / 1e9
+    return {"out": inputs, "blocks": blocks, "sources": sources, "bflops": bflops}
+
+
+def _scale_channels(section, inputs, index, outs):
+    """The layer `from`, each channel times one input value; with scale_wh each pixel."""
+    (source,) = sources = absolute(section, index, "from")[:1]
+    by_pixel, out = section.integer("scale_wh", 0), outs[source]
+    if inputs != ((*out[:2], 1) if by_pixel else (1, 1, out[2])):
+        raise _fault(section, f"cannot scale {_shapes(outs, sources)} by {'x'.join(map(str, inputs))}", "from")
+    return {"out": out, "sources": sources}
+
+
+def _sam(section, inputs, index, outs):
+    """The layer `from` times the input, value by value."""
+    sources = absolute(section, index, "from")[:1]
+    if outs[sources[0]] != inputs:
+        raise _fault(section, f"cannot multiply {_shapes(outs, sources)} by {'x'.join(map(str, inputs))}", "from")
+    return {"out": inputs, "sources": sources}
 
 
 def _upsample(section, inputs, index, outs):
     stride = section.integer("stride", 2)
-    return {"out": (inputs[0] * stride, inputs[1] * stride, inputs[2])}
+    if not stride:
+        raise _fault(section, "stride = 0", "stride")
+    out = (inputs[0] * stride, inputs[1] * stride) if stride > 0 else (inputs[0] // -stride, inputs[1] // -stride)
+    return {"out": (*out, inputs[2])}
 
 
-def _yolo(section, inputs, index, outs):
-    mask = section.integers("mask") or tuple(range(section.integer("num", 1)))
-    expected = len(mask) * (section.integer("classes", 20) + 5)
-    if inputs[2] != expected:
-        raise CfgError(f"[yolo] needs {expected} channels ({len(mask)} anchors x (classes + 5)) and gets {inputs[2]}", where=section.path, line=section.line)
+def _reorg(section, inputs, index, outs):
+    """`reorg` (Darknet's reorg_old, which shuffles as YOLOv2 was trained) and `reorg3d` have the same shapes."""
+    (width, height, channels), stride = inputs, _positive(section, "stride", 1)
+    reverse = section.integer("reverse", 0)
+    uneven = channels % stride**2 if reverse or section.type == "reorg" else 0
+    if uneven or not reverse and (width % stride or height % stride):
+        raise _fault(section, f"stride = {stride} does not divide {width}x{height}x{channels}", "stride")
+    if reverse:
+        return {"out": (width * stride, height * stride, channels // stride**2)}
+    return {"out": (width // stride, height // stride, channels * stride**2)}
+
+
+def _head(section, inputs, index, outs):
+    """yolo: a box, objectness and the classes for each anchor of its mask; region: for each of its anchors."""
+    classes = section.integer("classes", 20)
+    anchors = section.integer("num", 1)
+    if section.type == "yolo":
+        anchors = len(section.integers("mask")) or anchors
+    each = classes + 1 + (section.integer("coords", 4) if section.type == "region" else 4)
+    if inputs[2] != anchors * each:
+        raise _fault(section, f"needs {anchors * each} channels ({anchors} anchors x (classes + {each - classes})) and gets {inputs[2]}")
     return {"out": inputs}
 
 
@@ -126,29 +221,33 @@ def _same(section, inputs, index, outs):
     return {"out": inputs}
 
 
-def _avgpool(section, inputs, index, outs):
-    return {"out": (1, 1, inputs[2])}
-
-
 TRACERS = {
-    "convolutional": _convolutional, "connected": _connected, "maxpool": _maxpool, "avgpool": _avgpool,
-    "route": _route, "shortcut": _shortcut, "upsample": _upsample, "yolo": _yolo,
+    "convolutional": _convolutional, "connected": _connected, "batchnorm": _batchnorm,
+    "maxpool": _pool, "local_avgpool": _pool, "avgpool": _avgpool,
+    "route": _route, "shortcut": _shortcut, "scale_channels": _scale_channels, "sam": _sam,
+    "upsample": _upsample, "reorg": _reorg, "reorg3d": _reorg, "yolo": _head, "region": _head,
     "dropout": _same, "softmax": _same, "cost": _same,
 }  # fmt: skip
 
 
 def trace(cfg: Cfg) -> tuple[Layer, ...]:
     """The layers of `cfg` with their shapes; CfgError names the first section that is not supported."""
-    inputs = (cfg.net.integer("width", 0), cfg.net.integer("height", 0), cfg.net.integer("channels", 3))
+    net = cfg.net
+    inputs = tuple(net.integer(key, 0) for key in ("width", "height", "channels"))
+    if not any(inputs):
+        inputs = (1, 1, net.integer("inputs", 0))  # a vector
     if min(inputs) < 1:
-        raise CfgError("[net] needs width, height and channels above 0", where=cfg.path, line=cfg.net.line)
+        raise _fault(net, "needs width, height and channels above 0")
     layers, outs = [], []
     for index, section in enumerate(cfg.layers):
         if section.type not in TRACERS:
             raise CfgError(f"section [{section.type}] is not supported", where=cfg.path, line=section.line)
+        for key in UNSUPPORTED.get(section.type, ()):
+            if section.text(key, "0") != "0":
+                raise _fault(section, f"{key} = {section.text(key)} is not supported", key)
         layer = Layer(index, section, inputs, **TRACERS[section.type](section, inputs, index, outs))
         if min(layer.out) < 1:
-            raise CfgError(f"[{section.type}] shrinks its input {inputs} to nothing", where=cfg.path, line=section.line)
+            raise _fault(section, f"shrinks its input {'x'.join(map(str, inputs))} to nothing")
         layers.append(layer)
         outs.append(layer.out)
         inputs = layer.out

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from converters.errors import CfgError, nearest
 
 from .cfgfile import Cfg, Section
@@ -153,10 +155,19 @@ def _route(section, inputs, index, outs):
     return {"out": (width, height, sum(outs[source][2] for source in sources) // groups), "sources": sources}
 
 
+def shortcut_stride(inputs: tuple[int, int, int], source: tuple[int, int, int]) -> int | None:
+    """The step at which a shortcut takes pixels of `source`: 1 for an equal size; None when it does not fit."""
+    stride = source[0] // inputs[0]
+    return stride if (inputs[0] * stride, inputs[1] * stride) == source[:2] else None
+
+
 def _shortcut(section, inputs, index, outs):
-    """Adds layers of equal size; of one with other channels, those that both have."""
+    """Adds layers; of one with other channels those that both have, of a k times larger one each k-th pixel.
+
+    Only Debian's Darknet adds layers of different size (its ResNets do); AlexeyAB's stops there.
+    """
     sources = absolute(section, index, "from")
-    if any(outs[source][:2] != inputs[:2] for source in sources):
+    if any(shortcut_stride(inputs, outs[source]) is None for source in sources):
         raise _fault(section, f"adds layers of different sizes: {'x'.join(map(str, inputs))} and {_shapes(outs, sources)}", "from")
     kind, blocks = section.text("weights_type", "none"), ()
     if kind != "none":
@@ -252,3 +263,11 @@ def trace(cfg: Cfg) -> tuple[Layer, ...]:
         outs.append(layer.out)
         inputs = layer.out
     return tuple(layers)
+
+
+def total_bflops(layers: tuple[Layer, ...]) -> float:
+    """The sum as Darknet prints it ("Total BFLOPS"): added up in single precision."""
+    total = np.float32(0)
+    for layer in layers:
+        total += np.float32(layer.bflops)
+    return float(total)

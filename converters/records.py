@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +126,19 @@ class Table:
             self.line[keep], first, self.xyxy[rows], self.emotion[rows], self.sources, pick(self.landmarks, rows),
             None if self.votes is None else self.votes[rows], pick(self.pixels, keep),
         )  # fmt: skip
+
+    def with_faces(self, keep: np.ndarray) -> Table:
+        """Only the faces of the mask `keep` (F,); pictures that lose all their faces go, negatives stay."""
+        owner = np.repeat(np.arange(len(self)), self.counts)
+        count = np.bincount(owner[keep], minlength=len(self))
+        rows = np.flatnonzero(keep)
+        stay = np.flatnonzero((count > 0) | (self.counts == 0))
+        less = replace(
+            self, first=np.concatenate([[0], np.cumsum(count)]), xyxy=self.xyxy[rows], emotion=self.emotion[rows],
+            landmarks=None if self.landmarks is None else [self.landmarks[row] for row in rows.tolist()],
+            votes=None if self.votes is None else self.votes[rows],
+        )  # fmt: skip
+        return less if len(stay) == len(self) else less.take(stay)
 
     def chunk(self, start: int, stop: int) -> Table:
         """Pictures start..stop-1 as a table of its own; slices, so cheap."""

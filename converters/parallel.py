@@ -1,0 +1,70 @@
+"""One ordered map over chunks: in this process, in local processes (joblib), or on a Dask cluster.
+
+The function gets one chunk and gives one result; what it writes must be the same however often it
+runs, because a chunk whose worker dies is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from .errors import EmoError, MissingExtra, RunError
+
+ATTEMPTS = 4  # runs of a chunk before a dying worker is taken for the chunk's fault
+
+
+def chunked_map(function: Callable, chunks: Sequence, jobs: int = 1, cluster: str | None = None) -> Iterator:
+    """Results of `function(chunk)`, in the chunks' order. RunError when workers keep dying.
+
+    `cluster` is a Dask scheduler's address; its workers must see the same files under the same paths.
+    """
+    if cluster:
+        yield from _on_cluster(function, chunks, cluster)
+    elif jobs > 1 and len(chunks) > 1:
+        yield from _in_processes(function, chunks, min(jobs, len(chunks)))
+    else:
+        yield from map(function, chunks)
+
+
+def _in_processes(function, chunks, jobs):
+    import joblib
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    done, deaths = 0, 0
+    while done < len(chunks):
+        try:
+            for result in joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(joblib.delayed(function)(chunk) for chunk in chunks[done:]):
+                yield result
+                done += 1
+        except TerminatedWorkerError:
+            deaths += 1
+            if deaths >= ATTEMPTS:
+                raise RunError(f"worker processes were killed {deaths} times", mend="out of memory? try a smaller --jobs") from None
+
+
+def _on_cluster(function, chunks, address):
+    try:
+        from distributed import Client, as_completed
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise MissingExtra("dask[distributed]", "cluster", "--cluster") from None
+    try:
+        client = Client(address, timeout="10s")
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(f"no Dask scheduler answers at {address}: {str(error)[:120] or type(error).__name__}", mend="start one with `dask scheduler`") from None
+    with client:
+        futures = client.map(function, chunks, pure=False, retries=ATTEMPTS)
+        try:
+            waiting, done = {}, 0
+            place = {future.key: index for index, future in enumerate(futures)}
+            for future, result in as_completed(futures, with_results=True):
+                waiting[place[future.key]] = result
+                while done in waiting:
+                    yield waiting.pop(done)
+                    done += 1
+        except KilledWorker as error:
+            raise RunError(f"the cluster's workers died on one chunk again and again: {error}") from None
+        except EmoError:
+            raise
+        finally:
+            client.cancel(futures)

@@ -1,0 +1,107 @@
+"""FER2013 as people have it: `fer2013.csv`, `icml_face_data.csv` (spaces in its header), or the folder release.
+
+A folder or file comes in, a Table goes out, with 48x48 grey pixels for the CSVs. Usage says the split:
+Training train, PublicTest valid, PrivateTest test, unless `usage` says otherwise; no option mixes two usages
+into one by accident, and the folder release's `test/` keeps to the usage in its files' names where they have it.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, UsageError, nearest
+from ..labels import EMOTIONS, FER2013
+from ..records import SPLITS, Notes, Table, one_face_each
+
+USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
+FILES = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
+SIDE = 48
+
+
+def usage_map(text: str | None) -> dict[str, str]:
+    """'PublicTest=test,PrivateTest=valid' over the default; a usage mapped to 'none' is left out."""
+    usages = dict(USAGES)
+    for pair in (text or "").split(",") if text else ():
+        usage, equals, split = (part.strip() for part in pair.partition("="))
+        if not equals or usage not in USAGES or split not in (*SPLITS, "none"):
+            raise UsageError(f"--usage takes USAGE=SPLIT, not '{pair}'", mend=f"usages {', '.join(USAGES)}; splits {', '.join(SPLITS)}, none")
+        usages[usage] = split
+    return usages
+
+
+def find(root: Path) -> Path | None:
+    """The CSV under `root` (or `root` itself); None when it is the folder release."""
+    if root.is_file():
+        return root
+    if not root.is_dir():
+        raise DataError("no such folder", where=root, mend="give the folder that holds fer2013.csv, or the file itself")
+    return next((root / name for name in FILES if (root / name).is_file()), None)
+
+
+def read(root: Path, notes: Notes, *, usage: str | None = None) -> Table:
+    """All rows with their pixels (or, for the folder release, its files); bad rows become findings."""
+    path, usages = find(Path(root)), usage_map(usage)
+    if path is None:
+        from . import folder
+
+        return folder.read(root, notes, usages=usages)
+    emotion, split, lines, pixels = [], [], [], []
+    for line, label, use, values in rows(path):
+        to = usages.get(use)
+        if to is None:
+            raise DataError(f"Usage '{use[:40]}' is unknown", where=path, line=line, mend=nearest(use, USAGES))
+        if to == "none":
+            notes.count(f"Usage {use}", "", 1)
+            continue
+        face = face_of(values)
+        if face is None:
+            notes.drop("bad-number", to, path, line, f"pixels are not {SIDE * SIDE} numbers in 0..255")
+        elif label not in FER_IDS:
+            code = "class-range" if label.lstrip("-").isdigit() else "bad-number"
+            notes.drop(code, to, path, line, f"emotion '{label[:40]}' is not in 0..6")
+        else:
+            emotion.append(FER_IDS[label])
+            split.append(SPLITS.index(to))
+            lines.append(line)
+            pixels.append(face)
+    names = [f"fer{line - 2:07d}" for line in lines]
+    return one_face_each(
+        [f"{name}.png" for name in names], names, split, [f"{zlib.crc32(face):08x}" for face in pixels], lines,
+        np.full((len(names), 4), np.nan), emotion, path, pixels=pixels,
+    )  # fmt: skip
+
+
+FER_IDS = {str(number): EMOTIONS.index(name) for number, name in FER2013.items()}
+
+
+def rows(path: Path):
+    """(line, emotion, Usage, pixels) of each row as text; DataError when a column is missing."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            head = [field.strip().lower() for field in next(reader, [])]
+            missing = [name for name in ("emotion", "pixels", "Usage") if name.lower() not in head]
+            if missing:
+                raise DataError(f"has no column {', '.join(missing)}", where=path, line=1, mend="expected emotion,pixels,Usage")
+            e, p, u = (head.index(name) for name in ("emotion", "pixels", "usage"))
+            for row in reader:
+                if row:
+                    row += [""] * (len(head) - len(row))
+                    yield reader.line_num, row[e].strip(), row[u].strip(), row[p]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read as CSV: {error}", where=path) from None
+
+
+def face_of(text: str) -> np.ndarray | None:
+    """'70 80 82 ...' as (48, 48) uint8; None when it is anything else."""
+    try:
+        values = np.array(text.split(), np.int64)
+    except (ValueError, OverflowError):
+        return None
+    if values.size != SIDE * SIDE or values.min() < 0 or values.max() > 255:
+        return None
+    return values.astype(np.uint8).reshape(SIDE, SIDE)

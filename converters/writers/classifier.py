@@ -1,0 +1,57 @@
+"""The classifier form: `<split>/<label>/<name>`, each picture linked, or written when the dataset holds pixels.
+
+Darknet takes as class whichever label occurs anywhere in the path, so the labels are chosen not to
+occur in the output's own path, and names that hold one are spelled anew (`converters.names`).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from ..images import probe
+from ..labels import EMOTIONS
+from ..records import SPLITS, Table
+from .detector import Written, place, quoted, sound
+from .pixels import write_png
+
+
+def labels_for(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
+    """The class names, each written so that it occurs once in `prefix/<split>/<label>/...` and in no other label."""
+    for pattern in ("{}", "emo-{}", *(f"emo{number}-{{}}" for number in range(1, 1000))):
+        labels = tuple(pattern.format(name) for name in names)
+        if not any(label in prefix for label in labels):
+            return labels
+    raise AssertionError("a path of 255 characters cannot hold a thousand labels")
+
+
+def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Path, link: str) -> Written:
+    """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label."""
+    out = Written()
+    infos = [None if table.pixels and table.pixels[i] is not None else probe(path) for i, path in enumerate(table.image)]
+    linked = [i for i, info in enumerate(infos) if info is not None]
+    good = np.ones(len(table), bool)
+    if linked:
+        part = table if len(linked) == len(table) else table.take(np.array(linked))
+        good[linked] = sound(part, [infos[i] for i in linked], out.notes)
+    emotion = table.emotion[table.first[:-1]].tolist()
+    split, line = table.split.tolist(), table.line.tolist()
+    root, made = f"{work}/", set()
+    for i in np.flatnonzero(good).tolist():
+        subset, info = SPLITS[split[i]], infos[i]
+        stem = f"{subset}/{labels[emotion[i]]}/{names[i]}"
+        folder = stem.rpartition("/")[0]
+        if folder not in made:
+            os.makedirs(root + folder, exist_ok=True)
+            made.add(folder)
+        if info is None:
+            path, (height, width) = stem + ".png", table.pixels[i].shape[:2]
+            write_png(root + path, table.pixels[i])
+        else:
+            path, (width, height) = stem + place(table.image[i], root + stem, info, link), info.size_wh
+        out.entries[split[i]].append(path)
+        out.manifest.append(f"{path},{subset},{EMOTIONS[emotion[i]]},,,,,{width},{height},{quoted(table.group[i])},{quoted(table.image[i])},{line[i]}\n")
+        out.faces[split[i], emotion[i]] += 1
+    return out

@@ -1,0 +1,139 @@
+"""The detector form: each picture linked, a label file `class cx cy w h` beside it.
+
+One chunk of a Table comes in; pictures and labels appear under `work`, and what was written, counted
+and found goes out. No pixel is decoded: the size comes from the header, truncation from the end of
+the file. Only a format that not every Darknet reads (all but JPEG and PNG) is decoded, to a lossless PNG.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .. import boxes
+from ..checks import box_problem, picture_problems
+from ..images import SAFE_FORMATS, probe
+from ..labels import EMOTIONS
+from ..records import SPLITS, Notes, Table
+
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same
+MANIFEST = "image,split,emotion,x1,y1,x2,y2,width,height,group,source,line\n"
+
+
+@dataclass
+class Written:
+    """What became of a chunk: list entries, manifest rows, faces per split and class, and notes."""
+
+    entries: list[list[str]] = field(default_factory=lambda: [[] for _ in SPLITS])  # relative paths a split
+    manifest: list[str] = field(default_factory=list)
+    faces: np.ndarray = field(default_factory=lambda: np.zeros((len(SPLITS), len(EMOTIONS)), np.int64))
+    notes: Notes = field(default_factory=Notes)
+
+
+def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, link: str) -> Written:
+    """Link and label the chunk's pictures; `ids` (8,) is the class id of each of EMOTIONS."""
+    out, infos = Written(), [probe(path) for path in table.image]
+    good = sound(table, infos, out.notes)
+    sizes = np.array([info.size_wh for info in infos], float).reshape(-1, 2)
+    owner = np.repeat(np.arange(len(table)), table.counts)  # (F,) the picture of each face
+    size = sizes[owner]
+    whole = np.isnan(table.xyxy[:, 0])
+    xyxy = np.where(whole[:, None], np.concatenate([np.zeros_like(size), size], axis=1), table.xyxy)
+    clipped = boxes.clip(xyxy, size)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = boxes.xyxy_to_cxcywh_rel(clipped, size)
+    fits = good[owner] & (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+    for row in np.flatnonzero(good[owner] & (clipped != xyxy).any(axis=1) | good[owner] & ~fits).tolist():
+        index = owner[row]
+        code, message = box_problem(xyxy[row], infos[index].size_wh) or ("box-empty", "the box has no extent")
+        where = SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index], f"{table.image[index]}: {message}"
+        if fits[row]:
+            out.notes.note(code, "warning", *where)
+        else:
+            out.notes.drop(code, *where)
+    # A picture all of whose faces are unusable goes; one that never had any is a negative and stays.
+    kept = np.bincount(owner[fits], minlength=len(table))
+    good &= (kept > 0) | (table.counts == 0)
+    np.add.at(out.faces, (table.split[owner[fits]], table.emotion[fits]), 1)
+
+    class_ids, first, fits = ids[table.emotion].tolist(), table.first.tolist(), fits.tolist()
+    relative, corners, emotion = relative.tolist(), clipped.tolist(), table.emotion.tolist()
+    split, source, line = table.split.tolist(), table.source.tolist(), table.line.tolist()
+    root, made = f"{work}/", set()
+    for i in np.flatnonzero(good).tolist():
+        image, info, subset = table.image[i], infos[i], SPLITS[split[i]]
+        stem = f"{subset}/{names[i]}"
+        folder = stem.rpartition("/")[0]
+        if folder not in made:
+            os.makedirs(root + folder, exist_ok=True)
+            made.add(folder)
+        path = stem + place(image, root + stem, info, link)
+        label, tail = "", f"{info.size_wh[0]},{info.size_wh[1]},{quoted(table.group[i])},{quoted(image)},{line[i]}\n"
+        for row in range(first[i], first[i + 1]):
+            if fits[row]:
+                label += "%d %.6f %.6f %.6f %.6f\n" % (class_ids[row], *relative[row])
+                out.manifest.append("%s,%s,%s,%.8g,%.8g,%.8g,%.8g,%s" % (path, subset, EMOTIONS[emotion[row]], *corners[row], tail))
+        if not label:
+            out.manifest.append(f"{path},{subset},,,,,,{tail}")
+        handle = os.open(f"{root}{stem}.txt", CREATE, 0o666)
+        os.write(handle, label.encode())
+        os.close(handle)
+        out.entries[split[i]].append(path)
+    return out
+
+
+def sound(table: Table, infos: list, notes: Notes) -> np.ndarray:
+    """(N,) bool: which pictures can be used, by their headers; findings for the others, and warnings."""
+    good = np.ones(len(infos), bool)
+    for i, info in enumerate(infos):
+        if info.problem is None and info.format == "JPEG" and info.orientation == 1 and info.path[-4:] == ".jpg":
+            continue  # nearly all: nothing to say
+        where = SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i]
+        for code, message in picture_problems(info):
+            if code == info.problem:
+                good[i] = False
+                notes.drop(code, *where, f"{info.path}: {message}")
+            else:
+                notes.note(code, "warning", *where, f"{info.path}: {message}")
+    return good
+
+
+def place(image: str, stem: str, info, link: str) -> str:
+    """Link the picture as `stem` plus the extension of its content, which is returned."""
+    if info.format not in SAFE_FORMATS:
+        from .pixels import write_png
+        from ..images import decode
+
+        write_png(f"{stem}.png", decode(image))
+        return ".png"
+    suffix = ".jpg" if info.format == "JPEG" else ".png"
+    target = stem + suffix
+    try:
+        if link == "symlink":
+            os.symlink(image, target)
+        elif link == "hard":
+            _hard_link(image, target)
+        else:
+            import shutil
+
+            shutil.copyfile(image, target)
+    except FileExistsError:  # a chunk run again
+        pass
+    return suffix
+
+
+def _hard_link(image: str, target: str) -> None:
+    try:
+        os.link(image, target)
+    except FileExistsError:
+        raise
+    except OSError:  # another file system, or a file that is not ours
+        os.symlink(image, target)
+
+
+def quoted(text: str) -> str:
+    """A CSV field."""
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n\r') else text

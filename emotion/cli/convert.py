@@ -1,0 +1,95 @@
+"""`emo convert`: a dataset as it is distributed -> Darknet files."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from emotion.cli import options
+
+KINDS = ("affectnet", "fer2013")
+TASKS = ("detector", "classifier")
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
+@click.argument("source", type=click.Path(), required=False)
+@click.option("--task", type=click.Choice(TASKS), default="detector", help="What to make.")
+@click.option("--with", "more", multiple=True, metavar="KIND=SOURCE", help="Another dataset to put into the same output; may be repeated.")
+@click.option("--classes", type=click.Choice(["6", "7", "8"]), default="7", help="6 merges Disgust into Anger, 8 adds Contempt.")
+@click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="AffectNet's No-Face rows: drop, or keep as pictures without faces.")
+@click.option("--usage", metavar="USAGE=SPLIT,...", help="FER2013's usages; default Training=train,PublicTest=valid,PrivateTest=test.")
+@click.option("--link", type=click.Choice(["symlink", "hard", "copy"]), default="symlink", help="How pictures get into the output.")
+@click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs emo[cluster]).")
+@options.out
+@options.jobs
+@options.seed
+@options.limit
+@options.force
+@options.as_json
+@options.quiet
+def convert(kind, source, task, more, classes, out, jobs, cluster, limit, force, as_json, quiet, **settings):
+    """Turn a dataset into Darknet files.
+
+    KIND is the dataset, SOURCE its folder or list (default: a folder of its name here). Writes linked
+    pictures with labels, lists, emo.names, emo.data, manifest.csv and report.json to data/KIND-TASK or --out.
+    Bad rows are left out, counted and told.
+
+    \b
+    emo convert affectnet --task detector
+    emo convert fer2013 fer2013.csv --task classifier
+    emo convert affectnet --with fer2013=fer2013.csv --task classifier --out data/both
+    """
+    from converters.convert import Settings
+    from converters.convert import convert as run
+
+    sources = [(kind, source)]
+    for pair in more:
+        other, equals, path = pair.partition("=")
+        sources.append((other, path or None))
+    out = out or f"data/{'+'.join(name for name, _ in sources)}-{task}"
+    report = run(
+        sources, out, Settings(task=task, classes=int(classes), **settings), jobs=jobs, cluster=cluster,
+        force=force, limit=limit, progress=_bar(quiet),
+    )  # fmt: skip
+    if as_json:
+        import json
+
+        print(json.dumps(report, ensure_ascii=False))
+    elif not quiet:
+        print(summary(report, out))
+
+
+def _bar(quiet):
+    """Wraps the results of chunks: a bar with rate and time left, when stderr is a terminal."""
+
+    def wrap(parts, total):
+        if quiet or not sys.stderr.isatty():
+            yield from parts
+            return
+        from tqdm import tqdm
+
+        with tqdm(total=total, unit=" pictures", unit_scale=True, file=sys.stderr, leave=False) as bar:
+            for part in parts:
+                bar.update(sum(map(len, part.entries)) + sum(part.notes.left_out.values()))
+                yield part
+
+    return wrap
+
+
+def summary(report: dict, out: str) -> str:
+    """The report as a table by split and class, then what was left out and why."""
+    names = list(report["classes"].values())
+    rows = [["", "pictures", "faces", *names]]
+    for split, counts in report["splits"].items():
+        rows.append([split, counts["pictures"], counts["faces"], *counts["by_class"].values()])
+    width = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(f"{value!s:>{w}}" if i else f"{value!s:<{w}}" for i, (value, w) in enumerate(zip(row, width))) for row in rows]
+    for item in report["left_out"]:
+        lines.append(f"left out of {item['split'] or 'all'}: {item['rows']} x {item['reason']}")
+    noted = {code: count for code, count in report["finding_counts"].items() if not any(item["reason"] == code for item in report["left_out"])}
+    lines += [f"noted: {count} x {code}" for code, count in noted.items()]
+    if "valid" not in report["splits"]:
+        lines.append("no picture is for validation, so the .data names no valid list")
+    return "\n".join([*lines, f"-> {out}/emo.data"])

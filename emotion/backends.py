@@ -1,0 +1,78 @@
+"""Backends: what computes a network. In: a blob (B, C, h, w) float32 in 0..1. Out: arrays.
+
+A backend's `forward` gives, for a detector, one array (B, rows, 5 + classes) of each [yolo] layer: centre
+x, y, width, height relative to the network's input, objectness, and objectness times class probability
+of each class; for a classifier, one array (B, classes) of probabilities.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+import numpy as np
+
+from converters.errors import CfgError
+from darknet_runner.cfgfile import Cfg
+
+from .models import Model
+
+# cv2 zeroes class scores below a [yolo]'s `thresh`, 0.2 by default.
+FLOOR = 0.001
+
+
+class Backend(Protocol):
+    name: str
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]: ...
+
+
+class OpenCVBackend:
+    """cv2.dnn's own Darknet importer, on the CPU."""
+
+    name = "opencv"
+
+    def __init__(self, model: Model):
+        import cv2
+
+        cfg = inference_cfg(model.cfg)
+        try:
+            self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg.text.encode(), np.uint8), np.fromfile(model.weights, np.uint8))
+        except cv2.error as error:
+            reason = (error.err or str(error)).strip().splitlines()[-1]
+            raise CfgError(f"OpenCV cannot load this network: {reason}", where=cfg.path) from None
+        self.net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+        self.outputs = self.net.getUnconnectedOutLayersNames()
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]:
+        self.net.setInput(blob)
+        return [out.reshape(len(blob), *self._shape(out, len(blob))) for out in self.net.forward(self.outputs)]
+
+    @staticmethod
+    def _shape(out, batch):
+        """A [yolo] gives (rows, 5 + C), with a batch (B, rows, 5 + C); a [softmax] (B, C) or (B, C, 1, 1)."""
+        if out.ndim == 4 or len(out) == batch and out.ndim == 2:
+            return (-1,)
+        return out.shape[-2:]
+
+
+def inference_cfg(cfg: Cfg) -> Cfg:
+    """A copy in which each [yolo] reports scores down to `FLOOR`."""
+    return cfg.edit({index: {"thresh": FLOOR} for index, section in enumerate(cfg.sections) if section.type == "yolo"})
+
+
+def set_threads(count: int | None) -> None:
+    """Limit OpenCV to `count` threads; None leaves its choice, one a core."""
+    import cv2
+
+    if count is not None:
+        cv2.setNumThreads(count)
+
+
+def quiet_opencv() -> None:
+    """No log lines from OpenCV and FFmpeg: emo says itself, in one line, what is wrong with a file."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    import cv2
+
+    cv2.utils.logging.setLogLevel(0)

@@ -1,0 +1,101 @@
+"""`emo detect`."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from emotion.cli import options
+
+
+@click.command()
+@click.argument("source", type=click.Path())
+@click.option("--system", type=click.Choice(["yolo", "two-stage"]), default="yolo", show_default=True, help="One network, or a face finder and a classifier.")
+@click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
+@click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
+@click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
+@click.option("--face-model", help="Two-stage: haar (default), an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one.")
+@options.out
+@options.conf
+@options.iou
+@options.limit
+@click.option("--annotate/--no-annotate", default=True, show_default=True, help="Write the annotated picture or video.")
+@click.option("--strict", is_flag=True, help="An unreadable picture in a folder ends the run.")
+@click.option("--threads", type=click.IntRange(min=1), help="Threads for OpenCV; default: all cores.")
+@options.force
+@options.as_json
+@options.quiet
+def detect(source, system, model, weights, names, face_model, out, conf, iou, limit, annotate, strict, threads, force, as_json, quiet):
+    """Find faces and their emotions in a picture, a folder, a list file or a video.
+
+    Writes detections.jsonl, detections.csv and the annotated picture(s) or video to --out, by default
+    detect-out/<name of the source>. Until the end their names hold `.part`; an interrupted run leaves
+    them so.
+
+    \b
+    emo detect video.mp4
+    emo detect photos/ --system two-stage --face-model yunet.onnx --conf 0.5
+    emo detect video.mp4 --model runs/v4-tiny-001 --out mine
+    """
+    from emotion import detect as detection
+    from emotion import systems
+    from emotion.backends import set_threads
+
+    set_threads(threads)
+    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=conf, iou=iou)
+    if not model and not quiet:
+        hint_at_newest_run(detector)
+    with progress_bar(quiet) as advance:
+        summary = detection.run(
+            source, detector, out, limit=limit, force=force, annotate=annotate, progress=advance,
+            skipped=None if strict else lambda error: click.echo(f"emo: {error}: left out", err=True),
+        )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(summary.as_dict(), indent=2))
+    elif not quiet:
+        click.echo(table(summary))
+
+
+def hint_at_newest_run(detector) -> None:
+    """One line on stderr when ./runs holds a model of the user's own that is not in use."""
+    from emotion import models
+
+    task = "detector" if detector.name == "yolo" else "classifier"
+    run = models.newest_run(task)
+    if run:
+        click.echo(f"emo: using the {task} that ships; yours: --model {run}", err=True)
+
+
+class progress_bar:
+    """A bar on stderr, when that is a terminal: `with progress_bar(quiet) as advance: advance(done, total)`."""
+
+    def __init__(self, quiet: bool):
+        self.quiet, self.bar = quiet or not sys.stderr.isatty(), None
+
+    def __enter__(self):
+        return None if self.quiet else self.advance
+
+    def advance(self, done, total):
+        from tqdm import tqdm
+
+        if self.bar is None:
+            self.bar = tqdm(total=total, unit="frame", file=sys.stderr, dynamic_ncols=True)
+        self.bar.update(done - self.bar.n)
+
+    def __exit__(self, *error):
+        if self.bar is not None:
+            self.bar.close()
+
+
+def table(summary) -> str:
+    """The summary as lines for a terminal."""
+    emotions = ", ".join(f"{name} {count}" for name, count in summary.emotions.items() if count)
+    stages = ", ".join(f"{stage} {spent:g}" for stage, spent in summary.stages.items())
+    lines = [
+        f"{summary.faces} faces in {summary.frames} frames ({summary.frames_without_face} without one)" + (f": {emotions}" if emotions else ""),
+        f"{summary.frames_per_s:g} frames/s; ms a frame: {stages}",
+        *summary.files,
+    ]  # fmt: skip
+    return "\n".join(lines)

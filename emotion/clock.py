@@ -1,0 +1,36 @@
+"""Time per stage: decode, face, classify, write ... of whatever runs inside `with clock("stage")`."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+
+
+class Clock:
+    """Seconds per stage, summed; `stages` keeps the order in which stages were first met."""
+
+    def __init__(self):
+        self.stages: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str):
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - start
+
+    def timed(self, stage: str, items):
+        """Iterate over `items`, counting the wait for each of them to `stage`."""
+        items = iter(items)
+        while True:
+            with self(stage):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+    def take(self) -> dict[str, float]:
+        """The stages so far; the clock starts again at nothing."""
+        taken, self.stages = self.stages, {}
+        return taken

@@ -1,0 +1,126 @@
+"""A source through a detector into files: what `emo detect` does.
+
+    from emotion import detect, systems
+    summary = detect.run("video.mp4", systems.open_system("yolo"), out="detect-out/video")
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from converters.errors import MediaError
+
+from . import __version__, sinks
+from .clock import Clock
+from .detections import Detections, Detector
+from .draw import draw
+from .sources import Frame, Pictures, Video, open_source
+
+BATCH = 4  # frames in one forward pass: as many are held at once, however long the source is
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did. `stages` are milliseconds a frame; `unreadable` are pictures that were left out."""
+
+    source: str
+    system: str
+    frames: int
+    faces: int
+    frames_without_face: int
+    emotions: dict[str, int]
+    unreadable: int
+    seconds: float
+    frames_per_s: float
+    stages: dict[str, float]
+    files: tuple[str, ...]
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+def stream(frames, detector: Detector, batch: int = BATCH) -> Iterator[tuple[Frame, Detections]]:
+    """Frames -> (frame, its detections), in order, holding at most `batch` frames.
+
+    When the source fails, what came before is given first, then the error.
+    """
+    held, failure, frames = [], None, iter(frames)
+    while failure is None:
+        try:
+            held.append(next(frames))
+        except StopIteration:
+            failure = StopIteration()
+        except MediaError as error:
+            failure = error
+        if len(held) == batch or failure is not None:
+            found = detector.detect([frame.bgr for frame in held])
+            while held:
+                yield held.pop(0), found.pop(0)
+    if isinstance(failure, MediaError):
+        raise failure
+
+
+def run(
+    source: str | Path, detector: Detector, out: str | Path | None = None, *, limit: int | None = None, force: bool = False,
+    annotate: bool = True, skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
+) -> Summary:  # fmt: skip
+    """Detect in `source` and write detections.jsonl, detections.csv and what is annotated to `out`.
+
+    out       default `detect-out/<stem of the source>`
+    annotate  also write annotated.jpg (.png), pictures/ or annotated.mp4
+    skipped   told of every unreadable picture of a folder or list; without it the first one is an error
+    progress  called with (frames done, frames expected or None)
+    Raises UsageError for an output that is not empty, MediaError for a source that cannot be read to its end;
+    then what was written keeps its `.part` name.
+    """
+    opened = open_source(source, limit)
+    unreadable = []
+    if isinstance(opened, Pictures) and opened.kind != "picture" and skipped:
+        opened.skip = lambda error: (unreadable.append(1), skipped(error))
+    folder = sinks.prepare_folder(out or default_out(opened.path), force, opened.path)
+    clock, counts, frames, without, start = Clock(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
+    with sinks.Sinks(sinks_for(opened, detector, folder, annotate)) as writing:
+        for frame, found in stream(clock.timed("decode", opened), detector):
+            with clock("draw"):
+                drawn = draw(frame.bgr, found, detector.names) if writing.needs_drawing else None
+            with clock("write"):
+                writing.write(frame, found, drawn)
+            frames, without = frames + 1, without + (len(found) == 0)
+            for class_id in found.class_ids:
+                counts[detector.names[class_id]] += 1
+            if progress:
+                progress(frames, opened.count)
+        if not frames:
+            raise MediaError("none of its pictures can be read", where=opened.path)
+    seconds = time.perf_counter() - start
+    stages = {"decode": clock.stages.pop("decode")} | detector.clock.take() | clock.stages
+    return Summary(
+        source=str(source), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
+        emotions=counts, unreadable=len(unreadable), seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
+        stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()}, files=tuple(map(str, writing.files)),
+    )  # fmt: skip
+
+
+def default_out(source: Path) -> Path:
+    return Path("detect-out") / (source.resolve().stem or "root")
+
+
+def sinks_for(source: Pictures | Video, detector: Detector, folder: Path, annotate: bool) -> list:
+    """JSONL and CSV always; an annotated picture, folder or video, as the source is."""
+    header = {
+        "program": "emo", "version": __version__, "source": str(source.path), "kind": source.kind,
+        "names": list(detector.names), "settings": detector.settings,
+    }  # fmt: skip
+    if source.fps:
+        header["fps"] = source.fps
+    found = [sinks.Jsonl(folder / "detections.jsonl", header), sinks.Csv(folder / "detections.csv", detector.names)]
+    if annotate and source.kind == "video":
+        found.append(sinks.Video(folder / "annotated.mp4", source.fps))
+    elif annotate and source.kind == "picture":
+        found.append(sinks.Picture(folder / f"annotated{'.png' if source.path.suffix.lower() == '.png' else '.jpg'}"))
+    elif annotate:
+        found.append(sinks.Folder(folder / "pictures"))
+    return found

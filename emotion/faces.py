@@ -1,0 +1,191 @@
+"""Face finders of the two-stage system: haar, ssd, yunet, and a yolo one.
+
+Each gives, for a frame, face boxes `# (N, 4)` in its pixels and a score `# (N,)` in 0..1, best first, and
+has `enlarge`: the factor by which its boxes grow before the classifier sees them, because the finders
+draw a face differently tight (see `ENLARGE`).
+
+    finder = open_finder("haar"); finder.find(frame)
+    open_finder("models/opencv_face_detector_uint8.pb"), open_finder("yunet.onnx"), open_finder("runs/v4-tiny-001")
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from converters import boxes
+from converters.errors import MediaError, UsageError
+
+# Side of the square crop over the longer side of the box. FER2013's pictures, which the classifier that
+# ships has learned from, are about as wide as a Haar box.
+ENLARGE = {"haar": 1.0, "ssd": 1.0, "yunet": 1.0, "yolo": 1.0}
+LONGEST = 1280  # a longer frame is shrunk for haar and yunet, which look at every pixel
+
+
+class FaceFinder(Protocol):
+    name: str
+    enlarge: float
+    settings: dict
+
+    def find(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """BGR frame (H, W, 3) -> xyxy_px (N, 4) float32, clipped to the frame, and scores (N,) float32."""
+
+
+def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float = 0.45) -> FaceFinder:
+    """The face finder that `spec` names; None is haar, which needs no file.
+
+    spec  `haar`; a Haar cascade .xml; an SSD's .pb (its .pbtxt beside it) or .caffemodel (its .prototxt);
+          a YuNet .onnx; a Darknet detector's folder, .cfg or .weights; or a folder with one of them
+    conf  score below which a face is dropped
+    """
+    if spec is None or str(spec) == "haar":
+        return Haar(conf)
+    path = Path(spec)
+    if path.is_dir():
+        if any(path.glob("*.cfg")):
+            return YoloFaces(path, conf, iou)
+        found = [file for suffix in (".pb", ".caffemodel", ".onnx") for file in sorted(path.glob(f"*{suffix}"))]
+        if not found:
+            raise UsageError("holds no face finder", where=path, mend="expected a .pb with its .pbtxt, a .caffemodel with its .prototxt, an .onnx, or a model.cfg")
+        path = found[0]
+    kind = {".pb": Ssd, ".caffemodel": Ssd, ".onnx": YuNet, ".xml": Haar}.get(path.suffix)
+    if kind is None:
+        return YoloFaces(spec, conf, iou)
+    if not path.is_file():
+        raise UsageError("no such face model", where=path)
+    return kind(conf, path)
+
+
+def shrunk(frame: np.ndarray) -> tuple[np.ndarray, float]:
+    """The frame, no side longer than LONGEST, and the factor that leads back."""
+    import cv2
+
+    back = max(frame.shape[:2]) / LONGEST
+    if back <= 1:
+        return frame, 1.0
+    size = [max(1, round(side / back)) for side in frame.shape[1::-1]]
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), back
+
+
+def tidy(xyxy, scores, frame) -> tuple[np.ndarray, np.ndarray]:
+    """Clipped to the frame, boxes without extent dropped, best first."""
+    xyxy = boxes.clip(np.reshape(xyxy, (-1, 4)), frame.shape[1::-1]).astype(np.float32)
+    scores = np.asarray(scores, np.float32)
+    order = np.argsort(-scores, kind="stable")
+    order = order[boxes.area(xyxy[order]) > 0]
+    return xyxy[order], scores[order]
+
+
+class Haar:
+    """OpenCV's frontal-face cascade. A face's score is n / (n + 9), n being how many windows found it.
+
+    So the default `conf` of 0.25 asks for 3 neighbours, which is OpenCV's own default.
+    """
+
+    name, enlarge = "haar", ENLARGE["haar"]
+
+    def __init__(self, conf: float = 0.25, path: Path | None = None):
+        import cv2
+
+        path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        self.cascade = cv2.CascadeClassifier()
+        try:
+            loaded = self.cascade.load(str(path))
+        except (cv2.error, SystemError):
+            loaded = False
+        if not loaded or self.cascade.empty():
+            raise MediaError("is no Haar cascade that OpenCV can load", where=path)
+        self.neighbours = max(1, math.ceil(9 * conf / (1 - conf) - 1e-9)) if conf < 1 else 2**30
+        self.settings = {"finder": "haar", "file": path.name, "conf": conf, "neighbours": self.neighbours, "scale_factor": 1.1, "smallest_face": 20}
+
+    def find(self, frame):
+        import cv2
+
+        small, back = shrunk(frame)
+        grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
+        found, counts = self.cascade.detectMultiScale2(grey, 1.1, self.neighbours, minSize=(20, 20))
+        if not len(found):
+            return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        counts = np.ravel(counts).astype(float)
+        xywh = np.asarray(found, float) * back
+        return tidy(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), counts / (counts + 9), frame)
+
+
+class Ssd:
+    """OpenCV's ResNet-10 SSD, from TensorFlow or Caffe files. Input 300x300, BGR, mean (104, 177, 123)."""
+
+    name, enlarge = "ssd", ENLARGE["ssd"]
+
+    def __init__(self, conf: float, path: Path):
+        import cv2
+
+        graph = self._graph(path)
+        try:
+            read = cv2.dnn.readNetFromTensorflow if path.suffix == ".pb" else lambda weights, graph: cv2.dnn.readNetFromCaffe(graph, weights)
+            self.net = read(str(path), str(graph))
+        except cv2.error:
+            raise MediaError(f"OpenCV cannot load it with {graph.name}", where=path, mend="an SSD face detector is a pair of files that belong together") from None
+        self.conf = conf
+        self.settings = {"finder": "ssd", "file": path.name, "conf": conf, "input": [300, 300]}
+
+    @staticmethod
+    def _graph(path):
+        """The .pbtxt or .prototxt beside it: of the same stem, or the only one."""
+        suffix = {".pb": ".pbtxt", ".caffemodel": ".prototxt"}[path.suffix]
+        found = sorted(path.parent.glob(f"*{suffix}"))
+        same = [graph for graph in found if path.stem.startswith(graph.stem)]
+        if len(same or found) != 1:
+            raise UsageError(f"has no {suffix} beside it" if not found else f"has several {suffix} beside it", where=path)
+        return (same or found)[0]
+
+    def find(self, frame):
+        import cv2
+
+        self.net.setInput(cv2.dnn.blobFromImage(frame, 1.0, (300, 300), (104, 177, 123)))
+        rows = self.net.forward()[0, 0]  # (N, 7): picture, class, score, x1, y1, x2, y2
+        rows = rows[rows[:, 2] > self.conf]
+        height, width = frame.shape[:2]
+        return tidy(rows[:, 3:] * (width, height, width, height), np.minimum(rows[:, 2], 1), frame)
+
+
+class YuNet:
+    """YuNet (Wu et al. 2023) through cv2.FaceDetectorYN."""
+
+    name, enlarge = "yunet", ENLARGE["yunet"]
+
+    def __init__(self, conf: float, path: Path):
+        import cv2
+
+        try:
+            self.net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), max(conf, 1e-3), 0.3, 5000)
+        except cv2.error:
+            raise MediaError("is no YuNet that OpenCV can load", where=path) from None
+        self.settings = {"finder": "yunet", "file": path.name, "conf": conf, "nms_iou": 0.3, "longest_side": LONGEST}
+
+    def find(self, frame):
+        small, back = shrunk(frame)
+        self.net.setInputSize(small.shape[1::-1])
+        rows = self.net.detect(small)[1]  # (N, 15): x, y, w, h, five landmarks, score
+        rows = np.zeros((0, 15), np.float32) if rows is None else rows
+        xywh = rows[:, :4] * back
+        return tidy(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), rows[:, 14], frame)
+
+
+class YoloFaces:
+    """Any Darknet detector: its boxes are faces, whatever its classes, and its best class score is theirs."""
+
+    name, enlarge = "yolo", ENLARGE["yolo"]
+
+    def __init__(self, spec: str | Path, conf: float, iou: float):
+        from .models import find
+        from .yolo import YoloDetector
+
+        self.detector = YoloDetector(find(spec, "detector"), conf, iou)
+        self.settings = {"finder": "yolo"} | {key: value for key, value in self.detector.settings.items() if key != "system"}
+
+    def find(self, frame):
+        (found,) = self.detector.detect([frame])
+        return tidy(found.xyxy_px, found.scores.max(1) if len(found) else found.face, frame)

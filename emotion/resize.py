@@ -1,0 +1,82 @@
+"""A network's input, made from pictures exactly as Darknet makes it.
+
+Darknet's bilinear resize aligns the corners: target pixel i reads the source at i * (in - 1) / (out - 1)
+(src/image.c, resize_image). OpenCV's half-pixel resize moves boxes by over 2% of the picture on strong
+downscales, and `cv2.remap` rounds positions to 1/32 pixel, so the two taps are gathered here.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+
+@lru_cache(maxsize=256)
+def taps(size_in: int, size_out: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each target pixel: the two source pixels and the second one's share, each (size_out,)."""
+    at = np.linspace(0, size_in - 1, size_out) if size_out > 1 else np.zeros(1)
+    low = np.clip(at.astype(int), 0, max(size_in - 2, 0))
+    return low, np.minimum(low + 1, size_in - 1), (at - low).astype(np.float32)
+
+
+def resize(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
+    """(H, W, C) or (H, W), of any number type -> float32 (h, w, C) or (h, w) in the same range."""
+    (width, height), image = size_wh, picture if picture.ndim == 3 else picture[..., None]
+    if image.shape[1::-1] == (width, height):
+        return picture.astype(np.float32)
+    left, right, share_x = taps(image.shape[1], width)
+    top, bottom, share_y = taps(image.shape[0], height)
+
+    def across(rows):
+        out = rows.take(left, 1).astype(np.float32)
+        step = rows.take(right, 1).astype(np.float32)
+        step -= out
+        step *= share_x[:, None]
+        out += step
+        return out
+
+    out, step = across(image[top]), across(image[bottom])
+    step -= out
+    step *= share_y[:, None, None]
+    out += step
+    return out if picture.ndim == 3 else out[..., 0]
+
+
+def letterbox(picture: np.ndarray, size_wh: tuple[int, int]) -> tuple[np.ndarray, tuple[float, float, int, int]]:
+    """Resized to fit `size_wh` without distortion, grey (0.5) around it, and where it lies: (x, y, w, h).
+
+    The size and the place are cut to whole pixels (src/image.c, letterbox_image), but boxes are put back
+    by half the exact margin (src/yolo_layer.c, correct_yolo_boxes), which x and y are.
+    """
+    (width, height), (rows, columns) = size_wh, picture.shape[:2]
+    if width / columns < height / rows:
+        w, h = width, max(rows * width // columns, 1)
+    else:
+        w, h = max(columns * height // rows, 1), height
+    x, y = (width - w) // 2, (height - h) // 2
+    out = np.full((height, width, *picture.shape[2:]), 127.5, np.float32)
+    out[y : y + h, x : x + w] = resize(picture, (w, h))
+    return out, ((width - w) / 2, (height - h) / 2, w, h)
+
+
+def blob(pictures, size_wh: tuple[int, int], channels: int = 3) -> np.ndarray:
+    """BGR uint8 pictures (H, W, 3), stretched -> float32 (B, channels, h, w) in 0..1, RGB or grey."""
+    return pack([resize(grey(picture) if channels == 1 else picture, size_wh) for picture in pictures])
+
+
+def pack(planes) -> np.ndarray:
+    """float32 (h, w, 3) BGR or (h, w) pictures in 0..255 -> (B, C, h, w) in 0..1, RGB or grey."""
+    first = planes[0]
+    channels = first.shape[2] if first.ndim == 3 else 1
+    out = np.empty((len(planes), channels, *first.shape[:2]), np.float32)
+    for index, plane in enumerate(planes):
+        view = plane[..., ::-1].transpose(2, 0, 1) if plane.ndim == 3 else plane[None]
+        np.multiply(view, np.float32(1 / 255), out=out[index])
+    return out
+
+
+def grey(picture: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)

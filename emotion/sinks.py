@@ -1,0 +1,208 @@
+"""Sinks: detections as JSONL and CSV, annotated pictures and video, under one folder.
+
+While it is being written, every file's name says so (`detections.part.jsonl`, `annotated.part.mp4`); they
+get their names together when the source has ended well. What an interrupted or failed run leaves keeps
+its `.part` name: it can be read, and never looks finished.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import MediaError, UsageError
+
+from .detections import Detections
+from .sources import Frame
+
+FILES = ("detections.jsonl", "detections.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures")
+
+
+def part(path: Path) -> Path:
+    """`a.mp4` -> `a.part.mp4`: the suffix stays last, because it decides the format."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def prepare_folder(folder: str | Path, force: bool, source: Path | None = None) -> Path:
+    """Make `folder`; refuse one that holds anything unless `force`, which takes out what emo wrote there.
+
+    UsageError when it is not empty, is a file, or when the source itself would be replaced.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not force:
+            raise UsageError("is not empty", where=folder, mend="--force replaces what emo wrote there; or choose another --out")
+    except OSError as error:
+        raise UsageError(f"cannot be made: {error.strerror}", where=folder) from None
+    stale = [path for name in FILES for path in (folder / name, part(folder / name)) if path.exists()]
+    mine = [path.resolve() for path in stale]
+    if source is not None and any(path == source.resolve() or path in source.resolve().parents for path in mine):
+        raise UsageError("would be replaced by its own output", where=source, mend="choose another --out")
+    for path in stale:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return folder
+
+
+class Jsonl:
+    """First a header record, then one record a frame, also for frames without a face."""
+
+    def __init__(self, path: Path, header: dict):
+        self.path, self.file = path, open(part(path), "w", encoding="utf-8")
+        self._line({"type": "header"} | header)
+
+    def _line(self, record):
+        self.file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    def write(self, frame: Frame, found: Detections, drawn) -> None:
+        height, width = frame.bgr.shape[:2]
+        record = {"type": "frame", "index": frame.index, "time_s": frame.time_s}
+        if frame.name is not None:
+            record["picture"] = frame.name
+        self._line(record | {"size_wh": [width, height], "faces": faces_of(found)})
+
+    def close(self):
+        self.file.close()
+
+
+def faces_of(found: Detections) -> list[dict]:
+    """One dict a face, rounded to a hundredth of a pixel and six digits of a score."""
+    faces = []
+    for index in range(len(found)):
+        face = {
+            "xyxy_px": [round(float(value), 2) for value in found.xyxy_px[index]],
+            "face": round(float(found.face[index]), 6),
+            "class_id": int(found.class_ids[index]),
+            "scores": [round(float(value), 6) for value in found.scores[index]],
+        }
+        if found.track_ids is not None:
+            face["track"] = int(found.track_ids[index])
+        faces.append(face)
+    return faces
+
+
+class Csv:
+    """One row a face: frame, time_s, picture, x1, y1, x2, y2, face, emotion, score, then a column a class."""
+
+    def __init__(self, path: Path, names):
+        self.path, self.names = path, names
+        self.file = open(part(path), "w", newline="", encoding="utf-8")
+        self.rows = csv.writer(self.file, lineterminator="\n")
+        self.rows.writerow(["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *names])
+
+    def write(self, frame: Frame, found: Detections, drawn) -> None:
+        for face in faces_of(found):
+            time_s = "" if frame.time_s is None else frame.time_s
+            best = face["class_id"]
+            self.rows.writerow([frame.index, time_s, frame.name or "", *face["xyxy_px"], face["face"], self.names[best], face["scores"][best], *face["scores"]])
+
+    def close(self):
+        self.file.close()
+
+
+class Picture:
+    """The one annotated picture: PNG for a PNG, else JPEG."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, frame, found, drawn) -> None:
+        write_picture(part(self.path), drawn)
+
+    def close(self):
+        pass
+
+
+class Folder:
+    """Annotated pictures under their own names, in subfolders as they came."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        part(path).mkdir()
+
+    def write(self, frame, found, drawn) -> None:
+        name = frame.name if frame.name.lower().endswith((".jpg", ".jpeg", ".png")) else frame.name + ".png"
+        target = part(self.path) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(target, drawn)
+
+    def close(self):
+        pass
+
+
+class Video:
+    """mp4v, the one codec an OpenCV wheel can always write; at the source's average frame rate.
+
+    The codec needs even sides: an odd one gains a row or column, repeated. A frame of another size than the
+    first is scaled to it.
+    """
+
+    def __init__(self, path: Path, fps: float):
+        self.path, self.fps, self.writer, self.size = path, fps, None, None
+
+    def write(self, frame, found, drawn) -> None:
+        import cv2
+
+        if self.writer is None:
+            height, width = drawn.shape[:2]
+            self.size = width, height
+            self.writer = cv2.VideoWriter(str(part(self.path)), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width + width % 2, height + height % 2))
+            if not self.writer.isOpened():
+                raise MediaError(f"a video of {width}x{height} at {self.fps:g} frames/s cannot be written", where=self.path, mend="--no-video writes the detections alone")
+        if drawn.shape[1::-1] != self.size:
+            drawn = cv2.resize(drawn, self.size, interpolation=cv2.INTER_AREA)
+        width, height = self.size
+        if width % 2 or height % 2:
+            drawn = cv2.copyMakeBorder(drawn, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        self.writer.write(drawn)
+
+    def close(self):
+        if self.writer is not None:
+            self.writer.release()
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Encode by the suffix (JPEG at quality 95); MediaError when it cannot be written."""
+    import cv2
+
+    good, data = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() != ".png" else [])
+    if not good:
+        raise MediaError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be encoded", where=path)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise MediaError(f"cannot be written: {error.strerror}", where=path) from None
+
+
+class Sinks:
+    """Several sinks as one; a context manager that names the files when its block ends without an error."""
+
+    def __init__(self, sinks):
+        self.sinks, self.needs_drawing = sinks, any(isinstance(sink, (Picture, Folder, Video)) for sink in sinks)
+
+    def write(self, frame: Frame, found: Detections, drawn: np.ndarray | None) -> None:
+        for sink in self.sinks:
+            try:
+                sink.write(frame, found, drawn)
+            except OSError as error:
+                raise MediaError(f"cannot be written: {error.strerror}", where=sink.path) from None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        for sink in self.sinks:
+            sink.close()
+        if kind is None:
+            for sink in self.sinks:
+                if part(sink.path).exists():
+                    os.replace(part(sink.path), sink.path)
+
+    @property
+    def files(self) -> list[Path]:
+        return [sink.path for sink in self.sinks if sink.path.exists()]

@@ -1,0 +1,161 @@
+"""Sources: a picture, a folder, a list file or a video -> frames, one at a time.
+
+    source = open_source("video.mp4")
+    for frame in source: frame.index, frame.time_s, frame.bgr
+
+Pictures are turned upright as EXIF says, video as its rotation metadata says; boxes are in the pixels of
+what is seen. A frame's time is the video's own timestamp, so a variable frame rate is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from converters import images
+from converters.darknetfiles import read_list
+from converters.errors import MediaError, UsageError
+
+from .backends import quiet_opencv
+
+PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".gif", ".jp2"}
+LISTS = {".txt", ".list", ".lst"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """index from 0; time_s from the video's start, None for a picture; name the picture's, None in a video."""
+
+    index: int
+    time_s: float | None
+    bgr: np.ndarray  # (H, W, 3) uint8
+    name: str | None = None
+
+
+class Pictures:
+    """Picture files, in the order given. `skip(error)`, when set, is told of those that cannot be read."""
+
+    kind, fps = "pictures", None
+
+    def __init__(self, path: Path, files: list[tuple[str, Path]], kind: str, limit: int | None = None):
+        self.path, self.kind, self.files = path, kind, files[:limit]
+        self.skip: Callable[[MediaError], None] | None = None
+
+    @property
+    def count(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, (name, file) in enumerate(self.files):
+            try:
+                yield Frame(index, None, read_picture(file), name)
+            except MediaError as error:
+                if self.skip is None:
+                    raise
+                self.skip(error)
+
+
+class Video:
+    """A video file; frames are decoded as they are asked for, never held."""
+
+    kind = "video"
+
+    def __init__(self, path: Path, limit: int | None = None):
+        self.path, self.limit = path, limit
+        self.capture, self.first = self._open()
+
+    @property
+    def count(self) -> int | None:
+        """How many frames there should be; None when the container does not say."""
+        import cv2
+
+        said = round(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if said <= 0:
+            return self.limit
+        return min(said, self.limit or said)
+
+    @property
+    def fps(self) -> float:
+        """Average frames per second; 25 when the container does not say anything usable."""
+        import cv2
+
+        said = self.capture.get(cv2.CAP_PROP_FPS)
+        return said if 0.1 <= said <= 1000 else 25.0
+
+    def _open(self):
+        quiet_opencv()
+        import cv2
+
+        try:
+            capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+        except cv2.error:
+            capture = None
+        good, first = capture.read() if capture is not None and capture.isOpened() else (False, None)
+        if not good:
+            raise MediaError("cannot be opened as a picture or video", where=self.path, mend="is it complete, and of a format that FFmpeg reads?")
+        return capture, first
+
+    def __iter__(self) -> Iterator[Frame]:
+        """MediaError at the end when the video stops well before the length that its header gives."""
+        import cv2
+
+        try:
+            index, last, bgr = 0, -1.0, self.first
+            self.first = None
+            while bgr is not None and (self.limit is None or index < self.limit):
+                time_s = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                if not time_s > last:  # some containers keep no times; the index still tells
+                    time_s = max(index / self.fps, last)
+                yield Frame(index, round(time_s, 6), bgr)
+                index, last = index + 1, time_s
+                bgr = self.capture.read()[1]
+            expected = self.count
+            if bgr is None and expected and index < 0.95 * expected - 1:
+                raise MediaError(f"the video breaks off after {index} of about {expected} frames", where=self.path, mend="the file is damaged or cut; what was read is kept as partial")
+        finally:
+            self.capture.release()
+
+
+def read_picture(path: Path, upright: bool = True) -> np.ndarray:
+    """(H, W, 3) uint8 BGR; MediaError when the file is missing, empty, cut or no picture."""
+    info = images.probe(path)
+    if info.problem:
+        raise MediaError(info.detail, where=path)
+    quiet_opencv()
+    return images.decode(path, upright=upright)
+
+
+def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video:
+    """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video.
+
+    Raises UsageError when there is no such path, MediaError when it cannot be opened or holds nothing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = folder_pictures(path)
+        if not files:
+            raise MediaError("holds no pictures", where=path, mend=f"looked for {', '.join(sorted(PICTURES))}")
+        return Pictures(path, [(str(file.relative_to(path)), file) for file in files], "folder", limit)
+    if not path.exists():
+        raise UsageError("no such file or folder", where=path)
+    if not path.is_file():
+        raise UsageError("is neither a file nor a folder", where=path)
+    if path.stat().st_size == 0:
+        raise MediaError("is empty: zero bytes", where=path)
+    suffix = path.suffix.lower()
+    if suffix in LISTS:
+        files = read_list(path)
+        digits = len(str(len(files)))
+        return Pictures(path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit)
+    if suffix in PICTURES:
+        return Pictures(path, [(path.name, path)], "picture", limit)
+    return Video(path, limit)
+
+
+def folder_pictures(folder: Path) -> list[Path]:
+    """The pictures in a folder and its subfolders, sorted; hidden files and folders are left out."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))

@@ -1,0 +1,41 @@
+"""Systems by name: what `--system` and `emo compare` understand.
+
+    yolo                       the one-stage detector that ships
+    yolo:MODEL                 another one: a name, folder, run folder, .cfg or .weights
+    two-stage                  haar and the classifier that ships
+    two-stage:FACE             another face finder (see `faces.open_finder`)
+    two-stage:FACE+MODEL       and another classifier; FACE may be empty
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converters.errors import UsageError, nearest
+
+from . import models
+from .detections import Detector
+from .faces import open_finder
+from .twostage import Classifier, TwoStage
+from .yolo import YoloDetector
+
+SYSTEMS = ("yolo", "two-stage")
+
+
+def open_system(
+    spec: str, *, model: str | None = None, weights: str | Path | None = None, names: str | Path | None = None,
+    face_model: str | None = None, conf: float = 0.25, iou: float = 0.45,
+) -> Detector:  # fmt: skip
+    """The detector that `spec` names. `model` and `face_model` hold where `spec` does not say.
+
+    conf  yolo: objectness and best class score must exceed it; two-stage: the face's score
+    iou   NMS overlap of a YOLO
+    """
+    kind, _, rest = spec.partition(":")
+    if kind not in SYSTEMS:
+        raise UsageError(f"no system '{kind}'", mend=nearest(kind, SYSTEMS))
+    if kind == "yolo":
+        return YoloDetector(models.find(rest or model, "detector", weights_file=weights, names_file=names), conf, iou)
+    face, _, classifier = rest.partition("+")
+    found = models.find(classifier or model, "classifier", weights_file=weights, names_file=names)
+    return TwoStage(open_finder(face or face_model, conf, iou), Classifier(found))

@@ -1,0 +1,75 @@
+"""Two-stage system: a face finder finds faces, a classifier network names the emotion of each crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from . import resize
+from .backends import Backend, OpenCVBackend
+from .clock import Clock
+from .detections import Detections
+from .faces import FaceFinder
+from .models import Model
+
+BATCH = 64  # crops in one forward pass; bounds the memory a crowd takes
+
+
+class Classifier:
+    """A Darknet classifier: crops -> class probabilities."""
+
+    def __init__(self, model: Model, backend: Backend | None = None):
+        self.model, self.names = model, model.names
+        self.backend = backend or OpenCVBackend(model)
+
+    def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
+        """BGR uint8 crops, each of its own size -> (N, C) probabilities. Stretched, as Darknet resizes."""
+        cfg, out = self.model.cfg, [np.zeros((0, len(self.names)), np.float32)]
+        for start in range(0, len(crops), BATCH):
+            blob = resize.blob(crops[start : start + BATCH], cfg.size_wh, cfg.net.integer("channels", 3))
+            out += self.backend.forward(blob)
+        return np.concatenate(out)
+
+
+class TwoStage:
+    """`detect(frames)` with a face finder and a classifier. `enlarge` overrules the finder's own factor."""
+
+    def __init__(self, finder: FaceFinder, classifier: Classifier, enlarge: float | None = None):
+        self.finder, self.classifier, self.names, self.name = finder, classifier, classifier.names, "two-stage"
+        self.enlarge = finder.enlarge if enlarge is None else enlarge
+        self.clock = Clock()
+        self.settings = {
+            "system": "two-stage", "face": finder.settings, "model": classifier.model.describe(),
+            "backend": classifier.backend.name, "crop": f"square, {self.enlarge:g} x the longer side of the face's box",
+        }  # fmt: skip
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
+        """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
+        with self.clock("face"):
+            found = [self.finder.find(frame) for frame in frames]
+        with self.clock("classify"):
+            crops = [crop(frame, box, self.enlarge) for frame, (xyxy, _) in zip(frames, found) for box in xyxy]
+            scores = self.classifier.classify(crops)
+        out, at = [], 0
+        for xyxy, face in found:
+            out.append(Detections(xyxy, scores[at : at + len(xyxy)], face))
+            at += len(xyxy)
+        return out
+
+
+def crop(frame: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:
+    """The square about the box's centre, its side `factor` x the longer side of the box.
+
+    Where it reaches over the frame's edge the nearest pixels are repeated, so that the face keeps its
+    proportions and its place.
+    """
+    import cv2
+
+    x1, y1, x2, y2 = (float(value) for value in box)
+    side = max(1, round(max(x2 - x1, y2 - y1) * factor))
+    height, width = frame.shape[:2]
+    left, top = min(round((x1 + x2 - side) / 2), width - 1), min(round((y1 + y2 - side) / 2), height - 1)
+    inside = frame[max(top, 0) : min(top + side, height), max(left, 0) : min(left + side, width)]
+    margins = max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0)
+    return cv2.copyMakeBorder(inside, *margins, cv2.BORDER_REPLICATE) if any(margins) else inside

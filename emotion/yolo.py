@@ -1,0 +1,106 @@
+"""One-stage detector: a Darknet YOLO finds faces and names their emotion in one pass.
+
+Boxes and scores are Darknet's own (see `resize` and `backends`); what follows is decided a face, not a
+class: a box keeps the scores of all its classes, and overlapping boxes are one face, so that no face
+carries two emotions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters import boxes
+
+from . import resize
+from .backends import Backend, OpenCVBackend
+from .clock import Clock
+from .detections import Detections
+from .models import Model
+
+NMS_KINDS = ("iou", "greedynms")
+
+
+class YoloDetector:
+    """`detect(frames)` with a detector model.
+
+    conf  a box counts when its objectness and its best class score (objectness x probability) exceed it
+    iou   overlap above which the weaker of two boxes is dropped, whatever their classes
+    """
+
+    def __init__(self, model: Model, conf: float = 0.25, iou: float = 0.45, backend: Backend | None = None):
+        self.model, self.conf, self.iou, self.name, self.names = model, conf, iou, "yolo", model.names
+        self.backend = backend or OpenCVBackend(model)
+        self.clock = Clock()
+        self.letter_box = bool(model.cfg.net.integer("letter_box", 0))
+        self.nms_kind = nms_kind(model.cfg)
+        self.settings = {
+            "system": "yolo", "model": model.describe(), "backend": self.backend.name, "conf": conf, "nms_iou": iou,
+            "nms": f"{self.nms_kind}, across classes", "resize": "letterbox" if self.letter_box else "stretch",
+        }  # fmt: skip
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
+        """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
+        if not len(frames):
+            return []
+        with self.clock("prepare"):
+            blob, placed = self.prepare(frames)
+        with self.clock("network"):
+            outputs = self.backend.forward(blob)
+        with self.clock("boxes"):
+            rows = np.concatenate(outputs, axis=1)
+            return [self.faces_of(rows[i], frame.shape[1::-1], placed[i]) for i, frame in enumerate(frames)]
+
+    def prepare(self, frames):
+        """The blob, and where in the network's input each frame lies: (x, y, w, h), relative."""
+        width, height = size = self.model.cfg.size_wh
+        if not self.letter_box:
+            return resize.blob(frames, size, self.model.cfg.net.integer("channels", 3)), [(0, 0, 1, 1)] * len(frames)
+        grey = self.model.cfg.net.integer("channels", 3) == 1
+        placed = [resize.letterbox(resize.grey(frame) if grey else frame, size) for frame in frames]
+        return resize.pack([plane for plane, _ in placed]), [(x / width, y / height, w / width, h / height) for _, (x, y, w, h) in placed]
+
+    def faces_of(self, rows: np.ndarray, size_wh, placed=(0, 0, 1, 1)) -> Detections:
+        """rows (R, 5 + C) as a backend gives them -> the faces above `conf`, after NMS."""
+        best = rows[:, 5:].max(1)
+        rows, best = rows[(keep := (rows[:, 4] > self.conf) & (best > self.conf))], best[keep]
+        x, y, w, h = placed
+        centred = (rows[:, :4] - (x, y, 0, 0)) / (w, h, w, h)
+        xyxy = boxes.cxcywh_rel_to_xyxy(centred, size_wh)
+        kept = nms(xyxy, best, self.iou, self.nms_kind)
+        xyxy = boxes.clip(xyxy[kept], size_wh).astype(np.float32)
+        kept, xyxy = kept[(inside := boxes.area(xyxy) > 0)], xyxy[inside]
+        return Detections(xyxy, rows[kept, 5:].astype(np.float32), rows[kept, 4].astype(np.float32))
+
+
+def nms_kind(cfg) -> str:
+    """`greedynms` when the last [yolo] asks for it, as Darknet looks, else plain `iou`."""
+    kinds = [section.text("nms_kind", "default") for section in cfg.layers if section.type == "yolo"]
+    return "greedynms" if kinds and kinds[-1] == "greedynms" else "iou"
+
+
+def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float, kind: str = "iou") -> np.ndarray:
+    """Indices of the boxes kept, best score first; a box that overlaps a better one by more than `iou` goes.
+
+    kind `greedynms` measures overlap as IoU - (d^2 / c^2)^0.6, with d the distance of the centres and c the
+    diagonal of the box around both (AlexeyAB's src/box.c, box_diou, with beta_nms 0.6).
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(order):
+        first, order = order[0], order[1:]
+        kept.append(first)
+        order = order[overlap(xyxy[first], xyxy[order], kind) <= iou]
+    return np.array(kept, int)
+
+
+def overlap(box: np.ndarray, others: np.ndarray, kind: str = "iou") -> np.ndarray:
+    """(4,), (N, 4) -> (N,), as `nms` measures it."""
+    value = boxes.iou(box, others)[0]
+    if kind == "iou" or not len(others):
+        return value
+    low, high = np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:])
+    diagonal = ((high - low) ** 2).sum(1)
+    distance = (((others[:, :2] + others[:, 2:]) - (box[:2] + box[2:])) ** 2).sum(1) / 4
+    return value - np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0) ** 0.6

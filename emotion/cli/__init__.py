@@ -17,6 +17,7 @@ from emotion import __version__
 # command -> (module, attribute, one line of help); the help stands here so that `emo --help` imports nothing.
 COMMANDS = {
     "convert": ("emotion.cli.convert", "convert", "Turn a dataset into Darknet files."),
+    "dataset": ("emotion.cli.dataset", "dataset", "Look at a set, check it, change its lists; draw one."),
     "darknet": ("emotion.cli.darknet", "darknet", "Train and evaluate Darknet networks."),
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
     "compare": ("emotion.cli.compare", "compare", "Compare two systems on the same pictures."),

@@ -31,6 +31,13 @@ class TrainJob:
     workers: int | None = None
     seed: int = 0
     quiet: bool = False
+    # What Darknet has not, off by default; the built-in engine only.
+    optimizer: str = "sgd"  # sgd (Darknet's), adamw
+    ema: float = 0.0  # decay of the averaged weights, which are then what is validated and saved; 0: none
+    clip: float = 0.0  # largest norm of the gradient; 0: none
+    amp: bool = False  # bfloat16 where it is safe, on CUDA
+    patience: int = 0  # stop after this many validations without a better metric; 0: never
+    cache_bytes: int = 2 << 30  # decoded pictures kept in memory
 
 
 @dataclass(frozen=True)

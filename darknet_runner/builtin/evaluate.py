@@ -1,0 +1,192 @@
+"""Boxes and classes from a network, and how good they are on a split: `detector map` and `classifier valid`.
+
+Settings are those of AlexeyAB's src/detector.c, validate_detector_map: score floor 0.005, NMS per class at
+0.45 (IoU, or with nms_kind=greedynms the DIoU form), pictures stretched to the network's size (or
+letter-boxed where the cfg says so).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from converters import boxes as boxlib
+from converters.darknetfiles import DataFile, class_of_path, label_path, read_label, read_list
+from converters.errors import DataError
+
+from ..ap import mean_ap
+from .data import read_picture
+from .loss import YoloHead, decode
+from .network import Network
+
+SCORE_FLOOR, NMS_IOU = 0.005, 0.45
+
+
+def fitted(picture: np.ndarray, size_wh, letter_box: bool = False) -> torch.Tensor:
+    """uint8 (H, W, C) -> (1, C, h, w) float in 0..1, as src/image.c resize_image: bilinear, corners aligned.
+
+    letter_box keeps the aspect and fills with 0.5.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+    width, height = size_wh
+    inner_w, inner_h = letter_size(picture.shape[1::-1], size_wh) if letter_box else (width, height)
+    if tensor.shape[2:] != (inner_h, inner_w):
+        tensor = F.interpolate(tensor, (inner_h, inner_w), mode="bilinear", align_corners=True)
+    if (inner_w, inner_h) == (width, height):
+        return tensor
+    left, top = (width - inner_w) // 2, (height - inner_h) // 2
+    return F.pad(tensor, (left, width - inner_w - left, top, height - inner_h - top), value=0.5)
+
+
+def letter_size(source_wh, size_wh) -> tuple[int, int]:
+    """The size of the picture within a letter box; src/image.c, letterbox_image."""
+    width, height = source_wh
+    if size_wh[0] / width < size_wh[1] / height:
+        return size_wh[0], max(1, height * size_wh[0] // width)
+    return max(1, width * size_wh[1] // height), size_wh[1]
+
+
+def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float = NMS_IOU, diou_beta: float | None = None) -> np.ndarray:
+    """Per class: scores (N, C) with those of suppressed boxes set to 0.
+
+    diou_beta: subtract (centre distance / hull diagonal)^(2 beta) from the IoU, as nms_kind=greedynms does.
+    """
+    overlap = boxlib.iou(xyxy, xyxy)
+    if diou_beta is not None:
+        centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
+        distance = ((centre[:, None] - centre[None]) ** 2).sum(-1)
+        hull = np.maximum(xyxy[:, None, 2:], xyxy[None, :, 2:]) - np.minimum(xyxy[:, None, :2], xyxy[None, :, :2])
+        overlap = overlap - (distance / np.maximum((hull**2).sum(-1), 1e-12)) ** diou_beta
+    close, out = overlap > iou, np.zeros_like(scores)
+    for kind in range(scores.shape[1]):
+        alive = scores[:, kind] > 0
+        for index in np.argsort(-scores[:, kind], kind="stable"):
+            if scores[index, kind] <= 0:
+                break
+            if alive[index]:
+                out[index, kind] = scores[index, kind]
+                alive &= ~close[index]
+    return out
+
+
+def found_boxes(network: Network, raw: list[torch.Tensor], floor: float, most: int | None = None):
+    """Raw heads of a batch -> per picture xyxy relative (N, 4), scores (N, C), before NMS."""
+    size_wh = network.cfg.size_wh
+    parts = []
+    for layer, tensor in zip(network.heads, raw):
+        head = YoloHead.of(layer.section)
+        boxes, objectness, probability = decode(tensor.float(), head, size_wh)
+        parts.append([part.flatten(1, 3) for part in (boxes, objectness, probability)])
+    boxes, objectness, probability = (torch.cat([part[index] for part in parts], 1) for index in range(3))
+    out = []
+    for box, sure, kind in zip(boxes, objectness, probability):
+        keep = sure > floor
+        box, score, sure = box[keep], kind[keep] * sure[keep, None], sure[keep]
+        if most is not None and len(box) > most:
+            top = sure.topk(most).indices
+            box, score = box[top], score[top]
+        score = torch.where(score > floor, score, 0)
+        xyxy = torch.cat([box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2], 1)
+        out.append((xyxy.cpu().numpy().astype(float), score.cpu().numpy().astype(float)))
+    return out
+
+
+def _batches(paths, network, device, batch, letter_box):
+    channels, size = network.cfg.net.integer("channels", 3), network.cfg.size_wh
+    for start in range(0, len(paths), batch):
+        pictures = [read_picture(path, channels) for path in paths[start : start + batch]]
+        tensor = torch.cat([fitted(picture, size, letter_box) for picture in pictures])
+        yield pictures, tensor.to(device, memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def evaluate_detector(
+    network: Network, data: DataFile, split: str = "valid", *, device="cpu", batch: int = 8, iou: float = 0.5,
+    conf: float = 0.25, points: int = 0, floor: float = SCORE_FLOOR, most: int | None = None,
+    letter_box: bool | None = None, limit: int | None = None, progress: Callable[[Iterable], Iterable] = lambda x: x,
+) -> dict:  # fmt: skip
+    """mAP over the pictures of a split, with what made it: a plain dict, ready for JSON.
+
+    most: keep only the best boxes of a picture before NMS (validation while training); Darknet keeps all.
+    """
+    paths = read_list(data.list_of(split))[:limit]
+    truths = [read_label(label_path(path), data.classes) for path in paths]
+    if letter_box is None:
+        letter_box = bool(network.cfg.net.integer("letter_box", 0))
+    kind = network.heads[-1].section.text("nms_kind", "default")
+    beta = network.heads[-1].section.number("beta_nms", 0.6) if kind == "greedynms" else None
+    network.eval()
+    predictions = []
+    for pictures, tensor in progress(_batches(paths, network, device, batch, letter_box)):
+        for picture, (xyxy, scores) in zip(pictures, found_boxes(network, network(tensor), floor, most)):
+            if letter_box:
+                xyxy = _unboxed(xyxy, picture.shape[1::-1], network.cfg.size_wh)
+            predictions.append((xyxy, nms(xyxy, scores, NMS_IOU, beta)))
+    result = mean_ap(
+        predictions, [(boxlib.cxcywh_rel_to_xyxy(label[:, 1:], (1, 1)), label[:, 0]) for label in truths],
+        data.classes, iou, conf, points,
+    )  # fmt: skip
+    return {
+        "map": result.mean, "map_darknet": result.mean_darknet,
+        "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
+        "truths": dict(zip(data.names, result.truths.tolist())),
+        "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "mean_iou": result.mean_iou,
+        "settings": {
+            "split": split, "pictures": len(paths), "iou": iou, "conf": conf, "points": points, "score_floor": floor,
+            "nms": {"iou": NMS_IOU, "kind": kind, "per_class": True}, "size": list(network.cfg.size_wh),
+            "letter_box": letter_box, "most_boxes": most,
+            "map": "mean over the classes that have truths; map_darknet over all classes",
+        },
+    }  # fmt: skip
+
+
+def _unboxed(xyxy, source_wh, size_wh):
+    inner = np.array(letter_size(source_wh, size_wh), float)
+    size = np.array(size_wh, float)
+    offset = (size - inner) / 2 / size
+    return (xyxy - np.tile(offset, 2)) / np.tile(inner / size, 2)
+
+
+def cropped(picture: np.ndarray, size_wh) -> np.ndarray:
+    """The shorter side to the network's size, then the middle: what `classifier valid` sees (src/classifier.c)."""
+    height, width = picture.shape[:2]
+    scale = max(size_wh[0] / width, size_wh[1] / height)
+    inner = (max(size_wh[0], round(width * scale)), max(size_wh[1], round(height * scale)))
+    tensor = fitted(picture, inner)[0]
+    left, top = (inner[0] - size_wh[0]) // 2, (inner[1] - size_wh[1]) // 2
+    return tensor[:, top : top + size_wh[1], left : left + size_wh[0]]
+
+
+@torch.no_grad()
+def evaluate_classifier(
+    network: Network, data: DataFile, split: str = "valid", *, device="cpu", batch: int = 64, limit: int | None = None,
+    progress: Callable[[Iterable], Iterable] = lambda x: x, **_,
+) -> dict:  # fmt: skip
+    """top-1 and top-k accuracy, accuracy per class and the confusion matrix (rows: truth) of a split."""
+    paths = read_list(data.list_of(split))[:limit]
+    truth = np.array([class_of_path(path, data.labels) for path in paths])
+    channels, size = network.cfg.net.integer("channels", 3), network.cfg.size_wh
+    network.eval()
+    logits = []
+    for start in progress(range(0, len(paths), batch)):
+        tensors = [cropped(read_picture(path, channels), size) for path in paths[start : start + batch]]
+        tensor = torch.stack(tensors).to(device, memory_format=torch.channels_last)
+        logits.append(network(tensor)[0].float().cpu().numpy())
+    logits = np.concatenate(logits)
+    if logits.shape[1] != data.classes:
+        raise DataError(f"has {data.classes} classes, the network {logits.shape[1]}", where=data.path)
+    ranks = np.argsort(-logits, axis=1, kind="stable")
+    confusion = np.zeros((data.classes, data.classes), int)
+    np.add.at(confusion, (truth, ranks[:, 0]), 1)
+    top = min(data.top, data.classes)
+    rows = np.maximum(confusion.sum(1), 1)
+    return {
+        "top1": float((ranks[:, 0] == truth).mean()),
+        f"top{top}": float((ranks[:, :top] == truth[:, None]).any(1).mean()),
+        "recall": dict(zip(data.names, (confusion.diagonal() / rows).tolist())),
+        "confusion": confusion.tolist(),
+        "settings": {"split": split, "pictures": len(paths), "size": list(size), "crop": "shorter side, then middle"},
+    }

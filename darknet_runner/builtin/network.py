@@ -1,0 +1,403 @@
+"""cfg -> torch: one module a section, run in order; the weights are read and written as Darknet's.
+
+    network = Network(cfgfile.load("model.cfg"))
+    network.load(weights.read(cfg, "model.weights"))
+    heads = network(x)                  # x: (B, C, H, W) float in 0..1, RGB
+    every_layer = network.outputs(x)    # as Darknet's own l.output, for parity
+
+`forward` gives what the loss needs: a detector's [yolo]/[region] inputs, not yet activated, or a
+classifier's inputs to its softmax (logits).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from converters.errors import CfgError
+
+from ..cfgfile import Cfg
+from ..layers import Layer, absolute, padded, trace
+from ..weights import Weights
+
+HEADS = ("yolo", "region")
+
+
+def _ramp(x):
+    return torch.where(x > 0, x, 0) + 0.1 * x
+
+
+def _plse(x):
+    return torch.where(x < -4, 0.01 * (x + 4), torch.where(x > 4, 0.01 * (x - 4) + 1, 0.125 * x + 0.5))
+
+
+def _stair(x):
+    whole = torch.floor(x)
+    return torch.where(whole % 2 == 0, torch.floor(x / 2), (x - whole) + torch.floor(x / 2))
+
+
+def _lhtan(x):
+    return torch.where(x < 0, 0.001 * x, torch.where(x > 1, 0.001 * (x - 1) + 1, x))
+
+
+def _hard_mish(x):
+    return torch.where(x > 0, x, torch.where(x > -2, x * x / 2 + x, 0))
+
+
+# Darknet's activations, src/activations.h. logistic, relu and leaky are in place where that is safe.
+ACTIVATIONS = {
+    "linear": lambda x: x,
+    "leaky": lambda x: F.leaky_relu(x, 0.1, inplace=True),
+    "relu": lambda x: F.relu(x, inplace=True),
+    "relu6": F.relu6,
+    "relie": lambda x: F.leaky_relu(x, 0.01),
+    "ramp": _ramp,
+    "logistic": torch.sigmoid,
+    "loggy": lambda x: 2 * torch.sigmoid(x) - 1,
+    "tanh": torch.tanh,
+    "hardtan": F.hardtanh,
+    "lhtan": _lhtan,
+    "plse": _plse,
+    "stair": _stair,
+    "elu": F.elu,
+    "selu": F.selu,
+    "gelu": lambda x: F.gelu(x, approximate="tanh"),
+    "swish": F.silu,
+    "mish": F.mish,
+    "hard_mish": _hard_mish,
+}
+
+
+def activation(layer: Layer, default: str):
+    name = layer.section.text("activation", default)
+    if name not in ACTIVATIONS:
+        raise CfgError(f"activation '{name}' is not supported", where=layer.section.path, line=layer.section.lines.get("activation"), mend=f"known: {', '.join(sorted(ACTIVATIONS))}")
+    return ACTIVATIONS[name]
+
+
+class BatchNorm(nn.Module):
+    """Darknet's batch normalisation: unbiased variance both to normalise and to roll, eps 1e-5, 0.9/0.1.
+
+    torch normalises with the biased variance v of n values. With v' = v n/(n-1), Darknet's
+    (x - m) / sqrt(v' + eps) is k (x - m) / sqrt(v + k^2 eps) with k^2 = (n-1)/n: the same fast kernel.
+    """
+
+    EPS = 1e-5  # src/blas.c, normalize_cpu
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.zeros(channels))
+
+    def forward(self, x, bias):
+        if not self.training:
+            return F.batch_norm(x, self.running_mean, self.running_var, self.weight, bias, False, eps=self.EPS)
+        count = x.numel() // x.shape[1]
+        if count < 2:
+            raise CfgError("batch normalisation needs more than one value a channel", mend="use a larger batch or size")
+        share = (count - 1) / count
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, self.weight * math.sqrt(share), bias, True, momentum=0.1, eps=self.EPS * share
+        )
+
+
+class Weighted(nn.Module):
+    """What convolutional and connected share: bias, weights, batch norm, activation."""
+
+    def __init__(self, layer: Layer, default_activation: str):
+        super().__init__()
+        shapes = dict(layer.blocks)
+        self.bias = nn.Parameter(torch.zeros(shapes["biases"]))
+        fan_in = math.prod(shapes["weights"][1:])
+        # src/convolutional_layer.c, make_convolutional_layer: uniform within +-sqrt(2 / fan_in)
+        self.weight = nn.Parameter(torch.empty(shapes["weights"]).uniform_(-1, 1) * math.sqrt(2 / fan_in))
+        self.norm = BatchNorm(len(self.bias)) if "scales" in shapes else None
+        self.activate = activation(layer, default_activation)
+
+    def finish(self, x):
+        return self.activate(x if self.norm is None else self.norm(x, self.bias))
+
+    def arrays(self):
+        """Block name -> tensor, under the names of the weights file."""
+        found = {"biases": self.bias, "weights": self.weight}
+        if self.norm is not None:
+            found |= {"scales": self.norm.weight, "mean": self.norm.running_mean, "variance": self.norm.running_var}
+        return found
+
+
+class Convolutional(Weighted):
+    def __init__(self, layer):
+        super().__init__(layer, "logistic")
+        section = layer.section
+        stride, size = section.integer("stride", 1), section.integer("size", 1)
+        self.stride = (section.integer("stride_y", stride), section.integer("stride_x", stride))
+        self.dilation = section.integer("dilation", 1) if size > 1 else 1
+        self.padding, self.groups = padded(section) * self.dilation, section.integer("groups", 1)
+
+    def forward(self, x, outs):
+        bias = self.bias if self.norm is None else None
+        return self.finish(F.conv2d(x, self.weight, bias, self.stride, self.padding, self.dilation, self.groups))
+
+
+class Connected(Weighted):
+    def __init__(self, layer):
+        super().__init__(layer, "logistic")
+
+    def forward(self, x, outs):
+        bias = self.bias if self.norm is None else None
+        return self.finish(F.linear(x.flatten(1), self.weight, bias)[..., None, None])
+
+
+class MaxPool(nn.Module):
+    """Darknet's padding: `padding` (size - 1 by default) in all, its half, cut, at the left and top."""
+
+    def __init__(self, layer):
+        super().__init__()
+        section = layer.section
+        stride = section.integer("stride", 1)
+        self.stride = (section.integer("stride_y", stride), section.integer("stride_x", stride))
+        self.size = section.integer("size", stride)
+        before = section.integer("padding", self.size - 1) // 2
+        after = [
+            (out - 1) * step + self.size - source - before
+            for out, step, source in zip(layer.out[:2], self.stride[::-1], layer.inputs[:2])
+        ]
+        self.padding = (before, after[0], before, after[1])  # left, right, top, bottom
+
+    def forward(self, x, outs):
+        if any(self.padding):
+            x = F.pad(x, self.padding, value=float("-inf"))
+        return F.max_pool2d(x, self.size, self.stride)
+
+
+class LocalAvgPool(MaxPool):
+    """As MaxPool, with the mean over what lies within the picture."""
+
+    def forward(self, x, outs):
+        inside = F.pad(torch.ones_like(x[:1, :1]), self.padding)
+        total = F.avg_pool2d(F.pad(x, self.padding), self.size, self.stride)
+        return total / F.avg_pool2d(inside, self.size, self.stride)
+
+
+class Route(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.sources = layer.sources
+        self.groups, self.group_id = layer.section.integer("groups", 1), layer.section.integer("group_id", 0)
+
+    def forward(self, x, outs):
+        parts = [outs[source] for source in self.sources]
+        if self.groups > 1:
+            parts = [part.chunk(self.groups, 1)[self.group_id] for part in parts]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+class Shortcut(nn.Module):
+    """Sum with earlier layers, each cut or filled with zeros to this one's channels; optionally weighted."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.sources, self.activate = layer.sources, activation(layer, "linear")
+        shapes = dict(layer.blocks)
+        self.weight = nn.Parameter(torch.ones(shapes["weights"])) if "weights" in shapes else None
+        self.normalization = layer.section.text("weights_normalization", "none")
+
+    def arrays(self):
+        return {} if self.weight is None else {"weights": self.weight}
+
+    def forward(self, x, outs):
+        parts = [x, *(outs[source] for source in self.sources)]
+        if self.weight is None:
+            total = x
+            for part in parts[1:]:
+                total = total + self.fit(part, x)
+            return self.activate(total)
+        share = self.weight.reshape(len(parts), -1)  # (inputs, 1 or channels)
+        if self.normalization.startswith("relu"):
+            share = F.relu(share)
+            share = share / (share.sum(0, keepdim=True) + 1e-4)  # src/blas.c, shortcut_multilayer_cpu
+        elif self.normalization.startswith("softmax"):
+            share = torch.softmax(share, 0)
+        return self.activate(sum(self.fit(part, x) * share[index].view(1, -1, 1, 1) for index, part in enumerate(parts)))
+
+    @staticmethod
+    def fit(part, like):
+        missing = like.shape[1] - part.shape[1]
+        return F.pad(part, (0, 0, 0, 0, 0, missing)) if missing > 0 else part[:, : like.shape[1]]
+
+
+class ScaleChannels(nn.Module):
+    """`from`'s planes, each times this layer's 1x1 value."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.source, self.activate = absolute(layer.section, layer.index, "from")[0], activation(layer, "linear")
+
+    def forward(self, x, outs):
+        return self.activate(outs[self.source] * x)
+
+
+class BatchNormLayer(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(layer.out[2]))
+        self.norm = BatchNorm(layer.out[2])
+
+    def forward(self, x, outs):
+        return self.norm(x, self.bias)
+
+    def arrays(self):
+        return {"biases": self.bias, "scales": self.norm.weight, "mean": self.norm.running_mean, "variance": self.norm.running_var}
+
+
+class Reorg(nn.Module):
+    """Space to depth in Darknet's own order (src/blas.c, reorg_cpu with forward=0 on its flat array)."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.stride, self.reverse = layer.section.integer("stride", 1), layer.section.integer("reverse", 0)
+
+    def forward(self, x, outs):
+        batch, channels, height, width = x.shape
+        step = self.stride
+        if self.reverse:
+            flat = x.reshape(batch, step, step, channels // step**2, height, width)
+            return flat.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // step**2, height * step, width * step)
+        # The flat array is read as (c / s^2, h s, w s) whatever x's own shape is, then split by s.
+        flat = x.reshape(batch, channels // step**2, height, step, width, step)
+        return flat.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * step**2, height // step, width // step)
+
+
+class Stateless(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x, outs):
+        return self.function(x)
+
+
+class Dropout(nn.Module):
+    def __init__(self, layer):
+        super().__init__()
+        self.probability = layer.section.number("probability", 0.5)
+
+    def forward(self, x, outs):
+        return F.dropout(x, self.probability, self.training)
+
+
+def _upsample(layer):
+    stride, scale = layer.section.integer("stride", 2), layer.section.number("scale", 1)
+    return Stateless(lambda x: F.interpolate(x, scale_factor=stride, mode="nearest") * scale)
+
+
+def _softmax(layer):
+    groups, temperature = layer.section.integer("groups", 1), layer.section.number("temperature", 1)
+
+    def softmax(x):
+        flat = x.flatten(1).unflatten(1, (groups, -1))
+        return torch.softmax(flat / temperature, 2).reshape(x.shape)
+
+    return Stateless(softmax)
+
+
+BUILDERS = {
+    "convolutional": Convolutional, "connected": Connected, "maxpool": MaxPool, "local_avgpool": LocalAvgPool,
+    "route": Route, "shortcut": Shortcut, "scale_channels": ScaleChannels, "sam": ScaleChannels,
+    "batchnorm": BatchNormLayer, "reorg": Reorg, "dropout": Dropout,
+    "avgpool": lambda layer: Stateless(lambda x: x.mean((2, 3), keepdim=True)),
+    "upsample": _upsample,
+    "softmax": _softmax,
+    "cost": lambda layer: Stateless(lambda x: x),
+    "yolo": lambda layer: Stateless(lambda x: activate_yolo(x, layer.section)),
+    "region": lambda layer: Stateless(lambda x: activate_region(x, layer.section)),
+}  # fmt: skip
+
+
+def activate_yolo(x, section):
+    """(B, n (5 + C), H, W) raw -> Darknet's output: sigmoid on x, y, objectness and classes, scaled x, y."""
+    classes, scale = section.integer("classes", 20), section.number("scale_x_y", 1)
+    fields = x.unflatten(1, (-1, 5 + classes))
+    xy, wh, rest = fields[:, :, :2], fields[:, :, 2:4], fields[:, :, 4:]
+    if not section.integer("new_coords", 0):
+        xy, rest = torch.sigmoid(xy), torch.sigmoid(rest)
+    return torch.cat([xy * scale - 0.5 * (scale - 1), wh, rest], 2).flatten(1, 2)
+
+
+def activate_region(x, section):
+    """(B, n (coords + 1 + C), H, W) raw -> sigmoid on x, y and objectness, softmax (or sigmoid) over classes."""
+    classes, coords = section.integer("classes", 20), section.integer("coords", 4)
+    fields = x.unflatten(1, (-1, coords + 1 + classes))
+    kind = fields[:, :, coords + 1 :]
+    kind = torch.softmax(kind, 2) if section.integer("softmax", 0) else torch.sigmoid(kind)
+    parts = [torch.sigmoid(fields[:, :, :2]), fields[:, :, 2:coords], torch.sigmoid(fields[:, :, coords : coords + 1]), kind]
+    return torch.cat(parts, 2).flatten(1, 2)
+
+
+class Network(nn.Module):
+    """A Darknet network. CfgError names a section that no module is built for."""
+
+    def __init__(self, cfg: Cfg):
+        super().__init__()
+        self.cfg, self.layers = cfg, trace(cfg)
+        for layer in self.layers:
+            if layer.type not in BUILDERS:
+                raise CfgError(f"section [{layer.type}] cannot be run by the built-in engine", where=cfg.path, line=layer.section.line)
+        self.stack = nn.ModuleList(BUILDERS[layer.type](layer) for layer in self.layers)
+        self.kept = {source for layer in self.layers for source in layer.sources}
+        self.heads = tuple(layer for layer in self.layers if layer.type in HEADS)
+        self.end = next((layer.index for layer in self.layers if layer.type in ("softmax", "cost")), len(self.layers))
+
+    def forward(self, x) -> list[torch.Tensor]:
+        """The raw input of every head, or [logits (B, C)] of a classifier."""
+        outs, raw = {}, []
+        for layer, module in zip(self.layers, self.stack):
+            if layer.type in HEADS:
+                raw.append(x)
+            elif not self.heads and layer.index >= self.end:
+                return [x.flatten(1)]
+            else:
+                x = module(x, outs)
+            if layer.index in self.kept:
+                # An activation in place would change a kept output; modules make new tensors, so this is a view at most.
+                outs[layer.index] = x
+        return raw or [x.flatten(1)]
+
+    @torch.no_grad()
+    def outputs(self, x) -> list[torch.Tensor]:
+        """Every layer's output (B, C, H, W), heads activated, as Darknet has them in `l.output`."""
+        outs = []
+        for module in self.stack:
+            x = module(x, outs)
+            outs.append(x.clone())
+        return outs
+
+    def load(self, weights: Weights) -> None:
+        """Copy what `weights` holds: all layers, or the first ones of a prefix."""
+        with torch.no_grad():
+            for module, arrays in zip(self.stack, weights.layers):
+                for name, tensor in self._arrays(module).items():
+                    if name in arrays:
+                        tensor.copy_(torch.from_numpy(np.array(arrays[name])))
+
+    def arrays(self) -> list[dict[str, np.ndarray]]:
+        """Per layer {block name: float32 array}, as `weights.write` takes them."""
+        return [
+            {name: tensor.detach().float().cpu().numpy() for name, tensor in self._arrays(module).items()}
+            for module in self.stack
+        ]
+
+    @staticmethod
+    def _arrays(module):
+        return module.arrays() if hasattr(module, "arrays") else {}
+
+    def parameter_groups(self) -> tuple[list, list]:
+        """(decayed, not decayed): Darknet applies weight decay to weights, not to biases and scales."""
+        decayed = [module.weight for module in self.stack if isinstance(module, (Weighted, Shortcut)) and module.weight is not None]
+        known = {id(parameter) for parameter in decayed}
+        return decayed, [parameter for parameter in self.parameters() if id(parameter) not in known]

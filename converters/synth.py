@@ -19,6 +19,7 @@ import numpy as np
 
 from . import boxes, darknetfiles, labels, outdir
 from .drawn_person import Person, random_expression, random_light, random_person, random_pose
+from .darknetset import write_lists
 from .errors import UsageError, nearest
 
 
@@ -205,12 +206,7 @@ def _write_yolo(work, out, count, seed, names, others, progress):
         lines = [f"{ids[emotion]} " + " ".join(f"{value:.6f}" for value in row) for emotion, row in zip(said, rel)]
         darknetfiles.label_path(work / name).write_text("".join(line + "\n" for line in lines))
         lists[split].append(str(out / name))
-    for split, lines in lists.items():
-        (work / f"{split}.txt").write_text("".join(line + "\n" for line in lines))
-    (work / "emo.names").write_text("".join(name + "\n" for name in names))
-    darknetfiles.write_data(
-        work / "emo.data", classes=len(names), train="train.txt", valid="valid.txt", names="emo.names", backup="backup"
-    )
+    write_lists(work, str(out), lists, tuple(names))
     return {split: len(lines) for split, lines in lists.items()}
 
 

@@ -57,3 +57,37 @@ def synth(form, count, classes, others, out, seed, force, as_json, quiet):
     elif not quiet:
         rows = ", ".join(f"{number} {name}" for name, number in report["rows"].items())
         click.echo(f"{out}: {rows}")
+
+
+def _report(report: dict, as_json: bool, quiet: bool, *lines: str) -> None:
+    """A new set's report: as JSON, or one line about its splits and then `lines`."""
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    elif not quiet:
+        click.echo(f"{report['data']}: " + ", ".join(f"{number} {split}" for split, number in report["pictures"].items()))
+        for line in lines:
+            click.echo(line)
+
+
+@dataset.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SET...")
+@click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
+@options.force
+@options.as_json
+@options.quiet
+def merge(sources, out, force, as_json, quiet):
+    """Several sets as one: one .data, and lists over all their pictures, which stay where they are.
+
+    A SET is a .data file or the folder that holds it. Sets whose class maps differ are refused.
+
+    \b
+    emo dataset merge data/affectnet-detector data/fer2013-detector --out data/both
+    """
+    from converters import setedit
+    from converters.darknetset import load
+
+    if len(sources) < 2:
+        raise click.UsageError("merging takes at least two sets")
+    report = setedit.merge([load(source) for source in sources], out, force)
+    twice = sum(report["listed_by_both"].values())
+    _report(report, as_json, quiet, *([f"{twice} pictures were in more than one set, and are listed once"] if twice else []))

@@ -18,6 +18,7 @@ from emotion import __version__
 COMMANDS = {
     "convert": ("emotion.cli.convert", "convert", "Turn a dataset into Darknet files."),
     "dataset": ("emotion.cli.dataset", "dataset", "Look at a set, check it, change its lists; draw one."),
+    "cfg": ("emotion.cli.cfg", "cfg", "Networks: list, show, render, draw and compare them."),
     "darknet": ("emotion.cli.darknet", "darknet", "Train and evaluate Darknet networks."),
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
     "compare": ("emotion.cli.compare", "compare", "Compare two systems on the same pictures."),

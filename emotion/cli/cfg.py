@@ -1,0 +1,262 @@
+"""`emo cfg`: look at networks, make one for your classes, compare two; anchors and schedules."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from converters.errors import UsageError
+from emotion.cli import options
+
+
+@click.group()
+def cfg():
+    """Networks: list and show them, make one for your classes, compare two.
+
+    \b
+    emo cfg list
+    emo cfg show v4-tiny
+    emo cfg render v4-tiny --classes 7 --size 320 --out my.cfg
+    """
+
+
+def _table(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = (0,)) -> None:
+    """Print columns, numbers to the right, those of `left` to the left."""
+    rows = [header, *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    for row in rows:
+        cells = [cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _shape(shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def _write(text: str, out: str, force: bool) -> None:
+    from darknet_runner import rundir
+
+    if Path(out).exists() and not force:
+        raise UsageError("exists already", where=out, mend="give --force to replace it, or another --out")
+    rundir.write_text(Path(out), text)
+
+
+@cfg.command("list")
+@options.as_json
+def list_(as_json):
+    """The networks that ship, with their cost.
+
+    \b
+    emo cfg list
+    """
+    from darknet_runner import layers, templates, weights
+
+    found = []
+    for name in templates.names():
+        network = templates.load(name)
+        traced = layers.trace(network)
+        about = network.text.split("\n", 1)[0].lstrip("# ").removeprefix(f"{name}: ")
+        found.append({
+            "name": name, "kind": "detector" if network.is_detector else "classifier", "size": list(network.size_wh),
+            "layers": len(traced), "params": sum(layer.params for layer in traced), "weights_bytes": weights.weights_bytes(traced),
+            "bflops": round(layers.total_bflops(traced), 3), "about": about,
+        })  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    rows = [
+        (one["name"], one["kind"], _shape(one["size"]), one["layers"], f"{one['weights_bytes'] / 1e6:.1f}", f"{one['bflops']:.3f}", one["about"])
+        for one in found
+    ]
+    _table(("name", "kind", "size", "layers", "MB", "BFLOPs", "what"), rows, left=(0, 1, 6))
+
+
+@cfg.command()
+@click.argument("network", metavar="FILE|NAME")
+@click.option("--strict", is_flag=True, help="Exit with 1 when Darknet would ignore a section or an option.")
+@options.as_json
+def show(network, strict, as_json):
+    """Layer by layer: shapes, parameters and BFLOPs, as a Darknet binary prints them.
+
+    What Darknet would ignore in silence, such as a misspelt option, is told on stderr.
+
+    \b
+    emo cfg show v4-tiny
+    emo cfg show my.cfg --json
+    """
+    from darknet_runner import cfgfile, cfgplot, layers, templates, weights
+
+    loaded = templates.load(network)
+    findings = cfgfile.findings(loaded)
+    for one in findings:
+        click.echo(f"emo: {one.file}:{one.line}: {one.message}", err=True)
+    traced = layers.trace(loaded)
+    operations, params, size = sum(layer.operations for layer in traced), sum(layer.params for layer in traced), weights.weights_bytes(traced)
+    if as_json:
+        rows = [
+            {"index": layer.index, "type": layer.type, "out": list(layer.out), "params": layer.params, "bflops": layer.bflops}
+            for layer in traced
+        ]
+        click.echo(json.dumps({"layers": rows, "operations": operations, "params": params, "weights_bytes": size}))
+    else:
+        rows = [
+            (layer.index, layer.type, cfgplot.label(layer) if layer.type != cfgplot.label(layer) else "",
+             ",".join(map(str, layer.sources)), _shape(layer.inputs), _shape(layer.out),
+             f"{layer.params:,}" if layer.params else "", f"{layer.bflops:.3f}" if layer.bflops else "")
+            for layer in traced
+        ]  # fmt: skip
+        _table(("", "layer", "what", "reads", "input", "output", "params", "BFLOPs"), rows, left=(1, 2))
+        click.echo(f"{len(traced)} layers, {params:,} parameters, weights of {size:,} bytes, {layers.total_bflops(traced):.3f} BFLOPs, {operations:,} operations")
+    if strict and findings:
+        sys.exit(1)
+
+
+def _pairs(text: str) -> list[tuple[float, float]]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = [0.0]
+    if len(values) % 2 or min(values) <= 0:
+        raise click.BadParameter("pairs of widths and heights in pixels are wanted, as in 10,14,23,27")
+    return list(zip(values[::2], values[1::2]))
+
+
+@cfg.command()
+@click.argument("network", metavar="FILE|NAME")
+@click.option("--classes", type=click.IntRange(min=1), required=True, help="How many classes.")
+@click.option("--size", type=click.IntRange(min=32), help="Width and height of the input.")
+@click.option("--anchors", callback=lambda ctx, option, value: value and _pairs(value), help="W,H,W,H,... in pixels, from emo cfg anchors.")
+@click.option("--batch", type=click.IntRange(min=1), help="Pictures a weight update.")
+@click.option("--subdivisions", type=click.IntRange(min=1), help="Parts of a batch that are computed one after the other.")
+@click.option("--iterations", type=click.IntRange(min=1), help="max_batches; steps and burn_in follow.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
+@options.out
+@options.force
+def render(network, classes, size, anchors, batch, subdivisions, iterations, learning_rate, out, force):
+    """A network for your classes: sets classes, filters, size, anchors and schedule, keeps the rest.
+
+    Prints the cfg, or writes it to --out.
+
+    \b
+    emo cfg render v4-tiny --classes 7 --size 320 --out my.cfg
+    """
+    from darknet_runner import templates
+
+    text = templates.render(
+        network, classes, size=size, anchors=anchors, batch=batch, subdivisions=subdivisions,
+        iterations=iterations, learning_rate=learning_rate,
+    ).text  # fmt: skip
+    if out:
+        _write(text, out, force)
+    else:
+        click.echo(text, nl=False)
+
+
+@cfg.command()
+@click.argument("network", metavar="FILE|NAME")
+@click.option("--out", "-o", type=click.Path(dir_okay=False), help="A .png, .svg or .pdf file; default: NAME.svg here.")
+@options.force
+def plot(network, out, force):
+    """Draw a network: layers by resolution, coloured by type, with their connections.
+
+    \b
+    emo cfg plot v4-tiny --out v4-tiny.png
+    """
+    from darknet_runner import cfgplot, templates
+
+    loaded = templates.load(network)
+    out = out or f"{loaded.path.stem}.svg"
+    if Path(out).exists() and not force:
+        raise UsageError("exists already", where=out, mend="give --force to replace it, or another --out")
+    click.echo(cfgplot.plot(loaded, out))
+
+
+@cfg.command()
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
+@options.as_json
+def diff(a, b, as_json):
+    """What differs between two networks, and up to which layer B can begin with A's weights.
+
+    \b
+    emo cfg diff csdarknet53 v4
+    """
+    from darknet_runner import cfgdiff, templates
+
+    one, two = templates.load(a), templates.load(b)
+    found, first = cfgdiff.differences(one, two), cfgdiff.first_difference(one, two)
+    if as_json:
+        click.echo(json.dumps({"first": first, "differences": [vars(difference) for difference in found]}, indent=2))
+        return
+    rows = []
+    for difference in found:
+        where = "[net]" if difference.index < 0 else str(difference.index)
+        sections = one.sections if difference.index + 1 < len(one.sections) else two.sections
+        rows.append((where, sections[difference.index + 1].type, difference.key, *("-" if side is None else side for side in (difference.a, difference.b))))
+    if rows:
+        _table(("layer", "section", "option", str(a), str(b)), rows, left=(1, 2, 3, 4))
+    if first is None:
+        click.echo("all layers compute the same: the weights of one fit the other")
+    else:
+        click.echo(f"first differing layer: {first} (the weights of the {first} layers before it fit both)")
+
+
+@cfg.command()
+@click.option("--data", "data", type=click.Path(), required=True, help="The .data file whose train list is measured.")
+@click.option("--num", type=click.IntRange(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
+@click.option("--size", type=click.IntRange(min=32), default=416, show_default=True, help="Width and height of the network's input.")
+@click.option("--split", default="train", show_default=True, help="Which list.")
+@options.seed
+@options.as_json
+def anchors(data, num, size, split, seed, as_json):
+    """Anchors that fit your boxes: k-means on IoU; prints the line to paste into every [yolo].
+
+    \b
+    emo cfg anchors --data data/affectnet-detector/emo.data --num 6 --size 320
+    """
+    from converters import darknetfiles
+    from darknet_runner import anchors as library
+
+    found = library.cluster(library.label_sizes(darknetfiles.read_data(data), (size, size), split), num, seed)
+    if as_json:
+        click.echo(json.dumps({"anchors": found.sizes_px.astype(int).tolist(), "mean_iou": round(found.mean_iou, 4), "boxes": found.boxes, "size": size}))
+    else:
+        click.echo(found.line)
+        click.echo(f"mean IoU {100 * found.mean_iou:.2f}% over {found.boxes:,} boxes")
+
+
+@cfg.command()
+@click.option("--images", type=click.IntRange(min=1), help="How many pictures are trained on.")
+@click.option("--data", "data", type=click.Path(), help="A .data file, to count those of its train list.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Pictures a weight update.")
+@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over all pictures.")
+@click.option("--batches", type=click.IntRange(min=1), help="max_batches, to turn into epochs.")
+@click.option("--round", "round_to", type=click.IntRange(min=1), default=1, show_default=True, help="Round batches up to a multiple of this.")
+@options.as_json
+def schedule(images, data, batch, epochs, batches, round_to, as_json):
+    """Epochs into max_batches and steps, and back.
+
+    \b
+    emo cfg schedule --images 283901 --batch 64 --epochs 90
+    emo cfg schedule --images 283901 --batch 64 --batches 400000
+    """
+    from converters import darknetfiles
+    from darknet_runner import schedule as library
+
+    if (images is None) == (data is None):
+        raise click.UsageError("give either --images or --data")
+    if (epochs is None) == (batches is None):
+        raise click.UsageError("give either --epochs or --batches")
+    if data is not None:
+        images = len(darknetfiles.read_list(darknetfiles.read_data(data).list_of("train")))
+    plan = library.plan(images, batch, epochs=epochs, max_batches=batches, round_to=round_to)
+    if as_json:
+        click.echo(json.dumps({"images": images, "batch": batch, "epochs": round(plan.epochs, 3), "max_batches": plan.max_batches,
+                               "steps": list(plan.steps), "burn_in": plan.burn_in}))  # fmt: skip
+        return
+    click.echo(f"{images:,} images, batch {batch}, {plan.max_batches:,} batches: {plan.epochs:.0f} epochs ({plan.epochs:.2f})")
+    for key, value in plan.net.items():
+        click.echo(f"{key}={value}")

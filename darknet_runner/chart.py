@@ -1,48 +1,81 @@
-"""metrics.csv -> chart.png: the loss, its average, and the metric of the validations, over the iterations."""
+"""metrics.csv -> chart.png: the loss on a logarithmic axis, and the validation scores beside it.
+
+    draw(rows, "chart.png", title="v4-tiny-001")      # rows: dicts with iteration, loss, avg_loss, map50, top1, ...
+"""
 
 from __future__ import annotations
 
 import csv
+import math
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
+from converters.errors import DataError
 
-def draw(metrics: str | Path, target: str | Path, title: str = "") -> None:
-    """Redraw `target` (PNG, or SVG or PDF by its name) from `metrics`; nothing when there are no rows yet."""
-    with open(metrics, newline="") as file:
-        rows = list(csv.DictReader(file))
+SCORES = {"map50": "mAP@0.5", "map": "mAP@0.5", "top1": "top-1", "topk": "top-k"}
+POINTS = 4000  # more than the chart has pixels; longer runs are thinned
 
-    def column(name):
-        found = [(float(row["iteration"]), float(row[name])) for row in rows if row.get(name)]
-        return ([x for x, _ in found], [y for _, y in found]) if found else None
 
-    loss, average = column("loss"), column("avg_loss")
-    if not loss and not average:
-        return
-    import matplotlib
+def _values(rows, key):
+    """x, y of the rows in which `key` is a finite number."""
+    x, y = [], []
+    for row in rows:
+        try:
+            value = float(row.get(key) or "nan")
+        except ValueError:
+            continue
+        if math.isfinite(value):
+            x.append(float(row["iteration"]))
+            y.append(value)
+    return x, y
 
-    matplotlib.use("Agg", force=False)
+
+def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
+    """Draw the chart of a training and rename it into place; nothing is drawn without rows."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    if loss:
-        axes.plot(*loss, color="#9db7d5", linewidth=0.6, label="loss")
-    if average:
-        axes.plot(*average, color="#1f4e8c", linewidth=1.6, label="average loss")
-    if min((average or loss)[1]) > 0:
-        axes.set_yscale("log")
-    axes.set(xlabel="iteration", ylabel="loss", title=title)
-    axes.grid(alpha=0.3)
-    handles, labels = axes.get_legend_handles_labels()
-    for name, label in (("map", "mAP@0.5"), ("top1", "top-1 accuracy")):
-        found = column(name)
-        if found:
-            other = axes.twinx()
-            other.plot(*found, "o-", color="#c2571a", markersize=3, label=label)
-            other.set(ylabel=label, ylim=(0, 1))
-            more = other.get_legend_handles_labels()
-            handles, labels = handles + more[0], labels + more[1]
-    axes.legend(handles, labels, loc="upper center", ncols=3, frameon=False)
-    temporary = Path(target).with_name("." + Path(target).name)
-    figure.savefig(temporary, dpi=110)
-    temporary.replace(target)
+    rows = list(rows)
+    if not rows:
+        return
+    figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    left = figure.subplots()
+    x, y = _values(rows, "loss")
+    thin = max(1, len(x) // POINTS)
+    left.plot(x[::thin], y[::thin], color="0.75", linewidth=0.7, label="loss")
+    x, y = _values(rows, "avg_loss")
+    left.plot(x[::thin], y[::thin], color="tab:blue", linewidth=1.4, label="average loss")
+    if any(value > 0 for value in y):
+        left.set_yscale("log")
+    left.set_xlabel("iteration")
+    left.set_ylabel("loss")
+    left.grid(alpha=0.25)
+    handles, names = left.get_legend_handles_labels()
+    scored = [(name, *_values(rows, key)) for key, name in SCORES.items()]
+    if any(y for _, _, y in scored):
+        right = left.twinx()
+        right.set_ylim(0, 1)
+        right.set_ylabel("validation")
+        for (name, x, y), colour in zip((item for item in scored if item[2]), ("tab:red", "tab:green", "tab:orange")):
+            right.plot(x, y, "o-", color=colour, markersize=4, linewidth=1.2, label=f"{name} (best {max(y):.3f})")
+        more = right.get_legend_handles_labels()
+        handles, names = handles + more[0], names + more[1]
+    left.legend(handles, names, loc="best", fontsize=9)
+    left.set_title(title)
+    path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    figure.savefig(temporary, format="png")
+    os.replace(temporary, path)
+
+
+def read_metrics(path: str | Path) -> list[dict]:
+    """The rows of a metrics.csv, as text; an empty list when there is no such file."""
+    try:
+        with open(path, newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read: {error}", where=path) from None

@@ -1,0 +1,1 @@
+"""A Darknet binary that the user has, driven and watched."""

@@ -15,7 +15,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -195,22 +195,33 @@ class Validation:
     images: int | None = None
 
 
-def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+class LineSplitter:
     """Chunks of bytes -> lines, ended by a newline or a return; what is over LONGEST of a line is dropped."""
-    pending, cut = b"", False
-    for chunk in chunks:
+
+    def __init__(self):
+        self._pending, self._cut = b"", False
+
+    def feed(self, chunk: bytes) -> list[str]:
+        lines = []
         *ended, rest = re.split(rb"[\r\n]", chunk)
         for part in ended:
-            if not cut:
-                yield (pending + part)[:LONGEST].decode("utf-8", "replace")
-            pending, cut = b"", False
-        if not cut:
-            pending += rest
-            if len(pending) > LONGEST:
-                yield pending[:LONGEST].decode("utf-8", "replace")
-                pending, cut = b"", True
-    if pending:
-        yield pending.decode("utf-8", "replace")
+            if not self._cut:
+                lines.append(_text(self._pending + part))
+            self._pending, self._cut = b"", False
+        if not self._cut:
+            self._pending += rest
+            if len(self._pending) > LONGEST:
+                lines.append(_text(self._pending))
+                self._pending, self._cut = b"", True
+        return lines
+
+    def close(self) -> list[str]:
+        """The last line, when nothing ended it."""
+        return [_text(self._pending)] if self._pending else []
+
+
+def _text(line):
+    return line[:LONGEST].decode("utf-8", "replace")
 
 
 def read(path: str | Path) -> list[Row]:
@@ -218,15 +229,18 @@ def read(path: str | Path) -> list[Row]:
 
     A run that was resumed into the same log counts back; the later line of an iteration wins.
     """
-    path, parser, rows = Path(path), LogParser(), []
+    path, parser, splitter, rows = Path(path), LogParser(), LineSplitter(), []
     try:
         with open(path, "rb") as file:
-            for line in split_lines(iter(lambda: file.read(1 << 20), b"")):
-                rows += parser.feed(line)
+            while chunk := file.read(1 << 20):
+                for line in splitter.feed(chunk):
+                    rows += parser.feed(line)
     except FileNotFoundError:
         raise DataError("no such log", where=path) from None
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror}", where=path) from None
+    for line in splitter.close():
+        rows += parser.feed(line)
     rows += parser.close()
     if not rows:
         raise DataError("has no line of a Darknet training", where=path, mend="give what `darknet detector train` printed (stdout and stderr)")

@@ -1,0 +1,95 @@
+"""The compiled engine: a Darknet binary behind the interface of `darknet_runner.engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from converters.darknetfiles import read_data
+from converters.errors import RunError
+
+from .. import cfgfile
+from ..engine import TrainJob, TrainResult
+from . import binary as binaries
+from . import inference
+from .binary import Binary
+from .training import Settings, Training
+
+
+class CompiledEngine:
+    """Drives `binary`; `Settings` are what only this engine can be told."""
+
+    name = "compiled"
+
+    def __init__(self, binary: Binary | str | Path, settings: Settings = Settings()):
+        self.binary = binary if isinstance(binary, Binary) else binaries.probe(binary)
+        self.settings = settings
+
+    def cannot(self, job: TrainJob) -> list[str]:
+        """Why this binary cannot train the job; empty when it can."""
+        cfg = cfgfile.load(job.cfg)
+        reasons = self.cannot_run(cfg, training=True)
+        if self.binary.broken_training and not self.settings.allow_broken_cpu:
+            reasons.append(f"{self.binary.broken_training}; --allow-broken-cpu trains all the same")
+        if (job.device.startswith("cuda") or job.gpus) and not self.binary.gpu:
+            reasons.append(f"{self.binary.title} at {self.binary.path} was built without GPU")
+        if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):
+            reasons.append(f"{self.binary.title} serves no pictures here: --mjpeg-port takes AlexeyAB's, built with OpenCV")
+        if self.binary.flavour == "hank-ai" and job.pretrained and not job.resume:
+            from .. import layers, weights
+
+            if Path(job.pretrained).stat().st_size != weights.weights_bytes(layers.trace(cfg)):
+                reasons.append("hank-ai/darknet rejects weights that are a part of the network's")
+        return reasons
+
+    def cannot_run(self, cfg: cfgfile.Cfg, training: bool = False) -> list[str]:
+        """Why this binary cannot run (or train) the network; empty when it can."""
+        reasons = [f"it does not start: {self.binary.trouble}"] if self.binary.trouble else []
+        needed = ("train" if training else "valid") if cfg.is_detector else ("train-classifier" if training else "top-k")
+        if needed not in self.binary.commands:
+            reasons.append(f"{self.binary.title} has no classifiers")
+        spoilers = ("network", "training") if training else ("network",)
+        found = [lack for lack in binaries.lacks(self.binary, cfg) if lack.spoils in spoilers]
+        if found:
+            what = ", ".join(dict.fromkeys(lack.what for lack in found))
+            reasons.append(f"{self.binary.title} does not know {what} ({cfg.path or 'the cfg'}:{found[0].line})")
+        return reasons
+
+    def argv(self, job: TrainJob) -> list[str]:
+        """The command line of a training, to be run in the run folder."""
+        start = "feed/start.weights" if job.pretrained or job.resume else None
+        return Training(self.binary, job, self.settings).argv(start)
+
+    def train(self, job: TrainJob) -> TrainResult:
+        """Train; RunError when the binary cannot do the job. An interrupted or failed run is a verdict, not an error."""
+        if reasons := self.cannot(job):
+            raise RunError("; ".join(reasons), where=self.binary.path)
+        return Training(self.binary, job, self.settings, lambda cfg, data, weights: self.evaluate(cfg, data, weights, threads=job.threads)).run()
+
+    def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", **options) -> dict:
+        """mAP and AP per class (detector) or top-k (classifier), with the settings that made them."""
+        loaded = cfgfile.load(cfg)
+        self._check(loaded)
+        known = ("iou", "conf", "points", "threads") if loaded.is_detector else ("top", "threads")
+        wanted = {key: value for key, value in options.items() if key in known and value is not None}
+        function = inference.evaluate_detector if loaded.is_detector else inference.evaluate_classifier
+        return function(self.binary, Path(cfg), Path(data), Path(weights), split, **wanted)
+
+    def predict(self, cfg: Path, data: Path, weights: Path, images: Sequence[Path], *, conf: float = 0.25, threads: int | None = None) -> list[dict]:
+        """A dict a picture: `objects` of a detector or `scores` of a classifier."""
+        self._check(cfgfile.load(cfg))
+        return inference.predict(self.binary, Path(cfg), read_data(data).names, Path(weights), images, conf=conf, threads=threads)
+
+    def partial(self, cfg: Path, weights: Path, out: Path, count: int) -> int:
+        """Layers 0..count-1 of the weights to `out`; the file's length."""
+        return inference.partial(self.binary, Path(cfg), Path(weights), Path(out), count)
+
+    def anchors(self, data: Path, count: int, size_wh: tuple[int, int]) -> list[tuple[float, float]]:
+        """k-means anchors of the train list, in pixels of the network's input, smallest first."""
+        if "anchors" not in self.binary.commands:
+            raise RunError(f"{self.binary.title} computes no anchors", where=self.binary.path, mend="--engine builtin does")
+        return inference.anchors(self.binary, Path(data), count, size_wh)
+
+    def _check(self, cfg):
+        if reasons := self.cannot_run(cfg):
+            raise RunError("; ".join(reasons), where=self.binary.path, mend="--engine builtin can")

@@ -1,0 +1,223 @@
+"""What a binary can do with finished weights: evaluate, predict, cut, and anchors. All in a folder of its own, thrown away.
+
+Results have the form of the built-in engine's, so that both can stand side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from converters import boxes as boxlib
+from converters.darknetfiles import label_path, read_data, read_label, read_list
+from converters.errors import RunError, UsageError
+
+from .. import cfgfile, layers, weights
+from ..ap import mean_ap
+from . import command
+from .binary import Binary, plain
+from .feed import RESULTS, Feed, lay_out, link
+from .logs import LogParser, Validation
+from .process import run
+
+NMS_IOU = 0.45  # fixed in every flavour's `valid`
+FLOOR = {"pjreddie": 0.005, "alexeyab": 0.001, "hank-ai": 0.001}  # of `detector valid`; `map` has 0.005 everywhere
+TRAINING_ONLY = ("mosaic", "cutmix", "mixup", "letter_box_train")
+MIN_LIST = 4  # pjreddie's `valid` reads four paths, however many there are
+
+
+@contextlib.contextmanager
+def bench(cfg_path: Path, weights_path: Path) -> Iterator[tuple[Path, cfgfile.Cfg]]:
+    """A folder with model.cfg set to inference, and model.weights; the weights' length is checked first.
+
+    These programs take any file for weights, and predict from noise.
+    """
+    cfg = cfgfile.load(cfg_path)
+    weights.read(cfg, weights_path)
+    changes = {"batch": 1, "subdivisions": 1} | {key: None for key in TRAINING_ONLY if key in cfg.net.options}
+    with tempfile.TemporaryDirectory(prefix="emo-") as name:
+        folder = Path(name)
+        cfgfile.save(cfg.edit({0: changes}), folder / "model.cfg")
+        os.symlink(os.path.abspath(weights_path), folder / "model.weights")
+        yield folder, cfg
+
+
+def failed(what: str, binary: Binary, returncode: int, lines: Sequence[str]) -> RunError:
+    said = [plain(line).strip() for line in lines if plain(line).strip()]
+    return RunError(f"{what} failed (exit code {returncode}): {said[-1][:200] if said else 'it said nothing'}", where=binary.path)
+
+
+def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_path: Path, split: str = "valid", *, iou: float = 0.5,
+                      conf: float = 0.25, points: int = 0, threads: int | None = None) -> dict:  # fmt: skip
+    """mAP of `split`: the binary's own `map` where it has one, else its detections (`valid`) and Darknet's AP."""
+    data = read_data(data_path)
+    images = read_list(data.list_of(split))
+    truths = [read_label(label_path(path), data.classes) for path in images]
+    settings = {"split": split, "pictures": len(images), "iou": iou, "conf": conf, "points": points, "binary": binary.summary(),
+                "map": "mean over the classes that have truths; map_darknet over all classes"}  # fmt: skip
+    counts = np.bincount(np.concatenate([label[:, 0] for label in truths]).astype(int), minlength=data.classes)
+    with bench(cfg_path, weights_path) as (folder, cfg):
+        settings |= {"size": list(cfg.size_wh), "nms": {"iou": NMS_IOU, "per_class": True}}
+        feed = link(folder, data.names, {"valid": images})
+        if "map" in binary.commands:
+            argv = command.map_(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf=conf, iou=iou, points=points)
+            found = _validated(binary, argv, folder, threads)
+            if found.map50 is None or len(found.ap) != data.classes:
+                raise RunError("`map` printed no complete result", where=binary.path)
+            ap = {name: found.ap[token] for name, token in zip(feed.names, feed.tokens)}
+            known = [ap[name] for name, count in zip(data.names, counts) if count]
+            scores = {"map": float(np.mean(known)) if known else float("nan"), "map_darknet": found.map50,
+                      "ap": {name: value if count else None for (name, value), count in zip(ap.items(), counts)},
+                      "tp": found.tp, "fp": found.fp, "precision": found.precision or 0.0, "recall": found.recall or 0.0, "mean_iou": found.avg_iou}  # fmt: skip
+            settings |= {"score_floor": 0.005, "letter_box": bool(cfg.net.integer("letter_box", 0)), "by": "the binary's map"}
+        else:
+            found = _detections(binary, folder, feed, images, threads)
+            sizes = [_size(path) for path in images]
+            told = [boxlib.cxcywh_rel_to_xyxy(label[:, 1:], size) for label, size in zip(truths, sizes)]
+            result = mean_ap(found, [(xyxy, label[:, 0]) for xyxy, label in zip(told, truths)], data.classes, iou, conf, points)
+            scores = {"map": result.mean, "map_darknet": result.mean_darknet,
+                      "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
+                      "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "mean_iou": result.mean_iou}  # fmt: skip
+            settings |= {"score_floor": FLOOR[binary.flavour], "letter_box": binary.flavour == "pjreddie", "by": "emo, from the binary's valid"}
+    return scores | {"truths": dict(zip(data.names, counts.tolist())), "settings": settings}
+
+
+def evaluate_classifier(binary: Binary, cfg_path: Path, data_path: Path, weights_path: Path, split: str = "valid", *,
+                        top: int | None = None, threads: int | None = None) -> dict:  # fmt: skip
+    """top-1 and top-k accuracy of `split`, as the binary's `classifier valid` counts them."""
+    data = read_data(data_path)
+    images, k = read_list(data.list_of(split)), min(top or data.top, data.classes)
+    with bench(cfg_path, weights_path) as (folder, cfg):
+        feed = link(folder, data.names, {"valid": images}, classifier=data.labels, top=k)
+        found = _validated(binary, command.top_k(binary, feed.data, Path("model.cfg"), Path("model.weights")), folder, threads)
+    if found.images != len(images):
+        raise RunError(f"`classifier valid` looked at {found.images or 0} of {len(images)} pictures", where=binary.path)
+    return {"top1": found.top1, f"top{k}": found.topk,
+            "settings": {"split": split, "pictures": len(images), "size": list(cfg.size_wh), "binary": binary.summary()}}  # fmt: skip
+
+
+def _validated(binary, argv, folder, threads) -> Validation:
+    returncode, lines = run(argv, cwd=folder, threads=threads)
+    parser = LogParser()
+    for line in lines:
+        parser.feed(line)
+    if returncode and parser.validation == Validation():
+        raise failed(argv[2], binary, returncode, lines)
+    return parser.validation
+
+
+def _size(path) -> tuple[int, int]:
+    """Width and height as the pictures are decoded, EXIF orientation applied."""
+    from PIL import Image, ImageOps
+
+    with Image.open(path) as picture:
+        orientation = picture.getexif().get(0x0112, 1)
+        return picture.size[::-1] if orientation >= 5 else ImageOps.exif_transpose(picture).size if orientation > 1 else picture.size
+
+
+def _detections(binary: Binary, folder: Path, feed: Feed, images: Sequence[Path], threads) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Per picture xyxy_px (N, 4) and scores (N, C) after NMS, from `detector valid`'s files."""
+    listed = (folder / "feed" / "valid.txt").read_text().split()
+    if len(listed) < MIN_LIST:
+        (folder / "feed" / "valid.txt").write_text("".join(f"{name}\n" for name in listed + [listed[-1]] * (MIN_LIST - len(listed))))
+    returncode, lines = run(command.valid(binary, feed.data, Path("model.cfg"), Path("model.weights")), cwd=folder, threads=threads)
+    if not any("Total Detection Time" in line for line in lines):
+        raise failed("valid", binary, returncode, lines)
+    classes, rows = len(feed.names), [{} for _ in images]
+    for class_id, token in enumerate(feed.tokens):
+        for line in (folder / RESULTS / f"comp4_det_test_{token}.txt").read_text().splitlines():
+            number, score, *box = line.split()
+            rows[int(number) - 1].setdefault(tuple(box), np.zeros(classes))[class_id] = float(score)
+    out = []
+    for path, found in zip(images, rows):
+        xyxy = np.array([[float(value) for value in box] for box in found], float).reshape(-1, 4)
+        size = np.array(_size(path), float)
+        edge = xyxy[:, 2:] >= size  # they add 1 and then clip: what lies at the edge is not moved back
+        xyxy -= 1
+        xyxy[:, 2:][edge] = np.broadcast_to(size, edge.shape)[edge]
+        out.append((xyxy, np.array(list(found.values()), float).reshape(-1, classes)))
+    return out
+
+
+def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: Path, images: Sequence[Path], *, conf: float = 0.25,
+            threads: int | None = None) -> list[dict]:  # fmt: skip
+    """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector, or `scores` of a classifier; best first."""
+    missing = next((path for path in images if not Path(path).is_file()), None)
+    if missing is not None:
+        raise UsageError("no such picture", where=missing)
+    images = [Path(path) for path in images]
+    with bench(cfg_path, weights_path) as (folder, cfg):
+        if cfg.is_detector:
+            feed = link(folder, tuple(names), {"valid": images}, labels=False)
+            found = _detections(binary, folder, feed, images, threads)
+            return [{"image": str(path), "objects": objects(xyxy, scores, names, conf)} for path, (xyxy, scores) in zip(images, found)]
+        feed = link(folder, tuple(names), {"valid": images}, classifier=tuple(names), labels=False)
+        argv = command.predict(binary, feed.data, Path("model.cfg"), Path("model.weights"), len(names))
+        returncode, lines = run(argv, cwd=folder, stdin=(folder / "feed" / "valid.txt").read_bytes(), threads=threads)
+    found = _classes(lines, feed)
+    if len(found) != len(images) or any(len(scores) != len(names) for scores in found):
+        raise failed("predict", binary, returncode, lines)
+    return [{"image": str(path), "scores": scores} for path, scores in zip(images, found)]
+
+
+def objects(xyxy: np.ndarray, scores: np.ndarray, names: Sequence[str], conf: float) -> list[dict]:
+    """Boxes and scores after NMS -> one entry a box and class above `conf`, as `detector test` lists them."""
+    out = [
+        {"name": names[kind], "class_id": int(kind), "score": round(float(scores[index, kind]), 6), "xyxy_px": [round(float(v), 2) for v in xyxy[index]]}
+        for index, kind in zip(*np.nonzero(scores > conf))
+    ]
+    return sorted(out, key=lambda item: -item["score"])
+
+
+def _classes(lines, feed) -> list[dict[str, float]]:
+    """`fear: 0.572654` (AlexeyAB's) or `57.77%: fear` (pjreddie's) below a line that says `Predicted in`."""
+    found: list[dict[str, float]] = []
+    for line in lines:
+        line = plain(line)
+        if ": Predicted in" in line:
+            found.append({})
+        elif found and (match := re.match(r"\s*([\d.]+)%: (\S+)\s*$", line)):
+            found[-1][feed.name_of(match[2])] = float(match[1]) / 100
+        elif found and (match := re.match(r"\s*(\S+): ([\d.]+)\s*$", line)):
+            found[-1][feed.name_of(match[1])] = float(match[2])
+    return found
+
+
+def partial(binary: Binary, cfg_path: Path, weights_path: Path, out: Path, count: int) -> int:
+    """Layers 0..count-1 of the weights to `out`, by the binary's own `partial`; the file's length.
+
+    UsageError for a count that the cfg does not have: these programs write a bare header, or everything.
+    """
+    with bench(cfg_path, weights_path) as (folder, cfg):
+        traced = layers.trace(cfg)
+        if not 0 < count <= len(traced):
+            raise UsageError(f"the cfg has layers 1 to {len(traced)} to keep, not {count}", where=cfg_path)
+        argv = command.partial(binary, Path("model.cfg"), Path("model.weights"), Path("part.weights"), count)
+        returncode, lines = run(argv, cwd=folder)
+        made, expected = folder / "part.weights", weights.weights_bytes(traced[:count])
+        if not made.exists() or made.stat().st_size != expected:
+            raise failed("partial", binary, returncode, lines)
+        temporary = out.with_name(out.name + ".part")
+        shutil.copyfile(made, temporary)
+        os.replace(temporary, out)
+    return expected
+
+
+def anchors(binary: Binary, data_path: Path, count: int, size_wh: tuple[int, int]) -> list[tuple[float, float]]:
+    """k-means anchors of the train list in pixels of the network's input, smallest first, by the binary."""
+    with tempfile.TemporaryDirectory(prefix="emo-") as name:
+        folder = Path(name)
+        feed = lay_out(folder, read_data(data_path), ("train",))
+        returncode, lines = run(command.anchors(binary, feed.data, count, size_wh), cwd=folder)
+        made = folder / "anchors.txt"
+        values = [float(text) for text in re.findall(r"[\d.]+", made.read_text())] if made.exists() else []
+    if len(values) != 2 * count:
+        raise failed("calc_anchors", binary, returncode, lines)
+    return list(zip(values[::2], values[1::2]))

@@ -1,0 +1,370 @@
+"""One training with a binary: start, watch, end, judge; `run.json` has all of it.
+
+An exit code of 0 proves nothing with these programs. Finished means: the last iteration was reached, the
+final weights have the exact length, no list of bad files grew, and the loss is finite.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import math
+import os
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from converters.darknetfiles import DataFile, read_data
+from converters.errors import RunError, WeightsError
+
+from .. import cfgfile, chart, layers, weights
+from ..engine import TrainJob, TrainResult
+from ..rundir import RunDir, write_text
+from . import command, saves
+from .binary import Binary
+from .feed import Feed, lay_out
+from .logs import COLUMNS, SAVED, LogParser, Row
+from .process import Process, interruptible
+from .watch import SILENCE_S, Trouble, Watchdog
+
+CHART_S = 30.0  # between two drawings of the chart
+RECOVERIES = 4  # times that --auto-recover doubles the subdivisions
+FAILED_EVALUATION = "the validation after the run failed: {}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the compiled engine can be told beyond a TrainJob."""
+
+    allow_broken_cpu: bool = False
+    mjpeg_port: int | None = None
+    auto_recover: bool = False
+    tensorboard: bool = False
+    silence_s: float = SILENCE_S
+    min_free: int | None = None  # bytes; None: twice the weights
+
+
+@dataclass
+class Outcome:
+    """How one start of the binary ended."""
+
+    trouble: Trouble | None = None
+    signal: str | None = None
+    returncode: int | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+class Metrics:
+    """metrics.csv of a run, with a column for every class; goes on in the file of an earlier start."""
+
+    def __init__(self, run: RunDir, names: tuple[str, ...], start: int):
+        self.path, self.names = run.metrics, names
+        kept = [row for row in chart.read_metrics(run.metrics) if int(row["iteration"]) <= start] if start else []
+        columns = [*COLUMNS, *(f"ap_{name}" for name in names)]
+        self.columns = columns + [key for key in (kept[0] if kept else ()) if key not in columns]
+        self.rows: list[dict] = kept
+        write_text(self.path, ",".join(self.columns) + "\n")
+        self._file = open(self.path, "a", newline="")
+        self._writer = csv.DictWriter(self._file, self.columns, lineterminator="\n")
+        self._writer.writerows(kept)
+        self._file.flush()
+
+    def add(self, row: Row) -> dict:
+        out = row.as_dict(self.names)
+        self.rows.append(out)
+        self._writer.writerow(out)
+        self._file.flush()
+        return out
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Training:
+    """The state of a training; `run()` does it."""
+
+    def __init__(self, binary: Binary, job: TrainJob, settings: Settings, evaluate=None):
+        """`evaluate(cfg, data, weights)` validates after the run where the binary cannot while it trains."""
+        self.binary, self.job, self.settings, self.evaluate = binary, job, settings, evaluate
+        self.data: DataFile = read_data(job.data)
+        self.last: Row | None = None
+        self.best: float | None = None
+        self._load_cfg()
+
+    def _load_cfg(self):
+        self.cfg = cfgfile.load(self.job.cfg)
+        self.classifier = not self.cfg.is_detector
+        self.expected = weights.weights_bytes(layers.trace(self.cfg))
+        self.max_batches = self.cfg.net.integer("max_batches", 0)
+        self.batch = self.cfg.net.integer("batch", 1)
+
+    def run(self) -> TrainResult:
+        run, began = self.job.run, time.time()
+        run.write_json(engine="compiled", binary=self.binary.as_dict(), started=datetime.now().isoformat(timespec="seconds"), verdict="running",
+                       hashes={"cfg": digest(self.job.cfg), "data": self._data_digest()})  # fmt: skip
+        found = saves.newest(run, self.expected) if self.job.resume else None
+        if found and found[1] // self.batch >= self.max_batches:
+            return self._finished_before(found)
+        outcome = Outcome(Trouble("start", "it did not start"))
+        for _ in range(RECOVERIES + 1):
+            outcome = self._attempt(found)
+            if not (outcome.trouble and outcome.trouble.code == "out-of-memory" and self.settings.auto_recover and self._halve()):
+                break
+            found = saves.newest(run, self.expected)
+            self.job = replace(self.job, resume=found is not None)
+        result = self._judge(outcome)
+        run.write_json(
+            verdict=result.verdict, reasons=list(result.reasons), notes=outcome.notes, returncode=outcome.returncode, iterations=result.iterations,
+            max_batches=self.max_batches, loss=result.loss, metric=result.metric, ended=datetime.now().isoformat(timespec="seconds"),
+            seconds=round(time.time() - began, 3), weights=self._weights_digests(),
+        )  # fmt: skip
+        return result
+
+    def _finished_before(self, found):
+        """The weights have reached max_batches already: these programs would write them again, or crash."""
+        final = self.job.run.weights_file("final")
+        if not final.exists():
+            os.link(found[0], final)
+        row = (chart.read_metrics(self.job.run.metrics) or [{}])[-1]
+        self.job.run.write_json(verdict="finished", notes=[f"nothing to do: {found[0].name} is at iteration {found[1] // self.batch}"])
+        return TrainResult(self.job.run, "finished", found[1] // self.batch, float(row["loss"]) if row.get("loss") else None, None)
+
+    def _halve(self):
+        """Twice the subdivisions in the run's cfg, half the pictures at once; False when they are one by one already."""
+        subdivisions = self.cfg.net.integer("subdivisions", 1)
+        if subdivisions * 2 > self.batch or self.batch % (subdivisions * 2):
+            return False
+        write_text(self.job.cfg, self.cfg.edit({0: {"subdivisions": subdivisions * 2}}).text)
+        self._load_cfg()
+        print(f"emo: out of memory; going on with subdivisions={subdivisions * 2}", file=sys.stderr)
+        return True
+
+    def options(self) -> command.TrainOptions:
+        """What the flavour is asked for."""
+        validates = self.job.evaluate and self.binary.flavour != "pjreddie" and self.data.valid is not None
+        epochs = None
+        if self.job.map_every and not self.classifier:
+            count = sum(1 for line in open(self.data.list_of("train"), "rb") if line.strip())
+            epochs = max(1, round(self.job.map_every * self.batch / max(1, count)))
+        return command.TrainOptions(clear=self.job.clear and not self.job.resume, validate=validates, map_epochs=epochs, gpus=self.job.gpus,
+                                    mjpeg_port=self.settings.mjpeg_port)  # fmt: skip
+
+    def argv(self, start: str | None) -> list[str]:
+        return command.train(self.binary, Path("feed/feed.data"), Path(self.job.cfg.name), Path(start) if start else None, self.options(), self.classifier)
+
+    def _attempt(self, found) -> Outcome:
+        run = self.job.run
+        splits = ("train", "valid") if self.data.valid is not None else ("train",)
+        every = 100 if self.max_batches >= 1000 else max(1, self.max_batches // 10)
+        more = {"savelast": every, "saveweights": max(1000, every * 10)} if self.binary.flavour == "alexeyab" else {}
+        feed = lay_out(run.path, self.data, splits, backup=run.weights.name, **more)
+        begun_with = found[0] if found else self.job.pretrained
+        if begun_with:
+            os.symlink(os.path.abspath(begun_with), run.path / "feed" / "start.weights")
+        at = found[1] // self.batch if found else 0
+        argv = self.argv("feed/start.weights" if begun_with else None)
+        run.write_json(argv=argv, cwd=str(run.path), resumed_at=at or None, started_from=begun_with and {"path": str(begun_with), "sha256": digest(begun_with)})
+        outcome, watchdog = Outcome(), Watchdog(run.path, self.expected, self.settings.silence_s, self.settings.min_free)
+        metrics = Metrics(run, self.data.names, at)
+        board = None
+        if self.settings.tensorboard:
+            from ..board import Board
+
+            board = Board(run.path / "tensorboard")
+        progress = Progress(run, self.max_batches, at, self.job.quiet)
+        process = Process(argv, cwd=run.path, log=run.log, stdin=command.stdin_of(self.binary), threads=self.job.threads)
+        run.write_json(environment={key: value for key, value in process.environment.items() if key.startswith(("OMP_", "CUDA", "OPENBLAS"))})
+        parser = LogParser()
+        try:
+            with interruptible() as asked, process:
+                self._read(process, parser, feed, watchdog, metrics, progress, board, outcome, asked, at)
+            outcome.returncode = process.returncode
+            self._after(parser, feed, watchdog, outcome)
+        finally:
+            for row in parser.close():
+                self._take(row, metrics, progress, board)
+            metrics.close()
+            if board:
+                board.close()
+            progress.close(metrics.rows)
+        return outcome
+
+    def _read(self, process, parser, feed, watchdog, metrics, progress, board, outcome, asked, at):
+        """Lines -> rows, until the binary ends or must."""
+        saved: list[str] = []
+        first = True
+        for line in process.lines():
+            trouble = None
+            if line is not None:
+                trouble = watchdog.line(line)
+                if match := SAVED.search(line):
+                    saved.append(match[1])
+                for row in parser.feed(line):
+                    if first and at and row.iteration > at + max(1, len(self.job.gpus)):
+                        outcome.notes.append(f"resumed at iteration {row.iteration}, not {at + 1}")
+                    first = False
+                    self._take(row, metrics, progress, board)
+                    trouble = trouble or watchdog.row(row) or self._adopt(saved)
+                    saved = []
+            if trouble := trouble or watchdog.tick():
+                outcome.trouble = replace(trouble, what=feed.told(trouble.what))
+            if asked:
+                outcome.signal = asked[0]
+                if asked[0] == "SIGINT" and not self.job.quiet:
+                    print("\nemo: stopping; Ctrl-C again to stop at once", file=sys.stderr)
+            if outcome.trouble or outcome.signal:
+                process.stop()
+
+    def _take(self, row: Row, metrics: Metrics, progress, board):
+        self.last = row
+        score = row.map50 if row.map50 is not None else row.top1
+        if score is not None and (self.best is None or score > self.best):
+            self.best = score
+        out = metrics.add(row)
+        if board:
+            board.add(out)
+        progress.show(row, self.best, metrics.rows)
+
+    def _adopt(self, saved: list[str]) -> Trouble | None:
+        """Check and rename what the binary says it has saved; it is whole by the time the next row came."""
+        for name in saved:
+            path = self.job.run.path / name
+            if not path.exists():
+                return Trouble("not-saved", f"{name} was not written", "is the folder writable, the disk full?")
+            try:
+                saves.adopt(self.job.run, path, self.binary, self.classifier, self.expected)
+            except WeightsError as error:
+                return Trouble("disk-full", str(error))
+        return None
+
+    def _after(self, parser, feed, watchdog, outcome):
+        """The binary has ended: its last files, its bad lists, and the validation that it could not do."""
+        run = self.job.run
+        for path in sorted(run.weights.glob("model*"), key=lambda path: path.stat().st_mtime_ns):
+            if path.stat().st_size == self.expected:
+                saves.adopt(run, path, self.binary, self.classifier, self.expected)
+            else:
+                outcome.notes.append(f"{path.name} has {path.stat().st_size:,} bytes instead of {self.expected:,}")
+        listed = watchdog.lists()
+        if listed and not outcome.trouble:
+            outcome.trouble = replace(listed, what=feed.told(listed.what))
+        final, last = run.weights_file("final"), parser.last
+        whole = final.exists() and final.stat().st_size == self.expected
+        if self.job.evaluate and self.evaluate and whole and last and not (outcome.trouble or outcome.signal) and self.data.valid is not None:
+            if last.map50 is None and last.top1 is None:
+                try:
+                    fill(last, self.evaluate(self.job.cfg, self.job.data, final))
+                except RunError as error:
+                    outcome.notes.append(FAILED_EVALUATION.format(error))
+
+    def _judge(self, outcome: Outcome) -> TrainResult:
+        run, row = self.job.run, self.last
+        reached = row.iteration if row else 0
+        final = run.weights_file("final")
+        reasons = [str(outcome.trouble)] if outcome.trouble else []
+        if outcome.signal:
+            kept = saves.newest(run, self.expected)
+            where = f"{kept[0].name} at iteration {kept[1] // self.batch}" if kept else "no weights were saved yet"
+            return TrainResult(run, "interrupted", reached, row.loss if row else None, self.best, (f"{outcome.signal} at iteration {reached}; {where}",))
+        if not row:
+            reasons.append(f"it trained nothing (exit code {outcome.returncode}): {self._last_words()}")
+        elif reached < self.max_batches:
+            reasons.append(f"it ended at iteration {reached} of {self.max_batches} (exit code {outcome.returncode}): {self._last_words()}")
+        if row and not math.isfinite(row.loss):
+            reasons.append(f"the last loss is {row.loss}")
+        if not final.exists():
+            reasons.append("there are no final weights")
+        elif final.stat().st_size != self.expected:
+            reasons.append(f"{final.name} has {final.stat().st_size:,} bytes instead of {self.expected:,}")
+        elif not finite_weights(final):
+            reasons.append(f"{final.name} holds values that are no finite numbers")
+        if outcome.returncode and not reasons:
+            outcome.notes.append(f"exit code {outcome.returncode} after everything was saved")
+        return TrainResult(run, "failed" if reasons else "finished", reached, row.loss if row else None, self.best, tuple(reasons))
+
+    def _last_words(self):
+        try:
+            with open(self.job.run.log, "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 2000))
+                said = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        except OSError:
+            said = []
+        return f"'{said[-1][:160]}'" if said else "it said nothing"
+
+    def _data_digest(self):
+        """Of the .data file and its lists."""
+        found = {"data": digest(self.data.path)}
+        return found | {split: digest(path) for split in ("train", "valid") if (path := getattr(self.data, split)) and path.is_file()}
+
+    def _weights_digests(self):
+        return {path.name: digest(path) for path in sorted(self.job.run.weights.glob("*.weights"))}
+
+
+class Progress:
+    """A bar on a terminal's stderr, and chart.png drawn again from time to time. A closed terminal is no fault."""
+
+    def __init__(self, run: RunDir, total: int, start: int, quiet: bool):
+        self.run, self._drawn, self._cost, self.bar = run, time.monotonic(), 0.0, None
+        if not quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=total or None, initial=start, unit="it", desc=run.path.name, dynamic_ncols=True)
+
+    def show(self, row: Row, best: float | None, rows: list[dict]) -> None:
+        if self.bar is not None:
+            try:
+                scores = {"best": f"{best:.1%}"} if best is not None else {}
+                self.bar.set_postfix({"loss": f"{row.avg_loss:.4g}", **scores}, refresh=False)
+                self.bar.update(row.iteration - self.bar.n)
+            except OSError:
+                self.bar = None
+        now = time.monotonic()
+        if now - self._drawn > max(CHART_S, 20 * self._cost):
+            self.draw(rows)
+            self._drawn, self._cost = time.monotonic(), time.monotonic() - now
+
+    def draw(self, rows: list[dict]) -> None:
+        chart.draw(rows, self.run.chart, self.run.path.name)
+
+    def close(self, rows: list[dict]) -> None:
+        if self.bar is not None:
+            try:
+                self.bar.close()
+            except OSError:
+                pass
+        self.draw(rows)
+
+
+def fill(row: Row, scores: dict) -> None:
+    """Put an `evaluate` result into a row."""
+    if "map" in scores:
+        row.map50, row.precision, row.recall = scores["map_darknet"], scores.get("precision"), scores.get("recall")
+        row.ap = {name: value for name, value in scores["ap"].items() if value is not None}
+    else:
+        row.top1 = scores["top1"]
+        row.k, row.topk = next(((int(key[3:]), value) for key, value in scores.items() if key.startswith("top") and key != "top1"), (None, None))
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def finite_weights(path: Path) -> bool:
+    """Whether every value is a finite number, read in pieces."""
+    import numpy as np
+
+    _, _, offset = weights.header_bytes(path)
+    values = np.memmap(path, "<f4", "r", offset=offset)
+    return all(bool(np.isfinite(values[start : start + (1 << 22)]).all()) for start in range(0, len(values), 1 << 22))
+
+
+def state(run: RunDir) -> dict:
+    """run.json, or an empty dict when it was never written."""
+    try:
+        return json.loads((run.path / "run.json").read_text())
+    except (OSError, ValueError):
+        return {}

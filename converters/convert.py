@@ -17,16 +17,19 @@ from pathlib import Path
 import numpy as np
 
 from . import boxes, outdir, readers
+from .backgrounds import listed
 from .darknetfiles import write_data
 from .errors import DataError, UsageError, nearest
 from .labels import EMOTIONS, class_ids, class_names
 from .names import safe_names
 from .parallel import chunked_map
 from .records import SPLITS, Notes, Table, concat
-from .writers import classifier, detector
+from .scenes import plan
+from .writers import classifier, detector, scenes
 
 CHUNK = 1000  # pictures; fixed, so that the output does not depend on the number of processes
-SMALL = 8000  # pictures below which starting processes costs more than linking them all
+SCENES = 50  # scenes a chunk
+SMALL = 8  # chunks of links below which starting processes costs more than doing them all
 SAID = 1000  # findings of one code that report.json holds; all are counted
 TASKS = ("detector", "classifier")
 
@@ -41,6 +44,9 @@ class Settings:
     seed: int = 0
     no_face: str = "drop"  # AffectNet's class 10: drop, or keep as pictures without faces
     usage: str | None = None  # FER2013's Usage -> split
+    scenes: int | None = None  # composed scenes in all; None: one for every few faces
+    size: tuple[int, int] = (416, 416)  # (width, height) of a scene
+    backgrounds: str | None = None  # a folder of photographs without faces
 
 
 def convert(
@@ -162,27 +168,31 @@ def ids_of(classes: int) -> np.ndarray:
 
 def _write(table, out, work, settings, notes, jobs, cluster, progress) -> dict:
     names, final = class_names(settings.classes), os.path.abspath(out)
-    ids, labels = ids_of(settings.classes), None
+    ids, labels, prefix = ids_of(settings.classes), None, f"{final}/train/"
+    stages, total = [], 0
     if settings.task == "classifier":
         table = _one_face(table, notes)
         labels = classifier.labels_for(names, f"{final}/{'/'.join(SPLITS)}/")
         label_of = {index: labels[i] for index, i in enumerate(ids) if i >= 0}
-        stems = safe_names(table.name, f"{final}/train/{max(labels, key=len)}/", labels)
+        prefix += max(labels, key=len) + "/"
         write = partial(_classifier_chunk, labels=label_of, work=work, link=settings.link)
     else:
-        stems = safe_names(table.name, f"{final}/train/")
         write = partial(_detector_chunk, ids=ids, work=work, link=settings.link)
+        table, crops = _parted(table)
+        if len(crops):
+            stages, total = [_scene_stage(crops, ids, work, settings)], 0
+            total = sum(len(chunk.splits) for chunk in stages[0][1])
+    stems = safe_names(table.name, prefix, labels or ())
     for i, (wished, stem) in enumerate(zip(table.name, stems)):
         if wished != stem:
             notes.note("unsafe-path", "info", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: is linked as {stem}")
     starts = range(0, len(table), CHUNK)
-    chunks = [(table.chunk(start, start + CHUNK), stems[start : start + CHUNK]) for start in starts]
-    if not cluster:
-        jobs = min(jobs or os.cpu_count() or 1, max(1, len(table) // SMALL))
+    stages.insert(0, (write, [(table.chunk(start, start + CHUNK), stems[start : start + CHUNK]) for start in starts], SMALL))
+    total += len(table)
     entries, faces = [[] for _ in SPLITS], np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
     with open(work / "manifest.csv", "w", encoding="utf-8", errors="surrogateescape") as manifest:
         manifest.write(detector.MANIFEST)
-        for part in progress(chunked_map(write, chunks, jobs, cluster), len(table)):
+        for part in progress(_parts(stages, jobs, cluster), total):
             manifest.writelines(part.manifest)
             notes.extend(part.notes)
             faces += part.faces
@@ -192,6 +202,32 @@ def _write(table, out, work, settings, notes, jobs, cluster, progress) -> dict:
         raise DataError("none of the pictures can be used" + _why(notes), where=os.path.dirname(table.image[0]))
     _lists(work, final, entries, names, labels)
     return _report(settings, names, entries, faces, notes)
+
+
+def _parts(stages, jobs, cluster):
+    """The results of all stages (function, chunks, chunks from which another process pays), in order."""
+    for function, chunks, pays in stages:
+        most = max(1, len(chunks) // pays)
+        yield from chunked_map(function, chunks, min(jobs or os.cpu_count() or 1, most), cluster)
+
+
+def _parted(table: Table) -> tuple[Table, Table]:
+    """Pictures with boxes (or without faces), and pictures that are one face."""
+    owner = np.repeat(np.arange(len(table)), table.counts)
+    whole = np.zeros(len(table), bool)
+    whole[owner[np.isnan(table.xyxy[:, 0])]] = True
+    return table.take(np.flatnonzero(~whole)), table.take(np.flatnonzero(whole))
+
+
+def _scene_stage(crops: Table, ids, work, settings: Settings):
+    photos = listed(settings.backgrounds) if settings.backgrounds else []
+    hands = plan(crops.split, settings.scenes, settings.seed)
+    chunks = []
+    for start in range(0, len(hands), SCENES):
+        some = hands[start : start + SCENES]
+        faces = crops.take(np.concatenate([hand for _, hand in some]))
+        chunks.append(scenes.Scenes(start, [split for split, _ in some], [len(hand) for _, hand in some], faces))
+    return partial(scenes.write_chunk, ids=ids, work=work, size_wh=settings.size, seed=settings.seed, photos=photos), chunks, 2
 
 
 def _detector_chunk(chunk, ids, work, link):

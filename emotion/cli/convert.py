@@ -12,6 +12,24 @@ KINDS = ("affectnet", "fer2013")
 TASKS = ("detector", "classifier")
 
 
+class Size(click.ParamType):
+    """`416` or `640x480` -> (width, height)."""
+
+    name = "size"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            width, _, height = str(value).lower().partition("x")
+            size = int(width), int(height or width)
+        except ValueError:
+            self.fail(f"'{value}' is neither N nor WxH")
+        if not all(32 <= side <= 8192 for side in size):
+            self.fail(f"{value}: sides are 32 to 8192 pixels")
+        return size
+
+
 @click.command(context_settings={"show_default": True})
 @click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
 @click.argument("source", type=click.Path(), required=False)
@@ -21,6 +39,9 @@ TASKS = ("detector", "classifier")
 @click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="AffectNet's No-Face rows: drop, or keep as pictures without faces.")
 @click.option("--usage", metavar="USAGE=SPLIT,...", help="FER2013's usages; default Training=train,PublicTest=valid,PrivateTest=test.")
 @click.option("--link", type=click.Choice(["symlink", "hard", "copy"]), default="symlink", help="How pictures get into the output.")
+@click.option("--scenes", type=click.IntRange(min=1), help="Detector scenes to compose of face crops; default: one for every three or four faces.")
+@click.option("--size", type=Size(), default="416", metavar="N|WxH", help="Size of a scene.")
+@click.option("--backgrounds", type=click.Path(), help="Folder of photographs to compose scenes on; default: drawn ones. A face in a photograph would be one that no label tells of, so take pictures without people.")
 @click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs emo[cluster]).")
 @options.out
 @options.jobs
@@ -39,6 +60,7 @@ def convert(kind, source, task, more, classes, out, jobs, cluster, limit, force,
     \b
     emo convert affectnet --task detector
     emo convert fer2013 fer2013.csv --task classifier
+    emo convert fer2013 fer2013.csv --task detector --scenes 8000
     emo convert affectnet --with fer2013=fer2013.csv --task classifier --out data/both
     """
     from converters.convert import Settings

@@ -1,0 +1,87 @@
+"""Composed scenes in the detector form: JPEG pictures, labels beside them (see `converters.scenes`).
+
+A chunk holds some scenes and the faces dealt to them; each scene is drawn from a generator seeded with
+the seed and the scene's number.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .. import boxes
+from ..errors import MediaError
+from ..images import decode
+from ..labels import EMOTIONS
+from ..records import SPLITS, Table
+from ..scenes import compose
+from .detector import CREATE, Written, quoted
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Scene `number + i` takes the next counts[i] faces of `faces`, all of split splits[i]."""
+
+    number: int
+    splits: list[int]
+    counts: list[int]
+    faces: Table
+
+
+def write_chunk(scenes: Scenes, ids: np.ndarray, work: Path, size_wh: tuple[int, int], seed: int, photos: list[str]) -> Written:
+    """Draw the chunk's scenes; a face that cannot be decoded is left out, as is a scene without any."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    out, start = Written(), 0
+    for split in set(scenes.splits):
+        os.makedirs(work / SPLITS[split] / "scenes", exist_ok=True)
+    for i, (split, count) in enumerate(zip(scenes.splits, scenes.counts)):
+        rng = np.random.default_rng([seed, scenes.number + i, 1])
+        dealt, crops = [], []
+        for face in range(start, start + count):
+            crop = _crop(scenes.faces, face, out)
+            if crop is not None:
+                dealt.append(face)
+                crops.append(crop)
+        start += count
+        if not crops:
+            continue
+        picture, xyxy, placed = compose(crops, rng, size_wh, photos)
+        stem = f"{SPLITS[split]}/scenes/scene{scenes.number + i:07d}"
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))]
+        done, data = cv2.imencode(".jpg", picture, quality)
+        if not done:
+            raise MediaError("a scene cannot be written as JPEG", where=stem)
+        with open(work / f"{stem}.jpg", "wb") as file:
+            file.write(data)
+        label = ""
+        for box, relative, which in zip(xyxy.tolist(), boxes.xyxy_to_cxcywh_rel(xyxy, size_wh).tolist(), placed):
+            face = dealt[which]
+            emotion = int(scenes.faces.emotion[scenes.faces.first[face]])
+            label += "%d %.6f %.6f %.6f %.6f\n" % (ids[emotion], *relative)
+            out.faces[split, emotion] += 1
+            out.manifest.append(
+                "%s.jpg,%s,%s,%.8g,%.8g,%.8g,%.8g,%d,%d,%s,%s,%d\n"
+                % (stem, SPLITS[split], EMOTIONS[emotion], *box, *size_wh, quoted(scenes.faces.group[face]),
+                   quoted(scenes.faces.image[face]), scenes.faces.line[face])
+            )  # fmt: skip
+        handle = os.open(work / f"{stem}.txt", CREATE, 0o666)
+        os.write(handle, label.encode())
+        os.close(handle)
+        out.entries[split].append(f"{stem}.jpg")
+    return out
+
+
+def _crop(table: Table, face: int, out: Written) -> np.ndarray | None:
+    if table.pixels and table.pixels[face] is not None:
+        return table.pixels[face]
+    try:
+        return decode(table.image[face])
+    except MediaError as error:
+        where = SPLITS[table.split[face]], table.sources[table.source[face]], table.line[face]
+        out.notes.drop("undecodable", *where, str(error))
+        return None

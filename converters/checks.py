@@ -8,7 +8,6 @@ same codes for the rows of a source dataset.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 from collections import Counter
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import DataError
 from .images import SUFFIXES, ImageInfo
 
 # code -> (severity, what it means). `error`: the picture or label cannot be trained on as it stands;
@@ -42,6 +42,7 @@ CODES: dict[str, tuple[str, str]] = {
     "same-name": ("info", "two folders hold a picture of the same name"),
     "duplicate-image": ("warning", "two files hold the same picture, byte for byte or pixel for pixel"),
     "near-duplicate": ("warning", "two pictures look the same"),
+    "near-leak": ("warning", "pictures that look the same are on both sides of a split"),
     "leak": ("error", "the same picture or person is on both sides of a split"),
     "class-range": ("error", "the class id is not in the class map"),
     "missing-label": ("error", "a picture has no label file"),
@@ -136,14 +137,39 @@ def counts(findings: Iterable[Finding]) -> dict[str, int]:
     return out
 
 
-def to_json(findings: Iterable[Finding]) -> str:
-    """A JSON array of findings, one a line."""
-    rows = [json.dumps(asdict(item), ensure_ascii=False) for item in findings]
-    return "[\n" + ",\n".join(rows) + "\n]\n" if rows else "[]\n"
+def as_dicts(findings: Iterable[Finding]) -> list[dict]:
+    """For JSON."""
+    return [asdict(item) for item in findings]
 
 
-def write_csv(findings: Iterable[Finding], file) -> None:
-    """The findings as CSV with a header, to an open text file."""
-    writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(item) for item in findings)
+def write_csv(findings: Iterable[Finding], path: str | Path) -> None:
+    """The findings as a CSV file with a header, written under a temporary name and renamed."""
+    path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(map(asdict, findings))
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"cannot be written: {error.strerror}", where=path) from None
+
+
+def table(findings: Iterable[Finding], examples: int = 2) -> str:
+    """Lines for people: every code with its number per subset, and the first `examples` of each."""
+    findings = list(findings)
+    by_code: dict[str, list[Finding]] = {}
+    for item in findings:
+        by_code.setdefault(item.code, []).append(item)
+    lines = []
+    for code, number in counts(findings).items():
+        items = by_code[code]
+        worst = min((item.severity for item in items), key=SEVERITIES.index)
+        subsets = ", ".join(f"{count} {name}" for name, count in Counter(item.subset for item in items).items() if name)
+        lines.append(f"{worst:<8}{number:>7}  {code:<20} {CODES[code][1]}" + (f"  [{subsets}]" if subsets else ""))
+        for item in items[:examples]:
+            place = f"{item.file}:{item.line}" if item.line else item.file
+            lines.append(f"{'':17}{place}: {item.message}")
+    return "\n".join(lines)

@@ -91,3 +91,47 @@ def merge(sources, out, force, as_json, quiet):
     report = setedit.merge([load(source) for source in sources], out, force)
     twice = sum(report["listed_by_both"].values())
     _report(report, as_json, quiet, *([f"{twice} pictures were in more than one set, and are listed once"] if twice else []))
+
+
+@dataset.command()
+@click.argument("source", metavar="SET", required=False)
+@click.option("--strict", is_flag=True, help="Exit with 1 when there is an error or a warning.")
+@click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all findings to this CSV file.")
+@click.option("--min-side", type=click.IntRange(min=0), default=16, show_default=True, help="Smallest side of a picture, in pixels.")
+@click.option("--min-face", type=click.FloatRange(min=0), default=8, show_default=True, help="Smallest side of a face, in pixels.")
+@click.option("--max-bytes", type=click.IntRange(min=1), default=None, help="Largest file.")
+@click.option("--decode/--no-decode", default=True, show_default=True, help="Decode every picture, and compare them; else only headers are read.")
+@options.jobs
+@options.as_json
+@options.quiet
+@click.pass_context
+def check(ctx, source, strict, csv_file, min_side, min_face, max_bytes, decode, jobs, as_json, quiet):
+    """Find what is wrong with a Darknet set.
+
+    SET is a .data file or the folder that holds it; default: the one under ./data. Each finding has a code, a
+    severity, the subset, the file and line, and a message.
+
+    \b
+    emo dataset check data/affectnet-detector
+    emo dataset check data/affectnet-detector --strict --csv findings.csv
+    """
+    import os
+
+    from converters import checks
+    from converters.darknetset import load
+    from converters.dataset_check import Limits, check
+
+    one = load(source)
+    limits = Limits(min_side, min_face, max_bytes)
+    findings = check(one, limits, decode=decode, jobs=jobs or os.cpu_count() or 1, progress=_progress(quiet, "chunks of 256 pictures"))
+    if csv_file:
+        checks.write_csv(findings, csv_file)
+    pictures = {split: len(images) for split, images in one.images.items()}
+    counts = checks.counts(findings)
+    if as_json:
+        click.echo(json.dumps({"data": str(one.data.path), "pictures": pictures, "counts": counts, "findings": checks.as_dicts(findings)}, indent=1))
+    elif not quiet:
+        click.echo(f"{one.data.path}: " + ", ".join(f"{number} {split}" for split, number in pictures.items()))
+        click.echo(checks.table(findings) if findings else "nothing found")
+    if strict and any(item.severity != "info" for item in findings):
+        ctx.exit(1)

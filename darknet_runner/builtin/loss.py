@@ -308,6 +308,6 @@ def _cost(head, obj_delta, class_delta, box_deltas, quality):
     return head.obj_normalizer * rest + head.iou_normalizer * mean
 
 
-def classifier_loss(logits, targets, groups: int = 1, temperature: float = 1.0):
+def classifier_loss(logits, targets, temperature: float = 1.0):
     """Summed cross entropy of the softmax, (B, C) logits against (B, C) target shares; src/blas.c, softmax_x_ent_cpu."""
     return -(targets * F.log_softmax(logits.float() / temperature, 1)).sum()

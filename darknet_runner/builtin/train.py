@@ -1,0 +1,462 @@
+"""The built-in trainer: a run cfg and a `.data` file -> weights that any Darknet reads.
+
+Darknet's semantics (src/network.c, src/detector.c): gradients are summed over `subdivisions` micro-batches
+and divided by `batch`; momentum and weight decay act as in update_convolutional_layer, decay on weights
+only; `seen` counts pictures and makes the iteration.
+
+Several processes (torchrun) share the micro-batches of every batch: rank r of n takes r, r + n, ...; the
+sum of their gradients is the one that a single process gets from the same batch.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import distributed
+
+from converters.darknetfiles import read_data
+from converters.errors import RunError, UsageError
+
+from .. import cfgfile, chart, weights
+from ..engine import TrainJob, TrainResult
+from ..templates import classes_of
+from .augment import Options
+from .data import Loader, TrainSet
+from .evaluate import evaluate_classifier, evaluate_detector
+from .loss import YoloHead, classifier_loss, yolo_delta
+from .network import Network
+from .rate import rate
+
+SAVE_LAST, SAVE_NUMBERED = 100, 1000  # batches; src/detector.c
+SIZE_HOLD = 10  # batches between size changes with random=1
+EXPLODED = 1000  # times the first loss: no training, but a runaway
+MOST_BOXES = 300  # a picture, when validating while training; early networks see faces everywhere
+
+
+def pick_device(name: str) -> torch.device:
+    """auto, cpu, cuda or cuda:N; UsageError when there is no such device."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name}: {str(error).splitlines()[0]}", mend="take auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return device
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with it, so that resuming is exact."""
+
+    iteration: int = 0
+    average: float | None = None  # Darknet's: 0.9 old + 0.1 new
+    first_loss: float | None = None
+    best: float | None = None
+    stale: int = 0  # validations since the best
+    history: list = field(default_factory=list)  # (iteration, metric)
+
+
+class Trainer:
+    """One run. `train` does it all; the parts are methods so that tests can take single steps."""
+
+    def __init__(self, job: TrainJob):
+        self.job, self.cfg, self.data = job, cfgfile.load(job.cfg), read_data(job.data)
+        self.world, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+        net = self.cfg.net
+        self.batch, self.parts = net.integer("batch", 1), net.integer("subdivisions", 1)
+        self.total = net.integer("max_batches", 0)
+        self._check()
+        self.device = pick_device(job.device)
+        if job.threads:
+            torch.set_num_threads(job.threads)
+        torch.manual_seed(job.seed)
+        self.network = Network(self.cfg).to(self.device, memory_format=torch.channels_last)
+        self.heads = [YoloHead.of(layer.section) for layer in self.network.heads]
+        self.options = Options.of(self.cfg)
+        self.optimizer = self._optimizer()
+        self.progress = Progress()
+        self.ema: dict[str, torch.Tensor] = {}
+        if job.resume:
+            self._resume()
+        elif job.pretrained:
+            self.network.load(weights.read(self.cfg, job.pretrained, prefix=True))
+        if job.ema and not self.ema:
+            self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.set = TrainSet(self.data, net.integer("channels", 3), self.options, cache_bytes=job.cache_bytes)
+        self.every = job.map_every or max(100, math.ceil(len(self.set) / self.batch))
+        self.metric = "top1" if self.data.is_classifier else "map"
+        self.stop = None  # the signal that asked us to
+
+    def _check(self):
+        where = self.cfg.path
+        if self.batch < 1 or self.parts < 1 or self.batch % self.parts:
+            raise RunError(f"batch = {self.batch} cannot be cut into subdivisions = {self.parts}", where=where)
+        if self.parts % self.world:
+            raise RunError(f"subdivisions = {self.parts} cannot be shared by {self.world} processes", where=where, mend="make it a multiple of them")
+        if self.total < 1:
+            raise RunError("max_batches is not set", where=where, mend="give --iterations")
+        if self.data.is_classifier == self.cfg.is_detector:
+            kinds = ("a detector's", "a classifier's")
+            raise RunError(f"is {kinds[self.data.is_classifier]} data, but the cfg is {kinds[not self.cfg.is_detector]}", where=self.data.path, mend="emo convert --task makes the other form")
+        if classes_of(self.cfg) != self.data.classes:
+            raise RunError(f"the cfg has {classes_of(self.cfg)} classes, {self.data.path} has {self.data.classes}", where=where, mend="render the cfg for this data")
+
+    def _optimizer(self):
+        net = self.cfg.net
+        decayed, plain = self.network.parameter_groups()
+        decay, momentum = net.number("decay", 0.0001), net.number("momentum", 0.9)
+        groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+        if self.job.optimizer == "adamw":
+            return torch.optim.AdamW(groups, lr=0.0)
+        if self.job.optimizer != "sgd":
+            raise UsageError(f"--optimizer {self.job.optimizer} is not known", mend="take sgd or adamw")
+        # torch's buf = m buf + g + decay w, w -= lr buf is Darknet's update with the gradient's sign turned.
+        return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+
+    # --- what is saved ---------------------------------------------------------------------------------
+
+    @property
+    def seen(self) -> int:
+        return self.progress.iteration * self.batch
+
+    @property
+    def state_file(self):
+        return self.job.run.weights / "state.pt"
+
+    @contextmanager
+    def averaged(self):
+        """Within it the network has the averaged weights, if there are any."""
+        if not self.ema:
+            yield
+            return
+        raw = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.ema)
+        try:
+            yield
+        finally:
+            self.network.load_state_dict(raw)
+
+    def save(self, *tags) -> None:
+        """Write the weights under each tag, and with `last` what resuming needs beside them."""
+        if self.rank:
+            return
+        with self.averaged():
+            arrays = self.network.arrays()
+        for tag in tags:
+            weights.write(self.cfg, self.job.run.weights_file(tag), arrays, self.seen)
+        if "last" in tags:
+            state = {"progress": self.progress.__dict__, "optimizer": self.optimizer.state_dict()}
+            if self.ema:
+                state |= {"raw": self.network.state_dict(), "ema": self.ema}
+            temporary = self.state_file.with_suffix(".part")
+            torch.save(state, temporary)
+            temporary.replace(self.state_file)
+
+    def _resume(self):
+        last = self.job.run.weights_file("last")
+        found = weights.read(self.cfg, last)
+        self.network.load(found)
+        self.progress.iteration = found.seen // self.batch
+        if not self.state_file.is_file():
+            return  # another engine's run: its weights go on, its momentum is not known
+        state = torch.load(self.state_file, map_location=self.device, weights_only=True)
+        if state["progress"]["iteration"] != self.progress.iteration:
+            return  # saved by another engine since
+        self.progress = Progress(**state["progress"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if "ema" in state:
+            self.network.load_state_dict(state["raw"])
+            self.ema = state["ema"]
+
+    # --- a batch ---------------------------------------------------------------------------------------
+
+    def size_of(self, iteration: int) -> tuple[int, int]:
+        """The input size of a batch: the cfg's, or with random=1 another every ten batches (src/detector.c)."""
+        width, height = self.cfg.size_wh
+        spread = self.network.heads[-1].section.number("random", 0) if self.network.heads else 0
+        if not spread:
+            return width, height
+        spread = 1.4 if spread == 1 else spread
+        draw = np.random.default_rng((self.job.seed, iteration // SIZE_HOLD, 104729)).uniform(1 / spread, spread)
+        return tuple(max(32, round(draw * side / 32 + 0.5) * 32) for side in (width, height))
+
+    def plan(self, number: int):
+        """Micro-batch `number` of the run: its first sample, how many, and their size."""
+        count = self.batch // self.parts
+        return number * count, count, self.size_of(number // self.parts)
+
+    def forward_backward(self, pictures: np.ndarray, targets: list[np.ndarray]) -> float:
+        """One micro-batch: adds its share to the gradients, returns Darknet's cost of it, over the batch."""
+        tensor = torch.from_numpy(pictures).to(self.device, non_blocking=True)
+        tensor = (tensor.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+        size_wh = (tensor.shape[3], tensor.shape[2])
+        mixed = torch.autocast("cuda", torch.bfloat16) if self.job.amp and self.device.type == "cuda" else nullcontext()
+        with mixed:
+            raw = self.network(tensor)
+        self.tensor = tensor
+        if self.data.is_classifier:
+            section = next((layer.section for layer in self.network.layers if layer.type == "softmax"), None)
+            temperature = section.number("temperature", 1) if section else 1.0
+            cost = classifier_loss(raw[0], torch.from_numpy(np.stack(targets)).to(self.device), temperature)
+            (cost / self.batch).backward()
+            return float(cost) / self.batch
+        rows = [np.column_stack([np.full(len(label), index), label[:, 1:], label[:, 0]]) for index, label in enumerate(targets)]
+        truths = torch.from_numpy(np.concatenate(rows)).float().to(self.device)
+        deltas, cost = [], 0.0
+        for head, tensor in zip(self.heads, raw):
+            delta, part, overlap = yolo_delta(tensor.detach().float(), truths, head, size_wh)
+            deltas.append((delta / -self.batch).to(tensor.dtype))
+            cost += part / len(self.heads)  # src/network.c, get_network_cost: the mean over the heads
+        torch.autograd.backward(raw, deltas)
+        return cost / self.batch
+
+    def step(self, batches) -> float:
+        """One batch from the iterator of micro-batches: gradients, update; returns its loss."""
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.manual_seed(self.job.seed * 1_000_003 + self.progress.iteration * self.world + self.rank)  # dropout
+        loss = sum(self.forward_backward(*next(batches)) for _ in range(self.parts // self.world))
+        if self.world > 1:
+            loss = self._share(loss)
+        if self.job.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.clip)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate(self.cfg.net, self.progress.iteration)
+        if math.isfinite(loss):
+            self.optimizer.step()
+            if self.ema:
+                self._average()
+        return loss
+
+    def _average(self):
+        # A young average follows faster, so that it does not remember the random start.
+        decay = min(self.job.ema, (1 + self.progress.iteration) / (10 + self.progress.iteration))
+        for name, value in self.network.state_dict().items():
+            self.ema[name].lerp_(value, 1 - decay)
+
+    def _share(self, loss):
+        """Sum gradients and loss over the processes; batch-norm's rolling values take the mean."""
+        for parameter in self.network.parameters():
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            distributed.all_reduce(parameter.grad)
+        for buffer in self.network.buffers():
+            distributed.all_reduce(buffer)
+            buffer /= self.world
+        total = torch.tensor([loss, float(self.stop is not None)], dtype=torch.float64, device=self.device)
+        distributed.all_reduce(total)
+        if total[1] and self.stop is None:
+            self.stop = signal.SIGINT  # another process was asked to end: all do, at the same batch
+        return float(total[0])
+
+    # --- a run -----------------------------------------------------------------------------------------
+
+    def validate(self) -> float:
+        """The metric on the valid split: mAP@0.5 (mean over classes with truths) or top-1 accuracy."""
+        with self.averaged():
+            if self.data.is_classifier:
+                found = evaluate_classifier(self.network, self.data, device=self.device)
+            else:
+                found = evaluate_detector(self.network, self.data, device=self.device, most=MOST_BOXES)
+        return found[self.metric]
+
+    def _validate_and_keep(self):
+        progress, metric = self.progress, None
+        if not self.rank:
+            metric = self.validate()
+            if progress.best is None or metric > progress.best:
+                progress.best, progress.stale = metric, 0
+                self.save("best")
+            else:
+                progress.stale += 1
+            progress.history.append((progress.iteration, metric))
+        if self.world > 1:
+            shared = [progress.stale]
+            distributed.broadcast_object_list(shared)
+            progress.stale = shared[0]
+        return metric
+
+    def train(self) -> TrainResult:
+        """Run to max_batches, to a signal, to a failure, or until nothing gets better."""
+        progress, job, run = self.progress, self.job, self.job.run
+        workers = max(0, min(8, (os.cpu_count() or 1) - 1)) if job.workers is None else job.workers
+        sizes = [self.size_of(batch) for batch in range(0, self.total, SIZE_HOLD)]
+        largest = (self.batch // self.parts, max(w for w, _ in sizes), max(h for _, h in sizes))
+        loader = Loader(
+            self.set, self.plan, progress.iteration * self.parts + self.rank, self.total * self.parts, self.world, job.seed, workers, largest
+        )
+        verdict, reasons, loss, metric, began = "finished", (), None, None, time.perf_counter()
+        start = progress.iteration
+        validates = job.evaluate and self.data.valid is not None
+        with self._signals(), Display(self, loader) as display:
+            try:
+                batches = iter(loader)
+                while progress.iteration < self.total:
+                    loss = self.step(batches)
+                    fault = self._fault(loss)
+                    if fault:
+                        verdict, reasons = "failed", (fault,)
+                        break
+                    progress.iteration += 1
+                    done = progress.iteration
+                    progress.average = loss if progress.average is None else 0.9 * progress.average + 0.1 * loss
+                    progress.first_loss = progress.first_loss or loss
+                    if validates and (done % self.every == 0 or done == self.total):
+                        metric = self._validate_and_keep()
+                    display.batch(loss, metric)
+                    if done % SAVE_NUMBERED == 0:
+                        self.save(done)
+                    if done % SAVE_LAST == 0 or metric is not None:
+                        self.save("last")
+                        display.redraw()
+                    metric = None
+                    if self.stop is not None:
+                        verdict, reasons = "interrupted", (f"{signal.Signals(self.stop).name} at iteration {done}",)
+                        break
+                    if job.patience and progress.stale >= job.patience:
+                        reasons = (f"stopped early: no better {self.metric} in {progress.stale} validations",)
+                        break
+            finally:
+                loader.close()
+            if verdict != "failed":
+                self.save("last", *(["final"] if verdict == "finished" else []))
+            display.redraw()
+        seconds = time.perf_counter() - began
+        pictures = (progress.iteration - start) * self.batch
+        if not self.rank:
+            run.write_json(
+                verdict=verdict, reasons=reasons, iterations=progress.iteration, loss=progress.average, best={self.metric: progress.best},
+                pictures_per_second=pictures / seconds if seconds else None, waiting_share=loader.waited / seconds if seconds else None,
+            )  # fmt: skip
+        return TrainResult(run, verdict, progress.iteration, progress.average, progress.best, reasons)
+
+    def _fault(self, loss) -> str | None:
+        """What is wrong with a batch's loss, and where it began; None when nothing is."""
+        limit = EXPLODED * max(self.progress.first_loss or math.inf, 1.0)
+        if math.isfinite(loss) and loss < limit:
+            return None
+        where = self.progress.iteration
+        kept = "the last good weights are kept" if self.job.run.weights_file("last").exists() else "no weights had been saved"
+        if math.isfinite(loss):
+            return f"the loss exploded to {loss:.3g} at iteration {where}; {kept}; try a smaller --learning-rate"
+        for layer, out in zip(self.network.layers, self.network.outputs(self.tensor)):
+            if not torch.isfinite(out).all():
+                return f"the loss is {loss} at iteration {where}; it begins in layer {layer.index} [{layer.type}]; {kept}; try a smaller --learning-rate"
+        return f"the loss is {loss} at iteration {where}, in the loss itself; {kept}; try a smaller --learning-rate"
+
+    @contextmanager
+    def _signals(self):
+        """The first SIGINT, SIGTERM or SIGHUP ends the run after its batch, saved; a second one at once."""
+
+        def ask(number, frame):
+            if self.stop is not None:
+                raise KeyboardInterrupt
+            self.stop = number
+            print(f"\n{signal.Signals(number).name}: saving after this batch; once more ends at once", file=sys.stderr)
+
+        import threading
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = [signal.signal(number, ask) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before):
+                signal.signal(number, handler)
+
+
+class Display:
+    """Progress: a bar on a terminal, else a line now and then; train.log and metrics.csv in full; the chart."""
+
+    def __init__(self, trainer: Trainer, loader: Loader):
+        self.trainer, self.loader, self.last_metric = trainer, loader, None
+        self.shown, self.began, self.rows = time.perf_counter(), time.perf_counter(), 0
+        self.start = trainer.progress.iteration
+
+    def __enter__(self):
+        trainer = self.trainer
+        self.on = not trainer.rank
+        self.bar = None
+        if self.on and not trainer.job.quiet and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self.bar = tqdm(total=trainer.total, initial=self.start, unit="batch", dynamic_ncols=True, smoothing=0.05)
+        self.log = open(trainer.job.run.log, "a", buffering=1) if self.on else None
+        return self
+
+    def __exit__(self, *_):
+        if self.bar:
+            self.bar.close()
+        if self.log:
+            self.log.close()
+
+    def batch(self, loss: float, metric: float | None) -> None:
+        if not self.on:
+            return
+        trainer, progress, now = self.trainer, self.trainer.progress, time.perf_counter()
+        seconds = now - self.began
+        speed = (progress.iteration - self.start) * trainer.batch / seconds
+        left = (trainer.total - progress.iteration) * trainer.batch / speed
+        name = "mAP" if trainer.metric == "map" else "top-1"
+        if metric is not None:
+            self.last_metric = metric
+        shown = "" if self.last_metric is None else f", {name} {self.last_metric:.1%} (best {progress.best:.1%})"
+        line = (
+            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate(trainer.cfg.net, progress.iteration - 1):.6f}, "
+            f"{speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
+        )
+        self.log.write(line + "\n")
+        trainer.job.run.append_metrics({
+            "iteration": progress.iteration, "loss": f"{loss:.6g}", "avg_loss": f"{progress.average:.6g}",
+            "rate": f"{rate(trainer.cfg.net, progress.iteration - 1):.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}",
+            trainer.metric: "" if metric is None else f"{metric:.6f}",
+        })  # fmt: skip
+        if self.bar:
+            fields = {"loss": f"{progress.average:.3f}"}
+            if self.last_metric is not None:
+                fields[name] = f"{self.last_metric:.1%}"
+            self.bar.set_postfix(fields, refresh=False)
+            self.bar.update()
+        elif not trainer.job.quiet and (now - self.shown > 30 or metric is not None or progress.iteration == trainer.total):
+            print(line, file=sys.stderr, flush=True)
+            self.shown = now
+
+    def redraw(self) -> None:
+        run = self.trainer.job.run
+        if self.on:
+            chart.draw(chart.read_metrics(run.metrics), run.chart, run.path.name)
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def train(job: TrainJob) -> TrainResult:
+    """Train; under torchrun as one of several processes."""
+    world = int(os.environ.get("WORLD_SIZE", 1))
+    if world > 1:
+        device = pick_device(job.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        return Trainer(job).train()
+    finally:
+        if world > 1:
+            distributed.destroy_process_group()

@@ -1,0 +1,102 @@
+"""From what the user names (a cfg, maybe a `.data`) to a run folder that both engines can start on."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import platform
+import sys
+from pathlib import Path
+
+from converters.darknetfiles import DataFile, read_data
+from converters.errors import DataError, RunError, UsageError
+
+from . import cfgfile, rundir, templates
+from .rundir import RunDir
+
+
+def find_data(root: str | Path = "data") -> Path:
+    """The one `.data` file under `root`; DataError lists what was found when it is not one."""
+    found = sorted(path for path in Path(root).glob("**/*.data") if not any(part.startswith(".") for part in path.parts))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError("no .data file is under it", where=root, mend="run emo convert, or give --data FILE.data")
+    raise DataError(f"{len(found)} .data files are under it: {', '.join(map(str, found))}", where=root, mend="choose one with --data")
+
+
+def prepare(
+    template: str, data: DataFile, *, runs: str | Path = "runs", name: str | None = None, anchors: str = "cfg", seed: int = 0, **render
+) -> RunDir:
+    """A new run folder with the rendered cfg and the names; `render` as in `templates.render`.
+
+    anchors: 'cfg' keeps the template's (scaled to the size), 'data' takes k-means over the training labels.
+    """
+    source = templates.load(template)
+    if source.is_detector == data.is_classifier:
+        forms = ("detector", "classifier")
+        raise UsageError(f"{template} is a {forms[not source.is_detector]}, {data.path} holds a {forms[data.is_classifier]}'s data", mend=f"emo convert --task {forms[not source.is_detector]}")
+    if anchors == "data" and source.is_detector:
+        from .anchors import cluster, label_sizes
+
+        size = render.get("size")
+        head = next(section for section in source.sections if section.type in ("yolo", "region"))
+        sizes = label_sizes(data, (size, size) if size else source.size_wh)
+        render["anchors"] = cluster(sizes, head.integer("num", 1), seed).sizes_px
+    cfg = templates.render(source, data.classes, **render)
+    run = rundir.create(runs, name or Path(template).stem)
+    cfgfile.save(cfg, run.cfg)
+    rundir.write_text(run.names, "".join(f"{name}\n" for name in data.names))
+    return run
+
+
+def record(run: RunDir, data: Path, settings: dict, argv: list[str] | None = None, engine: str = "builtin") -> None:
+    """Write args.toml (the effective settings) and the run.json that says what began, on what, with what."""
+    lines = [f"{key} = {_toml(value)}\n" for key, value in settings.items() if value is not None]
+    rundir.write_text(run.path / "args.toml", "".join(lines))
+    run.write_json(
+        engine=engine, verdict="running", started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        argv=argv if argv is not None else sys.argv, cfg=str(run.cfg), data=str(data), settings=settings,
+        hashes={"cfg": sha256(run.cfg), "data": sha256(data)}, versions=versions(),
+    )  # fmt: skip
+
+
+def reopen(path: str | Path) -> tuple[RunDir, dict]:
+    """A run folder to go on with, and its run.json; RunError when it has nothing to go on from."""
+    run = RunDir(Path(path))
+    info = run.read_json()
+    if not run.weights_file("last").is_file():
+        raise RunError("has no last weights to resume from", where=run.path, mend="train it anew")
+    return run, info
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    out = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("emo", "torch", "numpy", "opencv-python"):
+        try:
+            out[package] = version(package)
+        except PackageNotFoundError:
+            pass
+    return out
+
+
+def _toml(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def data_of(path: str | Path | None) -> DataFile:
+    """The `.data` the user named, or the only one there is."""
+    return read_data(path if path is not None else find_data())

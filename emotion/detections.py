@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .clock import Clock
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -45,5 +47,13 @@ class Detector(Protocol):
     names: tuple[str, ...]  # class names, in id order
     settings: dict  # what made the figures: thresholds, NMS, input size, model
 
+    clock: Clock  # seconds per stage so far
+
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """frames: BGR uint8 (H, W, 3), each of its own size -> one Detections a frame."""
+
+    def above(self, found: Detections, conf: float) -> np.ndarray:
+        """(N,) bool: the faces that a threshold of `conf` lets through."""
+
+    def ap_scores(self, found: Detections) -> np.ndarray:
+        """(N, C) the score of each face as each class, by which AP ranks."""

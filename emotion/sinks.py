@@ -28,10 +28,10 @@ def part(path: Path) -> Path:
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
-def prepare_folder(folder: str | Path, force: bool, source: Path | None = None) -> Path:
-    """Make `folder`; refuse one that holds anything unless `force`, which takes out what emo wrote there.
+def prepare_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Path:
+    """Make `folder`; refuse one that holds anything unless `force`, which takes out the `files` emo wrote there.
 
-    UsageError when it is not empty, is a file, or when the source itself would be replaced.
+    UsageError when it is not empty, is a file, or when one of `sources` would be replaced.
     """
     folder = Path(folder)
     try:
@@ -40,10 +40,11 @@ def prepare_folder(folder: str | Path, force: bool, source: Path | None = None) 
             raise UsageError("is not empty", where=folder, mend="--force replaces what emo wrote there; or choose another --out")
     except OSError as error:
         raise UsageError(f"cannot be made: {error.strerror}", where=folder) from None
-    stale = [path for name in FILES for path in (folder / name, part(folder / name)) if path.exists()]
-    mine = [path.resolve() for path in stale]
-    if source is not None and any(path == source.resolve() or path in source.resolve().parents for path in mine):
-        raise UsageError("would be replaced by its own output", where=source, mend="choose another --out")
+    stale = [path for name in files for path in (folder / name, part(folder / name)) if path.exists()]
+    mine = {path.resolve() for path in stale}
+    for source in map(Path, sources):
+        if mine & {source.resolve(), *source.resolve().parents}:
+            raise UsageError("would be replaced by its own output", where=source, mend="choose another --out")
     for path in stale:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return folder

@@ -57,6 +57,14 @@ class TwoStage:
             at += len(xyxy)
         return out
 
+    def above(self, found: Detections, conf: float) -> np.ndarray:
+        """(N,) bool: the faces that `conf` would have let through; a finder's score may equal it."""
+        return found.face >= conf
+
+    def ap_scores(self, found: Detections) -> np.ndarray:
+        """(N, C) what AP ranks by: face score x class probability."""
+        return found.face[:, None] * found.scores
+
 
 def crop(frame: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:
     """The square about the box's centre, its side `factor` x the longer side of the box.

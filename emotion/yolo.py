@@ -52,6 +52,14 @@ class YoloDetector:
             rows = np.concatenate(outputs, axis=1)
             return [self.faces_of(rows[i], frame.shape[1::-1], placed[i]) for i, frame in enumerate(frames)]
 
+    def above(self, found: Detections, conf: float) -> np.ndarray:
+        """(N,) bool: the faces that `conf` would have let through."""
+        return (found.face > conf) & (found.scores.max(1, initial=0) > conf)
+
+    def ap_scores(self, found: Detections) -> np.ndarray:
+        """(N, C) what AP ranks by: objectness x class probability."""
+        return found.scores
+
     def prepare(self, frames):
         """The blob, and where in the network's input each frame lies: (x, y, w, h), relative."""
         width, height = size = self.model.cfg.size_wh

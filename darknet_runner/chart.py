@@ -1,6 +1,6 @@
 """metrics.csv -> chart.png: the loss on a logarithmic axis, and the validation scores beside it.
 
-    draw(rows, "chart.png", title="v4-tiny-001")      # rows: dicts with iteration, loss, avg_loss, map50, top1, ...
+    draw(rows, "chart.png", title="v4-tiny-001")      # rows: dicts with iteration, loss, avg_loss, map, top1, ...
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from converters.errors import DataError
 
-SCORES = {"map50": "mAP@0.5", "map": "mAP@0.5", "top1": "top-1", "topk": "top-k"}
+SCORES = {"map": "mAP@0.5", "top1": "top-1", "topk": "top-k"}
 POINTS = 4000  # more than the chart has pixels; longer runs are thinned
 
 

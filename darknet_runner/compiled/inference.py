@@ -69,11 +69,11 @@ def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_p
         if "map" in binary.commands:
             argv = command.map_(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf=conf, iou=iou, points=points)
             found = _validated(binary, argv, folder, threads)
-            if found.map50 is None or len(found.ap) != data.classes:
+            if found.map is None or len(found.ap) != data.classes:
                 raise RunError("`map` printed no complete result", where=binary.path)
             ap = {name: found.ap[token] for name, token in zip(feed.names, feed.tokens)}
             known = [ap[name] for name, count in zip(data.names, counts) if count]
-            scores = {"map": float(np.mean(known)) if known else float("nan"), "map_darknet": found.map50,
+            scores = {"map": float(np.mean(known)) if known else float("nan"), "map_darknet": found.map,
                       "ap": {name: value if count else None for (name, value), count in zip(ap.items(), counts)},
                       "tp": found.tp, "fp": found.fp, "precision": found.precision or 0.0, "recall": found.recall or 0.0, "mean_iou": found.avg_iou}  # fmt: skip
             settings |= {"score_floor": 0.005, "letter_box": bool(cfg.net.integer("letter_box", 0)), "by": "the binary's map"}

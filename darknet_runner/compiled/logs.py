@@ -39,7 +39,7 @@ class Row:
     images: int | None = None
     hours_left: float | None = None
     iou: float | None = None  # of the training batch's boxes, before the update
-    map50: float | None = None
+    map: float | None = None
     precision: float | None = None
     recall: float | None = None
     f1: float | None = None
@@ -51,8 +51,8 @@ class Row:
 
     def as_dict(self, names: Iterable[str] = ()) -> dict:
         """The row for a CSV: the fixed columns, then ap_<name> for every class of `names`."""
-        out = {key: getattr(self, key) for key in COLUMNS}
-        return out | {f"ap_{name}": self.ap.get(name) for name in names}
+        out = {key: getattr(self, key) for key in COLUMNS} | {f"ap_{name}": self.ap.get(name) for name in names}
+        return {key: float(f"{value:.6g}") if isinstance(value, float) else value for key, value in out.items()}
 
 
 COLUMNS = tuple(key for key in Row.__dataclass_fields__ if key != "ap")
@@ -163,7 +163,7 @@ class LogParser:
         elif match := _COUNTS.search(line):
             v.tp, v.fp, v.fn, v.avg_iou = int(match[1]), int(match[2]), int(match[3]), _share(match[4], True)
         elif match := _MAP.search(line):
-            v.map50 = _share(match[1], match[2])
+            v.map = _share(match[1], match[2])
             self._attach()
         elif match := _TOPK.search(line):
             v.images, v.top1, v.k, v.topk = int(match[1]) + 1, float(match[2]), int(match[3]), float(match[4])
@@ -173,14 +173,14 @@ class LogParser:
     def _attach(self):
         v, row = self.validation, self.last
         if row is not None:
-            row.map50, row.precision, row.recall, row.f1, row.valid_iou, row.ap = v.map50, v.precision, v.recall, v.f1, v.avg_iou, v.ap
+            row.map, row.precision, row.recall, row.f1, row.valid_iou, row.ap = v.map, v.precision, v.recall, v.f1, v.avg_iou, v.ap
 
 
 @dataclass
 class Validation:
     """What `map`, `valid` or a validation within the training printed; shares are 0..1."""
 
-    map50: float | None = None
+    map: float | None = None
     precision: float | None = None
     recall: float | None = None
     f1: float | None = None

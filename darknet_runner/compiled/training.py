@@ -24,7 +24,7 @@ from .. import cfgfile, chart, layers, weights
 from ..engine import TrainJob, TrainResult
 from ..rundir import RunDir, write_text
 from . import command, saves
-from .binary import Binary
+from .binary import Binary, plain
 from .feed import Feed, lay_out
 from .logs import COLUMNS, SAVED, LogParser, Row
 from .process import Process, interruptible
@@ -118,7 +118,7 @@ class Training:
         result = self._judge(outcome)
         run.write_json(
             verdict=result.verdict, reasons=list(result.reasons), notes=outcome.notes, returncode=outcome.returncode, iterations=result.iterations,
-            max_batches=self.max_batches, loss=result.loss, metric=result.metric, ended=datetime.now().isoformat(timespec="seconds"),
+            max_batches=self.max_batches, loss=result.loss, best={"top1" if self.classifier else "map": self.best}, ended=datetime.now().isoformat(timespec="seconds"),
             seconds=round(time.time() - began, 3), weights=self._weights_digests(),
         )  # fmt: skip
         return result
@@ -166,7 +166,7 @@ class Training:
             os.symlink(os.path.abspath(begun_with), run.path / "feed" / "start.weights")
         at = found[1] // self.batch if found else 0
         argv = self.argv("feed/start.weights" if begun_with else None)
-        run.write_json(argv=argv, cwd=str(run.path), resumed_at=at or None, started_from=begun_with and {"path": str(begun_with), "sha256": digest(begun_with)})
+        run.write_json(darknet_argv=argv, cwd=str(run.path), resumed_at=at or None, started_from=begun_with and {"path": str(begun_with), "sha256": digest(begun_with)})
         outcome, watchdog = Outcome(), Watchdog(run.path, self.expected, self.settings.silence_s, self.settings.min_free)
         metrics = Metrics(run, self.data.names, at)
         board = None
@@ -199,6 +199,7 @@ class Training:
         for line in process.lines():
             trouble = None
             if line is not None:
+                line = plain(line)
                 trouble = watchdog.line(line)
                 if match := SAVED.search(line):
                     saved.append(match[1])
@@ -220,7 +221,7 @@ class Training:
 
     def _take(self, row: Row, metrics: Metrics, progress, board):
         self.last = row
-        score = row.map50 if row.map50 is not None else row.top1
+        score = row.map if row.map is not None else row.top1
         if score is not None and (self.best is None or score > self.best):
             self.best = score
         out = metrics.add(row)
@@ -254,7 +255,7 @@ class Training:
         final, last = run.weights_file("final"), parser.last
         whole = final.exists() and final.stat().st_size == self.expected
         if self.job.evaluate and self.evaluate and whole and last and not (outcome.trouble or outcome.signal) and self.data.valid is not None:
-            if last.map50 is None and last.top1 is None:
+            if last.map is None and last.top1 is None:
                 try:
                     fill(last, self.evaluate(self.job.cfg, self.job.data, final))
                 except RunError as error:
@@ -341,7 +342,7 @@ class Progress:
 def fill(row: Row, scores: dict) -> None:
     """Put an `evaluate` result into a row."""
     if "map" in scores:
-        row.map50, row.precision, row.recall = scores["map_darknet"], scores.get("precision"), scores.get("recall")
+        row.map, row.precision, row.recall = scores["map_darknet"], scores.get("precision"), scores.get("recall")
         row.ap = {name: value for name, value in scores["ap"].items() if value is not None}
     else:
         row.top1 = scores["top1"]

@@ -40,7 +40,7 @@ _LINES = [
      "lost-gpu", "the GPU is gone", "see nvidia-smi; then --resume"),
     (re.compile(r"No space left on device", re.I), "disk-full", "the disk is full", "free some space; then --resume"),
     (re.compile(r"Too many or too few labels"), "labels", "a path matches no or several labels", "run emo convert --task classifier"),
-    (re.compile(r"Wrong annotation|Wrong label"), "bad-label", "a label that Darknet rejects", "run emo darknet check"),
+    (re.compile(r"Wrong annotation|Wrong label"), "bad-label", "a label that Darknet rejects", "run emo dataset check"),
     (re.compile(r"Cannot load image|Couldn't open file|Can't open label file"),
      "bad-file", "a file that cannot be read", "did the data change while it trained?"),
 ]  # fmt: skip

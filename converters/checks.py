@@ -128,6 +128,22 @@ def path_problem(path: str | Path) -> str | None:
     return None
 
 
+def label_trap(path: str | Path) -> str | None:
+    """Why a Darknet would look for a detector's label somewhere else than beside the picture; None when all look there.
+
+    pjreddie's replaces `images`, `raw` and the first `.jpg`, `.png` anywhere in the path (data.c, `fill_truth_detection`);
+    AlexeyAB's some folders (utils.c, `replace_image_to_label`).
+    """
+    text = str(path)
+    for word in ("images", "raw", "JPEGImages"):
+        if word in text:
+            return f"holds '{word}', which some Darknets replace to find the label file"
+    stem = text.rpartition(".")[0]
+    if any(ending in stem for ending in (".jpg", ".JPG", ".png", ".JPEG")):
+        return "holds a second '.jpg' or '.png', which some Darknets replace to find the label file"
+    return None
+
+
 def counts(findings: Iterable[Finding]) -> dict[str, int]:
     """How many of each code, errors first, then by number."""
     found = Counter((SEVERITIES.index(item.severity), item.code) for item in findings)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from . import boxes, duplicates
-from .checks import Finding, box_problem, finding, path_problem, picture_problems
+from .checks import Finding, box_problem, finding, label_trap, path_problem, picture_problems
 from .darknetfiles import class_of_path, label_path
 from .darknetset import DarknetSet
 from .errors import DataError, MediaError
@@ -63,10 +63,10 @@ def check(
     jobs = min(jobs, max(1, len(chunks) // 4))  # a process costs more than a thousand pictures
     look = partial(_examine_all, classes=one.data.classes, labels=one.data.labels, limits=limits, decode=decode)
     examined = dict(zip(listed, (item for chunk in progress(chunked_map(look, chunks, jobs)) for item in chunk)))
-    out = [*_by_line(one, examined), *_groups_on_both_sides(one)]
-    if decode:
-        out += _lookalikes(one, listed, examined)
-    return [*out, *_same_names(one, listed), *_unlisted(one, listed)]
+    lookalikes = _lookalikes(one, listed, examined) if decode else []
+    said = {item.file for item in lookalikes if item.code == "leak"}
+    people = [item for item in _groups_on_both_sides(one) if item.file not in said]
+    return [*_by_line(one, examined), *people, *lookalikes, *_same_names(one, listed), *_unlisted(one, listed)]
 
 
 def _examine_all(images: list[str], **settings) -> list[_Examined]:
@@ -76,7 +76,7 @@ def _examine_all(images: list[str], **settings) -> list[_Examined]:
 def _examine(image: str, classes: int, labels: tuple[str, ...] | None, limits: Limits, decode: bool) -> _Examined:
     info = probe(image)
     problems = picture_problems(info, min_side=limits.min_side, max_bytes=limits.max_bytes)
-    unsafe = path_problem(image)
+    unsafe = path_problem(image) or (label_trap(image) if labels is None else None)
     if unsafe:
         problems.append(("unsafe-path", unsafe))
     look = None

@@ -94,8 +94,6 @@ def probe(path: str | Path) -> ImageInfo:
             return _by_pillow(path, length, head)
         size, orientation, complete = parse(handle, head, length)
     except (_Broken, struct.error, IndexError) as error:
-        if len(head) == length < 512:  # so short that the header itself was cut
-            return ImageInfo(path, (0, 0), name, 1, length, "undecodable", f"the {name} header is cut after {length} bytes")
         detail = str(error) if isinstance(error, _Broken) else "the header is cut or damaged"
         return ImageInfo(path, (0, 0), name, 1, length, "undecodable", f"{name}: {detail}")
     except OSError as error:
@@ -207,9 +205,7 @@ def _by_pillow(path, length, head):
         with Image.open(path) as picture:
             size, name = picture.size, picture.format or ""
             orientation = picture.getexif().get(0x0112, 1)
-    except Exception as error:  # Pillow's plugins raise what they like: struct.error, SyntaxError, ValueError ...
-        if isinstance(error, (KeyboardInterrupt, MemoryError)):
-            raise
+    except Exception:  # Pillow's plugins raise what they like: struct.error, SyntaxError, ValueError ...
         return ImageInfo(path, (0, 0), "", 1, length, "undecodable", "is no picture that can be read")
     orientation = orientation if orientation in range(1, 9) else 1
     if name == "WEBP" and length < struct.unpack_from("<I", head, 4)[0] + 8:  # RIFF's own length

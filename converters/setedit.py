@@ -116,9 +116,9 @@ def clean(
     reasons: dict[tuple[str, str], str] = {("", str(Path(path).absolute())): "rejected" for path in rejected}
     lines: dict[tuple[str, int], str] = {}
     for found in findings:
-        if (found.severity != "error" and found.code not in also) or found.code in keep:
+        if (found.severity != "error" and found.code not in ("duplicate-row", *also)) or found.code in keep:
             continue
-        if found.code == "duplicate-row":
+        if found.code == "duplicate-row" and found.line and not found.file.endswith(".txt"):
             lines[found.subset, found.line] = found.code
         else:
             reasons.setdefault((found.subset, found.file), found.code)
@@ -151,6 +151,12 @@ def read_findings(path: str | Path) -> list[Finding]:
         raise DataError("no such file", where=path) from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"holds no findings: {error}", where=path, mend="emo dataset check --csv FILE writes them") from None
+
+
+def pictures_of(one: DarknetSet, findings: Iterable[Finding]) -> list[str]:
+    """The pictures of the set that findings name, themselves or by their label file, in the findings' order."""
+    by_file = {file: image for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))}
+    return list(dict.fromkeys(by_file[item.file] for item in findings if item.file in by_file))
 
 
 def _rows(one: DarknetSet) -> list[dict]:

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from . import boxes, darknetfiles, labels, outdir
-from .drawn_person import Person, random_expression, random_light, random_person, random_pose
 from .darknetset import write_lists
+from .drawn_person import Person, random_expression, random_light, random_person, random_pose
 from .errors import UsageError, nearest
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
+from darknet_runner.rundir import write_text
 from emotion.cli import options
 
 
@@ -135,3 +137,157 @@ def check(ctx, source, strict, csv_file, min_side, min_face, max_bytes, decode, 
         click.echo(checks.table(findings) if findings else "nothing found")
     if strict and any(item.severity != "info" for item in findings):
         ctx.exit(1)
+
+
+@dataset.command()
+@click.argument("source", metavar="SET", required=False)
+@click.option("--out", "-o", type=click.Path(), help="Folder for plots and stats.json; without it nothing is written.")
+@options.as_json
+@options.quiet
+def stats(source, out, as_json, quiet):
+    """Count a Darknet set: pictures and faces per split and class, sizes of pictures and boxes.
+
+    SET is a .data file or the folder that holds it; default: the one under ./data.
+
+    \b
+    emo dataset stats data/affectnet-detector
+    emo dataset stats data/affectnet-detector --out stats
+    """
+    from converters import dataset_stats
+    from converters.darknetset import load
+
+    one = load(source)
+    measured = dataset_stats.measure(one, _progress(quiet))
+    report = dataset_stats.summary(one, measured)
+    if out:
+        plots = dataset_stats.plot(one, measured, out)
+        write_text(Path(out) / "stats.json", json.dumps(report, indent=2) + "\n")
+        report |= {"plots": [str(path) for path in plots]}
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    elif not quiet:
+        click.echo(dataset_stats.text(report))
+        for path in report.get("plots", ()):
+            click.echo(path)
+
+
+@dataset.command()
+@click.argument("source", metavar="SET", required=False)
+@click.option("--out", "-o", type=click.Path(dir_okay=False), default="contact-sheet.png", show_default=True, help="The PNG to write.")
+@click.option("--count", type=click.IntRange(1, 2000), default=48, show_default=True, help="How many pictures.")
+@click.option("--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures in a row.")
+@click.option("--tile", type=click.IntRange(32, 1024), default=160, show_default=True, help="Side of a picture on the sheet, in pixels.")
+@click.option("--split", help="Only this split: train, valid or test.")
+@click.option("--class", "only", help="Only pictures with a face of this class.")
+@click.option("--findings", type=click.Path(dir_okay=False), help="Show the pictures that this file of findings names.")
+@click.option("--code", "codes", multiple=True, help="With --findings: only findings of this code; may be repeated.")
+@options.seed
+@options.quiet
+def view(source, out, count, columns, tile, split, only, findings, codes, seed, quiet):
+    """Write a contact sheet: pictures of a Darknet set with their boxes and classes.
+
+    \b
+    emo dataset view data/affectnet-detector --class Fear
+    emo dataset view data/affectnet-detector --findings findings.csv --code near-duplicate
+    """
+    from converters import setedit
+    from converters.contact_sheet import contact_sheet, write_png
+    from converters.darknetset import load
+
+    images = None
+    if findings:
+        chosen = [item for item in setedit.read_findings(findings) if not codes or item.code in codes]
+        images = setedit.pictures_of(load(source), chosen)
+    elif codes:
+        raise click.UsageError("--code needs --findings")
+    sheet, shown = contact_sheet(load(source), count=count, columns=columns, tile=tile, split=split, only=only, seed=seed, images=images)
+    write_png(sheet, out)
+    if not quiet:
+        click.echo(f"{out}: {len(shown)} pictures")
+
+
+@dataset.command()
+@click.argument("source", metavar="SET", required=False)
+@click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
+@click.option("--valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the groups for valid.")
+@click.option("--test", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of the groups for test.")
+@click.option("--by", type=click.Choice(["group", "picture"]), default="group", show_default=True,
+              help="group: the manifest's person or source, else the file's name; picture: its content.")  # fmt: skip
+@options.seed
+@options.force
+@options.as_json
+@options.quiet
+def split(source, out, valid, test, by, seed, force, as_json, quiet):
+    """Deal all pictures of a set out anew into train, valid and test.
+
+    Whole groups go to one side, chosen by a hash of the group's name: the same set gives the same split, and
+    nobody changes side as it grows. Shares are kept on average.
+
+    \b
+    emo dataset split data/both --valid 0.1 --test 0.1 --out data/both-split
+    """
+    from converters import setedit
+    from converters.darknetset import load
+
+    report = setedit.split(load(source), out, {"valid": valid, "test": test}, by=by, seed=seed, force=force)
+    _report(report, as_json, quiet, f"{report['groups']} groups")
+
+
+@dataset.command()
+@click.argument("source", metavar="SET", required=False)
+@click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
+@click.option("--cap", type=click.FloatRange(min=1), default=4.0, show_default=True, help="A picture comes at most this often.")
+@click.option("--power", type=click.FloatRange(0, 1), default=1.0, show_default=True,
+              help="1 evens the classes out up to the cap, 0.5 goes half the way.")  # fmt: skip
+@options.seed
+@options.force
+@options.as_json
+@options.quiet
+def balance(source, out, cap, power, seed, force, as_json, quiet):
+    """Repeat pictures of rare classes in the train list; the other lists stay as they are.
+
+    \b
+    emo dataset balance data/affectnet-detector --cap 4 --out data/balanced
+    """
+    from converters import setedit
+    from converters.darknetset import load
+
+    report = setedit.balance(load(source), out, cap=cap, power=power, seed=seed, force=force)
+    lines = [f"  {name:<10} {before:>7} -> {report['faces_after'][name]}" for name, before in report["faces_before"].items()]
+    _report(report, as_json, quiet, "faces in train:", *lines)
+
+
+@dataset.command()
+@click.argument("source", metavar="SET", required=False)
+@click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
+@click.option("--findings", type=click.Path(dir_okay=False), help="Findings of emo dataset check, CSV or JSON; default: check now.")
+@click.option("--also", multiple=True, metavar="CODE", help="Reject findings of this code too, not only errors; may be repeated.")
+@click.option("--keep", multiple=True, metavar="CODE", help="Keep pictures with findings of this code; may be repeated.")
+@click.option("--reject", type=click.Path(dir_okay=False), help="A text file of picture paths to leave out too.")
+@options.jobs
+@options.force
+@options.as_json
+@options.quiet
+def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet):
+    """Copy a set's lists without the rejected: pictures with an error, and lines that repeat one.
+
+    Where a picture stands on both sides of a split, the earlier list loses it: train before valid before test.
+
+    \b
+    emo dataset clean data/affectnet-detector --also near-duplicate --out data/clean
+    """
+    import os
+
+    from converters import setedit
+    from converters.darknetfiles import read_lines
+    from converters.darknetset import load
+    from converters.dataset_check import check as find
+
+    one = load(source)
+    if findings:
+        found = setedit.read_findings(findings)
+    else:
+        found = find(one, jobs=jobs or os.cpu_count() or 1, progress=_progress(quiet, "chunks of 256 pictures"))
+    report = setedit.clean(one, out, found, also=also, keep=keep, rejected=read_lines(Path(reject)) if reject else (), force=force)
+    lines = [f"  {split}: {number} left out as {reason}" for split, gone in report["left_out"].items() for reason, number in gone.items()]
+    _report(report, as_json, quiet, *lines)

@@ -44,6 +44,17 @@ def _lhtan(x):
     return torch.where(x < 0, 0.001 * x, torch.where(x > 1, 0.001 * (x - 1) + 1, x))
 
 
+def _normalize_channels(x):
+    """Positive values as shares of their pixel's sum over channels; src/activations.c for the 1e-4."""
+    x = F.relu(x)
+    return x / (x.sum(1, keepdim=True) + 1e-4)
+
+
+def _softmax_channels(x, highest):
+    x = torch.exp(x - highest)
+    return x / (x.sum(1, keepdim=True) + 1e-4)
+
+
 def _hard_mish(x):
     return torch.where(x > 0, x, torch.where(x > -2, x * x / 2 + x, 0))
 
@@ -52,6 +63,7 @@ def _hard_mish(x):
 ACTIVATIONS = {
     "linear": lambda x: x,
     "leaky": lambda x: F.leaky_relu(x, 0.1, inplace=True),
+    "revleaky": lambda x: F.leaky_relu(x, 0.1, inplace=True),  # the same in src/activations.c
     "relu": lambda x: F.relu(x, inplace=True),
     "relu6": F.relu6,
     "relie": lambda x: F.leaky_relu(x, 0.01),
@@ -69,6 +81,9 @@ ACTIVATIONS = {
     "swish": F.silu,
     "mish": F.mish,
     "hard_mish": _hard_mish,
+    "normalize_channels": _normalize_channels,
+    "normalize_channels_softmax": lambda x: _softmax_channels(x, 0),
+    "normalize_channels_softmax_maxval": lambda x: _softmax_channels(x, x.amax(1, keepdim=True)),
 }
 
 
@@ -162,25 +177,43 @@ class MaxPool(nn.Module):
         stride = section.integer("stride", 1)
         self.stride = (section.integer("stride_y", stride), section.integer("stride_x", stride))
         self.size = section.integer("size", stride)
-        before = section.integer("padding", self.size - 1) // 2
-        after = [
-            (out - 1) * step + self.size - source - before
-            for out, step, source in zip(layer.out[:2], self.stride[::-1], layer.inputs[:2])
-        ]
-        self.padding = (before, after[0], before, after[1])  # left, right, top, bottom
+        self.total = section.integer("padding", self.size - 1)
+
+    def padding(self, x):
+        """(left, right, top, bottom); right and bottom what the last window needs, below 0 where it leaves a rest."""
+        before, found = self.total // 2, []
+        for source, step in zip(x.shape[:1:-1], self.stride[::-1]):
+            out = (source + self.total - self.size) // step + 1
+            found += [before, (out - 1) * step + self.size - source - before]
+        return found
 
     def forward(self, x, outs):
-        if any(self.padding):
-            x = F.pad(x, self.padding, value=float("-inf"))
+        padding = self.padding(x)
+        if any(padding):
+            x = F.pad(x, padding, value=float("-inf"))
         return F.max_pool2d(x, self.size, self.stride)
+
+
+class MaxPoolDepth(nn.Module):
+    """The highest of every `out_channels`-th channel."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.channels = layer.out[2]
+
+    def forward(self, x, outs):
+        uneven = -x.shape[1] % self.channels
+        x = F.pad(x, (0, 0, 0, 0, 0, uneven), value=float("-inf")) if uneven else x
+        return x.unflatten(1, (-1, self.channels)).amax(1)
 
 
 class LocalAvgPool(MaxPool):
     """As MaxPool, with the mean over what lies within the picture."""
 
     def forward(self, x, outs):
-        inside = F.pad(torch.ones_like(x[:1, :1]), self.padding)
-        total = F.avg_pool2d(F.pad(x, self.padding), self.size, self.stride)
+        padding = self.padding(x)
+        inside = F.pad(torch.ones_like(x[:1, :1]), padding)
+        total = F.avg_pool2d(F.pad(x, padding), self.size, self.stride)
         return total / F.avg_pool2d(inside, self.size, self.stride)
 
 
@@ -198,7 +231,10 @@ class Route(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """Sum with earlier layers, each cut or filled with zeros to this one's channels; optionally weighted."""
+    """Sum with earlier layers, each cut or filled with zeros to this one's channels; optionally weighted.
+
+    Of a layer k times as large each k-th pixel is taken, as Debian's Darknet does.
+    """
 
     def __init__(self, layer):
         super().__init__()
@@ -222,12 +258,15 @@ class Shortcut(nn.Module):
             share = F.relu(share)
             share = share / (share.sum(0, keepdim=True) + 1e-4)  # src/blas.c, shortcut_multilayer_cpu
         elif self.normalization.startswith("softmax"):
-            share = torch.softmax(share, 0)
+            share = torch.exp(share - share.amax(0, keepdim=True))
+            share = share / (share.sum(0, keepdim=True) + 1e-4)
         return self.activate(sum(self.fit(part, x) * share[index].view(1, -1, 1, 1) for index, part in enumerate(parts)))
 
     @staticmethod
     def fit(part, like):
-        missing = like.shape[1] - part.shape[1]
+        missing, stride = like.shape[1] - part.shape[1], part.shape[3] // like.shape[3]
+        if stride > 1:
+            part = part[:, :, ::stride, ::stride]
         return F.pad(part, (0, 0, 0, 0, 0, missing)) if missing > 0 else part[:, : like.shape[1]]
 
 
@@ -256,21 +295,26 @@ class BatchNormLayer(nn.Module):
 
 
 class Reorg(nn.Module):
-    """Space to depth in Darknet's own order (src/blas.c, reorg_cpu with forward=0 on its flat array)."""
+    """Space to depth, or back with `reverse`, in the channel order (row, column, channel).
+
+    As src/blas.c, reorg_cpu is called: YOLOv2's `reorg` reads its flat input as if it were of the shape
+    (c / s^2, h s, w s), and so does a reversed `reorg3d`; the other two read it as it is.
+    """
 
     def __init__(self, layer):
         super().__init__()
-        self.stride, self.reverse = layer.section.integer("stride", 1), layer.section.integer("reverse", 0)
+        self.step, self.reverse = layer.section.integer("stride", 1), bool(layer.section.integer("reverse", 0))
+        self.flat = self.reverse == (layer.type == "reorg3d")
 
     def forward(self, x, outs):
-        batch, channels, height, width = x.shape
-        step = self.stride
+        (_, channels, height, width), step = x.shape, self.step
+        deep = (-1, channels * step**2, height // step, width // step)
+        wide = (-1, channels // step**2, height * step, width * step)
+        if self.flat:
+            _, channels, height, width = wide
         if self.reverse:
-            flat = x.reshape(batch, step, step, channels // step**2, height, width)
-            return flat.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // step**2, height * step, width * step)
-        # The flat array is read as (c / s^2, h s, w s) whatever x's own shape is, then split by s.
-        flat = x.reshape(batch, channels // step**2, height, step, width, step)
-        return flat.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * step**2, height // step, width // step)
+            return x.reshape(-1, step, step, channels // step**2, height, width).permute(0, 3, 4, 1, 5, 2).reshape(wide)
+        return x.reshape(-1, channels, height // step, step, width // step, step).permute(0, 3, 5, 1, 2, 4).reshape(deep)
 
 
 class Stateless(nn.Module):
@@ -293,6 +337,8 @@ class Dropout(nn.Module):
 
 def _upsample(layer):
     stride, scale = layer.section.integer("stride", 2), layer.section.number("scale", 1)
+    if stride < 0:  # each block's sum; src/blas.c, upsample_cpu backwards
+        return Stateless(lambda x: F.avg_pool2d(x, -stride) * (scale * stride**2))
     return Stateless(lambda x: F.interpolate(x, scale_factor=stride, mode="nearest") * scale)
 
 
@@ -307,9 +353,10 @@ def _softmax(layer):
 
 
 BUILDERS = {
-    "convolutional": Convolutional, "connected": Connected, "maxpool": MaxPool, "local_avgpool": LocalAvgPool,
+    "convolutional": Convolutional, "connected": Connected, "local_avgpool": LocalAvgPool,
+    "maxpool": lambda layer: (MaxPoolDepth if layer.section.integer("maxpool_depth", 0) else MaxPool)(layer),
     "route": Route, "shortcut": Shortcut, "scale_channels": ScaleChannels, "sam": ScaleChannels,
-    "batchnorm": BatchNormLayer, "reorg": Reorg, "dropout": Dropout,
+    "batchnorm": BatchNormLayer, "reorg": Reorg, "reorg3d": Reorg, "dropout": Dropout,
     "avgpool": lambda layer: Stateless(lambda x: x.mean((2, 3), keepdim=True)),
     "upsample": _upsample,
     "softmax": _softmax,

@@ -205,10 +205,13 @@ def _upsample(section, inputs, index, outs):
 
 
 def _reorg(section, inputs, index, outs):
-    """`reorg` (Darknet's reorg_old, which shuffles as YOLOv2 was trained) and `reorg3d` have the same shapes."""
+    """Darknet's two, `reorg` (YOLOv2's) and `reorg3d`, shuffle differently and have the same shapes."""
     (width, height, channels), stride = inputs, _positive(section, "stride", 1)
     reverse = section.integer("reverse", 0)
-    uneven = channels % stride**2 if reverse or section.type == "reorg" else 0
+    if section.type == "reorg":
+        uneven = channels % stride**2
+    else:
+        uneven = channels % stride**4 if reverse else 0
     if uneven or not reverse and (width % stride or height % stride):
         raise _fault(section, f"stride = {stride} does not divide {width}x{height}x{channels}", "stride")
     if reverse:

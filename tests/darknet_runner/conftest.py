@@ -1,0 +1,44 @@
+"""Weights and pictures that are the same on every machine: the recipe behind fixtures/forward.json."""
+
+import numpy as np
+import pytest
+
+from darknet_runner.layers import trace
+
+RANGES = {"biases": (-0.3, 0.3), "scales": (0.7, 1.3), "mean": (-0.2, 0.2), "variance": (0.5, 1.5)}
+
+
+def seeded_arrays(cfg, seed):
+    """Per-layer {block: float32 array}, uniform, from numpy's frozen generator, in the order of the file.
+
+    Weights lie within +-sqrt(3 / fan-in), which keeps activations near 1 through a hundred layers; a
+    shortcut's within 0..1.
+    """
+    rng = np.random.RandomState(seed)
+    layers = []
+    for layer in trace(cfg):
+        blocks = {}
+        for name, shape in layer.blocks:
+            low, high = RANGES.get(name, (0, 1))
+            if name == "weights" and layer.type != "shortcut":
+                high = np.sqrt(3 / np.prod(shape[1:]))
+                low = -high
+            blocks[name] = rng.uniform(low, high, shape).astype(np.float32)
+        layers.append(blocks)
+    return layers
+
+
+def seeded_input(cfg, seed):
+    """(channels, height, width) float32 in 0..1."""
+    width, height = cfg.size_wh
+    return np.random.RandomState(seed + 1).uniform(0, 1, (cfg.net.integer("channels"), height, width)).astype(np.float32)
+
+
+@pytest.fixture(name="seeded_arrays")
+def _seeded_arrays():
+    return seeded_arrays
+
+
+@pytest.fixture(name="seeded_input")
+def _seeded_input():
+    return seeded_input

@@ -6,7 +6,8 @@ JPEG, PNG and BMP itself; other formats go through Pillow's lazy opening. `decod
 
 EXIF: `size_wh` and `decode` are of the pixels *as stored*, the EXIF orientation ignored. That is what
 boxes drawn by a program without EXIF mean, and what a Darknet built without OpenCV reads; one built
-with OpenCV turns the picture. `orientation` tells, and `decode(..., upright=True)` turns.
+with OpenCV turns the picture. `orientation` tells, and `decode(..., upright=True)` turns. (A TIFF is turned
+by everything that reads it, so its size is that of the turned picture.)
 
     python -m converters.images picture.jpg
 """
@@ -162,9 +163,12 @@ def _png(handle, head, length):
     if length < 45:
         return size, orientation, False
     complete = os.pread(handle, 8, length - 8) == _IEND
-    if not complete:  # something may follow the end
-        start = max(0, length - _TAIL)
-        complete = _IEND in os.pread(handle, length - start, start)
+    while not complete:  # something may follow the end: go from chunk to chunk
+        chunk = os.pread(handle, 8, at)
+        if len(chunk) < 8:
+            break
+        complete = chunk[4:] == b"IEND" and length >= at + 12
+        at += 12 + struct.unpack(">I", chunk[:4])[0]
     return size, orientation, complete
 
 
@@ -205,6 +209,8 @@ def _by_pillow(path, length, head):
         with Image.open(path) as picture:
             size, name = picture.size, picture.format or ""
             orientation = picture.getexif().get(0x0112, 1)
+            if name == "TIFF":  # which Pillow and libtiff turn themselves
+                orientation = 1
     except Exception:  # Pillow's plugins raise what they like: struct.error, SyntaxError, ValueError ...
         return ImageInfo(path, (0, 0), "", 1, length, "undecodable", "is no picture that can be read")
     orientation = orientation if orientation in range(1, 9) else 1
@@ -222,6 +228,8 @@ def decode(path: str | Path, grey: bool = False, upright: bool = False) -> np.nd
     import cv2
 
     flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+    if os.fspath(path).lower().endswith(SUFFIXES["TIFF"]):  # OpenCV fails on some that are turned
+        return _decode_by_pillow(path, grey, upright)
     try:
         pixels = cv2.imread(os.fspath(path), flags | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))
     except cv2.error:  # such as more than 2^30 pixels

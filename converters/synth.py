@@ -96,7 +96,7 @@ def _scene(size_wh, faces, rng, names, people=None, face_share=(0.16, 0.5), back
         for _ in range(60):
             x = rng.uniform(0.55 * side, max(0.56 * side, width - 0.55 * side))
             y = rng.uniform(0.62 * side, max(0.63 * side, height - 0.62 * side))
-            if all(abs(x - a) > 0.52 * (side + s) or abs(y - b) > 0.62 * (side + s) for a, b, s, _ in placed):
+            if all(abs(x - a) > 0.52 * (side + s) or abs(y - b) > 0.7 * (side + s) for a, b, s, _ in placed):
                 placed.append((x, y, side, emotion))
                 break
     light = random_light(rng)  # one light for the whole scene

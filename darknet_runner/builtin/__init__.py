@@ -5,6 +5,7 @@ torch is imported when it is used; without it `MissingExtra` names the extra to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,12 +40,27 @@ class BuiltinEngine:
 
     def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", device: str = "auto", **options) -> dict:
         """mAP and AP a class (detector) or top-k (classifier) of a weights file on a split, with settings."""
-        need_torch("evaluating")
+        from .evaluate import evaluate_classifier, evaluate_detector
+
+        network, target = self._network(cfg, weights, device)
+        run = evaluate_detector if network.cfg.is_detector else evaluate_classifier
+        return run(network, read_data(data), split, device=target, **options)
+
+    def predict(self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25, device: str = "auto",
+                letter_box: bool | None = None, **_) -> list[dict]:  # fmt: skip
+        """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector or `scores` of a classifier; best first."""
+        from .predict import predict
+
+        network, target = self._network(cfg, weights, device)
+        return predict(network, names, images, conf=conf, device=target, letter_box=letter_box)
+
+    @staticmethod
+    def _network(cfg, weights, device):
+        need_torch("the built-in engine")
         import torch
 
         from .. import cfgfile
         from .. import weights as weightsfile
-        from .evaluate import evaluate_classifier, evaluate_detector
         from .network import Network
         from .train import pick_device
 
@@ -52,6 +68,4 @@ class BuiltinEngine:
         target = pick_device(device)
         network = Network(parsed)
         network.load(weightsfile.read(parsed, weights))
-        network.to(target, memory_format=torch.channels_last).eval()
-        run = evaluate_detector if parsed.is_detector else evaluate_classifier
-        return run(network, read_data(data), split, device=target, **options)
+        return network.to(target, memory_format=torch.channels_last).eval(), target

@@ -123,7 +123,7 @@ def evaluate_detector(
     for pictures, tensor in progress(_batches(paths, network, device, batch, letter_box)):
         for picture, (xyxy, scores) in zip(pictures, found_boxes(network, network(tensor), floor, most)):
             if letter_box:
-                xyxy = _unboxed(xyxy, picture.shape[1::-1], network.cfg.size_wh)
+                xyxy = unboxed(xyxy, picture.shape[1::-1], network.cfg.size_wh)
             predictions.append((xyxy, nms(xyxy, scores, NMS_IOU, beta)))
     result = mean_ap(
         predictions, [(boxlib.cxcywh_rel_to_xyxy(label[:, 1:], (1, 1)), label[:, 0]) for label in truths],
@@ -143,7 +143,8 @@ def evaluate_detector(
     }  # fmt: skip
 
 
-def _unboxed(xyxy, source_wh, size_wh):
+def unboxed(xyxy, source_wh, size_wh):
+    """(N, 4) relative to the letter box -> relative to the picture; src/network.c, correct_yolo_boxes."""
     inner = np.array(letter_size(source_wh, size_wh), float)
     size = np.array(size_wh, float)
     offset = (size - inner) / 2 / size

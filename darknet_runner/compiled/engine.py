@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from converters.darknetfiles import read_data
 from converters.errors import RunError
 
 from .. import cfgfile
@@ -33,6 +32,11 @@ class CompiledEngine:
             reasons.append(f"{self.binary.broken_training}; --allow-broken-cpu trains all the same")
         if (job.device.startswith("cuda") or job.gpus) and not self.binary.gpu:
             reasons.append(f"{self.binary.title} at {self.binary.path} was built without GPU")
+        if job.device == "cpu" and self.binary.gpu:
+            reasons.append(f"{self.binary.title} at {self.binary.path} trains on the GPU only")
+        own = [f"--{key}" for key, off in (("optimizer", "sgd"), ("ema", 0.0), ("clip", 0.0), ("amp", False), ("patience", 0)) if getattr(job, key) != off]
+        if own:
+            reasons.append(f"{', '.join(own)}: the built-in engine only")
         if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):
             reasons.append(f"{self.binary.title} serves no pictures here: --mjpeg-port takes AlexeyAB's, built with OpenCV")
         if self.binary.flavour == "hank-ai" and job.pretrained and not job.resume:
@@ -41,6 +45,20 @@ class CompiledEngine:
             if Path(job.pretrained).stat().st_size != weights.weights_bytes(layers.trace(cfg)):
                 reasons.append("hank-ai/darknet rejects weights that are a part of the network's")
         return reasons
+
+    def judge(self, job: TrainJob) -> tuple[list[str], list[str]]:
+        """Why this binary cannot train the job, and why the built-in engine would do it better."""
+        rather_not = []
+        if self.binary.flavour == "pjreddie" and job.evaluate:
+            rather_not.append(f"{self.binary.title} at {self.binary.path} cannot validate while it trains")
+        if not self.binary.gpu and _cuda_here():
+            rather_not.append(f"{self.binary.path} was built without GPU, and there is one")
+        return self.cannot(job), rather_not
+
+    def judge_cfg(self, cfg: cfgfile.Cfg) -> tuple[list[str], list[str]]:
+        """Why this binary cannot run a network, and why its results differ."""
+        differs = self.binary.flavour == "pjreddie"
+        return self.cannot_run(cfg), [f"{self.binary.title} at {self.binary.path} letter-boxes or crops in its own way"] if differs else []
 
     def cannot_run(self, cfg: cfgfile.Cfg, training: bool = False) -> list[str]:
         """Why this binary cannot run (or train) the network; empty when it can."""
@@ -75,10 +93,11 @@ class CompiledEngine:
         function = inference.evaluate_detector if loaded.is_detector else inference.evaluate_classifier
         return function(self.binary, Path(cfg), Path(data), Path(weights), split, **wanted)
 
-    def predict(self, cfg: Path, data: Path, weights: Path, images: Sequence[Path], *, conf: float = 0.25, threads: int | None = None) -> list[dict]:
+    def predict(self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25,
+                threads: int | None = None, **_) -> list[dict]:  # fmt: skip
         """A dict a picture: `objects` of a detector or `scores` of a classifier."""
         self._check(cfgfile.load(cfg))
-        return inference.predict(self.binary, Path(cfg), read_data(data).names, Path(weights), images, conf=conf, threads=threads)
+        return inference.predict(self.binary, Path(cfg), names, Path(weights), images, conf=conf, threads=threads)
 
     def partial(self, cfg: Path, weights: Path, out: Path, count: int) -> int:
         """Layers 0..count-1 of the weights to `out`; the file's length."""
@@ -93,3 +112,14 @@ class CompiledEngine:
     def _check(self, cfg):
         if reasons := self.cannot_run(cfg):
             raise RunError("; ".join(reasons), where=self.binary.path, mend="--engine builtin can")
+
+
+def _cuda_here() -> bool:
+    """Whether PyTorch could train on a GPU; not asked of it, since that takes seconds."""
+    import shutil
+    import subprocess
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None or not shutil.which("nvidia-smi"):
+        return False
+    return subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0

@@ -21,6 +21,7 @@ from converters.errors import RunError, UsageError
 
 from .. import cfgfile, layers, weights
 from ..ap import mean_ap
+from ..objects import objects
 from . import command
 from .binary import Binary, plain
 from .feed import RESULTS, Feed, lay_out, link
@@ -165,15 +166,6 @@ def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: 
     if len(found) != len(images) or any(len(scores) != len(names) for scores in found):
         raise failed("predict", binary, returncode, lines)
     return [{"image": str(path), "scores": scores} for path, scores in zip(images, found)]
-
-
-def objects(xyxy: np.ndarray, scores: np.ndarray, names: Sequence[str], conf: float) -> list[dict]:
-    """Boxes and scores after NMS -> one entry a box and class above `conf`, as `detector test` lists them."""
-    out = [
-        {"name": names[kind], "class_id": int(kind), "score": round(float(scores[index, kind]), 6), "xyxy_px": [round(float(v), 2) for v in xyxy[index]]}
-        for index, kind in zip(*np.nonzero(scores > conf))
-    ]
-    return sorted(out, key=lambda item: -item["score"])
 
 
 def _classes(lines, feed) -> list[dict[str, float]]:

@@ -49,3 +49,10 @@ def newest(run: RunDir, expected: int) -> tuple[Path, int] | None:
         return None
     seen, _, path = max(found)
     return path, seen
+
+
+def recover(run: RunDir, expected: int) -> None:
+    """Give the newest whole weights the name `last` when there are none of that name, as after a crash of emo itself."""
+    found, last = newest(run, expected), run.weights_file("last")
+    if found and not last.exists():
+        os.link(found[0], last)

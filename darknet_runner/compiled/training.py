@@ -149,7 +149,8 @@ class Training:
         if self.job.map_every and not self.classifier:
             count = sum(1 for line in open(self.data.list_of("train"), "rb") if line.strip())
             epochs = max(1, round(self.job.map_every * self.batch / max(1, count)))
-        return command.TrainOptions(clear=self.job.clear and not self.job.resume, validate=validates, map_epochs=epochs, gpus=self.job.gpus,
+        device = self.job.device.partition(":")[2]
+        return command.TrainOptions(clear=self.job.clear and not self.job.resume, validate=validates, map_epochs=epochs, gpus=self.job.gpus or ((int(device),) if device else ()),
                                     mjpeg_port=self.settings.mjpeg_port)  # fmt: skip
 
     def argv(self, start: str | None) -> list[str]:

@@ -26,30 +26,34 @@ COMMANDS = {
 
 
 class Lazy(click.Group):
-    """A group whose commands are imported on use."""
+    """A group whose commands are imported on use; `table` as COMMANDS."""
+
+    def __init__(self, *args, table: dict[str, tuple[str, str, str]], **settings):
+        super().__init__(*args, **settings)
+        self.table = table
 
     def list_commands(self, ctx):
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx, name):
-        if name not in COMMANDS:
+        if name not in self.table:
             return None
-        module, attribute, _ = COMMANDS[name]
+        module, attribute, _ = self.table[name]
         return getattr(importlib.import_module(module), attribute)
 
     def resolve_command(self, ctx, args):
-        if args and args[0] not in COMMANDS:
+        if args and args[0] not in self.table:
             from converters.errors import nearest
 
-            raise click.UsageError(f"no command '{args[0]}' ({nearest(args[0], COMMANDS)})")
+            raise click.UsageError(f"no command '{args[0]}' ({nearest(args[0], self.table)})")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx, formatter):
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, _, text) in self.table.items()])
 
 
-@click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMO"})
+@click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMO"})
 @click.version_option(__version__, prog_name="emo")
 @click.option("--config", type=click.Path(dir_okay=False), help="TOML file of option values, a table a command.")
 @click.pass_context

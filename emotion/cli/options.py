@@ -16,3 +16,4 @@ conf = click.option("--conf", type=click.FloatRange(0, 1), default=0.25, show_de
 iou = click.option("--iou", type=click.FloatRange(0, 1), default=0.45, show_default=True, help="IoU above which NMS drops the weaker box.")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")
+darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the usual places.")

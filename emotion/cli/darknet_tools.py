@@ -1,0 +1,166 @@
+"""`emo darknet info`, `partial`, `anchors` and `log`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from emotion.cli import options
+
+
+@click.command()
+@options.darknet
+@click.option("--cfg", "network", help="Also say what of this cfg (a file or a name) it cannot do.")
+@options.as_json
+def info(darknet, network, as_json):
+    """What a Darknet binary is and can do: flavour, version, build, commands, faults.
+
+    \b
+    emo darknet info
+    emo darknet info --darknet ~/darknet/darknet --cfg v4-tiny
+    """
+    from converters.errors import RunError
+    from darknet_runner import templates
+    from darknet_runner.compiled import binary as binaries
+
+    path = binaries.find(darknet)
+    if path is None:
+        raise RunError("no Darknet binary was found", mend=f"--darknet PATH; {binaries.WHERE_TO_GET}")
+    found = binaries.probe(path)
+    lacks = binaries.lacks(found, templates.load(network)) if network else []
+    if as_json:
+        click.echo(json.dumps(found.as_dict() | {"lacks": [vars(lack) for lack in lacks]}, indent=2))
+        return
+    yes = {True: "yes", False: "no", None: "cannot be told"}
+    click.echo(f"{found.title} at {found.path}")
+    click.echo(f"version   {found.version or 'not told by the binary'}")
+    click.echo("build     " + ", ".join(f"{name} {yes[getattr(found, name.lower())]}" for name in ("GPU", "cuDNN", "half", "OpenCV", "AVX", "OpenMP")))
+    click.echo(f"commands  {', '.join(found.commands)}")
+    if found.trouble:
+        click.echo(f"trouble   {found.trouble}")
+    if found.broken_training:
+        click.echo(f"training  broken: {found.broken_training}")
+    effects = {"network": "would be another network", "training": "cannot be trained", "recipe": "is passed over in training"}
+    for lack in lacks:
+        click.echo(f"line {lack.line:<4} {lack.what}: {effects[lack.spoils]}")
+    if network and not lacks:
+        click.echo(f"{network}   all of it is known")
+
+
+@click.command()
+@click.argument("cfg", type=click.Path())
+@click.argument("weights", type=click.Path())
+@click.argument("out", type=click.Path())
+@click.argument("layers", type=int, required=False)
+@click.option("--for", "for_cfg", help="Keep the layers that this cfg (a file or a name) shares, instead of giving LAYERS.")
+@options.engine
+@options.darknet
+@options.force
+def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
+    """The first LAYERS layers of weights, with the pictures seen set to 0.
+
+    \b
+    emo darknet partial yolov4.cfg yolov4.weights yolov4.conv.137 137
+    emo darknet partial darknet-ref.cfg darknet-ref.weights darknet-ref.conv --for v3-tiny
+    """
+    from converters.errors import UsageError
+    from darknet_runner import cfgdiff, cfgfile, templates
+    from darknet_runner import weights as weightsfile
+    from darknet_runner.engine import choose
+
+    if (layers is None) == (for_cfg is None):
+        raise click.UsageError("give either LAYERS or --for CFG")
+    target = Path(out)
+    if target.exists() and not force:
+        raise UsageError("exists already", where=target, mend="--force replaces it")
+    source = cfgfile.load(cfg)
+    other = templates.load(for_cfg) if for_cfg else None
+    if engine == "compiled":
+        chosen, _ = choose(engine, lambda compiled: compiled.judge_cfg(source), darknet=darknet, torch=False)
+        if other is not None:
+            layers = cfgdiff.first_difference(source, other)
+        if not layers:
+            raise UsageError(f"shares no layers with {for_cfg}, or all of them", where=cfg)
+        chosen.partial(Path(cfg), Path(weights), target, layers)
+    else:  # no binary does it better: the bytes are the same, and ours checks what it reads
+        layers = weightsfile.partial(source, weights, target, layers, other)
+    click.echo(f"{target}: layers 0 to {layers - 1}, {target.stat().st_size:,} bytes")
+
+
+@click.command()
+@click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data.")
+@click.option("--num", type=click.IntRange(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
+@click.option("--size", type=click.IntRange(min=32), default=416, show_default=True, help="Width and height of the network's input.")
+@options.engine
+@options.darknet
+@options.seed
+@options.as_json
+def anchors(data, num, size, engine, darknet, seed, as_json):
+    """Anchors that fit the boxes of the train list: k-means on IoU; prints the line for every [yolo].
+
+    \b
+    emo darknet anchors --data data/affectnet-detector/emo.data --num 6 --size 320
+    """
+    import numpy as np
+
+    from darknet_runner import anchors as ours
+    from darknet_runner import prepare
+    from darknet_runner.engine import choose
+
+    loaded = prepare.data_of(data)
+    sizes = ours.label_sizes(loaded, (size, size))
+    if engine == "compiled":  # the built-in one gives the same for the same boxes and seed; binaries draw their seed
+        chosen, why = choose(engine, lambda compiled: ([], []), darknet=darknet, torch=False)
+        found = ours.Anchors(np.array(chosen.anchors(loaded.path, num, (size, size))), 0.0, len(sizes))
+        found = ours.Anchors(found.sizes_px, ours.mean_iou(sizes, found.sizes_px), len(sizes))
+    else:
+        found = ours.cluster(sizes, num, seed)
+    if as_json:
+        click.echo(json.dumps({"anchors": found.sizes_px.tolist(), "mean_iou": found.mean_iou, "boxes": found.boxes}))
+    else:
+        click.echo(found.line)
+        click.echo(f"mean IoU {found.mean_iou:.2%} over {found.boxes} boxes", err=True)
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--out", "-o", type=click.Path(), help="The folder for metrics.csv and chart.png; default: FILE without its ending.")
+@options.force
+@options.as_json
+def log(file, out, force, as_json):
+    """Any Darknet's training log (pjreddie's, AlexeyAB's, hank-ai's, emo's) as metrics.csv and chart.png.
+
+    \b
+    darknet detector train ... 2>&1 | tee train.log
+    emo darknet log train.log --out report
+    """
+    from converters.errors import UsageError
+    from darknet_runner import chart
+    from darknet_runner.compiled import logs
+    from darknet_runner.rundir import write_text
+
+    rows = logs.read(file)
+    names = logs.class_names(rows)
+    folder = Path(out) if out else Path(file).with_suffix("")
+    target = folder / "metrics.csv"
+    if target.exists() and not force:
+        raise UsageError("exists already", where=target, mend="--force replaces it, --out takes another folder")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError("is no folder", where=folder, mend="give --out FOLDER")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(target, logs.to_csv(rows, names))
+    chart.draw([row.as_dict(names) for row in rows], folder / "chart.png", Path(file).name)
+    scored = [row for row in rows if row.map is not None or row.topk is not None]
+    best = max(scored, key=lambda row: row.map if row.map is not None else row.topk, default=None)
+    summary = {"iterations": rows[-1].iteration, "rows": len(rows), "loss": rows[-1].loss, "avg_loss": rows[-1].avg_loss,
+               "best": best and {"iteration": best.iteration, "map": best.map, "top1": best.top1, "topk": best.topk, "k": best.k},
+               "csv": str(target), "chart": str(folder / "chart.png")}  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(summary))
+        return
+    click.echo(f"{len(rows)} iterations up to {rows[-1].iteration}, average loss {rows[-1].avg_loss:.4g}")
+    if best:
+        click.echo(f"best {f'mAP {best.map:.2%}' if best.map is not None else f'top-{best.k} {best.topk:.2%}'} at iteration {best.iteration}")
+    click.echo(f"{target}, {folder / 'chart.png'}")

@@ -1,0 +1,227 @@
+"""`emo darknet train`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from emotion.cli import options
+
+# What a resumed run takes from the command line, not from its own settings.
+OF_THE_MACHINE = ("device", "threads", "workers", "quiet", "engine", "darknet", "allow_broken_cpu", "print_command", "dry_run", "gpus",
+                  "mjpeg_port", "auto_recover", "silence", "tensorboard")  # fmt: skip
+
+
+@click.command()
+@click.option("--cfg", "template", help="A cfg that ships (v4-tiny, v4-nano, v3-tiny, face-small, ...) or a .cfg file.")
+@click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data.")
+@click.option("--iterations", type=click.IntRange(min=1), help="Batches to train; default: the cfg's max_batches.")
+@click.option("--size", type=click.IntRange(min=8), help="Width and height of the network's input, in pixels.")
+@click.option("--batch", type=click.IntRange(min=1), help="Pictures a batch.")
+@click.option("--subdivisions", type=click.IntRange(min=1), help="Parts that a batch is cut into, to save memory.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Rate after the burn-in.")
+@click.option("--anchors", type=click.Choice(["cfg", "data"]), default="cfg", show_default=True, help="The cfg's anchors, or k-means over the labels.")
+@click.option("--net", multiple=True, metavar="KEY=VALUE", help="Set another [net] option; may be repeated.")
+@click.option("--pretrained", type=click.Path(), help="Weights to begin with: of this cfg, or of its first layers.")
+@click.option("--clear", is_flag=True, help="Count from iteration 0, whatever the pretrained weights have seen.")
+@click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a run folder.")
+@click.option("--map/--no-map", "evaluate", default=True, show_default=True, help="Validate while training: mAP, or top-k of a classifier.")
+@click.option("--map-every", type=click.IntRange(min=1), help="Batches between validations; default: an epoch, at least 100.")
+@click.option("--runs", type=click.Path(), default="runs", show_default=True, help="Where run folders are made.")
+@click.option("--name", help="Name of the run folder; default: the cfg's.")
+@options.engine
+@options.darknet
+@click.option("--allow-broken-cpu", is_flag=True, help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong.")
+@click.option("--gpus", callback=lambda ctx, option, value: _numbers(value), metavar="N,N,...", help="GPUs for a Darknet binary.")
+@click.option("--mjpeg-port", type=click.IntRange(1, 65535), help="AlexeyAB's with OpenCV serves its chart there.")
+@click.option("--auto-recover", is_flag=True, help="Out of memory in a binary: double the subdivisions and go on from the last weights.")
+@click.option("--silence", type=click.FloatRange(min=1), default=1800.0, show_default=True, help="Seconds without a line after which a binary counts as hanging.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder (with a binary).")
+@click.option("--print-command", is_flag=True, help="Print the Darknet command line, and do nothing.")
+@options.dry_run
+@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True, help="Built-in engine.")
+@click.option("--ema", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Built-in: decay of averaged weights, e.g. 0.999; 0: off.")
+@click.option("--clip", type=click.FloatRange(min=0), default=0.0, help="Built-in: largest norm of the gradient; 0: off.")
+@click.option("--amp", is_flag=True, help="Built-in: mixed precision (bfloat16) on a GPU.")
+@click.option("--patience", type=click.IntRange(min=0), default=0, help="Built-in: stop after so many validations without a better one; 0: never.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads for the arithmetic.")
+@click.option("--workers", type=click.IntRange(min=0), help="Built-in: processes that load and augment pictures.")
+@click.option("--cache", "cache_mb", type=click.IntRange(min=0), default=2048, show_default=True, help="Built-in: megabytes of decoded pictures to keep.")
+@options.device
+@options.seed
+@options.as_json
+@options.quiet
+def train(template, data, resume, as_json, **settings):
+    """Train a detector or a classifier: what it is, the cfg and the .data say.
+
+    \b
+    emo darknet train --cfg v4-tiny
+    emo darknet train --cfg v4-nano --size 320 --iterations 4000 --anchors data
+    emo darknet train --cfg face-small --data data/fer2013-classifier/emo.data
+    emo darknet train --resume runs/v4-tiny-001
+    emo darknet train --cfg v4-tiny --pretrained csdarknet53.conv.105 --engine compiled --gpus 0,1 --print-command
+
+    Writes runs/NAME-001/ with model.cfg, emo.names, run.json, metrics.csv, chart.png, train.log and weights/.
+    Before it starts, cfg, lists, pictures and labels are checked; all faults are told at once. Ctrl-C saves
+    (or, with a Darknet binary, keeps what was saved last) and stops; --resume goes on.
+    """
+    from darknet_runner import prepare
+    from darknet_runner.engine import choose
+
+    if bool(template) == bool(resume):
+        raise click.UsageError("give --cfg NAME to train anew, or --resume RUN to go on")
+    if resume:
+        run, info = _reopen(resume)
+        data = data or info["data"]
+        settings |= {key: value for key, value in info["settings"].items() if key not in OF_THE_MACHINE}
+        if settings["engine"] == "auto" and not settings["darknet"]:
+            settings["engine"] = info["engine"]
+        loaded = prepare.data_of(data)
+    else:
+        loaded = prepare.data_of(data)
+        data = loaded.path
+    only_look = settings["print_command"] or settings["dry_run"]
+    with _run_folder(template, loaded, settings, only_look) if not resume else _kept(run) as run:
+        job = job_of(run, data, bool(resume), settings)
+        engine, why = choose(settings["engine"], lambda engine: engine.judge(job), darknet=settings["darknet"], settings=compiled_settings(settings))
+        if settings["print_command"]:
+            click.echo(_command(engine, job, why))
+            return
+        _preflight(job, engine, loaded, settings)
+        if settings["dry_run"]:
+            click.echo(f"would train {template or resume} on {data} with {why}")
+            return
+        if engine.name == "builtin":
+            from darknet_runner.builtin import need_torch
+
+            need_torch("emo darknet train without a Darknet binary")
+        if not resume:
+            prepare.record(run, data, {"cfg": template, **settings}, engine=engine.name)
+    if not settings["quiet"]:
+        click.echo(f"{'going on with' if resume else 'training'} {run.path} on {data} with {why}", err=True)
+    _report(engine.train(job), as_json)
+
+
+def _numbers(text: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        raise click.BadParameter(f"'{text}' is no list of numbers such as 0,1") from None
+
+
+def _reopen(path):
+    from darknet_runner import cfgfile, layers, prepare, weights
+    from darknet_runner.compiled import saves
+    from darknet_runner.rundir import RunDir
+
+    run = RunDir(Path(path))
+    if run.cfg.is_file():
+        saves.recover(run, weights.weights_bytes(layers.trace(cfgfile.load(run.cfg))))
+    return prepare.reopen(path)
+
+
+@contextmanager
+def _kept(run):
+    yield run
+
+
+@contextmanager
+def _run_folder(template, data, settings, only_look):
+    """A new run folder; gone again when nothing was started in it."""
+    from darknet_runner import prepare
+
+    with tempfile.TemporaryDirectory(prefix="emo-") as elsewhere:
+        rendering = _rendering(settings) | ({"runs": elsewhere} if only_look else {})
+        run = prepare.prepare(template, data, **rendering)
+        try:
+            yield run
+        except BaseException:
+            shutil.rmtree(run.path, ignore_errors=True)
+            raise
+
+
+def _rendering(settings):
+    """The train options that shape the cfg, as `prepare.prepare` takes them."""
+    net = {}
+    for pair in settings["net"]:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise click.UsageError(f"--net {pair}: expected KEY=VALUE")
+        net[key.strip()] = value.strip()
+    keys = ("size", "batch", "subdivisions", "iterations", "learning_rate", "anchors", "seed", "runs", "name")
+    return {key: settings[key] for key in keys} | {"net": net}
+
+
+def job_of(run, data, resume, settings):
+    """The TrainJob of the train options."""
+    from darknet_runner.engine import TrainJob
+
+    same = ("map_every", "evaluate", "clear", "device", "gpus", "threads", "workers", "seed", "quiet", "optimizer", "ema", "clip", "amp", "patience")
+    pretrained = settings["pretrained"]
+    return TrainJob(
+        cfg=run.cfg, data=Path(data), run=run, resume=resume, pretrained=Path(pretrained) if pretrained and not resume else None,
+        cache_bytes=settings["cache_mb"] << 20, **{key: settings[key] for key in same},
+    )  # fmt: skip
+
+
+def compiled_settings(settings):
+    from darknet_runner.compiled.training import Settings
+
+    return Settings(allow_broken_cpu=settings["allow_broken_cpu"], mjpeg_port=settings["mjpeg_port"], auto_recover=settings["auto_recover"],
+                    tensorboard=settings["tensorboard"], silence_s=settings["silence"])  # fmt: skip
+
+
+def _command(engine, job, why):
+    if engine.name != "compiled":
+        from converters.errors import UsageError
+
+        raise UsageError(f"there is no command to print: {why}", mend="--engine compiled")
+    return shlex.join(engine.argv(job))
+
+
+def _preflight(job, engine, data, settings):
+    from darknet_runner import cfgfile, preflight
+
+    compiled = engine.name == "compiled"
+    gpu = engine.binary.gpu if compiled else settings["device"] != "cpu"
+    found = preflight.check(cfgfile.load(job.cfg), data, pretrained=job.pretrained, clear=job.clear or not compiled, run=job.run,
+                            binary=compiled, gpu=gpu, progress=progress_bar(settings["quiet"]))  # fmt: skip
+    preflight.refuse(found, settings["quiet"])
+
+
+def progress_bar(quiet):
+    """A bar on a terminal's stderr; otherwise the iterable as it is."""
+    if quiet or not sys.stderr.isatty():
+        return lambda items, **_: items
+    from tqdm import tqdm
+
+    return lambda items, **told: tqdm(items, unit=" pictures", leave=False, **told)
+
+
+def _report(result, as_json):
+    """Print how a run ended, and exit accordingly."""
+    names = {"map": "mAP@0.5", "top1": "top-1 accuracy"}
+    info = result.run.read_json()
+    if as_json:
+        keys = ("engine", "verdict", "reasons", "iterations", "loss", "best")
+        click.echo(json.dumps({"run": str(result.run.path), **{key: info.get(key) for key in keys}}))
+    else:
+        click.echo(f"{result.verdict} after {result.iterations} iterations, average loss {result.loss:.4f}" if result.loss is not None else result.verdict)
+        for key, value in (info.get("best") or {}).items():
+            if value is not None:
+                click.echo(f"best {names[key]} on the valid split: {value:.2%}")
+        for reason in result.reasons:
+            click.echo(reason, err=result.verdict == "failed")
+        click.echo(f"weights: {result.run.weights}/")
+    if result.verdict == "interrupted":
+        click.echo(f"go on with: emo darknet train --resume {result.run.path}", err=True)
+        sys.exit(130)
+    if result.verdict == "failed":
+        sys.exit(1)

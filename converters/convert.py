@@ -10,28 +10,33 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from contextlib import closing, nullcontext
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from . import boxes, outdir, readers
+from . import outdir, readers
 from .backgrounds import listed
-from .darknetfiles import write_data
+from .crops import Look
+from .darknetset import write_lists
 from .errors import DataError, UsageError, nearest
-from .labels import EMOTIONS, class_ids, class_names
+from .labels import EMOTIONS, class_names
 from .names import safe_names
 from .parallel import chunked_map
 from .records import SPLITS, Notes, Table, concat
 from .scenes import plan
-from .writers import classifier, detector, scenes
+from .selection import boxed_and_whole, chosen, ids_of, one_face_only, one_row_each, set_aside
+from .writers import classifier, coco, crops, detector, scenes
 
-CHUNK = 1000  # pictures; fixed, so that the output does not depend on the number of processes
-SCENES = 50  # scenes a chunk
-SMALL = 8  # chunks of links below which starting processes costs more than doing them all
+TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
+SIZES = {"crops": (96, 96), "csv": (48, 48), "hdf5": (48, 48)}  # (width, height) of a crop; 48 is FER2013's
+SCENE_SIZE = (416, 416)
+# Pictures a chunk, and chunks from which another process pays. The chunks are fixed, so that the output
+# does not depend on the number of processes.
+LINKS, CUTS, SCENES = (1000, 8), (100, 4), (50, 2)
 SAID = 1000  # findings of one code that report.json holds; all are counted
-TASKS = ("detector", "classifier")
 
 
 @dataclass(frozen=True)
@@ -42,155 +47,92 @@ class Settings:
     classes: int = 7
     link: str = "symlink"  # symlink, hard or copy
     seed: int = 0
+    valid: float = 0.0  # share of the training groups (people, sources) to set aside for validation
+    verify: bool = False  # decode every picture that is linked
     no_face: str = "drop"  # AffectNet's class 10: drop, or keep as pictures without faces
     usage: str | None = None  # FER2013's Usage -> split
+    labels: str = "majority"  # FER+: majority or votes
+    size: tuple[int, int] | None = None  # (width, height) of a scene or crop; None: the form's own
     scenes: int | None = None  # composed scenes in all; None: one for every few faces
-    size: tuple[int, int] = (416, 416)  # (width, height) of a scene
     backgrounds: str | None = None  # a folder of photographs without faces
+    enlarge: float = 1.0  # crops: factor about the box
+    align: bool = False  # crops: turn until the eyes are level, where landmarks say where they are
+    grey: bool | None = None  # crops: grey or colour; None: colour, but grey for csv and hdf5
 
 
 def convert(
     sources: list[tuple[str, str | None]], out: str | Path, settings: Settings = Settings(), *, jobs: int | None = None,
-    cluster: str | None = None, force: bool = False, limit: int | None = None, progress: Callable = lambda chunks, total: chunks,
+    cluster: str | None = None, force: bool = False, limit: int | None = None, dry_run: bool = False,
+    progress: Callable = lambda parts, total: parts,
 ) -> dict:  # fmt: skip
-    """Write the sources' pictures under `out`; the report. `progress(results, total)` wraps the results as they come.
+    """Write the sources' pictures under `out`; the report. `progress(parts, total)` wraps the results as they come.
 
     EmoError when a source cannot be used, nothing is left, or the output must not be written.
     """
     if settings.task not in TASKS:
         raise UsageError(f"no task '{settings.task}'", mend=nearest(settings.task, TASKS))
+    if settings.task == "csv" and settings.grey is False:
+        raise UsageError("FER2013's csv holds grey pictures only", mend="--task hdf5 or crops keep colour")
     out, notes = Path(out), Notes()
-    outdir.check(out, force, [Path(path or readers.KINDS[kind][2]) for kind, path in sources if kind in readers.KINDS])
+    sources = [(kind, str(path or readers.default(kind))) for kind, path in sources]
+    outdir.check(out, force, [Path(path) for _, path in sources])
     table = load(sources, settings, notes)
     if limit:
         table = table.take(np.arange(min(limit, len(table))))
     if not len(table):
-        raise DataError("has no row that can be used" + _why(notes), where=sources[0][1] or sources[0][0])
-    with outdir.building(out) as work:
-        report = _write(table, out, work, settings, notes, jobs, cluster, progress)
-        report["sources"] = [{"kind": kind, "path": str(path or readers.KINDS[kind][2])} for kind, path in sources]
-        (work / outdir.REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+        raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
+    with nullcontext() if dry_run else outdir.building(out) as work:
+        if dry_run:
+            faces = np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
+            np.add.at(faces, (np.repeat(table.split, table.counts), table.emotion), 1)
+            entries = [[image for image, at in zip(table.image, table.split) if at == split] for split in range(len(SPLITS))]
+            report = _report(settings, entries, faces, notes)
+        else:
+            report = _write(table, out, work, settings, notes, jobs, cluster, progress)
+        report["sources"] = [{"kind": kind, "path": path} for kind, path in sources]
+        if not dry_run:
+            (work / outdir.REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", errors="surrogateescape")
     return report
 
 
 def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes) -> Table:
     """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`."""
-    options = asdict(settings)
-    table = concat([readers.read(kind, path, notes, **options) for kind, path in sources])
-    return chosen(one_row_each(table, notes), settings.classes, notes, whole=settings.task == "detector")
+    options = asdict(settings) | {"landmarks": settings.align}
+    table = one_row_each(concat([readers.read(kind, path, notes, **options) for kind, path in sources]), notes)
+    table = chosen(table, settings.classes, notes, whole=settings.task in ("detector", "coco"))
+    return set_aside(table, settings.valid, settings.seed) if settings.valid else table
 
 
-def one_row_each(table: Table, notes: Notes) -> Table:
-    """Rows of one picture made one: repeated faces once, faces with two emotions out, a picture in one split only."""
-    if len(set(table.image)) == len(table):
-        return table
-    rows: dict[str, list[int]] = {}
-    for index, image in enumerate(table.image):
-        if table.pixels is None or table.pixels[index] is None:
-            rows.setdefault(image, []).append(index)
-    gone, extra = np.zeros(len(table.emotion), bool), {}
-    for image, same in rows.items():
-        if len(same) < 2:
-            continue
-        # A picture that is in several splits stays in the last: what is tested on must not be trained on.
-        last = max(table.split[same])
-        faces = []
-        for index in same:
-            where = SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index]
-            mine = range(table.first[index], table.first[index + 1])
-            if table.split[index] != last:
-                notes.drop("leak", *where, f"{image}: is in {SPLITS[last]} too")
-                gone[mine] = True
-                continue
-            for face in mine:
-                twin = next((other for other in faces if not gone[other] and _same_box(table.xyxy[face], table.xyxy[other])), None)
-                if twin is None:
-                    faces.append(face)
-                    continue
-                gone[face] = True
-                if table.emotion[twin] == table.emotion[face]:
-                    notes.drop("duplicate-row", *where, f"{image}: is listed again with the same face")
-                else:
-                    gone[twin] = True
-                    pair = f"{EMOTIONS[table.emotion[twin]]} and {EMOTIONS[table.emotion[face]]}"
-                    notes.drop("conflicting-labels", *where, f"{image}: one face is called {pair}; both rows are left out")
-        kept = [index for index in same if table.split[index] == last]
-        extra[kept[0]] = kept[1:]
-    return _joined(table, gone, extra, {index for same in rows.values() if len(same) > 1 for index in same})
-
-
-def _same_box(a: np.ndarray, b: np.ndarray) -> bool:
-    if np.isnan(a[0]) or np.isnan(b[0]):
-        return True
-    return np.array_equal(a, b) or boxes.iou(a, b)[0, 0] > 0.5
-
-
-def _joined(table, gone, extra, touched) -> Table:
-    """Move the faces of a picture's later rows to its first; rows left without faces go."""
-    order, count, keep = [], [], []
-    for index in range(len(table)):
-        if index in touched and index not in extra:
-            continue
-        mine = [face for row in (index, *extra.get(index, ())) for face in range(table.first[row], table.first[row + 1]) if not gone[face]]
-        if mine or index not in touched or not any(table.counts[row] for row in (index, *extra[index])):
-            keep.append(index)
-            order += mine
-            count.append(len(mine))
-    images = replace(table, first=np.zeros(len(table) + 1, np.int64), xyxy=table.xyxy[:0], emotion=table.emotion[:0],
-                     landmarks=None, votes=None).take(np.array(keep, np.int64))  # fmt: skip
-    return replace(
-        images, first=np.concatenate([[0], np.cumsum(count, dtype=np.int64)]), xyxy=table.xyxy[order], emotion=table.emotion[order],
-        landmarks=None if table.landmarks is None else [table.landmarks[face] for face in order],
-        votes=None if table.votes is None else table.votes[order],
-    )  # fmt: skip
-
-
-def chosen(table: Table, classes: int, notes: Notes, whole: bool) -> Table:
-    """Faces of the wanted classes; with `whole` a picture with any other face goes, since a detector learns from every pixel."""
-    wanted = ids_of(classes)[table.emotion] >= 0
-    if wanted.all():
-        return table
-    owner = np.repeat(np.arange(len(table)), table.counts)
-    for (split, emotion), rows in Counter(zip(table.split[owner[~wanted]].tolist(), table.emotion[~wanted].tolist())).items():
-        notes.count(f"{EMOTIONS[emotion]} is none of the {classes} classes", SPLITS[split], rows)
-    if whole:
-        bad = np.zeros(len(table), bool)
-        bad[owner[~wanted]] = True
-        wanted = ~bad[owner]
-    return table.with_faces(wanted)
-
-
-def ids_of(classes: int) -> np.ndarray:
-    """(8,) the class id of each of EMOTIONS, -1 for one that the set leaves out."""
-    known = class_ids(classes)
-    return np.array([known.get(name, -1) for name in EMOTIONS])
-
-
-def _write(table, out, work, settings, notes, jobs, cluster, progress) -> dict:
-    names, final = class_names(settings.classes), os.path.abspath(out)
-    ids, labels, prefix = ids_of(settings.classes), None, f"{final}/train/"
-    stages, total = [], 0
-    if settings.task == "classifier":
-        table = _one_face(table, notes)
+def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, progress) -> dict:
+    """Run the form's stages over the table, in chunks, and write what stands beside the pictures."""
+    names, final, task = class_names(settings.classes), os.path.abspath(out), settings.task
+    ids, labels, sink, stages = ids_of(settings.classes), None, None, []
+    if task in ("classifier", "crops"):
         labels = classifier.labels_for(names, f"{final}/{'/'.join(SPLITS)}/")
-        label_of = {index: labels[i] for index, i in enumerate(ids) if i >= 0}
-        prefix += max(labels, key=len) + "/"
-        write = partial(_classifier_chunk, labels=label_of, work=work, link=settings.link)
+    label_of = {emotion: (labels or names)[i] for emotion, i in enumerate(ids.tolist()) if i >= 0}
+    if task in ("detector", "coco"):
+        table, whole = boxed_and_whole(table)
+        if len(whole):
+            stages.append(_scene_stage(whole, ids, work, settings))
+        write = partial(detector.write_chunk, ids=ids, work=work, link=settings.link, verify=settings.verify)
+    elif task == "classifier":
+        table = one_face_only(table, notes)
+        write = partial(classifier.write_chunk, labels=label_of, work=work, link=settings.link, verify=settings.verify)
     else:
-        write = partial(_detector_chunk, ids=ids, work=work, link=settings.link)
-        table, crops = _parted(table)
-        if len(crops):
-            stages, total = [_scene_stage(crops, ids, work, settings)], 0
-            total = sum(len(chunk.splits) for chunk in stages[0][1])
-    stems = safe_names(table.name, prefix, labels or ())
+        grey = task in ("csv", "hdf5") if settings.grey is None else settings.grey
+        look = Look(settings.size or SIZES[task], grey, settings.enlarge, settings.align)
+        write = partial(crops.write_chunk, form=task, look=look, ids=ids, labels=label_of, work=work)
+        sink = {"csv": lambda: crops.CsvSink(work), "hdf5": lambda: crops.Hdf5Sink(work, names, ids)}.get(task, lambda: None)()
+    stems = safe_names(table.name, f"{final}/train/" + (max(labels, key=len) + "/" if labels else ""), labels or ())
     for i, (wished, stem) in enumerate(zip(table.name, stems)):
         if wished != stem:
-            notes.note("unsafe-path", "info", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: is linked as {stem}")
-    starts = range(0, len(table), CHUNK)
-    stages.insert(0, (write, [(table.chunk(start, start + CHUNK), stems[start : start + CHUNK]) for start in starts], SMALL))
-    total += len(table)
+            notes.note("unsafe-path", "info", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: is named {stem}")
+    size, pays = CUTS if task in ("crops", "csv", "hdf5") else LINKS
+    chunks = [(table.chunk(start, start + size), stems[start : start + size]) for start in range(0, len(table), size)]
+    stages.insert(0, (partial(_unpacked, write), chunks, pays))
+    total = len(table) + sum(len(chunk.splits) for _, some, _ in stages[1:] for chunk in some)
     entries, faces = [[] for _ in SPLITS], np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
-    with open(work / "manifest.csv", "w", encoding="utf-8", errors="surrogateescape") as manifest:
+    with open(work / "manifest.csv", "w", encoding="utf-8", errors="surrogateescape") as manifest, closing(sink) if sink else nullcontext():
         manifest.write(detector.MANIFEST)
         for part in progress(_parts(stages, jobs, cluster), total):
             manifest.writelines(part.manifest)
@@ -198,10 +140,20 @@ def _write(table, out, work, settings, notes, jobs, cluster, progress) -> dict:
             faces += part.faces
             for to, more in zip(entries, part.entries):
                 to += more
+            if sink:
+                sink.add(part)
     if not any(entries):
-        raise DataError("none of the pictures can be used" + _why(notes), where=os.path.dirname(table.image[0]))
-    _lists(work, final, entries, names, labels)
-    return _report(settings, names, entries, faces, notes)
+        raise DataError("none of the pictures can be used" + _why(notes), where=os.path.dirname(table.image[0]) if len(table) else out)
+    if not sink:
+        lists = {split: [f"{final}/{path}" for path in paths] for split, paths in zip(SPLITS, entries) if paths}
+        write_lists(work, final, lists, names, labels, **({"top": 2} if labels else {}))
+    if task == "coco":
+        coco.write(work, names)
+    return _report(settings, entries, faces, notes)
+
+
+def _unpacked(write, chunk):
+    return write(*chunk)
 
 
 def _parts(stages, jobs, cluster):
@@ -211,71 +163,32 @@ def _parts(stages, jobs, cluster):
         yield from chunked_map(function, chunks, min(jobs or os.cpu_count() or 1, most), cluster)
 
 
-def _parted(table: Table) -> tuple[Table, Table]:
-    """Pictures with boxes (or without faces), and pictures that are one face."""
-    owner = np.repeat(np.arange(len(table)), table.counts)
-    whole = np.zeros(len(table), bool)
-    whole[owner[np.isnan(table.xyxy[:, 0])]] = True
-    return table.take(np.flatnonzero(~whole)), table.take(np.flatnonzero(whole))
-
-
-def _scene_stage(crops: Table, ids, work, settings: Settings):
+def _scene_stage(whole: Table, ids, work, settings: Settings):
     photos = listed(settings.backgrounds) if settings.backgrounds else []
-    hands = plan(crops.split, settings.scenes, settings.seed)
+    hands, (many, pays) = plan(whole.split, settings.scenes, settings.seed), SCENES
     chunks = []
-    for start in range(0, len(hands), SCENES):
-        some = hands[start : start + SCENES]
-        faces = crops.take(np.concatenate([hand for _, hand in some]))
+    for start in range(0, len(hands), many):
+        some = hands[start : start + many]
+        faces = whole.take(np.concatenate([hand for _, hand in some]))
         chunks.append(scenes.Scenes(start, [split for split, _ in some], [len(hand) for _, hand in some], faces))
-    return partial(scenes.write_chunk, ids=ids, work=work, size_wh=settings.size, seed=settings.seed, photos=photos), chunks, 2
+    draw = partial(scenes.write_chunk, ids=ids, work=work, size_wh=settings.size or SCENE_SIZE, seed=settings.seed, photos=photos)
+    return draw, chunks, pays
 
 
-def _detector_chunk(chunk, ids, work, link):
-    return detector.write_chunk(*chunk, ids, work, link)
-
-
-def _classifier_chunk(chunk, labels, work, link):
-    return classifier.write_chunk(*chunk, labels, work, link)
-
-
-def _one_face(table: Table, notes: Notes) -> Table:
-    """Only pictures of exactly one face, which is all that a whole picture's class can mean."""
-    for i in np.flatnonzero(table.counts != 1).tolist():
-        what = "has no face" if table.counts[i] == 0 else f"has {table.counts[i]} faces; --task crops takes each"
-        notes.drop("several-faces", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: {what}")
-    return table.take(np.flatnonzero(table.counts == 1))
-
-
-def _lists(work: Path, final: str, entries, names, labels) -> None:
-    """The lists (absolute, so that Darknet finds the pictures from any folder), names and .data."""
-    (work / "emo.names").write_text("".join(f"{name}\n" for name in names))
-    keys = {}
-    for split, paths in zip(SPLITS, entries):
-        if paths:
-            (work / f"{split}.txt").write_text("".join([f"{final}/{path}\n" for path in paths]))
-            keys[split] = f"{final}/{split}.txt"
-    if labels:
-        (work / "labels.txt").write_text("".join(f"{label}\n" for label in labels))
-        keys["labels"] = f"{final}/labels.txt"
-    (work / "backup").mkdir()
-    write_data(work / "emo.data", classes=len(names), **keys, names=f"{final}/emo.names", backup=f"{final}/backup", top=2 if labels else None)
-
-
-def _report(settings, names, entries, faces, notes: Notes) -> dict:
-    ids = ids_of(settings.classes)
+def _report(settings: Settings, entries, faces, notes: Notes) -> dict:
+    names, ids = class_names(settings.classes), ids_of(settings.classes)
     splits = {}
     for split, paths, counts in zip(SPLITS, entries, faces.tolist()):
         if paths:
-            by_class = Counter({name: 0 for name in names})
+            by_class = dict.fromkeys(names, 0)
             for emotion, count in enumerate(counts):
                 if ids[emotion] >= 0:
                     by_class[names[ids[emotion]]] += count
-            splits[split] = {"pictures": len(paths), "faces": sum(counts), "by_class": dict(by_class)}
-    said, counts = [], Counter(finding.code for finding in notes.findings)
-    room = Counter()
+            splits[split] = {"pictures": len(paths), "faces": sum(counts), "by_class": by_class}
+    said, counts = [], Counter()
     for finding in notes.findings:
-        room[finding.code] += 1
-        if room[finding.code] <= SAID:
+        counts[finding.code] += 1
+        if counts[finding.code] <= SAID:
             said.append(asdict(finding))
     return {
         "format": 1, "task": settings.task, "classes": dict(enumerate(names)), "settings": asdict(settings), "splits": splits,
@@ -285,7 +198,7 @@ def _report(settings, names, entries, faces, notes: Notes) -> dict:
 
 
 def _why(notes: Notes) -> str:
-    """The commonest reason why rows were left out, in brackets."""
+    """The commonest reason why rows were left out, and an example."""
     reasons = Counter()
     for (_, reason), rows in notes.left_out.items():
         reasons[reason] += rows

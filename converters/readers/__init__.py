@@ -8,17 +8,30 @@ from pathlib import Path
 from ..errors import UsageError, nearest
 from ..records import Notes, Table
 
-# kind -> (module, the options of its read, the task's SOURCE when none is given)
+# kind -> (module, the options that its read takes, the SOURCE when none is given)
 KINDS = {
     "affectnet": ("affectnet", ("no_face", "landmarks"), "affectnet"),
-    "fer2013": ("fer2013", ("usage",), "fer2013"),
+    "fer2013": ("fer2013", ("usage", "classes"), "fer2013"),
+    "ferplus": ("ferplus", ("usage", "labels"), "fer2013"),
+    "folder": ("folder", (), "faces"),
+    "rafdb": ("rafdb", ("task", "landmarks"), "rafdb"),
+    "expw": ("expw", (), "expw"),
+    "yolo": ("yolo", ("classes",), "data"),
+    "coco": ("coco", ("classes",), "coco"),
+    "hdf5": ("hdf5", ("classes",), "hdf5"),
 }
+
+
+def default(kind: str) -> str:
+    """Where the dataset of `kind` is looked for when no SOURCE is given; UsageError for an unknown kind."""
+    if kind not in KINDS:
+        raise UsageError(f"no dataset kind '{kind}'", mend=nearest(kind, KINDS))
+    return KINDS[kind][2]
 
 
 def read(kind: str, root: str | Path | None, notes: Notes, **options) -> Table:
     """Read the dataset of `kind` at `root`; options that the kind does not have are not passed on."""
-    if kind not in KINDS:
-        raise UsageError(f"no dataset kind '{kind}'", mend=nearest(kind, KINDS))
-    module, takes, source = KINDS[kind]
+    source = default(kind)
+    module, takes, _ = KINDS[kind]
     reader = importlib.import_module(f".{module}", __name__)
     return reader.read(Path(root or source), notes, **{name: value for name, value in options.items() if name in takes})

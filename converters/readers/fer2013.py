@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import DataError, UsageError, nearest
 from ..labels import EMOTIONS, FER2013
 from ..records import SPLITS, Notes, Table, one_face_each
+from .yolo import same_classes
 
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 FILES = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
@@ -42,13 +43,17 @@ def find(root: Path) -> Path | None:
     return next((root / name for name in FILES if (root / name).is_file()), None)
 
 
-def read(root: Path, notes: Notes, *, usage: str | None = None) -> Table:
-    """All rows with their pixels (or, for the folder release, its files); bad rows become findings."""
+def read(root: Path, notes: Notes, *, usage: str | None = None, classes: int = 7) -> Table:
+    """All rows with their pixels (or, for the folder release, its files); bad rows become findings.
+
+    A csv that emo wrote is not read for another number of classes; with eight its id 7 is Contempt.
+    """
     path, usages = find(Path(root)), usage_map(usage)
     if path is None:
         from . import folder
 
         return folder.read(root, notes, usages=usages)
+    ids = FER_IDS | {"7": EMOTIONS.index("Contempt")} if same_classes(path.parent, classes) == 8 else FER_IDS
     emotion, split, lines, pixels = [], [], [], []
     for line, label, use, values in rows(path):
         to = usages.get(use)
@@ -60,11 +65,11 @@ def read(root: Path, notes: Notes, *, usage: str | None = None) -> Table:
         face = face_of(values)
         if face is None:
             notes.drop("bad-number", to, path, line, f"pixels are not {SIDE * SIDE} numbers in 0..255")
-        elif label not in FER_IDS:
+        elif label not in ids:
             code = "class-range" if label.lstrip("-").isdigit() else "bad-number"
-            notes.drop(code, to, path, line, f"emotion '{label[:40]}' is not in 0..6")
+            notes.drop(code, to, path, line, f"emotion '{label[:40]}' is not in 0..{len(ids) - 1}")
         else:
-            emotion.append(FER_IDS[label])
+            emotion.append(ids[label])
             split.append(SPLITS.index(to))
             lines.append(line)
             pixels.append(face)

@@ -27,7 +27,7 @@ def labels_for(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
     raise AssertionError("a path of 255 characters cannot hold a thousand labels")
 
 
-def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Path, link: str) -> Written:
+def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Path, link: str, verify: bool = False) -> Written:
     """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label."""
     out = Written()
     infos = [None if table.pixels and table.pixels[i] is not None else probe(path) for i, path in enumerate(table.image)]
@@ -35,7 +35,7 @@ def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Pa
     good = np.ones(len(table), bool)
     if linked:
         part = table if len(linked) == len(table) else table.take(np.array(linked))
-        good[linked] = sound(part, [infos[i] for i in linked], out.notes)
+        good[linked] = sound(part, [infos[i] for i in linked], out.notes, verify)
     emotion = table.emotion[table.first[:-1]].tolist()
     split, line = table.split.tolist(), table.line.tolist()
     root, made = f"{work}/", set()

@@ -15,9 +15,11 @@ import numpy as np
 
 from .. import boxes
 from ..checks import box_problem, picture_problems
-from ..images import SAFE_FORMATS, probe
+from ..errors import MediaError
+from ..images import SAFE_FORMATS, decode, probe
 from ..labels import EMOTIONS
 from ..records import SPLITS, Notes, Table
+from .pixels import write_png
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same
 MANIFEST = "image,split,emotion,x1,y1,x2,y2,width,height,group,source,line\n"
@@ -33,10 +35,10 @@ class Written:
     notes: Notes = field(default_factory=Notes)
 
 
-def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, link: str) -> Written:
+def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, link: str, verify: bool = False) -> Written:
     """Link and label the chunk's pictures; `ids` (8,) is the class id of each of EMOTIONS."""
     out, infos = Written(), [probe(path) for path in table.image]
-    good = sound(table, infos, out.notes)
+    good = sound(table, infos, out.notes, verify)
     sizes = np.array([info.size_wh for info in infos], float).reshape(-1, 2)
     owner = np.repeat(np.arange(len(table)), table.counts)  # (F,) the picture of each face
     size = sizes[owner]
@@ -85,10 +87,17 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     return out
 
 
-def sound(table: Table, infos: list, notes: Notes) -> np.ndarray:
-    """(N,) bool: which pictures can be used, by their headers; findings for the others, and warnings."""
+def sound(table: Table, infos: list, notes: Notes, verify: bool = False) -> np.ndarray:
+    """(N,) bool: which pictures can be used, by their headers (`verify`: and pixels); findings for the others, and warnings."""
     good = np.ones(len(infos), bool)
     for i, info in enumerate(infos):
+        if verify and info.problem is None:
+            try:
+                decode(info.path)
+            except MediaError as error:
+                good[i] = False
+                notes.drop("undecodable", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], str(error))
+                continue
         if info.problem is None and info.format == "JPEG" and info.orientation == 1 and info.path[-4:] == ".jpg":
             continue  # nearly all: nothing to say
         where = SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i]
@@ -104,9 +113,6 @@ def sound(table: Table, infos: list, notes: Notes) -> np.ndarray:
 def place(image: str, stem: str, info, link: str) -> str:
     """Link the picture as `stem` plus the extension of its content, which is returned."""
     if info.format not in SAFE_FORMATS:
-        from .pixels import write_png
-        from ..images import decode
-
         write_png(f"{stem}.png", decode(image))
         return ".png"
     suffix = ".jpg" if info.format == "JPEG" else ".png"

@@ -6,10 +6,10 @@ import sys
 
 import click
 
+from converters.readers import KINDS
 from emotion.cli import options
 
-KINDS = ("affectnet", "fer2013")
-TASKS = ("detector", "classifier")
+TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 
 
 class Size(click.ParamType):
@@ -31,37 +31,55 @@ class Size(click.ParamType):
 
 
 @click.command(context_settings={"show_default": True})
-@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
+@click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
 @click.argument("source", type=click.Path(), required=False)
-@click.option("--task", type=click.Choice(TASKS), default="detector", help="What to make.")
+@click.option("--task", type=click.Choice(list(TASKS)), default="detector", help="What to make, see above.")
 @click.option("--with", "more", multiple=True, metavar="KIND=SOURCE", help="Another dataset to put into the same output; may be repeated.")
 @click.option("--classes", type=click.Choice(["6", "7", "8"]), default="7", help="6 merges Disgust into Anger, 8 adds Contempt.")
-@click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="AffectNet's No-Face rows: drop, or keep as pictures without faces.")
-@click.option("--usage", metavar="USAGE=SPLIT,...", help="FER2013's usages; default Training=train,PublicTest=valid,PrivateTest=test.")
+@click.option("--valid", type=click.FloatRange(0, 0.9), default=0.0, help="Share of the training people to set aside for validation.")
+@click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="affectnet: No-Face rows: drop, or keep as pictures without faces.")
+@click.option("--usage", metavar="USAGE=SPLIT,...", help="fer2013, ferplus: default Training=train,PublicTest=valid,PrivateTest=test; none leaves one out.")
+@click.option("--labels", type=click.Choice(["majority", "votes"]), default="majority", help="ferplus: the class with over half of the votes, or their distribution.")
+@click.option("--size", type=Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, csv and hdf5 48.")
+@click.option("--scenes", type=click.IntRange(min=1), help="detector: scenes to compose of face crops; default: one for every three or four faces.")
+@click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. A face in a photograph would be one that no label tells of, so take pictures without people.")
+@click.option("--enlarge", type=click.FloatRange(0.2, 5), default=1.0, help="crops, csv, hdf5: factor about the box, clipped to the picture.")
+@click.option("--align", is_flag=True, help="crops, csv, hdf5: turn until the eyes are level, where the dataset has landmarks.")
+@click.option("--grey/--colour", default=None, help="crops, csv, hdf5: default colour for crops, grey for the others; csv is always grey.")
 @click.option("--link", type=click.Choice(["symlink", "hard", "copy"]), default="symlink", help="How pictures get into the output.")
-@click.option("--scenes", type=click.IntRange(min=1), help="Detector scenes to compose of face crops; default: one for every three or four faces.")
-@click.option("--size", type=Size(), default="416", metavar="N|WxH", help="Size of a scene.")
-@click.option("--backgrounds", type=click.Path(), help="Folder of photographs to compose scenes on; default: drawn ones. A face in a photograph would be one that no label tells of, so take pictures without people.")
+@click.option("--verify", is_flag=True, help="Decode every picture, not only its header.")
 @click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs emo[cluster]).")
 @options.out
 @options.jobs
 @options.seed
 @options.limit
 @options.force
+@options.dry_run
 @options.as_json
 @options.quiet
-def convert(kind, source, task, more, classes, out, jobs, cluster, limit, force, as_json, quiet, **settings):
+def convert(kind, source, task, more, classes, out, jobs, cluster, limit, force, dry_run, as_json, quiet, **settings):
     """Turn a dataset into Darknet files.
 
-    KIND is the dataset, SOURCE its folder or list (default: a folder of its name here). Writes linked
-    pictures with labels, lists, emo.names, emo.data, manifest.csv and report.json to data/KIND-TASK or --out.
-    Bad rows are left out, counted and told.
+    KIND is the dataset, SOURCE its folder or list (default: a folder of its name here). Writes to
+    data/KIND-TASK or --out: pictures and labels, lists, emo.names, emo.data, manifest.csv, report.json.
+    Pictures are linked, never encoded anew. Bad rows are left out, counted and told.
 
     \b
     emo convert affectnet --task detector
     emo convert fer2013 fer2013.csv --task classifier
     emo convert fer2013 fer2013.csv --task detector --scenes 8000
-    emo convert affectnet --with fer2013=fer2013.csv --task classifier --out data/both
+    emo convert affectnet --with fer2013=fer2013.csv --task csv --out data/both
+    \b
+    KIND                                        --task
+    affectnet  lists and pictures               detector    a label file beside each picture;
+    fer2013    csv, icml csv or folders                     face crops are composed to scenes
+    ferplus    fer2013.csv + fer2013new.csv     classifier  pictures under <split>/<class>
+    folder     <split>/<class>/<picture>        crops       a PNG a face under <split>/<class>
+    rafdb      list_patition_label.txt          csv         FER2013's emotion,pixels,Usage
+    expw       label.lst                        hdf5        train.h5, val.h5, test.h5
+    yolo       a Darknet set (its .data)        coco        the detector's form and COCO JSON
+    coco       JSON with emotions as categories
+    hdf5       what --task hdf5 wrote
     """
     from converters.convert import Settings
     from converters.convert import convert as run
@@ -73,14 +91,14 @@ def convert(kind, source, task, more, classes, out, jobs, cluster, limit, force,
     out = out or f"data/{'+'.join(name for name, _ in sources)}-{task}"
     report = run(
         sources, out, Settings(task=task, classes=int(classes), **settings), jobs=jobs, cluster=cluster,
-        force=force, limit=limit, progress=_bar(quiet),
+        force=force, limit=limit, dry_run=dry_run, progress=_bar(quiet),
     )  # fmt: skip
     if as_json:
         import json
 
         print(json.dumps(report, ensure_ascii=False))
     elif not quiet:
-        print(summary(report, out))
+        print(summary(report, out) if not dry_run else summary(report, out).rpartition("\n")[0] + "\nnothing was written")
 
 
 def _bar(quiet):
@@ -113,5 +131,6 @@ def summary(report: dict, out: str) -> str:
     noted = {code: count for code, count in report["finding_counts"].items() if not any(item["reason"] == code for item in report["left_out"])}
     lines += [f"noted: {count} x {code}" for code, count in noted.items()]
     if "valid" not in report["splits"]:
-        lines.append("no picture is for validation, so the .data names no valid list")
-    return "\n".join([*lines, f"-> {out}/emo.data"])
+        lines.append("no picture is for validation; --valid 0.1 sets a tenth of the people aside")
+    wrote = {"csv": "/fer2013.csv", "hdf5": ""}.get(report["task"], "/emo.data")
+    return "\n".join([*lines, f"-> {out}{wrote}"])

@@ -1,0 +1,123 @@
+"""FER+: FER2013's pictures (`fer2013.csv`) with ten taggers' votes (`fer2013new.csv`), row by row.
+
+A folder with both files comes in, a Table with `votes` goes out. Votes of one tagger are outliers and
+are dropped, and rows that are mostly unknown or no face are left out, as FER+'s authors do
+(Barsoum et al. 2016; microsoft/FERPlus, src/ferplus.py, `_process_data`).
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError, nearest
+from ..labels import EMOTIONS, FERPLUS_COLUMNS
+from ..records import SPLITS, Notes, Table, one_face_each
+from . import fer2013
+
+VOTES_FILE = "fer2013new.csv"
+COLUMNS = (*FERPLUS_COLUMNS, "unknown", "nf")
+LABELS = ("majority", "votes")
+_ORDER = [list(FERPLUS_COLUMNS.values()).index(name) for name in EMOTIONS]  # FER+ column -> EMOTIONS
+
+
+def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "majority") -> Table:
+    """The rows whose votes name an emotion. labels='majority': the class with over half of the votes;
+    'votes': also rows on which up to three classes share three quarters, whose class is the most voted for.
+    """
+    root = Path(root)
+    folder = root if root.is_dir() else root.parent
+    pixels_path, votes_path = fer2013.find(root), next((p for p in (folder / VOTES_FILE, folder / "fer2013" / VOTES_FILE) if p.is_file()), None)
+    if pixels_path is None or votes_path is None:
+        missing = VOTES_FILE if pixels_path else fer2013.FILES[0]
+        raise DataError(f"holds no {missing}", where=folder, mend="FER+ needs Kaggle's fer2013.csv and fer2013new.csv of microsoft/FERPlus")
+    usages, names, split, lines, faces, votes, emotions = fer2013.usage_map(usage), [], [], [], [], [], []
+    for pixels, row in zip_longest(fer2013.rows(pixels_path), _votes(votes_path)):
+        if pixels is None or row is None:
+            short, other = (pixels_path, votes_path) if pixels is None else (votes_path, pixels_path)
+            raise DataError(f"has fewer rows than {other.name}", where=short, mend="the two files belong together row by row")
+        (line, _, use, values), (number, vote_use, name, counts) = pixels, row
+        to = usages.get(use)
+        if to is None:
+            raise DataError(f"Usage '{use[:40]}' is unknown", where=pixels_path, line=line, mend=nearest(use, fer2013.USAGES))
+        if vote_use != use:
+            raise DataError(f"Usage is {vote_use}, but {use} in line {line} of {pixels_path.name}", where=votes_path, line=number, mend="the two files belong together row by row")
+        if to == "none":
+            notes.count(f"Usage {use}", "", 1)
+        elif counts is None:
+            notes.drop("bad-number", to, votes_path, number, "the votes are not ten whole numbers")
+        elif not name:
+            notes.count("FER+ removed the picture", to, 1)
+        elif isinstance(found := distribution(counts, labels), str):
+            notes.count(found, to, 1)
+        elif (face := fer2013.face_of(values)) is None:
+            notes.drop("bad-number", to, pixels_path, line, "pixels are not 2304 numbers in 0..255")
+        else:
+            names.append(name.removesuffix(".png"))
+            split.append(SPLITS.index(to))
+            lines.append(number)
+            faces.append(face)
+            votes.append(found)
+            emotions.append(int(found.argmax()))
+    return one_face_each(
+        [f"{name}.png" for name in names], names, split, [f"{zlib.crc32(face):08x}" for face in faces], lines,
+        np.full((len(names), 4), np.nan), emotions, votes_path, votes=np.array(votes, np.float32).reshape(-1, 8), pixels=faces,
+    )  # fmt: skip
+
+
+def distribution(counts: np.ndarray, labels: str) -> np.ndarray | str:
+    """Ten vote counts (FER+'s columns) -> the distribution over EMOTIONS (8,), or why the row is left out."""
+    counts = np.where(counts > 1, counts, 0)  # one tagger alone is an outlier
+    total = counts.sum()
+    most = counts.max()
+    if labels == "majority":
+        if not most > 0.5 * total:
+            return "no majority"
+        kept = np.where(np.arange(10) == counts.argmax(), counts, 0)
+    else:
+        # The most voted classes, ties together, until they hold three quarters, at most three classes;
+        # stop when unknown or no-face comes among them.
+        kept, rest, classes, good = np.zeros(10), counts.astype(float), 0, True
+        while kept.sum() < 0.75 * total and classes < 3 and good:
+            top = rest.max()
+            for index in np.flatnonzero(rest == top):
+                kept[index], rest[index] = top, 0
+                classes += 1
+                if index >= 8:
+                    good = False
+                    if kept.sum() > top:
+                        kept[index] = 0
+        if kept.sum() <= 0.5 * total or classes > 3:
+            return "no majority"
+    if kept.argmax() == 8:
+        return "unknown"
+    if kept.argmax() == 9:
+        return "not a face"
+    emotions = kept[:8][_ORDER]
+    return emotions / emotions.sum()
+
+
+def _votes(path: Path):
+    """(line, Usage, image name, ten counts or None) of each row."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            head = [field.strip().lower() for field in next(reader, [])]
+            missing = [name for name in ("usage", "image name", *COLUMNS) if name not in head]
+            if missing:
+                raise DataError(f"has no column {', '.join(missing)}", where=path, line=1, mend="give microsoft/FERPlus's fer2013new.csv")
+            u, n, at = head.index("usage"), head.index("image name"), [head.index(name) for name in COLUMNS]
+            for row in reader:
+                if row:
+                    row += [""] * (len(head) - len(row))
+                    try:
+                        counts = np.array([int(row[i]) for i in at])
+                    except ValueError:
+                        counts = None
+                    yield reader.line_num, row[u].strip(), row[n].strip(), counts if counts is not None and counts.min() >= 0 else None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot be read as CSV: {error}", where=path) from None

@@ -1,0 +1,78 @@
+"""Any `<split>/<class>/<image>` tree: splits and classes by name and synonym, in any case and order.
+
+A root comes in, a Table of whole-picture faces goes out. A class folder that is no emotion is an error
+that lists the known names, since nobody means it. `<class>/<image>` without splits is all train.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..labels import EMOTIONS, canonical
+from ..records import SPLITS, Notes, Table, one_face_each
+
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "train_set": "train",
+    "valid": "valid", "val": "valid", "validation": "valid", "val_set": "valid", "publictest": "valid", "dev": "valid",
+    "test": "test", "testing": "test", "test_set": "test", "privatetest": "test",
+}  # fmt: skip
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, classes: Mapping[str, str] | None = None) -> Table:
+    """Every picture under its split and class, sorted by path. DataError for an unknown class name.
+
+    `usages` (FER2013): prefixes of file names that say the split better than the folder does; `classes`:
+    folder names that stand for emotions besides the usual words, such as RAF-DB's numbers.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError("no such folder", where=root, mend="give a folder of <split>/<class>/<image>")
+    splits = {entry.name: SPLIT_NAMES[entry.name.lower()] for entry in _folders(root) if entry.name.lower() in SPLIT_NAMES}
+    tops = [(root / name, split) for name, split in sorted(splits.items())] or [(root, "train")]
+    image, name, split, emotion = [], [], [], []
+    for top, default in tops:
+        for folder in _folders(top):
+            index = EMOTIONS.index(_class_of(folder.name, classes, folder.path))
+            for path in _pictures(folder.path):
+                file, to = path.rpartition("/")[2], default
+                for usage, other in (usages or {}).items():
+                    if file.startswith(usage + "_"):
+                        to = other
+                if to == "none":
+                    notes.count("Usage left out", "", 1)
+                    continue
+                image.append(path)
+                name.append(os.path.splitext(os.path.relpath(path, folder.path))[0])
+                split.append(SPLITS.index(to))
+                emotion.append(index)
+    if not image:
+        raise DataError("holds no picture in a folder named after a class", where=root, mend="expected <split>/<class>/<image>, such as train/happy/1.jpg")
+    return one_face_each(image, name, split, name, np.zeros(len(image)), np.full((len(image), 4), np.nan), emotion, root)
+
+
+def _class_of(name: str, classes, where) -> str:
+    if classes and name in classes:
+        return classes[name]
+    try:
+        return canonical(name)
+    except DataError as error:
+        raise DataError(f"the folder '{name}' is no emotion that emo knows", where=where, mend=error.mend) from None
+
+
+def _folders(root) -> list[os.DirEntry]:
+    return sorted((entry for entry in os.scandir(root) if entry.is_dir() and entry.name[0] not in "._"), key=lambda entry: entry.name)
+
+
+def _pictures(folder: str) -> list[str]:
+    """Absolute paths of the pictures under `folder`; other files (Thumbs.db, .DS_Store) are passed over."""
+    out = []
+    for here, below, files in os.walk(os.path.abspath(folder)):
+        below.sort()
+        out += [f"{here}/{file}" for file in sorted(files) if os.path.splitext(file)[1].lower() in SUFFIXES and file[0] != "."]
+    return out

@@ -1,0 +1,80 @@
+"""RAF-DB (basic): `EmoLabel/list_patition_label.txt` (`train_00001.jpg 5`) with original or aligned pictures.
+
+A root comes in, a Table goes out. The original pictures come with the boxes of `boundingbox/`
+(`x1 y1 x2 y2`) and the five landmarks of `landmarks_5/` or `Annotation/manual/`; the aligned ones are whole
+faces. The classifier takes the aligned where they are, everything else the original. The release
+with a folder per split and class number is read too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..labels import EMOTIONS, RAFDB
+from ..records import SPLITS, Notes, Table, one_face_each
+from . import folder
+
+LIST = "list_patition_label.txt"  # sic
+PARTS = ("", "basic", "Image", "basic/Image", "Annotation", "basic/Annotation", "EmoLabel", "basic/EmoLabel", "Annotation/manual", "DATASET")
+
+
+def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = False) -> Table:
+    """All rows; those without a usable box, when the original pictures are read, become findings."""
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError("no such folder", where=root, mend=f"give the folder that holds EmoLabel/{LIST}")
+    list_path = _find(root, LIST)
+    if list_path is None:
+        for top in (root, root / "DATASET"):
+            if any((top / name / "1").is_dir() for name in folder.SPLIT_NAMES):
+                return folder.read(top, notes, classes={str(number): name for number, name in RAFDB.items()})
+        raise DataError(f"holds neither EmoLabel/{LIST} nor <split>/<1..7>", where=root)
+    original, aligned, boxes = _find(root, "original"), _find(root, "aligned"), _find(root, "boundingbox")
+    whole = aligned is not None and (task == "classifier" or original is None or boxes is None)
+    if not whole and (original is None or boxes is None):
+        raise DataError("holds neither `aligned`, nor `original` and `boundingbox`", where=root, mend="unpack Image and Annotation")
+    points = _find(root, "landmarks_5") if landmarks else None
+    image, name, split, line, xyxy, emotion, marks = [], [], [], [], [], [], []
+    for number, text in enumerate(list_path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+        if not text.strip():
+            continue
+        file, _, label = text.strip().rpartition(" ")
+        file, label = file.strip(), label.strip()
+        to = "train" if file.startswith("train") else "test" if file.startswith("test") else None
+        stem = file.rpartition(".")[0]
+        if not file or "/" in file or to is None:
+            notes.drop("path-escapes" if "/" in file else "bad-number", to or "", list_path, number, f"'{text[:80]}' is not `train_N.jpg LABEL`")
+            continue
+        if not label.isdigit() or int(label) not in RAFDB:
+            notes.drop("class-range", to, list_path, number, f"label '{label[:40]}' is not in 1..7")
+            continue
+        box = (np.nan,) * 4
+        if not whole:
+            box = _floats(boxes / f"{stem}_boundingbox.txt", 4)
+            if box is None:
+                notes.drop("bad-number", to, list_path, number, f"{stem}_boundingbox.txt is missing or not four numbers")
+                continue
+        image.append(str((aligned / f"{stem}_aligned.jpg" if whole else original / file).absolute()))
+        name.append(stem)
+        split.append(SPLITS.index(to))
+        line.append(number)
+        xyxy.append(box)
+        emotion.append(EMOTIONS.index(RAFDB[int(label)]))
+        marks.append(None if points is None or (at := _floats(points / f"{stem}.txt", 10)) is None else np.reshape(at, (5, 2)))
+    return one_face_each(image, name, split, name, line, xyxy, emotion, list_path, landmarks=None if whole or points is None else marks)
+
+
+def _find(root: Path, name: str) -> Path | None:
+    return next((root / part / name for part in PARTS if (root / part / name).exists()), None)
+
+
+def _floats(path: Path, count: int):
+    """The first `count` numbers of a small text file, None when there are not as many."""
+    try:
+        values = [float(value) for value in path.read_text().split()[:count]]
+    except (OSError, ValueError):
+        return None
+    return tuple(values) if len(values) == count and np.isfinite(values).all() else None

@@ -7,6 +7,7 @@ its `.part` name: it can be read, and never looks finished.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
@@ -181,12 +182,17 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 
 
 class Sinks:
-    """Several sinks as one; a context manager that names the files when its block ends without an error."""
+    """Several sinks as one; a context manager that names the files when its block ends without an error.
+
+    After an error what was written keeps its `.part` names; when no frame was, nothing stays.
+    """
 
     def __init__(self, sinks):
         self.sinks, self.needs_drawing = sinks, any(isinstance(sink, (Picture, Folder, Video)) for sink in sinks)
+        self.frames = 0
 
     def write(self, frame: Frame, found: Detections, drawn: np.ndarray | None) -> None:
+        self.frames += 1
         for sink in self.sinks:
             try:
                 sink.write(frame, found, drawn)
@@ -199,10 +205,15 @@ class Sinks:
     def __exit__(self, kind, error, trace):
         for sink in self.sinks:
             sink.close()
-        if kind is None:
-            for sink in self.sinks:
-                if part(sink.path).exists():
-                    os.replace(part(sink.path), sink.path)
+        for sink in self.sinks:
+            unfinished = part(sink.path)
+            if kind is None and unfinished.exists():
+                os.replace(unfinished, sink.path)
+            elif not self.frames and unfinished.exists():
+                unfinished.rmdir() if unfinished.is_dir() else unfinished.unlink()
+        if not self.frames:
+            with contextlib.suppress(OSError):  # not empty: it was not ours alone
+                self.sinks[0].path.parent.rmdir()
 
     @property
     def files(self) -> list[Path]:

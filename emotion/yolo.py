@@ -12,14 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from converters import boxes
+from darknet_runner.cfgfile import Cfg
 
 from . import resize
 from .backends import Backend, OpenCVBackend
 from .clock import Clock
 from .detections import Detections
 from .models import Model
-
-NMS_KINDS = ("iou", "greedynms")
 
 
 class YoloDetector:
@@ -34,10 +33,10 @@ class YoloDetector:
         self.backend = backend or OpenCVBackend(model)
         self.clock = Clock()
         self.letter_box = bool(model.cfg.net.integer("letter_box", 0))
-        self.nms_kind = nms_kind(model.cfg)
+        self.beta = nms_beta(model.cfg)
         self.settings = {
             "system": "yolo", "model": model.describe(), "backend": self.backend.name, "conf": conf, "nms_iou": iou,
-            "nms": f"{self.nms_kind}, across classes", "resize": "letterbox" if self.letter_box else "stretch",
+            "nms": ("IoU" if self.beta is None else f"IoU - (d^2/c^2)^{self.beta:g}") + ", across classes", "resize": "letterbox" if self.letter_box else "stretch",
         }  # fmt: skip
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
@@ -76,39 +75,39 @@ class YoloDetector:
         x, y, w, h = placed
         centred = (rows[:, :4] - (x, y, 0, 0)) / (w, h, w, h)
         xyxy = boxes.cxcywh_rel_to_xyxy(centred, size_wh)
-        kept = nms(xyxy, best, self.iou, self.nms_kind)
+        kept = nms(xyxy, best, self.iou, self.beta)
         xyxy = boxes.clip(xyxy[kept], size_wh).astype(np.float32)
         kept, xyxy = kept[(inside := boxes.area(xyxy) > 0)], xyxy[inside]
         return Detections(xyxy, rows[kept, 5:].astype(np.float32), rows[kept, 4].astype(np.float32))
 
 
-def nms_kind(cfg) -> str:
-    """`greedynms` when the last [yolo] asks for it, as Darknet looks, else plain `iou`."""
-    kinds = [section.text("nms_kind", "default") for section in cfg.layers if section.type == "yolo"]
-    return "greedynms" if kinds and kinds[-1] == "greedynms" else "iou"
+def nms_beta(cfg: Cfg) -> float | None:
+    """beta_nms when the last [yolo], where Darknet looks, has nms_kind=greedynms; None for plain IoU."""
+    last = [section for section in cfg.layers if section.type == "yolo"][-1]
+    return last.number("beta_nms", 0.6) if last.text("nms_kind") == "greedynms" else None
 
 
-def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float, kind: str = "iou") -> np.ndarray:
+def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float, beta: float | None = None) -> np.ndarray:
     """Indices of the boxes kept, best score first; a box that overlaps a better one by more than `iou` goes.
 
-    kind `greedynms` measures overlap as IoU - (d^2 / c^2)^0.6, with d the distance of the centres and c the
-    diagonal of the box around both (AlexeyAB's src/box.c, box_diou, with beta_nms 0.6).
+    With `beta` overlap is IoU - (d^2 / c^2)^beta, d being the distance of the centres and c the diagonal of
+    the box around both (AlexeyAB's src/box.c, box_diounms).
     """
     order = np.argsort(-scores, kind="stable")
     kept = []
     while len(order):
         first, order = order[0], order[1:]
         kept.append(first)
-        order = order[overlap(xyxy[first], xyxy[order], kind) <= iou]
+        order = order[overlap(xyxy[first], xyxy[order], beta) <= iou]
     return np.array(kept, int)
 
 
-def overlap(box: np.ndarray, others: np.ndarray, kind: str = "iou") -> np.ndarray:
+def overlap(box: np.ndarray, others: np.ndarray, beta: float | None = None) -> np.ndarray:
     """(4,), (N, 4) -> (N,), as `nms` measures it."""
     value = boxes.iou(box, others)[0]
-    if kind == "iou" or not len(others):
+    if beta is None or not len(others):
         return value
     low, high = np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:])
     diagonal = ((high - low) ** 2).sum(1)
     distance = (((others[:, :2] + others[:, 2:]) - (box[:2] + box[2:])) ** 2).sum(1) / 4
-    return value - np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0) ** 0.6
+    return value - np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0) ** beta

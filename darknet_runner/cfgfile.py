@@ -12,6 +12,7 @@ Darknet's own rules (src/parser.c, read_cfg; src/option_list.c): a line's blanks
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -99,13 +100,13 @@ class Section:
         return self._number(key, _whole, self.options[key]) if key in self.options else default
 
     def number(self, key: str, default: float | None = None) -> float | None:
-        return self._number(key, float, self.options[key]) if key in self.options else default
+        return self._number(key, _finite, self.options[key]) if key in self.options else default
 
     def numbers(self, key: str, default: tuple[float, ...] = ()) -> tuple[float, ...]:
         """A comma-separated list of numbers."""
         if key not in self.options:
             return default
-        return tuple(self._number(key, float, part) for part in self.options[key].split(",") if part)
+        return tuple(self._number(key, _finite, part) for part in self.options[key].split(",") if part)
 
     def integers(self, key: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         if key not in self.options:
@@ -117,6 +118,13 @@ class Section:
         if key not in self.options:
             raise CfgError(f"[{self.type}] has no {key}", where=self.path, line=self.line)
         return self.options[key]
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
 
 
 def _whole(text: str) -> int:

@@ -1,5 +1,9 @@
 """Weights and pictures that are the same on every machine: the recipe behind fixtures/forward.json."""
 
+import os
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -34,11 +38,32 @@ def seeded_input(cfg, seed):
     return np.random.RandomState(seed + 1).uniform(0, 1, (cfg.net.integer("channels"), height, width)).astype(np.float32)
 
 
-@pytest.fixture(name="seeded_arrays")
+@pytest.fixture(scope="session", name="seeded_arrays")
 def _seeded_arrays():
     return seeded_arrays
 
 
-@pytest.fixture(name="seeded_input")
+@pytest.fixture(scope="session", name="seeded_input")
 def _seeded_input():
     return seeded_input
+
+
+@pytest.fixture(scope="session")
+def debian():
+    """Debian's `darknet` binary (pjreddie's of 2018), by the usage that only it prints on stderr."""
+    binary = shutil.which("darknet")
+    usage = binary and subprocess.run([binary], capture_output=True, text=True, timeout=20)
+    if not binary or usage.stdout or "<function>" not in usage.stderr:
+        pytest.skip("Debian's darknet is not installed")
+    return binary
+
+
+@pytest.fixture(scope="session")
+def alexey():
+    """The binary that EMO_DARKNET names, when it is AlexeyAB's."""
+    from darknet_runner.compiled import binary
+
+    path = os.environ.get("EMO_DARKNET")
+    if not path or binary.probe(path).flavour != "alexeyab":
+        pytest.skip("EMO_DARKNET names no AlexeyAB/darknet")
+    return path

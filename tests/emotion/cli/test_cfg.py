@@ -1,0 +1,121 @@
+"""`emo cfg`, as a user runs it."""
+
+import json
+
+import pytest
+
+from darknet_runner import cfgfile, layers, templates, weights
+from emotion.cli import main
+
+
+@pytest.fixture
+def emo(capsys, tmp_path, monkeypatch):
+    """Run `emo cfg ...` in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        with pytest.raises(SystemExit) as caught:
+            main(["cfg", *map(str, args)])
+        return caught.value.code, *capsys.readouterr()
+
+    return run
+
+
+def test_list_names_every_network_with_its_cost(emo):
+    code, out, err = emo("list")
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()[1:]] == list(templates.names())
+    found = {one["name"]: one for one in json.loads(emo("list", "--json")[1])}
+    assert found["v4"]["layers"] == 162 and found["v4"]["bflops"] == 128.459 and found["v4"]["kind"] == "detector"
+
+
+@pytest.mark.parametrize("name", ["v4-tiny", "csdarknet53"])
+def test_show_json_has_exactly_the_keys_that_were_agreed(emo, name):
+    code, out, _ = emo("show", name, "--json")
+    found, traced = json.loads(out), layers.trace(templates.load(name))
+    assert code == 0 and list(found) == ["layers", "operations", "params", "weights_bytes"]
+    assert found["layers"] == [
+        {"index": layer.index, "type": layer.type, "out": list(layer.out), "params": layer.params, "bflops": layer.bflops} for layer in traced
+    ]
+    assert found["operations"] == sum(layer.operations for layer in traced)
+    assert found["weights_bytes"] == weights.weights_bytes(traced) == 20 + 4 * found["params"]
+
+
+def test_show_prints_a_line_a_layer_and_the_sums(emo):
+    code, out, err = emo("show", "v4-tiny")
+    lines = out.splitlines()
+    assert (code, err, len(lines)) == (0, "", 40)
+    assert lines[1].split() == ["0", "convolutional", "32", "3x3/2", "416x416x3", "208x208x32", "992", "0.075"]
+    assert lines[-1] == "38 layers, 6,062,814 parameters, weights of 24,251,276 bytes, 6.910 BFLOPs, 6,907,876,352 operations"
+
+
+def test_show_tells_what_darknet_would_ignore(emo, tmp_path):
+    (tmp_path / "my.cfg").write_text("[net]\nwidth=8\nheight=8\nchannels=3\nwdth=9\n[conv]\nfilters=2\nactivation=linear\n")
+    code, out, err = emo("show", "my.cfg")
+    assert code == 0 and err.startswith("emo: my.cfg:5: [net] knows no 'wdth' (did you mean 'width'?") and "convolutional" in out
+    assert emo("show", "my.cfg", "--strict")[0] == 1
+    assert emo("show", "v4-tiny", "--strict")[0] == 0
+
+
+def test_an_unsupported_section_is_one_line(emo, tmp_path):
+    (tmp_path / "my.cfg").write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[gru]\noutput=2\n")
+    assert emo("show", "my.cfg") == (1, "", "emo: my.cfg:5: section [gru] is not supported\n")
+
+
+def test_a_name_that_does_not_exist(emo):
+    code, out, err = emo("show", "v4-tny")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "did you mean 'v4-tiny'?" in err
+
+
+def test_render_prints_or_writes_and_does_not_overwrite(emo, tmp_path):
+    code, out, _ = emo("render", "v4-tiny", "--classes", 7, "--size", 320, "--anchors", "1,2,3,4,5,6,7,8,9,10,11,12", "--iterations", 5000)
+    cfg = cfgfile.parse(out)
+    assert code == 0 and cfg.size_wh == (320, 320) and templates.classes_of(cfg) == 7
+    assert cfg.layers[-1].integers("anchors") == tuple(range(1, 13)) and cfg.net.integer("max_batches") == 5000
+    assert emo("render", "v4-tiny", "--classes", 7, "-o", "my.cfg") == (0, "", "")
+    assert templates.classes_of(cfgfile.load(tmp_path / "my.cfg")) == 7
+    code, _, err = emo("render", "v4-tiny", "--classes", 3, "-o", "my.cfg")
+    assert code == 2 and "--force" in err and templates.classes_of(cfgfile.load(tmp_path / "my.cfg")) == 7
+    assert emo("render", "v4-tiny", "--classes", 3, "-o", "my.cfg", "--force")[0] == 0
+    assert templates.classes_of(cfgfile.load(tmp_path / "my.cfg")) == 3
+
+
+@pytest.mark.parametrize("anchors", ["1,2,3", "a,b", "0,1", "1,2"])
+def test_anchors_that_do_not_fit(emo, anchors):
+    code, out, err = emo("render", "v4-tiny", "--classes", 7, "--anchors", anchors)
+    assert code in (1, 2) and out == "" and "anchors" in err
+
+
+def test_plot_writes_the_file_that_it_names(emo, tmp_path):
+    assert emo("plot", "v4-tiny") == (0, "v4-tiny.svg\n", "")
+    assert (tmp_path / "v4-tiny.svg").stat().st_size > 10_000
+    code, _, err = emo("plot", "v4-tiny")
+    assert code == 2 and "exists already" in err
+    assert emo("plot", "v4-tiny", "--out", "a.gif")[0] == 2
+
+
+def test_diff_says_where_two_networks_part(emo):
+    code, out, _ = emo("diff", "csdarknet53", "v4")
+    assert code == 0 and out.splitlines()[-1].startswith("first differing layer: 105 ")
+    assert json.loads(emo("diff", "darknet-ref", "v3-tiny", "--json")[1])["first"] == 11
+    assert "all layers compute the same" in emo("diff", "v4", "v4")[1]
+
+
+def test_schedule_goes_both_ways(emo, tmp_path):
+    assert "400,000 batches: 90 epochs" in emo("schedule", "--images", 283901, "--batches", 400000)[1]
+    found = json.loads(emo("schedule", "--images", 283901, "--epochs", 90, "--round", 1000, "--json")[1])
+    assert found == {"images": 283901, "batch": 64, "epochs": 90.172, "max_batches": 400000, "steps": [320000, 360000], "burn_in": 1000}
+    assert emo("schedule", "--images", 10)[0] == emo("schedule", "--epochs", 10)[0] == 2
+
+
+def test_anchors_print_the_line_to_paste(emo, tmp_path):
+    (tmp_path / "emo.names").write_text("face\n")
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "a.txt").write_text("0 .5 .5 .25 .5\n0 .5 .5 .1 .1\n")
+    (tmp_path / "train.txt").write_text("a.jpg\n")
+    (tmp_path / "emo.data").write_text("classes=1\nnames=emo.names\ntrain=train.txt\n")
+    code, out, _ = emo("anchors", "--data", "emo.data", "--num", 2, "--size", 320)
+    assert (code, out) == (0, "anchors = 32,32,  80,160\nmean IoU 100.00% over 2 boxes\n")
+    assert json.loads(emo("anchors", "--data", "emo.data", "--num", 2, "--size", 320, "--json")[1])["anchors"] == [[32, 32], [80, 160]]
+    code, _, err = emo("anchors", "--data", "emo.data", "--num", 3)
+    assert code == 2 and "cannot make 3 anchors of 2" in err

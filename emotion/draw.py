@@ -34,7 +34,7 @@ def label(picture: np.ndarray, xyxy_px, text: str, colour) -> None:
     height, width = picture.shape[:2]
     x1, y1, x2, y2 = (round(float(value)) for value in xyxy_px)
     line = max(1, round(min(height, width) / 300))
-    cv2.rectangle(picture, (x1, y1), (min(x2, width) - 1, min(y2, height) - 1), colour, line, cv2.LINE_AA)
+    cv2.rectangle(picture, (x1, y1), (min(x2, width) - 1, min(y2, height) - 1), colour, line)
     if not text:
         return
     # As wide as the box, within what can be read and what the picture has room for.

@@ -66,24 +66,13 @@ class Video:
     def __init__(self, path: Path, limit: int | None = None):
         self.path, self.limit = path, limit
         self.capture, self.first = self._open()
-
-    @property
-    def count(self) -> int | None:
-        """How many frames there should be; None when the container does not say."""
         import cv2
 
         said = round(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if said <= 0:
-            return self.limit
-        return min(said, self.limit or said)
-
-    @property
-    def fps(self) -> float:
-        """Average frames per second; 25 when the container does not say anything usable."""
-        import cv2
-
-        said = self.capture.get(cv2.CAP_PROP_FPS)
-        return said if 0.1 <= said <= 1000 else 25.0
+        # How many frames there should be; None when neither the container nor the caller says.
+        self.count: int | None = min(said, limit or said) if said > 0 else limit
+        rate = self.capture.get(cv2.CAP_PROP_FPS)
+        self.fps: float = rate if 0.1 <= rate <= 1000 else 25.0  # the average; 25 when nothing usable is said
 
     def _open(self):
         quiet_opencv()

@@ -90,10 +90,10 @@ def train(template, data, resume, as_json, **settings):
     only_look = settings["print_command"] or settings["dry_run"]
     with _run_folder(template, loaded, settings, only_look) if not resume else _kept(run) as run:
         job = job_of(run, data, bool(resume), settings)
-        engine, why = choose(settings["engine"], lambda engine: engine.judge(job), darknet=settings["darknet"], settings=compiled_settings(settings))
         if settings["print_command"]:
-            click.echo(_command(engine, job, why))
+            click.echo(_command(job, settings))
             return
+        engine, why = choose(settings["engine"], lambda engine: engine.judge(job), darknet=settings["darknet"], settings=compiled_settings(settings))
         _preflight(job, engine, loaded, settings)
         if settings["dry_run"]:
             click.echo(f"would train {template or resume} on {data} with {why}")
@@ -178,11 +178,18 @@ def compiled_settings(settings):
                     tensorboard=settings["tensorboard"], silence_s=settings["silence"])  # fmt: skip
 
 
-def _command(engine, job, why):
-    if engine.name != "compiled":
-        from converters.errors import UsageError
+def _command(job, settings):
+    """The Darknet command line of the job; what speaks against running it goes to stderr."""
+    from converters.errors import RunError
+    from darknet_runner.compiled import binary as binaries
+    from darknet_runner.compiled.engine import CompiledEngine
 
-        raise UsageError(f"there is no command to print: {why}", mend="--engine compiled")
+    path = None if settings["engine"] == "builtin" else binaries.find(settings["darknet"])
+    if path is None:
+        raise RunError("there is no Darknet binary whose command could be printed", mend=f"--darknet PATH; {binaries.WHERE_TO_GET}")
+    engine = CompiledEngine(path, compiled_settings(settings))
+    for reason in engine.cannot(job):
+        click.echo(f"emo would not run it: {reason}", err=True)
     return shlex.join(engine.argv(job))
 
 

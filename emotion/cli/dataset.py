@@ -49,7 +49,7 @@ def synth(form, count, classes, others, out, seed, force, as_json, quiet):
 
     \b
     emo dataset synth --as affectnet --count 500 --out affectnet
-    emo dataset synth --as yolo --count 1000 --out data/drawn
+    emo dataset synth --as yolo --count 1000 --out data/scenes
     """
     from converters.synth import write_set
 

@@ -1,0 +1,98 @@
+"""`emo darknet pipeline`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from emotion.cli import options
+
+
+@click.command()
+@click.option("--classifier", help="Cfg of the classifier: darknet-ref, darknet-tiny, csdarknet53, ... or a file.")
+@click.option("--detector", help="Cfg of the detector: v3-tiny, v4, ... or a file.")
+@click.option("--data", multiple=True, type=click.Path(), help="A .data file; give both, the classifier's and the detector's. Default: those under ./data.")
+@click.option("--classifier-iterations", type=click.IntRange(min=1), help="Batches of the classifier; default: its cfg's.")
+@click.option("--detector-iterations", type=click.IntRange(min=1), help="Batches of the detector; default: its cfg's.")
+@click.option("--classifier-size", type=click.IntRange(min=8), help="Input of the classifier, in pixels.")
+@click.option("--detector-size", type=click.IntRange(min=32), help="Input of the detector, in pixels.")
+@click.option("--batch", type=click.IntRange(min=1), help="Pictures a batch, of both.")
+@click.option("--subdivisions", type=click.IntRange(min=1), help="Parts that a batch is cut into, of both.")
+@click.option("--anchors", type=click.Choice(["cfg", "data"]), default="cfg", show_default=True, help="The detector's: its cfg's, or k-means over the labels.")
+@click.option("--resume", type=click.Path(), metavar="FOLDER", help="Go on with a pipeline's folder.")
+@click.option("--runs", type=click.Path(), default="runs", show_default=True, help="Where the pipeline's folder is made.")
+@click.option("--name", default="pipeline", show_default=True, help="Its name.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads for the arithmetic.")
+@click.option("--workers", type=click.IntRange(min=0), help="Built-in: processes that load and augment pictures.")
+@options.engine
+@options.darknet
+@click.option("--allow-broken-cpu", is_flag=True, help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong.")
+@options.device
+@options.seed
+@options.as_json
+@options.quiet
+def pipeline(classifier, detector, data, resume, runs, name, threads, workers, engine, darknet, allow_broken_cpu, device, seed, as_json, quiet, **sizes):
+    """Pretrain a classifier, cut its backbone where the two networks part, train a detector on it, evaluate.
+
+    \b
+    emo darknet pipeline --classifier darknet-ref --detector v3-tiny \\
+        --data data/classifier/emo.data --data data/detector/emo.data
+    emo darknet pipeline --resume runs/pipeline-001
+
+    Every step is kept; after Ctrl-C or a fault --resume goes on where it stood.
+    """
+    from darknet_runner import pipeline as work
+    from darknet_runner import rundir
+    from darknet_runner.compiled.training import Settings
+    from darknet_runner.engine import choose
+    from emotion.cli.darknet_train import progress_bar
+
+    if bool(resume) == bool(classifier and detector):
+        raise click.UsageError("give --classifier and --detector to begin, or --resume FOLDER to go on")
+
+    def engine_for(job):
+        return choose(engine, lambda compiled: compiled.judge(job), darknet=darknet, settings=Settings(allow_broken_cpu=allow_broken_cpu))
+
+    plan, folder = None, Path(resume) if resume else None
+    if not resume:
+        found = _both(data)
+        told = {"device": device, "threads": threads, "workers": workers, "quiet": quiet}
+        plan = work.Plan(classifier, detector, *found, seed=seed, job=told, **sizes)
+        work.check(plan, binary=engine == "compiled", progress=progress_bar(quiet))
+        folder = rundir.create(runs, name).path
+        (folder / "weights").rmdir()  # the folders of the two trainings have theirs
+    say = (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
+    _report(work.run(folder, plan, engine_for, say), as_json)
+
+
+def _both(paths) -> tuple[str, str]:
+    """The classifier's and the detector's .data among `paths`, or among those under ./data."""
+    from converters.darknetfiles import read_data
+    from converters.errors import DataError
+
+    listed = [Path(path) for path in paths] or sorted(Path("data").glob("**/*.data"))
+    kinds = {True: [], False: []}
+    for path in listed:
+        kinds[read_data(path).is_classifier].append(str(path.absolute()))
+    if len(kinds[True]) != 1 or len(kinds[False]) != 1:
+        told = f"{len(kinds[True])} classifier's and {len(kinds[False])} detector's .data files"
+        raise DataError(f"{told} {'were given' if paths else 'are under ./data'}; it takes one of each", mend="--data twice; emo convert --task classifier, --task detector")
+    return kinds[True][0], kinds[False][0]
+
+
+def _report(result, as_json):
+    from emotion.cli.darknet_run import table
+
+    if as_json:
+        click.echo(json.dumps({"folder": str(result.folder), "verdict": result.verdict, "step": result.step, "layers": result.layers,
+                               "scores": result.scores, "reasons": list(result.reasons)}))  # fmt: skip
+    elif result.verdict == "finished":
+        click.echo(f"{table(result.scores)}\n{result.folder}: finished")
+    else:
+        click.echo(f"{result.verdict} in the {result.step} step: {'; '.join(result.reasons)}")
+    if result.verdict != "finished":
+        click.echo(f"go on with: emo darknet pipeline --resume {result.folder}", err=True)
+        sys.exit(130 if result.verdict == "interrupted" else 1)

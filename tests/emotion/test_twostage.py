@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from emotion.faces import open_finder
+from emotion.models import find
+from emotion.twostage import BATCH, Classifier, TwoStage, crop
+
+
+@pytest.fixture
+def system(detector_folder, classifier_folder):
+    return TwoStage(open_finder(detector_folder), Classifier(find(classifier_folder, "classifier")))
+
+
+class Counting:
+    """A backend that notes the batches it passes on."""
+
+    name = "counting"
+
+    def __init__(self, backend):
+        self.backend, self.batches = backend, []
+
+    def forward(self, blob):
+        self.batches.append(len(blob))
+        return self.backend.forward(blob)
+
+
+def test_faces_are_found_and_named(system, squares):
+    drawn = [(0, 0, 0), (2, 1, 3), (3, 3, 6), (1, 2, 4)]
+    picture, truth = squares(drawn)
+    (found,) = system.detect([picture])
+    named = {tuple(box.round()): int(class_id) for box, class_id in zip(found.xyxy_px, found.class_ids)}
+    assert named == {tuple(box): class_id for box, (*_, class_id) in zip(truth, drawn)}
+    assert np.allclose(found.scores.sum(1), 1, atol=1e-5)
+    assert np.allclose(system.ap_scores(found), found.face[:, None] * found.scores)
+    # softmax of 2 gain sum over channels: corner 111 (class 6) has logit 3, its neighbours 1, then -1
+    white = np.exp([-1, -1, 1, -1, 1, 1, 3])
+    assert np.allclose(found.scores[found.class_ids == 6][0], white / white.sum(), atol=1e-4)
+
+
+def test_crops_of_all_frames_go_through_together(system, squares):
+    system.classifier.backend = Counting(system.classifier.backend)
+    frames = [squares([(0, 0, 1), (2, 2, 5)])[0], np.zeros((64, 64, 3), np.uint8), squares([(3, 3, 6)])[0]]
+    found = system.detect(frames)
+    assert [len(each) for each in found] == [2, 0, 1] and system.classifier.backend.batches == [3]
+    assert found[2].class_ids.tolist() == [6]
+
+
+def test_a_crowd_is_classified_in_bounded_batches(system):
+    system.classifier.backend = Counting(system.classifier.backend)
+    crops = [np.full((5, 7, 3), 255, np.uint8)] * (BATCH + 3)
+    scores = system.classifier.classify(crops)
+    assert scores.shape == (BATCH + 3, 7) and system.classifier.backend.batches == [BATCH, 3]
+    assert np.allclose(scores, scores[0], atol=1e-6)
+
+
+def test_no_faces_need_no_network(system):
+    system.classifier.backend = Counting(system.classifier.backend)
+    (found,) = system.detect([np.zeros((30, 30, 3), np.uint8)])
+    assert found.scores.shape == (0, 7) and system.classifier.backend.batches == []
+
+
+def test_stages_are_timed(system, squares):
+    system.detect([squares([(0, 0, 1)])[0]])
+    assert set(system.clock.take()) == {"face", "classify"} and system.clock.take() == {}
+
+
+def test_a_crop_is_square_about_the_box():
+    frame = np.arange(100 * 100 * 3, dtype=np.uint32).reshape(100, 100, 3).astype(np.uint8)
+    out = crop(frame, np.array((40, 30, 60, 70), float), 1.0)  # 20 x 40 about (50, 50)
+    assert np.array_equal(out, frame[30:70, 30:70])
+    assert np.array_equal(crop(frame, np.array((40, 40, 60, 60), float), 1.5), frame[35:65, 35:65])
+
+
+def test_a_crop_over_the_edge_repeats_it():
+    frame = np.zeros((20, 20, 3), np.uint8)
+    frame[:, 0] = 7
+    out = crop(frame, np.array((0, 0, 10, 10), float), 2.0)  # from -5 to 15
+    assert out.shape == (20, 20, 3) and (out[:, :6] == 7).all() and (out[:, 6:] == 0).all()
+
+
+@given(st.tuples(*[st.floats(0, 50)] * 4), st.floats(0.3, 3))
+def test_every_box_in_the_frame_has_a_square_crop(values, factor):
+    frame = np.zeros((40, 50, 3), np.uint8)
+    (x1, x2), (y1, y2) = sorted(values[:2]), sorted(min(value, 40) for value in values[2:])
+    out = crop(frame, np.array((x1, y1, x2, y2)), factor)
+    assert out.shape[0] == out.shape[1] == max(1, round(max(x2 - x1, y2 - y1) * factor))

@@ -1,0 +1,248 @@
+import base64
+import json
+import re
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+
+from converters.darknetfiles import write_data
+from converters.errors import DataError, UsageError
+from emotion import compare, report
+from emotion.cli import main
+from emotion.gallery import Gallery
+from emotion.sources import Frame
+
+CLASSES = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
+
+
+@pytest.fixture
+def labelled(tmp_path, squares):
+    """Ten pictures, two squares each; of the twenty labels, four name another class than is drawn, and two
+    squares stand where nothing is drawn: 14 right, 4 wrong, 2 missed. One drawn square has no label."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    rng, names = np.random.default_rng(0), []
+    for index in range(10):
+        drawn = [(0, index % 4, index % 7), (2, (index + 1) % 4, (index + 3) % 7)]
+        labels = [list(square) for square in drawn]
+        if index < 4:
+            labels[0][2] = (labels[0][2] + 1) % 7
+        if index in (4, 5):
+            drawn = drawn[:1]
+        if index == 6:
+            drawn.append((3, 3, int(rng.integers(7))))
+        name = f"{index:02d}.png"
+        cv2.imwrite(str(folder / name), squares(drawn)[0])
+        rows = [f"{class_id} {(x + 0.5) / 4} {(y + 0.5) / 4} 0.25 0.25\n" for x, y, class_id in labels]
+        (folder / name).with_suffix(".txt").write_text("".join(rows))
+        names.append(name)
+    (folder / "valid.txt").write_text("\n".join(names) + "\n")
+    (folder / "emo.names").write_text("\n".join(CLASSES) + "\n")
+    write_data(folder / "emo.data", classes=7, valid="valid.txt", names="emo.names")
+    return folder / "emo.data"
+
+
+@pytest.fixture
+def systems(detector_folder, classifier_folder):
+    return f"two-stage:{detector_folder}+{classifier_folder}", f"yolo:{detector_folder}"
+
+
+def test_labelled_figures_are_those_of_the_construction(labelled, systems, tmp_path):
+    result = compare.run(systems, data=labelled, out=tmp_path / "out")
+    assert result["subject"] == {"data": str(labelled), "split": "valid", "names": list(CLASSES), "frames": 10}
+    for system in result["systems"]:
+        found = system["labelled"]
+        assert (found["faces"], found["matched"], found["missed"], found["extra"]) == (20, 18, 2, 1)
+        assert found["accuracy"] == pytest.approx(14 / 18)
+        confusion = np.array(found["confusion"])
+        assert confusion.sum() == 18 and np.trace(confusion) == 14
+        assert sum(found["missed_per_class"].values()) == 2 and sum(found["truths"].values()) == 20
+        # Every box is exact: class-blind, 18 of 20 are found; the unlabelled one costs at most its rank.
+        assert 18 / 20 * 18 / 19 <= found["face_ap"] <= 18 / 20
+        assert 0.5 < found["map"] < 0.9
+        assert system["latency"]["total_ms"] > 0 and system["latency"]["frames_timed"] == 10
+    assert set(result["systems"][0]["latency"]["stages_ms"]) == {"face", "classify"}
+    assert set(result["systems"][1]["latency"]["stages_ms"]) == {"prepare", "network", "boxes"}
+    assert result["settings"]["ap_iou"] == 0.5 and result["settings"]["score_floor"] == 0.005 and result["settings"]["nms_iou"] == 0.45
+    # Both networks name a square by its colour, so they agree on all 19.
+    agreement = result["agreement"]
+    assert (agreement["matched"], agreement["same_emotion"], agreement["only"], agreement["share"]) == (19, 19, [0, 0], 1.0)
+    saved = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert saved == {key: value for key, value in result.items() if key != "files"}
+
+
+def test_a_perfect_system_scores_one(tmp_path, systems, squares):
+    for index in range(7):
+        picture, _ = squares([(1, 1, index)])
+        cv2.imwrite(str(tmp_path / f"{index}.png"), picture)
+        (tmp_path / f"{index}.txt").write_text(f"{index} 0.375 0.375 0.25 0.25\n")
+    (tmp_path / "list.txt").write_text("".join(f"{index}.png\n" for index in range(7)))
+    (tmp_path / "emo.names").write_text("\n".join(CLASSES))
+    write_data(tmp_path / "emo.data", classes=7, valid="list.txt", test="list.txt", names="emo.names")
+    for split in ("valid", "test"):
+        result = compare.run(systems, data=tmp_path / "emo.data", split=split, out=tmp_path / split)
+        for system in result["systems"]:
+            found = system["labelled"]
+            assert [found[key] for key in ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")] == [1, 1, 1, 1, 0, 0]
+    with pytest.raises(DataError, match="no 'train' list"):
+        compare.run(systems, data=tmp_path / "emo.data", split="train", out=tmp_path / "train")
+
+
+def test_unlabelled_media(tmp_path, systems, squares, video_factory, detector_factory, capsys):
+    """Three frames of two squares, and a picture of one; the second system sees faces of class Anger only."""
+    video = video_factory(tmp_path / "a.mp4", [squares([(0, 0, 1), (2, 2, 6)], scale=4)[0]] * 3)
+    cv2.imwrite(str(tmp_path / "b.png"), squares([(1, 1, 6)])[0])
+    result = compare.run((systems[1], systems[1]), media=[video, tmp_path / "b.png"], out=tmp_path / "out")
+    assert [system["faces_found"] for system in result["systems"]] == [7, 7] and result["subject"]["frames"] == 4
+    assert [system["system"] for system in result["systems"]] == [f"{systems[1]} (1)", f"{systems[1]} (2)"]
+    assert result["agreement"]["share"] == 1 and "labelled" not in result["systems"][0] and "score_floor" not in result["settings"]
+
+    shy = detector_factory(tmp_path / "shy", gain=0.0)  # every class scores one half of the objectness
+    result = compare.run((systems[1], f"yolo:{shy}"), media=[video], out=tmp_path / "out2")
+    agreement = result["agreement"]
+    assert agreement["matched"] == 6 and agreement["same_emotion"] == 0 and agreement["share"] == 0
+    matrix, names = np.array(agreement["matrix"]), agreement["names"]
+    assert names == list(CLASSES) and matrix[1, 0] == 3 and matrix[6, 0] == 3 and matrix.sum() == 6
+    result = compare.run((systems[1], f"yolo:{shy}"), media=[video], conf=0.7, out=tmp_path / "out3")
+    assert result["agreement"]["matched"] == 0 and result["agreement"]["only"] == [6, 0] and result["agreement"]["share"] is None
+    assert "–" in report.text(result)
+
+
+class Links(HTMLParser):
+    """What a browser would fetch, and the tags left open."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.open, self.scripts = [], [], 0
+
+    def handle_starttag(self, tag, attrs):
+        self.scripts += tag == "script"
+        self.links += [value for key, value in attrs if key in ("src", "href", "srcset", "action", "poster")]
+        if tag not in ("meta", "img", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_report_holds_everything_itself(labelled, systems, tmp_path):
+    compare.run(systems, data=labelled, out=tmp_path / "out")
+    text = (tmp_path / "out" / "report.html").read_text()
+    page = Links()
+    page.feed(text)
+    without_pictures = re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+    assert not page.open and not page.scripts and not re.search(r"https?:|//[a-z]|@import|url\(", without_pictures)
+    assert len(page.links) == 2 * 5  # frames 0, 2, 4, 6, 8 as both systems see them
+    for link in page.links:
+        head, data = link.split(",", 1)
+        assert head == "data:image/jpeg;base64"
+        assert cv2.imdecode(np.frombuffer(base64.b64decode(data, validate=True), np.uint8), cv2.IMREAD_COLOR).shape == (640, 640, 3)
+    for words in ("mAP@0.5", "face AP@0.5", "macro-F1", "missed faces", "ms a frame", "score_floor", "nms_iou", "sha256", "labelled (white box)"):
+        assert words in text, words
+
+
+def test_names_in_the_report_are_escaped(systems, tmp_path, squares):
+    name = "<b>&amp;'\".png"
+    cv2.imwrite(str(tmp_path / name), squares([(1, 1, 6)])[0])
+    compare.run(systems, media=[tmp_path / name], out=tmp_path / "out")
+    text = (tmp_path / "out" / "report.html").read_text()
+    assert name not in text and "&lt;b&gt;&amp;amp;" in text
+
+
+def test_a_comparison_needs_a_set_or_media_not_both(labelled, systems, tmp_path):
+    with pytest.raises(UsageError, match="labelled set and media"):
+        compare.run(systems, data=labelled, media=["a.jpg"], out=tmp_path / "out")
+
+
+def shown(gallery, index, differ, time_s=None, name="a"):
+    from emotion.detections import Detections
+
+    empty = Detections.empty(1)
+    gallery.add(Frame(index, time_s, np.zeros((4, 4, 3), np.uint8), name), (empty, empty), (("x",), ("x",)), None, None, differ)
+
+
+def test_the_gallery_is_bounded_spread_and_worst_first():
+    gallery = Gallery(evenly=8, worst=3)
+    for index in range(1000):
+        shown(gallery, index, differ={500: 9, 7: 5, 900: 7}.get(index, index % 2))
+        assert len(gallery.spread) <= 8 and len(gallery.worst) <= 3
+    chosen = gallery.chosen()
+    assert [each.index for each in chosen["worst"]] == [500, 900, 7]
+    steps = np.diff([each.index for each in chosen["spread"]])
+    assert len(set(steps)) == 1 and 4 <= len(chosen["spread"]) <= 8
+
+
+def test_the_gallery_takes_one_frame_a_second_of_a_video():
+    gallery = Gallery(worst=8)
+    for index in range(100):
+        shown(gallery, index, differ=1 + (index == 13), time_s=index / 25)
+    worst = gallery.chosen()["worst"]
+    assert worst[0].index == 13 and len(worst) <= 4 and min(abs(a.time_s - b.time_s) for a in worst for b in worst if a is not b) >= 1
+
+
+def emo(*args):
+    with pytest.raises(SystemExit) as stop:
+        main([str(arg) for arg in args])
+    return stop.value.code
+
+
+def test_the_command(labelled, systems, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert emo("compare", systems[0], "vs", systems[1], "--data", labelled, "--out", "a") == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"mAP@0\.5 +\d+\.\d% +\d+\.\d%", printed) and "missed faces" in printed and "a/report.html" in printed
+    assert emo("compare", *systems, "--data", labelled, "--out", "b", "--json", "--limit", 3) == 0
+    assert json.loads(capsys.readouterr().out)["subject"]["frames"] == 3
+    assert emo("compare", *systems, "--data", labelled, "--out", "a") == 2
+    assert "a: is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("yolo",), "name two systems"),
+        (("yolo", "vs"), "name two systems"),
+        (("yola", "vs", "yolo"), "no system 'yola' (did you mean 'yolo'?"),
+        (("{yolo}", "vs", "{yolo}", "nosuch.jpg"), "nosuch.jpg: no such file"),
+        (("{yolo}", "{yolo}", "--data", "nosuch.data"), "nosuch.data: no such file"),
+        (("yolo:nosuch", "yolo"), "there is no model 'nosuch'"),
+    ],
+)
+def test_the_commands_errors_are_one_line(systems, tmp_path, monkeypatch, capsys, args, words):
+    monkeypatch.chdir(tmp_path)
+    assert emo("compare", *(arg.format(yolo=systems[1]) for arg in args)) in (1, 2)
+    printed = capsys.readouterr()
+    assert printed.out == "" and words in printed.err and "Traceback" not in printed.err
+    assert not (tmp_path / "compare-out").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("00.txt", "9 0.5 0.5 0.1 0.1\n", "00.txt:1: class 9"),
+        ("00.txt", None, "label file is missing"),
+        ("03.png", b"", "03.png: is empty"),
+        ("03.png", None, "03.png: is not there"),
+        ("valid.txt", None, "valid list is missing"),
+        ("valid.txt", "", "the list is empty"),
+        ("emo.names", "a\nb\n", "classes = 7"),
+    ],
+)
+def test_a_broken_set_is_one_line_and_leaves_no_report(labelled, systems, tmp_path, capsys, file, content, words):
+    target = labelled.parent / file
+    if content is None:
+        target.unlink()
+    else:
+        target.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert emo("compare", *systems, "--data", labelled, "--out", tmp_path / "out") == 1
+    printed = capsys.readouterr()
+    assert words in printed.err and len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out" / "report.html").exists() and not (tmp_path / "out" / "compare.json").exists()
+
+
+def test_a_set_with_classes_that_a_model_lacks(labelled, systems, tmp_path):
+    (labelled.parent / "emo.names").write_text("\n".join([*CLASSES[:6], "Boredom"]))
+    with pytest.raises(UsageError, match="does not know Boredom"):
+        compare.run(systems, data=labelled, out=tmp_path / "out")

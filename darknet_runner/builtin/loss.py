@@ -62,7 +62,7 @@ class YoloHead:
             kinds[key] = section.text(key, default)
             if kinds[key] not in IOU_LOSSES:
                 raise CfgError(f"[yolo] {key} = {kinds[key]} is not known", where=section.path, line=section.lines[key], mend=f"known: {', '.join(IOU_LOSSES)}")
-        counters = torch.tensor(section.numbers("counters_per_class"))
+        counters, max_delta = torch.tensor(section.numbers("counters_per_class")).clamp(min=1), section.number("max_delta", math.inf)
         return cls(
             classes=section.integer("classes", 20),
             anchors=torch.tensor(values[: 2 * num]).view(-1, 2),
@@ -77,10 +77,10 @@ class YoloHead:
             cls_normalizer=section.number("cls_normalizer", 1),
             label_smooth=section.number("label_smooth_eps", 0),
             focal=bool(section.integer("focal_loss", 0)),
-            max_delta=section.number("max_delta", math.inf),
+            max_delta=max_delta,
             new_coords=bool(section.integer("new_coords", 0)),
             objectness_smooth=bool(section.integer("objectness_smooth", 0)),
-            multipliers=counters.max() / counters if len(counters) else None,
+            multipliers=(counters.max() / counters).clamp(max=max_delta) if len(counters) else None,
         )
 
 
@@ -184,12 +184,12 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
     """
     boxes, objectness, probabilities = decode(raw, head, size_wh)
     batch, count, height, width = objectness.shape
-    obj_delta = -head.obj_normalizer * objectness
+    obj_delta = (-head.obj_normalizer * objectness).contiguous()
     box_deltas = torch.zeros_like(boxes)
-    class_delta = torch.zeros_like(probabilities)
+    class_delta = torch.zeros(probabilities.shape, device=raw.device)
     anchors = head.anchors.to(raw) / raw.new_tensor(size_wh)
     picture, truth, kind = truths[:, 0].long(), truths[:, 1:5], truths[:, 5].long()
-    found = []  # (picture, mask slot, row, column, truth index): predictions that answer for a truth
+    found, early = [], 0  # (picture, mask slot, row, column, truth index): predictions that answer for a truth
     if len(truths):
         best, best_truth, best_sure = _best_overlaps(boxes, probabilities, picture, truth)
         if head.objectness_smooth:
@@ -200,6 +200,7 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
         if head.truth_thresh < 1:
             where = torch.nonzero(best > head.truth_thresh)
             found.append(torch.cat([where, best_truth[best > head.truth_thresh].unsqueeze(1)], 1))
+            early = len(where)  # the first so many answer for the truth that they overlap most, not for their own
         found += _assign(truth, picture, anchors, head, width, height)
     if not found:
         return _joined(box_deltas, obj_delta, class_delta), _cost(head, obj_delta, class_delta, box_deltas, None), 0.0
@@ -220,29 +221,52 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
             delta = torch.cat([delta[:, :2], delta[:, 2:] * fields[:, 2:4].exp()], 1)
         delta = torch.nan_to_num(delta, 0, 0, 0).clamp(-head.max_delta, head.max_delta)
     box_deltas.index_put_(cells, delta, accumulate=True)
-    # Objectness.
-    wanted = iou**2 if head.objectness_smooth and head.truth_thresh < 1 else 1
-    obj_delta[cells] = weight * head.obj_normalizer * (wanted - objectness[cells])
-    # Classes: a prediction may answer for several.
-    on = torch.zeros_like(class_delta)
-    on[(*cells, ids)] = 1
-    positive = on[cells] > 0  # (K, C)
-    shown = probabilities[cells]
-    if head.focal:
-        sure = probabilities[(*cells, ids)] + 1e-15
-        slope = -(1 - sure) * (2 * sure * sure.log() + sure - 1)
-        value = (positive.to(raw) - shown) * 0.5 * slope.unsqueeze(1)
+    # Objectness and classes depend on the order of the truths that share a prediction.
+    flat, inverse = torch.unique(((found[:, 0] * count + found[:, 1]) * height + found[:, 2]) * width + found[:, 3], return_inverse=True)
+    order = torch.arange(len(found), device=raw.device)
+    first = torch.full_like(flat, len(found)).scatter_reduce(0, inverse, order, "amin")
+    last = torch.zeros_like(flat).scatter_reduce(0, inverse, order, "amax")
+    shown, assigned = objectness.flatten()[flat], last >= early
+    strength = torch.where(assigned, weight[last], 1) * head.obj_normalizer
+    if head.objectness_smooth:
+        before = obj_delta.flatten()[flat]
+        before = torch.where(first < early, head.obj_normalizer * (best.flatten()[flat] ** 2 - shown), before) if early else before
+        value = torch.where((before == 0) & assigned, strength * (1 - shown), before)
     else:
-        smooth = head.label_smooth
-        value = positive * (1 - smooth) + 0.5 * smooth - shown
-        if head.multipliers is not None:
-            value = torch.where(positive, value * head.multipliers.to(raw) * head.cls_normalizer, value)
-    class_delta[cells] = value
+        value = strength * (1 - shown)
+    obj_delta.view(-1)[flat] = value
+    shown = probabilities.reshape(-1, head.classes)[flat]
+    overlap = torch.where(first < early, iou[first], 0) if head.objectness_smooth else None
+    class_delta.view(-1, head.classes)[flat] = _classes(head, shown, ids, weight, first, inverse, order, overlap)
     if head.iou_thresh < 1:
         answered = (class_delta > 0).sum(-1, keepdim=True)
         box_deltas = torch.where(answered > 0, box_deltas / answered.clamp(min=1), box_deltas)
-    quality = overlaps(matched, target, "giou") if head.iou_loss == "giou" else iou
+    quality = (overlaps(matched, target, "giou") if head.iou_loss == "giou" else iou)[early:]
     return _joined(box_deltas, obj_delta, class_delta), _cost(head, obj_delta, class_delta, box_deltas, quality), float(iou.mean())
+
+
+def _classes(head, shown, ids, weight, first, inverse, order, overlap):
+    """(U, C) class deltas of the U predictions that answer; src/yolo_layer.c, delta_yolo_class.
+
+    The first truth of a prediction sets all its classes; a later one only its own, plainly. With
+    objectness_smooth a prediction above truth_thresh aims at its squared `overlap` (U,), above 0 there.
+    """
+    positive = F.one_hot(ids[first], head.classes).bool()
+    high = 1 - 0.5 * head.label_smooth
+    if head.focal:
+        sure = shown[positive] + 1e-15
+        slope = -(1 - sure) * (2 * sure * sure.log() + sure - 1)
+        value = (positive.to(shown) - shown) * 0.5 * slope.unsqueeze(1)
+    else:
+        value = positive * (1 - head.label_smooth) + 0.5 * head.label_smooth - shown
+        if head.multipliers is not None:
+            value = torch.where(positive, value * weight[first].unsqueeze(1) * head.cls_normalizer, value)
+    if overlap is not None:
+        soft = weight[first].unsqueeze(1) * (overlap.unsqueeze(1) ** 2 - shown)
+        value = torch.where(positive & (overlap > 0).unsqueeze(1), soft, value)
+    later = order[first[inverse] != order]
+    value[inverse[later], ids[later]] = (high - shown[inverse[later], ids[later]]) * weight[later]
+    return value
 
 
 def _best_overlaps(boxes, probabilities, picture, truth):

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from converters.errors import DataError
+
 from . import resize
 from .backends import Backend, OpenCVBackend
 from .clock import Clock
@@ -17,11 +19,16 @@ BATCH = 64  # crops in one forward pass; bounds the memory a crowd takes
 
 
 class Classifier:
-    """A Darknet classifier: crops -> class probabilities."""
+    """A Darknet classifier: crops -> class probabilities.
+
+    crop_scale  side of the crop it has learned to expect, over the longer side of a face's box; the card's
+                `[preprocessing] crop_scale`, else 1
+    """
 
     def __init__(self, model: Model, backend: Backend | None = None):
         self.model, self.names = model, model.names
         self.backend = backend or OpenCVBackend(model)
+        self.crop_scale = crop_scale(model)
 
     def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """BGR uint8 crops, each of its own size -> (N, C) probabilities. Stretched, as Darknet resizes."""
@@ -33,15 +40,15 @@ class Classifier:
 
 
 class TwoStage:
-    """`detect(frames)` with a face finder and a classifier. `enlarge` overrules the finder's own factor."""
+    """`detect(frames)` with a face finder and a classifier; crops are square, as large as both of them say."""
 
-    def __init__(self, finder: FaceFinder, classifier: Classifier, enlarge: float | None = None):
+    def __init__(self, finder: FaceFinder, classifier: Classifier):
         self.finder, self.classifier, self.names, self.name = finder, classifier, classifier.names, "two-stage"
-        self.enlarge = finder.enlarge if enlarge is None else enlarge
+        self.crop_scale = finder.box_scale * classifier.crop_scale
         self.clock = Clock()
         self.settings = {
             "system": "two-stage", "face": finder.settings, "model": classifier.model.describe(),
-            "backend": classifier.backend.name, "crop": f"square, {self.enlarge:g} x the longer side of the face's box",
+            "backend": classifier.backend.name, "crop": f"square, {self.crop_scale:g} x the longer side of the face's box",
         }  # fmt: skip
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
@@ -49,7 +56,7 @@ class TwoStage:
         with self.clock("face"):
             found = [self.finder.find(frame) for frame in frames]
         with self.clock("classify"):
-            crops = [crop(frame, box, self.enlarge) for frame, (xyxy, _) in zip(frames, found) for box in xyxy]
+            crops = [crop(frame, box, self.crop_scale) for frame, (xyxy, _) in zip(frames, found) for box in xyxy]
             scores = self.classifier.classify(crops)
         out, at = [], 0
         for xyxy, face in found:
@@ -64,6 +71,15 @@ class TwoStage:
     def ap_scores(self, found: Detections) -> np.ndarray:
         """(N, C) what AP ranks by: face score x class probability."""
         return found.face[:, None] * found.scores
+
+
+def crop_scale(model: Model) -> float:
+    """The card's `[preprocessing] crop_scale`, else 1; DataError when it is no positive number."""
+    table = model.card.get("preprocessing")
+    value = table.get("crop_scale", 1.0) if isinstance(table, dict) else 1.0
+    if not isinstance(value, (int, float)) or not value > 0:
+        raise DataError(f"crop_scale = {value} is no positive number", where=model.cfg.path.parent / "model.toml")
+    return float(value)
 
 
 def crop(frame: np.ndarray, box: np.ndarray, factor: float) -> np.ndarray:

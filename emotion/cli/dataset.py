@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from darknet_runner.rundir import write_text
 from emotion.cli import options
 
 
@@ -155,13 +154,15 @@ def stats(source, out, as_json, quiet):
     """
     from converters import dataset_stats
     from converters.darknetset import load
+    from converters.outdir import replacing
 
     one = load(source)
     measured = dataset_stats.measure(one, _progress(quiet))
     report = dataset_stats.summary(one, measured)
     if out:
         plots = dataset_stats.plot(one, measured, out)
-        write_text(Path(out) / "stats.json", json.dumps(report, indent=2) + "\n")
+        with replacing(Path(out) / "stats.json") as temporary:
+            temporary.write_text(json.dumps(report, indent=2) + "\n")
         report |= {"plots": [str(path) for path in plots]}
     if as_json:
         click.echo(json.dumps(report, indent=2))

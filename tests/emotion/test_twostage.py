@@ -1,8 +1,11 @@
+import shutil
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from converters.errors import DataError
 from emotion.faces import open_finder
 from emotion.models import find
 from emotion.twostage import BATCH, Classifier, TwoStage, crop
@@ -64,6 +67,17 @@ def test_no_faces_need_no_network(system):
 def test_stages_are_timed(system, squares):
     system.detect([squares([(0, 0, 1)])[0]])
     assert set(system.clock.take()) == {"face", "classify"} and system.clock.take() == {}
+
+
+def test_the_classifiers_card_and_the_finder_set_the_crops_size(classifier_folder, detector_folder, tmp_path):
+    folder = shutil.copytree(classifier_folder, tmp_path / "model")
+    assert Classifier(find(folder, "classifier")).crop_scale == 1
+    (folder / "model.toml").write_text("[preprocessing]\ncrop_scale = 0.8\n")
+    system = TwoStage(open_finder("haar"), Classifier(find(folder, "classifier")))
+    assert system.crop_scale == pytest.approx(0.8 * 1.05) and "0.84 x" in system.settings["crop"]
+    (folder / "model.toml").write_text("[preprocessing]\ncrop_scale = -1\n")
+    with pytest.raises(DataError, match="crop_scale"):
+        Classifier(find(folder, "classifier"))
 
 
 def test_a_crop_is_square_about_the_box():

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import DataError
 from .images import SUFFIXES, ImageInfo
+from .outdir import replacing
 
 # code -> (severity, what it means). `error`: the picture or label cannot be trained on as it stands;
 # `warning`: it can, but probably not as meant; `info`: dealt with, and told.
@@ -35,6 +35,7 @@ CODES: dict[str, tuple[str, str]] = {
     "box-clipped": ("warning", "the box reached over the picture's edge and was clipped"),
     "box-empty": ("error", "the box has no extent"),
     "bad-number": ("error", "a value is no finite number, or a line has the wrong number of them"),
+    "label-trap": ("info", "some Darknets look for the label file in another place"),
     "path-escapes": ("error", "the path leaves the image folder"),
     "unsafe-path": ("error", "a Darknet binary cannot take the path"),
     "duplicate-row": ("warning", "the same picture is listed again"),
@@ -160,17 +161,10 @@ def as_dicts(findings: Iterable[Finding]) -> list[dict]:
 
 def write_csv(findings: Iterable[Finding], path: str | Path) -> None:
     """The findings as a CSV file with a header, written under a temporary name and renamed."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(map(asdict, findings))
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"cannot be written: {error.strerror}", where=path) from None
+    with replacing(Path(path)) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(asdict, findings))
 
 
 def table(findings: Iterable[Finding], examples: int = 2) -> str:

@@ -15,6 +15,7 @@ from .boxes import cxcywh_rel_to_xyxy
 from .darknetset import DarknetSet
 from .errors import DataError, MediaError, UsageError, nearest
 from .images import decode
+from .outdir import replacing
 
 # One BGR colour a class, told apart on light and dark, and by people who see no red and green (Okabe & Ito 2008).
 COLOURS = ((255, 255, 255), (66, 228, 240), (233, 180, 86), (0, 159, 230), (167, 121, 204), (115, 158, 0), (0, 94, 213), (178, 114, 0))
@@ -103,16 +104,7 @@ def _write(cv2, picture, text, x, y, colour):
 
 def write_png(picture: np.ndarray, path: str | Path) -> None:
     """Write under a temporary name, then rename. DataError when it cannot be written."""
-    import os
-
     import cv2
 
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(Path(path)) as temporary:
         temporary.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise DataError(f"cannot be written: {error.strerror}", where=path) from None

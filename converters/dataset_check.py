@@ -76,9 +76,11 @@ def _examine_all(images: list[str], **settings) -> list[_Examined]:
 def _examine(image: str, classes: int, labels: tuple[str, ...] | None, limits: Limits, decode: bool) -> _Examined:
     info = probe(image)
     problems = picture_problems(info, min_side=limits.min_side, max_bytes=limits.max_bytes)
-    unsafe = path_problem(image) or (label_trap(image) if labels is None else None)
+    unsafe, trap = path_problem(image), label_trap(image) if labels is None else None
     if unsafe:
         problems.append(("unsafe-path", unsafe))
+    if trap:
+        problems.append(("label-trap", trap))
     look = None
     if decode and info.problem is None:
         try:

@@ -84,7 +84,7 @@ def random_expression(name: str, rng: np.random.Generator) -> Expression:
         raise UsageError(f"'{name}' cannot be drawn", mend=nearest(name, EXPRESSIONS))
     ways = EXPRESSIONS[name]
     chosen = ways[int(rng.integers(len(ways)))]
-    moved = blend(Expression(), chosen, rng.uniform(0.8, 1.15))
+    moved = blend(Expression(), chosen, rng.uniform(1.0, 1.35))
     if chosen.one_side and rng.random() < 0.5:
         moved = Expression(**{f.name: getattr(moved, f.name) * (-1 if f.name == "one_side" else 1) for f in fields(Expression)})
     # Nobody's resting face is exactly at rest.

@@ -65,3 +65,20 @@ def building(out: Path) -> Iterator[Path]:
             (out.parent / f".{out.name}.lock").unlink(missing_ok=True)
     finally:
         os.close(lock)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside the file `path`, renamed to it when the block ends well. DataError when it cannot be."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
+        except BaseException:
+            if temporary.exists():
+                temporary.unlink()
+            raise
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", where=path) from None

@@ -55,7 +55,7 @@ def test_where_darknets_look_for_labels(path, trap):
 
 
 def test_a_picture():
-    codes = lambda info, **limits: [code for code, _ in checks.picture_problems(info, **limits)]  # noqa: E731
+    codes = lambda info, **limits: [code for code, _ in checks.picture_problems(info, **limits)]
     good = ImageInfo("a.jpg", (40, 30), "JPEG", 1, 1000)
     assert codes(good) == [] and codes(good._replace(path="A.JPEG")) == []
     assert codes(good._replace(path="a.png", orientation=6), min_side=31, max_bytes=999) == ["wrong-extension", "exif-rotated", "too-small", "over-size"]
@@ -83,4 +83,4 @@ def test_findings_as_csv_and_as_a_table(tmp_path):
     text = checks.table(findings, examples=1)
     assert "b.jpg:3: is cut" in text and "c.jpg" not in text and "[2 train]" in text
     with pytest.raises(DataError, match="cannot be written"):
-        checks.write_csv(findings, tmp_path / "no" / "f.csv")
+        checks.write_csv(findings, tmp_path / "f.csv" / "g.csv")

@@ -65,7 +65,7 @@ class Options:
 
 def scale_between(rng, limit: float) -> float:
     """src/utils.c, rand_scale: uniform in 1..limit, or one over it."""
-    value = rng.uniform(1, limit) if limit != 1 else 1.0
+    value = rng.uniform(min(1, limit), max(1, limit)) if limit != 1 else 1.0
     return value if rng.random() < 0.5 else 1 / value
 
 

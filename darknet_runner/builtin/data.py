@@ -138,6 +138,7 @@ class Loader:
             return
         count, width, height = largest
         self.bytes = count * width * height * data.channels
+        cv2.setNumThreads(1)  # ends OpenCV's own threads: a fork inherits their locks, and its workers would wait for ever
         context = multiprocessing.get_context("fork")
         self.memory = mmap.mmap(-1, self.workers * self.DEPTH * self.bytes)
         for worker in range(self.workers):

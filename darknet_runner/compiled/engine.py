@@ -70,7 +70,7 @@ class CompiledEngine:
         found = [lack for lack in binaries.lacks(self.binary, cfg) if lack.spoils in spoilers]
         if found:
             what = ", ".join(dict.fromkeys(lack.what for lack in found))
-            reasons.append(f"{self.binary.title} does not know {what} ({cfg.path or 'the cfg'}:{found[0].line})")
+            reasons.append(f"{self.binary.title} cannot do {what} ({cfg.path.name if cfg.path else 'the cfg'} line {found[0].line})")
         return reasons
 
     def argv(self, job: TrainJob) -> list[str]:

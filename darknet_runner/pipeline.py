@@ -1,0 +1,186 @@
+"""The whole path of the field in one go: train a classifier, cut its backbone, train a detector on it, evaluate.
+
+    plan = Plan("darknet-ref", "v3-tiny", classifier_data, detector_data)
+    result = run(folder, plan, engine_for=lambda job: (engine, why))
+
+The folder holds pipeline.json, classifier-001/, detector-001/, backbone.conv.N and evaluation.json. Every
+step that is done is written down; a second `run` on the same folder goes on with the first that is not,
+within a training from its last weights.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from converters.darknetfiles import read_data
+from converters.errors import RunError, UsageError
+
+from . import cfgdiff, cfgfile, layers, preflight, prepare, templates, weights
+from .compiled import saves
+from .engine import Engine, TrainJob, TrainResult
+from .rundir import RunDir, write_text
+
+STEPS = ("classifier", "cut-off", "partial", "detector", "evaluation")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do. Iterations, sizes, batch and subdivisions of None are the cfgs'."""
+
+    classifier: str  # a cfg's name or file
+    detector: str
+    classifier_data: str  # .data files
+    detector_data: str
+    classifier_iterations: int | None = None
+    detector_iterations: int | None = None
+    classifier_size: int | None = None
+    detector_size: int | None = None
+    batch: int | None = None
+    subdivisions: int | None = None
+    anchors: str = "cfg"
+    seed: int = 0
+    job: dict = field(default_factory=dict)  # further fields of both TrainJobs: device, threads, workers, quiet ...
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """`verdict` is finished, interrupted or failed, and then `step` says where."""
+
+    folder: Path
+    verdict: str
+    step: str
+    layers: int | None = None  # how many were handed on
+    scores: dict | None = None
+    reasons: tuple[str, ...] = ()
+
+
+class State:
+    """pipeline.json: the plan, and what each done step gave."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "pipeline.json"
+        self.content = {"plan": None, "done": {}, "runs": {}}
+
+    @classmethod
+    def load(cls, folder: Path) -> State:
+        state = cls(folder)
+        try:
+            state.content = json.loads(state.path.read_text())
+            state.content["plan"], state.content["done"], state.content["runs"]
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(f"is no pipeline's folder: {error}", where=folder) from None
+        return state
+
+    @property
+    def plan(self) -> Plan:
+        known = {item.name for item in fields(Plan)}
+        return Plan(**{key: value for key, value in self.content["plan"].items() if key in known})
+
+    def done(self, step: str) -> dict | None:
+        return self.content["done"].get(step)
+
+    def finish(self, step: str, **told: object) -> dict:
+        self.content["done"][step] = told
+        self.write()
+        return told
+
+    def write(self) -> None:
+        write_text(self.path, json.dumps(self.content, indent=2, default=str) + "\n")
+
+
+def check(plan: Plan, binary: bool, progress: Callable = lambda items, **_: items) -> None:
+    """Everything that would end the pipeline later: kinds, shared layers, both preflights. Raises at once."""
+    one, two = _rendered(plan, "classifier"), _rendered(plan, "detector")
+    if one.is_detector or not two.is_detector:
+        raise UsageError(f"{plan.classifier} must be a classifier's cfg and {plan.detector} a detector's")
+    if not cfgdiff.first_difference(one, two):
+        raise UsageError(f"{plan.classifier} and {plan.detector} share no layers", mend="emo cfg diff shows why")
+    found = []
+    for cfg, data in ((one, plan.classifier_data), (two, plan.detector_data)):
+        found += preflight.check(cfg, read_data(data), binary=binary, progress=progress)
+    preflight.refuse(found, plan.job.get("quiet", False))
+
+
+def _render_options(plan, kind):
+    return {"size": getattr(plan, f"{kind}_size"), "iterations": getattr(plan, f"{kind}_iterations"), "batch": plan.batch,
+            "subdivisions": plan.subdivisions}  # fmt: skip
+
+
+def _rendered(plan, kind):
+    classes = read_data(getattr(plan, f"{kind}_data")).classes
+    return templates.render(getattr(plan, kind), classes, **_render_options(plan, kind))
+
+
+def run(folder: Path, plan: Plan | None, engine_for: Callable[[TrainJob], tuple[Engine, str]], say: Callable[[str], None] = lambda text: None) -> PipelineResult:
+    """Do the steps that are not done yet. `plan` is None when `folder` is an earlier pipeline's.
+
+    engine_for gives the engine of a training and why it was taken.
+    """
+    folder = Path(folder)
+    if plan is None:
+        state = State.load(folder)
+        plan = state.plan
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        state = State(folder)
+        state.content["plan"] = asdict(plan)
+        state.write()
+
+    trained = _training(state, plan, "classifier", engine_for, say, None)
+    if isinstance(trained, TrainResult):
+        return PipelineResult(folder, trained.verdict, "classifier", reasons=trained.reasons)
+    classifier = RunDir(folder / trained["run"])
+    if (cut := state.done("cut-off")) is None:
+        count = cfgdiff.first_difference(cfgfile.load(classifier.cfg), _rendered(plan, "detector"))
+        cut = state.finish("cut-off", layers=count)
+    say(f"cut-off: the first {cut['layers']} layers are the same")
+    if (part := state.done("partial")) is None:
+        backbone = folder / f"backbone.conv.{cut['layers']}"
+        weights.partial(cfgfile.load(classifier.cfg), classifier.newest_weights(), backbone, cut["layers"])
+        part = state.finish("partial", file=backbone.name, bytes=backbone.stat().st_size)
+    say(f"partial: {part['file']}, {part['bytes']:,} bytes")
+    trained = _training(state, plan, "detector", engine_for, say, folder / part["file"])
+    if isinstance(trained, TrainResult):
+        return PipelineResult(folder, trained.verdict, "detector", cut["layers"], reasons=trained.reasons)
+    if (scores := state.done("evaluation")) is None:
+        detector = RunDir(folder / trained["run"])
+        engine, why = engine_for(_job(plan, "detector", detector, None, False))
+        say(f"evaluation of {detector.newest_weights().name} with {why}")
+        scores = engine.evaluate(detector.cfg, Path(plan.detector_data), detector.newest_weights())
+        write_text(folder / "evaluation.json", json.dumps(scores, indent=2) + "\n")
+        state.finish("evaluation", **scores)
+    return PipelineResult(folder, "finished", "evaluation", cut["layers"], scores)
+
+
+def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainResult:
+    """What the step left when it is or was finished; the TrainResult when it was not."""
+    if (done := state.done(kind)) is not None:
+        say(f"{kind}: done, {done['run']}")
+        return done
+    folder, name = state.path.parent, state.content["runs"].get(kind)
+    run, resume = RunDir(folder / name) if name else None, False
+    if run is not None and run.cfg.is_file():
+        saves.recover(run, weights.weights_bytes(layers.trace(cfgfile.load(run.cfg))))
+        resume = run.weights_file("last").is_file()
+    if not resume:  # nothing was saved: anew, in a folder of its own
+        data = read_data(getattr(plan, f"{kind}_data"))
+        anchors = plan.anchors if kind == "detector" else "cfg"
+        run = prepare.prepare(getattr(plan, kind), data, runs=folder, name=kind, anchors=anchors, seed=plan.seed, **_render_options(plan, kind))
+        state.content["runs"][kind] = run.path.name
+        state.write()
+    job = _job(plan, kind, run, None if resume else pretrained, resume)
+    engine, why = engine_for(job)
+    if not resume:
+        prepare.record(run, job.data, {"cfg": getattr(plan, kind), "pretrained": pretrained and str(pretrained)}, engine=engine.name)
+    say(f"{kind}: {'going on with' if resume else 'training'} {run.path} with {why}")
+    result = engine.train(job)
+    if result.verdict != "finished":
+        return result
+    return state.finish(kind, run=run.path.name, iterations=result.iterations, loss=result.loss, metric=result.metric)
+
+
+def _job(plan, kind, run, pretrained, resume) -> TrainJob:
+    return TrainJob(cfg=run.cfg, data=Path(getattr(plan, f"{kind}_data")), run=run, pretrained=pretrained, resume=resume, seed=plan.seed, **plan.job)

@@ -45,7 +45,7 @@ class Settings:
 
     task: str = "detector"
     classes: int = 7
-    link: str = "symlink"  # symlink, hard or copy
+    link: str = "hard"  # hard (where the file system cannot: symlink), symlink or copy
     seed: int = 0
     valid: float = 0.0  # share of the training groups (people, sources) to set aside for validation
     verify: bool = False  # decode every picture that is linked

@@ -8,10 +8,12 @@ the folders that the archives unpack to; the header row may be missing.
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import posixpath
 import re
-from itertools import repeat
+from array import array
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +38,7 @@ IMAGE_FOLDERS = (
     "{}_Annotated_compressed", "{}_Annotated", "images", "Images", "",
 )  # fmt: skip
 NO_FACE = 10
-_LFW_NAME = re.compile(r"(.+)_\d{4}")  # Labeled Faces in the Wild: the person, then a number
+_ODD = re.compile(r"^$|^/|//|\./|\.\.|\0")  # paths that need a second look
 
 
 def read(root: Path, notes: Notes, *, no_face: str = "drop", landmarks: bool = False) -> Table:
@@ -73,120 +75,132 @@ def _image_folder(root: Path, kind: str, list_path: Path) -> Path:
 
 
 def _escapes(path: str) -> bool:
-    return os.path.isabs(path) or posixpath.normpath(path).startswith("..") or "\0" in path
+    return not path or os.path.isabs(path) or posixpath.normpath(path).startswith("..") or "\0" in path
 
 
 def _read_list(path: Path, split: str, folder: Path, notes: Notes, no_face: str, landmarks: bool) -> Table:
-    names, boxes, expressions, lines, points = _columns(path, split, notes, landmarks)
-    # Rows of no emotion first: their boxes may be NULL.
-    known = {str(number): number for number in range(11)}
-    ids = np.fromiter(map(known.get, expressions, repeat(-1)), np.int16, len(expressions))
-    for row in np.flatnonzero(ids < 0).tolist():
-        try:
-            number = float(expressions[row])
-        except ValueError:
-            number = None
-        if number in range(11):  # '3.0', as a spreadsheet saves it
-            ids[row] = int(number)
-        elif number is None or number != number:
-            notes.drop("bad-number", split, path, lines[row], f"expression '{expressions[row][:40]}' is no number")
-        else:
-            notes.drop("class-range", split, path, lines[row], f"expression {number:g} is not in 0..10")
+    names, ids, xywh, lines, points, odd = _columns(path, split, notes, landmarks)
     for number, what in AFFECTNET_NOT_EMOTIONS.items():
         if not (number == NO_FACE and no_face == "keep"):
             notes.count(f"{number} {what}", split, (ids == number).sum())
     negative = (ids == NO_FACE) & (no_face == "keep")
-    rows = np.flatnonzero(((ids >= 0) & (ids < 8)) | negative)
-    xyxy, good = _numbers(boxes, rows, negative[rows], path, split, lines, notes)
-    rows, xyxy = rows[good], xyxy[good]
-    refused = []
-    for at, row in enumerate(rows.tolist()):
-        name = names[row]
-        if ".." in name or "\0" in name or name[:1] in ("/", "") or "//" in name or "./" in name:
-            if _escapes(name) or not name:
-                notes.drop("path-escapes", split, path, lines[row], f"'{name[:120]}' leaves the image folder")
-                refused.append(at)
-            else:
-                names[row] = posixpath.normpath(name)
-    if refused:
-        rows, xyxy = np.delete(rows, refused), np.delete(xyxy, refused, axis=0)
-    kept = [names[row] for row in rows.tolist()]
-    stems = [name.rpartition(".")[0] or name for name in kept]
-    root = os.path.abspath(folder) + "/"
-    faces = ~negative[rows]
+    wanted = ((ids >= 0) & (ids < 8)) | negative
+    unusable = wanted & ~negative & ~np.isfinite(xywh).all(axis=1)  # rows of no emotion may well have boxes of NULL
+    for row in np.flatnonzero(unusable).tolist():
+        notes.drop("bad-number", split, path, lines[row], f"box {odd.get(row, xywh[row].tolist())} is not four numbers")
+    wanted &= ~unusable
+    look = _ODD.search
+    for row in np.flatnonzero(wanted).tolist():
+        if look(names[row]):
+            name = posixpath.normpath(names[row]) if names[row] else ""
+            if _escapes(name):
+                notes.drop("path-escapes", split, path, lines[row], f"'{names[row][:120]}' leaves the image folder")
+                wanted[row] = False
+            names[row] = name
+    rows = np.flatnonzero(wanted)
+    kept, faces = [names[row] for row in rows.tolist()], ~negative[rows]
+    stems, root = [name.rpartition(".")[0] or name for name in kept], os.path.abspath(folder) + "/"
+    xywh = xywh[rows][faces]
     return Table(
         image=[root + name for name in kept], name=stems, split=np.full(len(rows), SPLITS.index(split), np.int8),
-        group=[match[1] if (match := _LFW_NAME.fullmatch(stem.rpartition("/")[2])) else stem for stem in stems],
-        source=np.zeros(len(rows), np.int16), line=np.asarray(lines, np.int32)[rows],
-        first=np.concatenate([[0], np.cumsum(faces)]), xyxy=xyxy[faces], emotion=ids[rows][faces].astype(np.int8),
-        sources=(str(path),),
+        group=list(map(_group, stems)), source=np.zeros(len(rows), np.int16), line=lines[rows],
+        first=np.concatenate([[0], np.cumsum(faces)]), xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        emotion=ids[rows][faces].astype(np.int8), sources=(str(path),),
         landmarks=[_points(points[row]) for row in rows[faces].tolist()] if landmarks else None,
     )  # fmt: skip
 
 
+def _group(stem: str) -> str:
+    """Labeled Faces in the Wild: the person, before a number of four digits; AffectNet: the picture alone."""
+    return stem.rpartition("/")[2][:-5] if stem[-5:-4] == "_" and stem[-4:].isdigit() else stem
+
+
 def _columns(path: Path, split: str, notes: Notes, landmarks: bool):
-    """The needed columns as lists; landmarks only when asked for: they are nine tenths of the file."""
-    names, boxes, expressions, lines, points = [], [], [], [], []
+    """The list as columns: names, ids (N,) with -1 for a bad one, xywh (N, 4) with NaN, lines (N,), landmarks' texts,
+    and the texts of boxes that are no numbers.
+    """
+    names, ids, xywh, lines, points, odd = [], array("h"), array("d"), array("i"), [], {}
+    known = {str(number).encode(): number for number in range(11)}
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            head = next(reader, None)
-            if head is None:
-                raise DataError("is empty", where=path)
-            head = [field.strip() for field in head]
-            lower = [field.lower() for field in head]
-            if COLUMNS[0].lower() in lower or "expression" in lower:
-                missing = [name for name in NEEDED if name.lower() not in lower]
-                if missing:
-                    raise DataError(f"has no column {', '.join(missing)}", where=path, line=1, mend=f"found: {', '.join(head)[:200]}")
-                at = [lower.index(name.lower()) for name in NEEDED]
-                mark, width = lower.index("facial_landmarks") if "facial_landmarks" in lower else None, len(head)
-                rows = reader
-            elif len(head) >= 7:
-                at, mark, width = [COLUMNS.index(name) for name in NEEDED], 5, 7
-                rows = _chain(head, reader)
-            else:
-                raise DataError(f"has no column {', '.join(NEEDED)}", where=path, line=1, mend="give AffectNet's own list")
-            p, x, y, w, h, e = at
-            last = max(at)
-            for row in rows:
-                if len(row) <= last:
-                    if row:
-                        notes.drop("bad-number", split, path, reader.line_num, f"the row has {len(row)} columns, not {width}")
+        with open(path, "rb", buffering=1 << 20) as file:
+            first, at = _header(path, file)
+            p, x, y, w, h, mark, e = at
+            for line, row in _rows(file, first, at):
+                if len(row) <= max(at):
+                    notes.drop("bad-number", split, path, line, f"the row has {len(row)} columns, not {max(at) + 1} or more")
                     continue
-                names.append(row[p].strip().replace("\\", "/"))
-                boxes.append((row[x], row[y], row[w], row[h]))
-                expressions.append(row[e].strip())
-                lines.append(reader.line_num)
+                number = known.get(row[e])
+                if number is None:
+                    number = _expression(row[e], split, path, line, notes)
+                try:
+                    xywh.extend((float(row[x]), float(row[y]), float(row[w]), float(row[h])))
+                except ValueError:
+                    xywh.extend((nan, nan, nan, nan))
+                    odd[len(names)] = b",".join((row[x], row[y], row[w], row[h]))[:80].decode(errors="replace")
+                names.append(row[p])
+                ids.append(number)
+                lines.append(line)
                 if landmarks:
-                    points.append(row[mark] if mark is not None and mark < len(row) else "")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+                    points.append(row[mark].decode(errors="replace") if mark >= 0 else "")
+    except (OSError, csv.Error) as error:
         raise DataError(f"cannot be read as CSV: {error}", where=path) from None
-    return names, boxes, expressions, lines, points
+    # All names at once; a name that is no UTF-8 keeps its bytes, as the file system has them.
+    text = b"\n".join(name.strip() for name in names).decode("utf-8", "surrogateescape").replace("\\", "/")
+    return text.split("\n") if names else [], np.array(ids, np.int16), np.array(xywh).reshape(-1, 4), np.array(lines, np.int32), points, odd
 
 
-def _chain(first, rest):
-    yield first
-    yield from rest
+def _header(path: Path, file) -> tuple[list[bytes] | None, list[int]]:
+    """The first row when it is no header, and where the columns are: path, x, y, width, height, landmarks (or -1), expression."""
+    line = file.readline().removeprefix(b"\xef\xbb\xbf")
+    if not line.strip():
+        raise DataError("is empty", where=path)
+    head = next(csv.reader([line.decode(errors="replace")]))
+    lower = [field.strip().lower() for field in head]
+    wanted = [name.lower() for name in (*COLUMNS[:6], "expression")]
+    if wanted[0] not in lower and "expression" not in lower:
+        if len(head) < 7:
+            raise DataError(f"has no column {', '.join(NEEDED)}", where=path, line=1, mend="give AffectNet's own list")
+        return [field.encode("utf-8", "surrogateescape") for field in head], [0, 1, 2, 3, 4, 5, 6]
+    missing = [name for name in NEEDED if name.lower() not in lower]
+    if missing:
+        raise DataError(f"has no column {', '.join(missing)}", where=path, line=1, mend=f"found: {', '.join(head)[:200]}")
+    return None, [lower.index(name) if name in lower else -1 for name in wanted]
 
 
-def _numbers(boxes, rows, negative, path, split, lines, notes):
-    """(K, 4) xyxy of the picked rows, and which of them are good; others become findings."""
-    picked = [boxes[row] for row in rows.tolist()]
-    good = np.ones(len(picked), bool)
+def _rows(file, first, at):
+    """(line, fields as bytes) of each row that is not blank. Only lines with quotes go through csv's automaton:
+    a row is a kilobyte, nine tenths of it landmarks, and splitting it is ten times faster.
+    """
+    if first:
+        yield 1, first
+    line, usual = 1, at == [0, 1, 2, 3, 4, 5, 6]
+    for raw in file:
+        line += 1
+        if b'"' in raw:
+            start, reader = line, csv.reader(text.decode("utf-8", "surrogateescape") for text in itertools.chain([raw], file))
+            row = [field.encode("utf-8", "surrogateescape") for field in next(reader)]
+            line += reader.line_num - 1
+            yield start, [field.strip() for field in row]
+        elif usual and len(fields := raw.split(b",", 5)) == 6 and len(rest := fields[5].rsplit(b",", 3)) == 4:
+            fields[5:] = rest
+            yield line, fields
+        elif raw.strip():
+            yield line, [field.strip() for field in raw.split(b",")]
+
+
+def _expression(text: bytes, split: str, path: Path, line: int, notes: Notes) -> int:
+    """The class of a text that is not plainly 0..10, such as '3.0', as a spreadsheet saves it; -1 and a finding when it is none."""
     try:
-        xywh = np.array([value for box in picked for value in box], dtype=object).astype(float).reshape(-1, 4)
+        number = float(text)
     except ValueError:
-        xywh = np.full((len(picked), 4), np.nan)
-        for at, box in enumerate(picked):
-            try:
-                xywh[at] = [float(value) for value in box]
-            except ValueError:
-                pass
-    for at in np.flatnonzero(~np.isfinite(xywh).all(axis=1) & ~negative).tolist():
-        good[at] = False
-        notes.drop("bad-number", split, path, lines[rows[at]], f"box {','.join(picked[at])[:80]} is not four numbers")
-    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1), good
+        number = nan
+    if number in range(11):
+        return int(number)
+    if number != number:
+        notes.drop("bad-number", split, path, line, f"expression '{text[:40].decode(errors='replace')}' is no number")
+    else:
+        notes.drop("class-range", split, path, line, f"expression {number:g} is not in 0..10")
+    return -1
 
 
 def _points(text: str):

@@ -8,7 +8,10 @@ the file. Only a format that not every Darknet reads (all but JPEG and PNG) is d
 from __future__ import annotations
 
 import os
+import re
+import shutil
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from ..records import SPLITS, Notes, Table
 from .pixels import write_png
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same
+_SPECIAL = re.compile('[,"\n\r]').search
 MANIFEST = "image,split,emotion,x1,y1,x2,y2,width,height,group,source,line\n"
 
 
@@ -112,34 +116,32 @@ def sound(table: Table, infos: list, notes: Notes, verify: bool = False) -> np.n
 
 def place(image: str, stem: str, info, link: str) -> str:
     """Link the picture as `stem` plus the extension of its content, which is returned."""
-    if info.format not in SAFE_FORMATS:
-        write_png(f"{stem}.png", decode(image))
-        return ".png"
     suffix = ".jpg" if info.format == "JPEG" else ".png"
-    target = stem + suffix
+    if info.format not in SAFE_FORMATS:
+        write_png(stem + suffix, decode(image))
+        return suffix
     try:
-        if link == "symlink":
-            os.symlink(image, target)
-        elif link == "hard":
-            _hard_link(image, target)
+        if link == "hard":
+            try:  # with a folder's handle, absolute path or not, a link in the source is followed, as it is not without
+                os.link(image, stem + suffix, src_dir_fd=_root())
+            except FileExistsError:
+                raise
+            except OSError:  # another file system, or a file that is not ours
+                os.symlink(image, stem + suffix)
+        elif link == "symlink":
+            os.symlink(image, stem + suffix)
         else:
-            import shutil
-
-            shutil.copyfile(image, target)
+            shutil.copyfile(image, stem + suffix)
     except FileExistsError:  # a chunk run again
         pass
     return suffix
 
 
-def _hard_link(image: str, target: str) -> None:
-    try:
-        os.link(image, target)
-    except FileExistsError:
-        raise
-    except OSError:  # another file system, or a file that is not ours
-        os.symlink(image, target)
+@cache
+def _root() -> int:
+    return os.open("/", os.O_RDONLY)
 
 
 def quoted(text: str) -> str:
     """A CSV field."""
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\n\r') else text
+    return '"' + text.replace('"', '""') + '"' if _SPECIAL(text) else text

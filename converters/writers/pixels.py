@@ -11,7 +11,7 @@ def write_png(path: str, pixels: np.ndarray) -> None:
     """Write uint8 (H, W) grey or (H, W, 3) BGR pixels; MediaError when the disk refuses."""
     import cv2
 
-    done, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    done, data = cv2.imencode(".png", pixels)  # a compression level would also change the strategy, for a slower one
     if not done:
         raise MediaError(f"an array of shape {pixels.shape} cannot be written as PNG", where=path)
     with open(path, "wb") as file:

@@ -46,7 +46,7 @@ class Size(click.ParamType):
 @click.option("--enlarge", type=click.FloatRange(0.2, 5), default=1.0, help="crops, csv, hdf5: factor about the box, clipped to the picture.")
 @click.option("--align", is_flag=True, help="crops, csv, hdf5: turn until the eyes are level, where the dataset has landmarks.")
 @click.option("--grey/--colour", default=None, help="crops, csv, hdf5: default colour for crops, grey for the others; csv is always grey.")
-@click.option("--link", type=click.Choice(["symlink", "hard", "copy"]), default="symlink", help="How pictures get into the output.")
+@click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard", help="How pictures get into the output; hard links become symlinks across file systems.")
 @click.option("--verify", is_flag=True, help="Decode every picture, not only its header.")
 @click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs emo[cluster]).")
 @options.out

@@ -230,8 +230,14 @@ def decode(path: str | Path, grey: bool = False, upright: bool = False) -> np.nd
     flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
     if os.fspath(path).lower().endswith(SUFFIXES["TIFF"]):  # OpenCV fails on some that are turned
         return _decode_by_pillow(path, grey, upright)
-    try:
-        pixels = cv2.imread(os.fspath(path), flags | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION))
+    try:  # not cv2.imread, which crashes on a name that is no UTF-8
+        with open(path, "rb") as file:
+            data = np.frombuffer(file.read(), np.uint8)
+        pixels = cv2.imdecode(data, flags | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)) if len(data) else None
+    except FileNotFoundError:
+        raise MediaError("no such picture", where=path) from None
+    except OSError as error:
+        raise MediaError(f"cannot be read: {error.strerror}", where=path) from None
     except cv2.error:  # such as more than 2^30 pixels
         pixels = None
     if pixels is None:

@@ -95,7 +95,7 @@ def merge(sources, out, force, as_json, quiet):
 
 
 @dataset.command()
-@click.argument("source", metavar="SET", required=False)
+@click.argument("source", metavar="[SET]", required=False)
 @click.option("--strict", is_flag=True, help="Exit with 1 when there is an error or a warning.")
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all findings to this CSV file.")
 @click.option("--min-side", type=click.IntRange(min=0), default=16, show_default=True, help="Smallest side of a picture, in pixels.")
@@ -139,7 +139,7 @@ def check(ctx, source, strict, csv_file, min_side, min_face, max_bytes, decode, 
 
 
 @dataset.command()
-@click.argument("source", metavar="SET", required=False)
+@click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), help="Folder for plots and stats.json; without it nothing is written.")
 @options.as_json
 @options.quiet
@@ -173,7 +173,7 @@ def stats(source, out, as_json, quiet):
 
 
 @dataset.command()
-@click.argument("source", metavar="SET", required=False)
+@click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(dir_okay=False), default="contact-sheet.png", show_default=True, help="The PNG to write.")
 @click.option("--count", type=click.IntRange(1, 2000), default=48, show_default=True, help="How many pictures.")
 @click.option("--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures in a row.")
@@ -208,7 +208,7 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
 
 
 @dataset.command()
-@click.argument("source", metavar="SET", required=False)
+@click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @click.option("--valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the groups for valid.")
 @click.option("--test", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of the groups for test.")
@@ -235,7 +235,7 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
 
 
 @dataset.command()
-@click.argument("source", metavar="SET", required=False)
+@click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @click.option("--cap", type=click.FloatRange(min=1), default=4.0, show_default=True, help="A picture comes at most this often.")
 @click.option("--power", type=click.FloatRange(0, 1), default=1.0, show_default=True,
@@ -259,7 +259,7 @@ def balance(source, out, cap, power, seed, force, as_json, quiet):
 
 
 @dataset.command()
-@click.argument("source", metavar="SET", required=False)
+@click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @click.option("--findings", type=click.Path(dir_okay=False), help="Findings of emo dataset check, CSV or JSON; default: check now.")
 @click.option("--also", multiple=True, metavar="CODE", help="Reject findings of this code too, not only errors; may be repeated.")

@@ -140,6 +140,9 @@ def test_decode(tmp_path):
     path.write_bytes(encoded("PNG", pixels))
     assert np.array_equal(images.decode(path), pixels)
     assert images.decode(path, grey=True).shape == (30, 40)
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png")  # no UTF-8: cv2.imread would crash
+    path.rename(odd)
+    assert np.array_equal(images.decode(odd), pixels) and images.probe(odd).problem is None
     path = tmp_path / "a.gif"  # which OpenCV reads in some builds only
     path.write_bytes(encoded("GIF", pixels))
     assert images.decode(path).shape == (30, 40, 3)

@@ -186,7 +186,7 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
     batch, count, height, width = objectness.shape
     obj_delta = (-head.obj_normalizer * objectness).contiguous()
     box_deltas = torch.zeros_like(boxes)
-    class_delta = torch.zeros(probabilities.shape, device=raw.device)
+    class_delta = torch.zeros(probabilities.shape, dtype=raw.dtype, device=raw.device)
     anchors = head.anchors.to(raw) / raw.new_tensor(size_wh)
     picture, truth, kind = truths[:, 0].long(), truths[:, 1:5], truths[:, 5].long()
     found, early = [], 0  # (picture, mask slot, row, column, truth index): predictions that answer for a truth

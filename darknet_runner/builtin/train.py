@@ -210,7 +210,7 @@ class Trainer:
             temperature = section.number("temperature", 1) if section else 1.0
             cost = classifier_loss(raw[0], torch.from_numpy(np.stack(targets)).to(self.device), temperature)
             (cost / self.batch).backward()
-            return float(cost) / self.batch
+            return float(cost.detach()) / self.batch
         rows = [np.column_stack([np.full(len(label), index), label[:, 1:], label[:, 0]]) for index, label in enumerate(targets)]
         truths = torch.from_numpy(np.concatenate(rows)).float().to(self.device)
         deltas, cost = [], 0.0

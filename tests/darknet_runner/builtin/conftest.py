@@ -1,0 +1,121 @@
+"""Small sets and runs for the engine's tests: drawn, deterministic, trained in seconds."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the built-in engine needs PyTorch")
+
+TINY = """[net]
+batch={batch}
+subdivisions={parts}
+width={size}
+height={size}
+channels=3
+momentum=0.9
+decay=0.0005
+learning_rate={rate}
+burn_in=0
+max_batches={batches}
+policy=constant
+{net}
+[convolutional]
+batch_normalize={norm}
+filters=8
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[convolutional]
+batch_normalize={norm}
+filters=16
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[convolutional]
+batch_normalize={norm}
+filters=32
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[convolutional]
+batch_normalize={norm}
+filters=32
+size=3
+stride=1
+pad=1
+activation=leaky
+
+[convolutional]
+filters=24
+size=1
+stride=1
+pad=1
+activation=linear
+
+[yolo]
+mask=0,1,2
+anchors=8,8, 16,16, 30,30
+classes=3
+num=3
+jitter={jitter}
+ignore_thresh=.7
+iou_loss=ciou
+iou_normalizer=0.07
+scale_x_y=1.05
+"""
+
+
+@pytest.fixture
+def tiny_text():
+    def text(**settings):
+        defaults = {"batch": 4, "parts": 2, "size": 64, "rate": 0.005, "batches": 8, "norm": 1, "jitter": 0.2, "net": ""}
+        return TINY.format(**defaults | settings)
+
+    return text
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory):
+    """A detector's set: 24 pictures of one to three coloured squares, three classes by colour. Gives emo.data."""
+    import cv2
+    import numpy as np
+
+    from converters.darknetfiles import write_data
+
+    root = tmp_path_factory.mktemp("squares")
+    rng, colours, paths = np.random.default_rng(5), [(255, 40, 40), (40, 255, 40), (40, 40, 255)], []
+    for index in range(24):
+        picture = np.full((64, 64, 3), 90, np.uint8)
+        lines = []
+        for corner in rng.permutation(4)[: rng.integers(1, 4)]:
+            side, kind = int(rng.integers(10, 26)), int(rng.integers(3))
+            x, y = int(corner % 2 * 32 + rng.integers(0, 32 - side + 1)), int(corner // 2 * 32 + rng.integers(0, 32 - side + 1))
+            picture[y : y + side, x : x + side] = colours[kind]
+            lines.append(f"{kind} {(x + side / 2) / 64} {(y + side / 2) / 64} {side / 64} {side / 64}\n")
+        path = root / f"p{index:02d}.png"
+        cv2.imwrite(str(path), picture)
+        path.with_suffix(".txt").write_text("".join(lines))
+        paths.append(str(path))
+    (root / "train.txt").write_text("\n".join(paths[:16]) + "\n")
+    (root / "valid.txt").write_text("\n".join(paths[16:]) + "\n")
+    (root / "emo.names").write_text("red\ngreen\nblue\n")
+    write_data(root / "emo.data", classes=3, train="train.txt", valid="valid.txt", names="emo.names")
+    return root / "emo.data"
+
+
+@pytest.fixture
+def make_job(tmp_path):
+    """make_job(cfg text, data, **fields of TrainJob) -> a job on a fresh run folder."""
+    from darknet_runner import rundir
+    from darknet_runner.engine import TrainJob
+
+    def make(text, data, run=None, **fields):
+        run = run or rundir.create(tmp_path / "runs", "tiny")
+        run.cfg.write_text(text)
+        return TrainJob(run.cfg, data, run, **{"device": "cpu", "threads": 1, "workers": 0, "quiet": True, **fields})
+
+    return make

@@ -24,41 +24,49 @@ def one_row_each(table: Table, notes: Notes) -> Table:
     for index, image in enumerate(table.image):
         if table.pixels is None or table.pixels[index] is None:
             rows.setdefault(image, []).append(index)
-    gone, extra = np.zeros(len(table.emotion), bool), {}
+    gone, extra, touched = np.zeros(len(table.emotion), bool), {}, set()
     for image, same in rows.items():
         if len(same) < 2:
             continue
+        touched.update(same)
         # A picture that is in several splits stays in the last: what is tested on must not be trained on.
         last = max(table.split[same])
-        faces = []
         for index in same:
-            where = SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index]
-            mine = range(table.first[index], table.first[index + 1])
             if table.split[index] != last:
-                notes.drop("leak", *where, f"{image}: is in {SPLITS[last]} too")
-                gone[mine] = True
-                continue
-            for face in mine:
-                twin = next((other for other in faces if not gone[other] and _same_box(table.xyxy[face], table.xyxy[other])), None)
-                if twin is None:
-                    faces.append(face)
-                    continue
-                gone[face] = True
-                if table.emotion[twin] == table.emotion[face]:
-                    notes.drop("duplicate-row", *where, f"{image}: is listed again with the same face")
-                else:
-                    gone[twin] = True
-                    pair = f"{EMOTIONS[table.emotion[twin]]} and {EMOTIONS[table.emotion[face]]}"
-                    notes.drop("conflicting-labels", *where, f"{image}: one face is called {pair}; both rows are left out")
+                notes.drop("leak", *_where(table, index), f"{image}: is in {SPLITS[last]} too")
+                gone[table.first[index] : table.first[index + 1]] = True
         kept = [index for index in same if table.split[index] == last]
         extra[kept[0]] = kept[1:]
-    return _joined(table, gone, extra, {index for same in rows.values() if len(same) > 1 for index in same})
+        owner = [index for index in kept for _ in range(table.first[index], table.first[index + 1])]
+        faces = np.array([face for index in kept for face in range(table.first[index], table.first[index + 1])], int)
+        _once(table, faces, owner, gone, notes)
+    return _joined(table, gone, extra, touched)
 
 
-def _same_box(a: np.ndarray, b: np.ndarray) -> bool:
-    if np.isnan(a[0]) or np.isnan(b[0]):
-        return True
-    return np.array_equal(a, b) or boxes.iou(a, b)[0, 0] > 0.5
+def _where(table: Table, index: int) -> tuple:
+    return SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index]
+
+
+def _once(table: Table, faces: np.ndarray, owner: list[int], gone: np.ndarray, notes: Notes) -> None:
+    """Mark as gone the faces (K,) of one picture that repeat another, and both where they name different emotions."""
+    xyxy = table.xyxy[faces]
+    whole = np.isnan(xyxy[:, 0])
+    same = (boxes.iou(np.nan_to_num(xyxy), np.nan_to_num(xyxy)) > 0.5) | whole[:, None] | whole[None, :]
+    same |= (xyxy[:, None] == xyxy[None]).all(axis=2)
+    for later in np.flatnonzero(np.tril(same, -1).any(axis=1)).tolist():
+        twins = [earlier for earlier in np.flatnonzero(same[later, :later]).tolist() if not gone[faces[earlier]]]
+        if not twins:
+            continue
+        face, twin = faces[later], faces[twins[0]]
+        gone[face] = True
+        image = table.image[owner[later]]
+        if table.emotion[twin] == table.emotion[face]:
+            notes.drop("duplicate-row", *_where(table, owner[later]), f"{image}: is listed again with the same face")
+            continue
+        gone[twin] = True
+        pair = f"{EMOTIONS[table.emotion[twin]]} and {EMOTIONS[table.emotion[face]]}"
+        for which in (twins[0], later):
+            notes.drop("conflicting-labels", *_where(table, owner[which]), f"{image}: one face is called {pair}; both rows are left out")
 
 
 def _joined(table, gone, extra, touched) -> Table:

@@ -56,17 +56,15 @@ def read(root: Path, notes: Notes, *, no_face: str = "drop", landmarks: bool = F
         raise DataError("no such folder", where=root, mend="give the folder that holds training.csv and Manually_Annotated_Images")
     if not lists:
         raise DataError(f"holds none of {', '.join(LISTS)}", where=root, mend="give the folder that AffectNet's lists lie in")
-    return concat([_read_list(path, split, _image_folder(root, kind, path), notes, no_face, landmarks) for path, split, kind in lists])
+    return concat([_read_list(path, split, root, kind, notes, no_face, landmarks) for path, split, kind in lists])
 
 
-def _image_folder(root: Path, kind: str, list_path: Path) -> Path:
-    """The first usual folder that holds the pictures; asked of the list's first rows, since names differ."""
-    with open(list_path, newline="", encoding="utf-8-sig", errors="replace") as file:
-        some = [line.split(",")[0].strip() for line in (file.readline() for _ in range(50)) if line.strip()]
+def _image_folder(root: Path, kind: str, some: list[str]) -> Path:
+    """The first usual folder that holds one of the pictures `some`."""
     folders = [root / pattern.format(kind, kind) for pattern in IMAGE_FOLDERS]
     folders += [root.parent / pattern.format(kind, kind) for pattern in IMAGE_FOLDERS[:2]]
     for folder in folders:
-        if any((folder / name).is_file() for name in some if name and not _escapes(name)):
+        if any((folder / name).is_file() for name in some):
             return folder
     named = [folder for folder in folders[:-3] if folder.is_dir()]
     if named:
@@ -78,7 +76,7 @@ def _escapes(path: str) -> bool:
     return not path or os.path.isabs(path) or posixpath.normpath(path).startswith("..") or "\0" in path
 
 
-def _read_list(path: Path, split: str, folder: Path, notes: Notes, no_face: str, landmarks: bool) -> Table:
+def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_face: str, landmarks: bool) -> Table:
     names, ids, xywh, lines, points, odd = _columns(path, split, notes, landmarks)
     for number, what in AFFECTNET_NOT_EMOTIONS.items():
         if not (number == NO_FACE and no_face == "keep"):
@@ -99,10 +97,11 @@ def _read_list(path: Path, split: str, folder: Path, notes: Notes, no_face: str,
             names[row] = name
     rows = np.flatnonzero(wanted)
     kept, faces = [names[row] for row in rows.tolist()], ~negative[rows]
-    stems, root = [name.rpartition(".")[0] or name for name in kept], os.path.abspath(folder) + "/"
+    stems = [name.rpartition(".")[0] or name for name in kept]
+    folder = (os.path.abspath(_image_folder(root, kind, kept[:50])) if kept else "") + "/"
     xywh = xywh[rows][faces]
     return Table(
-        image=[root + name for name in kept], name=stems, split=np.full(len(rows), SPLITS.index(split), np.int8),
+        image=[folder + name for name in kept], name=stems, split=np.full(len(rows), SPLITS.index(split), np.int8),
         group=list(map(_group, stems)), source=np.zeros(len(rows), np.int16), line=lines[rows],
         first=np.concatenate([[0], np.cumsum(faces)]), xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
         emotion=ids[rows][faces].astype(np.int8), sources=(str(path),),

@@ -59,3 +59,46 @@ def hash_of(*parts) -> int:
 def loaded(darknet_set):
     """As `darknet_set`, and loaded."""
     return lambda *args, **settings: load(darknet_set(*args, **settings))
+
+
+@pytest.fixture
+def affectnet(tmp_path):
+    """An AffectNet folder: (name, {list: rows}, {picture: (w, h) or bytes or None}) -> its root.
+
+    A row is (path, x, y, w, h, expression) or a raw line; a picture is a JPEG of noise, raw bytes, or not there.
+    """
+
+    def make(name, lists, pictures=None, header=True):
+        root = tmp_path / name
+        folder = root / "Manually_Annotated_Images"
+        folder.mkdir(parents=True, exist_ok=True)
+        named = {row[0]: (120, 100) for rows in lists.values() for row in rows if not isinstance(row, str)}
+        for picture, what in (named | (pictures or {})).items():
+            path = folder / picture
+            if what is None or ".." in picture or picture.startswith("/"):
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(what, bytes):
+                path.write_bytes(what)
+            else:
+                rng = np.random.default_rng(hash_of(picture))
+                pixels = cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), what, interpolation=cv2.INTER_CUBIC)
+                path.write_bytes(cv2.imencode(".png" if picture.endswith("png") else ".jpg", pixels)[1].tobytes())
+        for file, rows in lists.items():
+            lines = ["subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"] * header
+            lines += [row if isinstance(row, str) else "{},{},{},{},{},40;40;80;41;60;60;45;80;75;80,{},-2,-2".format(*row) for row in rows]
+            (root / file).write_text("".join(line + "\n" for line in lines))
+        return root
+
+    return make
+
+
+@pytest.fixture
+def shared():
+    """The folder `shared` beside the repository; the test is skipped where there is none."""
+    from pathlib import Path
+
+    path = Path(__file__).resolve().parents[3] / "shared"
+    if not path.is_dir():
+        pytest.skip("needs the datasets in ../shared")
+    return path

@@ -17,7 +17,7 @@ from .images import decode, perceptual_hash, pixel_hash
 SIDE = 16  # a thumbnail's side
 MAX_BITS = 10  # of 64 in which the hashes of lookalikes may differ
 MIN_CORRELATION = 0.93  # of the thumbnails; looked at on FER2013: at 0.90 pairs still are one photograph cropped twice
-_BUCKET = 64  # neighbours that one picture is compared with in a band; keeps a crowd of blank pictures linear
+_BUCKET = 32  # neighbours that one picture is compared with in a band; keeps a crowd of blank pictures linear
 
 
 class Look(NamedTuple):
@@ -56,24 +56,23 @@ def alike(looks: list[Look | None], max_bits: int = MAX_BITS, min_correlation: f
     index.sort()
     if len(index) < 2:
         return []
-    coarse = np.array([looks[i].coarse for i in index], np.uint64)
+    coarse = np.array([looks[i].coarse for i in index], "<u8")
     thumbnails = np.frombuffer(b"".join(looks[i].thumbnail for i in index), np.uint8).reshape(len(index), -1)
     pairs = _candidates(coarse, max_bits)
-    # Correlation a block at a time: the pairs may be many, the thumbnails are small.
     out = []
-    for start in range(0, len(pairs), 1 << 15):
+    for start in range(0, len(pairs), 1 << 15):  # a block at a time: the pairs may be many, the thumbnails are small
         a, b = pairs[start : start + (1 << 15)].T
         x, y = (thumbnails[side].astype(np.float32) for side in (a, b))
         x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
         norm = np.sqrt((x * x).sum(1) * (y * y).sum(1))
         share = np.divide((x * y).sum(1), norm, out=np.zeros_like(norm), where=norm > SIDE * SIDE)  # contrast above about 1 grey level
-        out += [(int(index[i]), int(index[j]), float(s)) for i, j, s in zip(a, b, share) if s >= min_correlation]
+        out += [(int(index[a[k]]), int(index[b[k]]), float(share[k])) for k in np.flatnonzero(share >= min_correlation)]
     return sorted(out)
 
 
 def _candidates(coarse: np.ndarray, max_bits: int) -> np.ndarray:
-    """(M, 2) pairs i < j that share a band and differ in at most `max_bits` bits."""
-    found = []
+    """(M, 2) pairs i < j that share a band and differ in at most `max_bits` bits, each once."""
+    found = [np.zeros((0, 2), int)]
     for band in range(4):
         key = (coarse >> np.uint64(16 * band)).astype(np.uint16)
         # Sorted by the band and then by the rest, so that the nearest stand near when a bucket is crowded.
@@ -83,9 +82,9 @@ def _candidates(coarse: np.ndarray, max_bits: int) -> np.ndarray:
             here = np.flatnonzero(key[step:] == key[:-step])
             if not len(here):
                 break
-            differing = (sorted_hash[here] ^ sorted_hash[here + step]).view(np.uint8).reshape(-1, 8)
-            near = np.unpackbits(differing, axis=1).sum(1) <= max_bits
+            bands = (sorted_hash[here] ^ sorted_hash[here + step]).view(np.uint8).reshape(-1, 8)
+            near = np.unpackbits(bands, axis=1).sum(1) <= max_bits
+            if band:  # not what an earlier band has brought together (little-endian: band 0 is the first two bytes)
+                near &= bands.view(np.uint16)[:, :band].all(1)
             found.append(np.stack([order[here[near]], order[here[near] + step]], 1))
-    pairs = np.concatenate(found) if found else np.zeros((0, 2), int)
-    pairs.sort(axis=1)
-    return np.unique(pairs, axis=0)
+    return np.sort(np.concatenate(found), axis=1)

@@ -67,7 +67,7 @@ class Process:
                     os._exit(1)
 
         try:
-            self._log = open(self.log, "ab") if self.log else None
+            self._log = open(self.log, "ab", buffering=0) if self.log else None
             self._child = subprocess.Popen(
                 self.argv, cwd=self.cwd, env=self.environment, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=own_life,
                 stdin=subprocess.DEVNULL if self.stdin is None else subprocess.PIPE,
@@ -136,8 +136,8 @@ class Process:
     def _keep(self, chunk):
         if self._log:
             try:
-                self._log.write(chunk)
-                self._log.flush()
+                while chunk:
+                    chunk = chunk[self._log.write(chunk) :]
             except OSError as error:
                 self.kill()
                 raise RunError(f"the log cannot be written: {error.strerror}", where=self.log) from None

@@ -102,6 +102,13 @@ class Training:
         self.batch = self.cfg.net.integer("batch", 1)
 
     def run(self) -> TrainResult:
+        """Train to the end or to a verdict; RunError when the run folder cannot be written."""
+        try:
+            return self._run()
+        except OSError as error:
+            raise RunError(f"the run folder cannot be written: {error.strerror}", where=self.job.run.path, mend="is the disk full?") from None
+
+    def _run(self):
         run, began = self.job.run, time.time()
         run.write_json(engine="compiled", binary=self.binary.as_dict(), started=datetime.now().isoformat(timespec="seconds"), verdict="running",
                        hashes={"cfg": digest(self.job.cfg), "data": self._data_digest()})  # fmt: skip

@@ -85,12 +85,13 @@ class Watchdog:
     def tick(self) -> Trouble | None:
         """Look at the clock, the bad lists and the disk; cheap enough to be called after every line."""
         now = time.monotonic()
-        if now - self._heard > self.silence_s:
-            return Trouble("silent", f"no line for {self.silence_s:g} s", "it hangs, or --silence is too short for this machine")
         if now - self._looked < 1:
             return None
         self._looked = now
-        return self.lists() or self._disk()
+        trouble = self.lists() or self._disk()
+        if not trouble and now - self._heard > self.silence_s:
+            return Trouble("silent", f"no line for {self.silence_s:g} s", "it hangs, or --silence is too short for this machine")
+        return trouble
 
     def lists(self) -> Trouble | None:
         """Whether a list of bad files has grown."""

@@ -25,7 +25,7 @@ from darknet_runner.rundir import write_text
 
 from . import __version__, metrics, report, sinks
 from .detections import Detections, Detector
-from .evaluate import MATCH_IOU, SCORE_FLOOR, Tally, Truth, labelled_frames
+from .evaluate import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames
 from .gallery import Gallery
 from .sources import Frame, Pictures, Video, open_source
 from .systems import open_system
@@ -123,7 +123,7 @@ def run(
     data_file = read_data(data) if data else None
     if data_file:
         for contestant, spec in zip(contestants, systems):
-            contestant.weak = open_system(spec, face_model=face_model, conf=SCORE_FLOOR, iou=iou)
+            contestant.weak = open_system(spec, face_model=face_model, conf=SCORE_FLOORS[contestant.detector.name], iou=iou)
             contestant.tally = Tally(contestant.weak, data_file.names, conf)
         frames, subject = labelled_frames(data_file, split, limit), {"data": str(data), "split": split, "names": list(data_file.names)}
     else:
@@ -159,7 +159,7 @@ def settings_of(conf, iou, labelled, limit) -> dict:
     """What made the figures."""
     import cv2
 
-    ap = {"ap": "area under the precision envelope, as Darknet's `detector map`", "ap_iou": MATCH_IOU, "score_floor": SCORE_FLOOR} if labelled else {}
+    ap = {"ap": "area under the precision envelope, as Darknet's `detector map`", "ap_iou": MATCH_IOU, "score_floor": SCORE_FLOORS} if labelled else {}
     return {"conf": conf, "nms_iou": iou, "match_iou": MATCH_IOU} | ap | {"limit": limit, "threads": cv2.getNumThreads(), "opencv": cv2.__version__}
 
 

@@ -21,7 +21,10 @@ from . import metrics
 from .detections import Detections, Detector
 from .sources import Frame, read_picture
 
-SCORE_FLOOR = 0.005  # what Darknet's `detector map` keeps (src/detector.c, validate_detector_map: thresh)
+# Scores below are not counted for AP. A YOLO's is what Darknet's `detector map` keeps (src/detector.c,
+# validate_detector_map: thresh). Of a two-stage system it is the face's score: each of the hundred boxes
+# that an SSD gives below it would cost a pass of the classifier, and ranks last anyway.
+SCORE_FLOORS = {"yolo": 0.005, "two-stage": 0.1}
 MATCH_IOU = 0.5
 
 
@@ -61,9 +64,9 @@ class Tally:
         self.missed, self.extra, self.missed_per_class = 0, 0, np.zeros(len(names), int)
 
     def add(self, found: Detections, truth: Truth) -> None:
-        """One picture: detections down to SCORE_FLOOR, and what is there."""
+        """One picture: detections down to the score floor, and what is there."""
         scores = self.detector.ap_scores(found)[:, self.columns]
-        self.predictions.append((found.xyxy_px, np.where(scores > SCORE_FLOOR, scores, 0)))
+        self.predictions.append((found.xyxy_px, np.where(scores > SCORE_FLOORS["yolo"], scores, 0)))
         # Class-blind: one score a face. A YOLO's is its best class score, which also ranks its NMS.
         face = found.face if self.detector.name == "two-stage" else scores.max(1, initial=0)
         self.faces.append((found.xyxy_px, face[:, None]))

@@ -65,7 +65,7 @@ def test_labelled_figures_are_those_of_the_construction(labelled, systems, tmp_p
         assert system["latency"]["total_ms"] > 0 and system["latency"]["frames_timed"] == 10
     assert set(result["systems"][0]["latency"]["stages_ms"]) == {"face", "classify"}
     assert set(result["systems"][1]["latency"]["stages_ms"]) == {"prepare", "network", "boxes"}
-    assert result["settings"]["ap_iou"] == 0.5 and result["settings"]["score_floor"] == 0.005 and result["settings"]["nms_iou"] == 0.45
+    assert result["settings"]["ap_iou"] == 0.5 and result["settings"]["score_floor"] == {"yolo": 0.005, "two-stage": 0.1} and result["settings"]["nms_iou"] == 0.45
     # Both networks name a square by its colour, so they agree on all 19.
     agreement = result["agreement"]
     assert (agreement["matched"], agreement["same_emotion"], agreement["only"], agreement["share"]) == (19, 19, [0, 0], 1.0)

@@ -43,6 +43,7 @@ class TrainJob:
     optimizer: str = "sgd"  # sgd (Darknet's), adamw
     ema: float = 0.0  # decay of the averaged weights, which are then what is validated and saved; 0: none
     clip: float = 0.0  # largest norm of the gradient; 0: none
+    prior: float = 0.5  # objectness that a new detector begins with; 0.5 is Darknet's, 0.02 spares it the fall from there
     amp: bool = False  # bfloat16 where it is safe, on CUDA
     patience: int = 0  # stop after this many validations without a better metric; 0: never
     cache_bytes: int = 2 << 30  # decoded pictures kept in memory

@@ -44,6 +44,7 @@ def render(
     iterations: int | None = None,
     learning_rate: float | None = None,
     net: dict[str, object] | None = None,
+    head: dict[str, object] | None = None,
 ) -> Cfg:
     """The run cfg.
 
@@ -52,7 +53,7 @@ def render(
     size        width and height in pixels, or (width, height); anchors are scaled along
     anchors     (width, height) pixels, as many as the template has, for its every [yolo]
     iterations  max_batches; steps go to 80% and 90%, burn_in to at most a tenth
-    net         further [net] options as they are
+    net, head   further options of [net] and of every [yolo] or [region], as they are
 
     Raises CfgError when the result is no network.
     """
@@ -69,11 +70,11 @@ def render(
         changes[0] |= _schedule(cfg, iterations)
     heads = [index for index, section in enumerate(cfg.sections) if section.type in ("yolo", "region")]
     for index in heads:
-        head = cfg.sections[index]
-        count = len(head.integers("mask")) or head.integer("num", 1)
+        section = cfg.sections[index]
+        count = len(section.integers("mask")) or section.integer("num", 1)
         changes.setdefault(index, {})["classes"] = classes
         changes.setdefault(index - 1, {})["filters"] = count * (classes + 5)
-        changes[index] |= _anchors(head, anchors, (new_w / width, new_h / height))
+        changes[index] |= _anchors(section, anchors, (new_w / width, new_h / height)) | (head or {})
     if not heads:
         index = next((i for i in range(len(cfg.sections) - 1, 0, -1) if cfg.sections[i].type in ("convolutional", "connected")), None)
         if index is None:

@@ -89,8 +89,8 @@ class Trainer:
         self.ema: dict[str, torch.Tensor] = {}
         if job.resume:
             self._resume()
-        elif job.pretrained:
-            self.network.load(weights.read(self.cfg, job.pretrained, prefix=True))
+        else:
+            self._begin()
         if job.ema and not self.ema:
             self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.set = TrainSet(self.data, net.integer("channels", 3), self.options, cache_bytes=job.cache_bytes)
@@ -123,6 +123,18 @@ class Trainer:
             raise UsageError(f"--optimizer {self.job.optimizer} is not known", mend="take sgd or adamw")
         # torch's buf = m buf + g + decay w, w -= lr buf is Darknet's update with the gradient's sign turned.
         return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+
+    def _begin(self):
+        """New heads at the prior objectness (RetinaNet's remedy, arXiv:1708.02002, 4.1); then the pretrained layers."""
+        if not 0 < self.job.prior < 1:
+            raise UsageError(f"--prior {self.job.prior} is no probability between 0 and 1")
+        with torch.no_grad():
+            for layer, head in zip(self.network.heads, self.heads):
+                if layer.type == "yolo":
+                    bias = self.network.stack[layer.index - 1].bias
+                    bias.view(-1, 5 + head.classes)[:, 4] = math.log(self.job.prior / (1 - self.job.prior))
+        if self.job.pretrained:
+            self.network.load(weights.read(self.cfg, self.job.pretrained, prefix=True))
 
     # --- what is saved ---------------------------------------------------------------------------------
 

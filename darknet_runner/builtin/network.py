@@ -94,14 +94,35 @@ def activation(layer: Layer, default: str):
     return ACTIVATIONS[name]
 
 
-class BatchNorm(nn.Module):
-    """Darknet's batch normalisation: unbiased variance both to normalise and to roll, eps 1e-5, 0.9/0.1.
+class Normalise(torch.autograd.Function):
+    """torch's batch-norm kernels with Darknet's unbiased variance v' = v n / (n - 1), and Darknet's gradient.
 
-    torch normalises with the biased variance v of n values. With v' = v n/(n-1), Darknet's
-    (x - m) / sqrt(v' + eps) is k (x - m) / sqrt(v + k^2 eps) with k^2 = (n-1)/n: the same fast kernel.
+    (x - m) / sqrt(v' + eps) is k (x - m) / sqrt(v + k^2 eps) with k^2 = (n - 1) / n. Backwards Darknet takes
+    1 / sqrt(v' + eps) too but divides by n (src/blas.c, normalize_delta_cpu), which is no exact derivative;
+    it is what torch's kernel computes when it is given that as its inverse deviation.
     """
 
+    @staticmethod
+    def forward(ctx, x, weight, bias, mean, variance, momentum, eps):
+        count = x.numel() // x.shape[1]
+        share = (count - 1) / count
+        out, centre, inverse = torch.native_batch_norm(x, weight * math.sqrt(share), bias, mean, variance, True, momentum, eps * share)
+        ctx.save_for_backward(x, weight, centre, inverse * math.sqrt(share))
+        ctx.eps = eps
+        return out
+
+    @staticmethod
+    def backward(ctx, delta):
+        x, weight, centre, inverse = ctx.saved_tensors
+        found = torch.ops.aten.native_batch_norm_backward(delta, x, weight, None, None, centre, inverse, True, ctx.eps, [True] * 3)
+        return *found, None, None, None, None
+
+
+class BatchNorm(nn.Module):
+    """Darknet's batch normalisation: unbiased variance both to normalise and to roll; rolls as AlexeyAB's, Debian's by 0.01."""
+
     EPS = 1e-5  # src/blas.c, normalize_cpu
+    MOMENTUM = 0.1  # src/batchnorm_layer.c, forward_batchnorm_layer
 
     def __init__(self, channels: int):
         super().__init__()
@@ -115,10 +136,11 @@ class BatchNorm(nn.Module):
         count = x.numel() // x.shape[1]
         if count < 2:
             raise CfgError("batch normalisation needs more than one value a channel", mend="use a larger batch or size")
-        share = (count - 1) / count
-        return F.batch_norm(
-            x, self.running_mean, self.running_var, self.weight * math.sqrt(share), bias, True, momentum=0.1, eps=self.EPS * share
-        )
+        if x.is_cuda:  # cuDNN's kernels, whose gradient is the exact derivative: another by 1 / n
+            share = (count - 1) / count
+            weight = self.weight * math.sqrt(share)
+            return F.batch_norm(x, self.running_mean, self.running_var, weight, bias, True, momentum=self.MOMENTUM, eps=self.EPS * share)
+        return Normalise.apply(x, self.weight, bias, self.running_mean, self.running_var, self.MOMENTUM, self.EPS)
 
 
 class Weighted(nn.Module):

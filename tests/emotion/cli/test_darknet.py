@@ -1,0 +1,182 @@
+"""`emo darknet ...` as a user calls it, with Debian's darknet."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from converters.darknetfiles import write_data
+from emotion.cli import main
+
+LOGS = Path(__file__).parents[2] / "darknet_runner" / "compiled" / "fixtures"
+NAMES = ("Neutral", "Happy", "Sad")
+
+
+@pytest.fixture
+def debian():
+    import shutil
+
+    from darknet_runner.compiled import binary
+
+    found = shutil.which("darknet")
+    if not found or binary.probe(found).flavour != "pjreddie":
+        pytest.skip("Debian's darknet is not installed")
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with data/emo.data: eight pictures of one box each."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("EMO_DARKNET", raising=False)
+    rng, data = np.random.default_rng(0), tmp_path / "data"
+    data.mkdir()
+    paths = [data / f"{number}.jpg" for number in range(8)]
+    for number, path in enumerate(paths):
+        cv2.imwrite(str(path), rng.integers(0, 255, (64, 64, 3), np.uint8))
+        path.with_suffix(".txt").write_text(f"{number % 3} 0.5 0.5 0.5 0.5\n")
+    (data / "train.txt").write_text("".join(f"{path}\n" for path in paths))
+    (data / "emo.names").write_text("\n".join(NAMES) + "\n")
+    write_data(data / "emo.data", classes=3, train="train.txt", valid="train.txt", names="emo.names")
+    text = (LOGS.parent / "conftest.py").read_text().partition('DETECTOR = """')[2].partition('"""')[0]
+    (tmp_path / "small.cfg").write_text(text.format(iterations=4))
+    return tmp_path
+
+
+def emo(capsys, *args):
+    """Exit code, stdout, stderr."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(arg) for arg in args])
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err
+    return ended.value.code, told.out, told.err
+
+
+def test_train_valid_test_and_partial(folder, debian, capsys):
+    code, out, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--json")
+    told = json.loads(out)
+    assert code == 0 and (told["engine"], told["verdict"], told["iterations"]) == ("compiled", "finished", 4)
+    assert "as asked" in err
+    run = told["run"]
+    code, out, _ = emo(capsys, "darknet", "map", run, "--engine", "compiled", "--json")
+    assert code == 0 and json.loads(out)["settings"]["pictures"] == 8
+    code, out, _ = emo(capsys, "darknet", "valid", run, "--engine", "compiled")
+    assert code == 0 and "mAP@0.5" in out and "input 64x64" in out
+    code, out, _ = emo(capsys, "darknet", "test", "data/0.jpg", "--run", run, "--engine", "compiled", "--conf", "0.01")
+    assert code == 0 and out.startswith("data/0.jpg:")
+    weights = f"{run}/weights/model_final.weights"
+    assert emo(capsys, "darknet", "partial", f"{run}/model.cfg", weights, "a.conv", 3, "--engine", "compiled")[0] == 0
+    assert emo(capsys, "darknet", "partial", f"{run}/model.cfg", weights, "b.conv", 3, "--engine", "builtin")[0] == 0
+    assert Path("a.conv").read_bytes()[20:] == Path("b.conv").read_bytes()[20:]
+    code, _, err = emo(capsys, "darknet", "partial", f"{run}/model.cfg", weights, "b.conv", 3)
+    assert code == 2 and "exists already" in err
+    code, _, err = emo(capsys, "darknet", "top-k", run)
+    assert code == 2 and "is a detector" in err
+
+
+def test_all_faults_at_once_and_nothing_is_left(folder, debian, capsys):
+    (folder / "data" / "0.jpg").unlink()
+    (folder / "data" / "1.txt").write_text("9 0.5 0.5 0.5 0.5\n")
+    (folder / "data" / "2.jpg").write_bytes(b"")
+    code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--net", "width=60")
+    assert code == 1
+    for said in ("width=60 is no multiple of 32", "0.jpg: ", "1.txt:1: class 9 is not in 0..2", "2.jpg: is empty", "nothing was started"):
+        assert said in err, err
+    assert not list(Path("runs").glob("*"))
+
+
+def test_print_command_and_dry_run_leave_nothing(folder, debian, capsys):
+    code, out, err = emo(capsys, "darknet", "train", "--cfg", "v4-tiny", "--pretrained", "csdarknet53.conv.105", "--map", "--gpus", "0,1",
+                         "--clear", "--print-command")  # fmt: skip
+    assert code == 0 and out.strip() == f"{debian} detector train feed/feed.data model.cfg feed/start.weights -gpus 0,1 -clear"
+    assert "groups in [route]" in err and "built without GPU" in err
+    code, out, _ = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--dry-run", "--engine", "compiled")
+    assert code == 0 and out.startswith("would train small.cfg on data/emo.data with pjreddie/darknet")
+    assert not list(Path("runs").glob("*"))
+
+
+def test_a_binary_that_cannot(folder, debian, capsys):
+    code, _, err = emo(capsys, "darknet", "train", "--cfg", "v4-tiny", "--engine", "compiled")
+    assert code == 1 and "cannot do groups in [route]" in err and "--engine builtin" in err
+    code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--darknet", "nowhere")
+    assert code == 1 and "no such program" in err
+
+
+def test_info(folder, debian, capsys):
+    code, out, _ = emo(capsys, "darknet", "info", "--cfg", "v4-tiny")
+    assert code == 0 and "pjreddie/darknet" in out and "GPU no" in out and "groups in [route]: would be another network" in out
+    code, out, _ = emo(capsys, "darknet", "info", "--json")
+    told = json.loads(out)
+    assert told["flavour"] == "pjreddie" and "train-classifier" in told["commands"] and told["lacks"] == []
+    code, _, err = emo(capsys, "darknet", "info", "--darknet", sys.executable)
+    assert code == 1 and "is no Darknet that emo knows" in err
+
+
+@pytest.mark.parametrize("name, best", [("alexey-detector", 0.470606), ("hank-detector", 0.469), ("alexey-classifier", None), ("debian-classifier", None)])
+def test_log(folder, capsys, name, best):
+    code, out, _ = emo(capsys, "darknet", "log", LOGS / f"{name}.log", "--out", "report", "--json")
+    told = json.loads(out)
+    assert code == 0 and told["iterations"] == 230
+    assert best is None or told["best"]["map"] == pytest.approx(best)
+    assert len(Path(told["csv"]).read_text().splitlines()) == told["rows"] + 1
+    assert cv2.imread(told["chart"]) is not None
+    code, _, err = emo(capsys, "darknet", "log", LOGS / f"{name}.log", "--out", "report")
+    assert code == 2 and "--force" in err
+
+
+def test_anchors(folder, capsys):
+    code, out, _ = emo(capsys, "darknet", "anchors", "--num", 1, "--size", 64)
+    assert code == 0 and out.strip() == "anchors = 32,32"
+
+
+def test_usage(folder, capsys):
+    assert "pipeline" in emo(capsys, "darknet", "--help")[1]
+    for args, said in (
+        (("train",), "--cfg NAME to train anew"),
+        (("valid",), "no network is named"),
+        (("partial", "a", "b", "c"), "LAYERS or --for"),
+        (("train", "--cfg", "small.cfg", "--gpus", "a,b"), "no list of numbers"),
+        (("tran",), "did you mean 'train'"),
+        (("pipeline", "--classifier", "darknet-ref"), "--classifier and --detector"),
+        (("pipeline", "--classifier", "darknet-ref", "--detector", "v3-tiny"), "it takes one of each"),
+    ):
+        code, _, err = emo(capsys, "darknet", *args)
+        assert code in (1, 2) and said in err, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
+    (folder / "small.cfg").write_text((folder / "small.cfg").read_text().replace("max_batches=4", "max_batches=100000"))
+    args = ["darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--no-map", "--threads", "1"]
+    code = "import sys; from emotion.cli import main; main(sys.argv[1:])"
+    running = subprocess.Popen([sys.executable, "-c", code, *args], cwd=folder, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    last = folder / "runs" / "small-001" / "weights" / "model_last.weights"
+    while not last.exists() and running.poll() is None:
+        time.sleep(0.05)
+    running.send_signal(number)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130, err
+    assert "go on with: emo darknet train --resume runs/small-001" in err and "Traceback" not in err
+    told = json.loads((folder / "runs" / "small-001" / "run.json").read_text())
+    assert told["verdict"] == "interrupted" and signal.Signals(number).name in told["reasons"][0]
+    cfg = folder / "runs" / "small-001" / "model.cfg"
+    cfg.write_text(cfg.read_text().replace("max_batches=100000", f"max_batches={told['iterations'] + 150}"))
+    code, out, err = emo(capsys, "darknet", "train", "--resume", "runs/small-001", "--json")
+    assert code == 0 and json.loads(out)["iterations"] == told["iterations"] + 150 and "going on with" in err
+
+
+def test_every_command_has_an_example_in_its_help(capsys):
+    from emotion.cli.darknet import COMMANDS
+
+    for name in COMMANDS:
+        code, out, _ = emo(capsys, "darknet", name, "--help")
+        assert code == 0 and "  emo darknet " in out, name

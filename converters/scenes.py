@@ -30,10 +30,11 @@ def plan(splits: np.ndarray, scenes: int | None, seed: int) -> list[tuple[int, n
     every three or four faces. A scene's faces are of one split.
     """
     out = []
-    total = scenes or max(1, round(len(splits) / MEAN_FACES))
+    total, done = scenes or max(1, round(len(splits) / MEAN_FACES)), 0
     for split in np.unique(splits).tolist():
         members, rng = np.flatnonzero(splits == split), np.random.default_rng([seed, split, 0])
-        many = max(1, round(total * len(members) / len(splits)))
+        begin, end = (round(total * share / len(splits)) for share in (done, done + len(members)))  # so that they add up
+        many, done = max(1, end - begin), done + len(members)
         counts = rng.choice(FACES, many, p=FACES_P)
         rounds = -(-int(counts.sum()) // len(members))
         deck = np.concatenate([rng.permutation(members) for _ in range(rounds)])

@@ -102,3 +102,20 @@ def shared():
     if not path.is_dir():
         pytest.skip("needs the datasets in ../shared")
     return path
+
+
+@pytest.fixture
+def fer2013_csv(tmp_path):
+    """count -> a fer2013.csv of that many different pictures, classes and usages in turn."""
+
+    def make(count, name="fer2013.csv", header="emotion,pixels,Usage", rows=()):
+        lines = [header]
+        for i in range(count):
+            pixels = np.random.default_rng(i).integers(0, 256, 48 * 48)
+            lines.append(f"{i % 7},{' '.join(map(str, pixels))},{('Training', 'Training', 'PublicTest', 'PrivateTest')[i % 4]}")
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([*lines, *rows]) + "\n")
+        return path
+
+    return make

@@ -1,0 +1,87 @@
+"""One map, three ways: the same results in the same order, also when a worker dies in the middle."""
+
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from converters.errors import RunError
+from converters.parallel import chunked_map
+
+
+def squared(number):
+    return number * number
+
+
+def deadly(folder, number):
+    """Kills its own process the first time it gets the chunk 3."""
+    mark = Path(folder) / f"died-{number}"
+    if number == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def hopeless(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def bad(number):
+    raise ValueError(f"chunk {number}")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local:
+        yield local.scheduler_address
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_results_come_in_the_chunks_order(jobs):
+    assert list(chunked_map(squared, range(20), jobs)) == [number * number for number in range(20)]
+
+
+def test_a_killed_process_loses_nothing(tmp_path):
+    assert list(chunked_map(partial(deadly, str(tmp_path)), range(8), 2)) == [number * number for number in range(8)]
+    assert (tmp_path / "died-3").exists()
+
+
+def test_processes_that_always_die_are_one_error():
+    with pytest.raises(RunError, match="were killed"):
+        list(chunked_map(hopeless, range(4), 2))
+
+
+def test_an_error_of_the_function_is_raised_as_it_is():
+    for jobs in (1, 2):
+        with pytest.raises(ValueError, match="chunk [012]"):
+            list(chunked_map(bad, range(3), jobs))
+
+
+def test_a_cluster_gives_the_same(cluster):
+    assert list(chunked_map(squared, range(20), cluster=cluster)) == [number * number for number in range(20)]
+
+
+def test_a_killed_worker_of_a_cluster_loses_nothing(cluster, tmp_path):
+    assert list(chunked_map(partial(deadly, str(tmp_path)), range(8), cluster=cluster)) == [number * number for number in range(8)]
+    assert (tmp_path / "died-3").exists()
+
+
+def test_no_cluster_at_the_address_is_one_error():
+    pytest.importorskip("distributed")
+    with pytest.raises(RunError, match="no Dask scheduler answers"):
+        list(chunked_map(squared, range(3), cluster="tcp://127.0.0.1:9"))
+
+
+def test_convert_on_a_cluster_writes_the_same_bytes(cluster, affectnet, tmp_path, monkeypatch):
+    from converters.convert import Settings, convert
+
+    monkeypatch.setattr("converters.convert.CUTS", (10, 1))
+    rows = [(f"1/{i}.jpg", 5, 5, 60, 60, i % 7) for i in range(60)]
+    root, outputs = affectnet("affectnet", {"training.csv": rows}), []
+    for where in ({"jobs": 1}, {"cluster": cluster}):
+        convert([("affectnet", str(root))], tmp_path / "out", Settings(task="crops"), force=True, **where)
+        outputs.append({path.relative_to(tmp_path): path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()})
+    assert outputs[0] == outputs[1] and len(outputs[0]) > 60

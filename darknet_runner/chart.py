@@ -35,6 +35,7 @@ def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
     """Draw the chart of a training and rename it into place; nothing is drawn without rows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     rows = list(rows)
     if not rows:
@@ -49,6 +50,10 @@ def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
     left.plot(x[::thin], y[::thin], color="tab:blue", linewidth=1.4, label="average loss")
     if any(value > 0 for value in y):
         left.set_yscale("log")
+        plain = FuncFormatter(lambda value, _: f"{value:g}")
+        low, high = left.get_ylim()
+        left.yaxis.set_major_formatter(plain)
+        left.yaxis.set_minor_formatter(plain if high < 20 * low else NullFormatter())
     left.set_xlabel("iteration")
     left.set_ylabel("loss")
     left.grid(alpha=0.25)

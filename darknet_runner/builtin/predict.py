@@ -10,7 +10,7 @@ import torch
 
 from ..objects import objects
 from .data import read_picture
-from .evaluate import NMS_IOU, SCORE_FLOOR, unboxed, cropped, fitted, found_boxes, nms
+from .evaluate import NMS_IOU, SCORE_FLOOR, cropped, fitted, found_boxes, nms, unboxed
 from .network import Network
 
 

@@ -25,7 +25,7 @@ from ..engine import TrainJob, TrainResult
 from ..rundir import RunDir, write_text
 from . import command, saves
 from .binary import Binary, plain
-from .feed import Feed, lay_out
+from .feed import lay_out
 from .logs import COLUMNS, SAVED, LogParser, Row
 from .process import Process, interruptible
 from .watch import SILENCE_S, Trouble, Watchdog

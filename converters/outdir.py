@@ -19,11 +19,15 @@ REPORT = "report.json"  # every output of emo has one: --force replaces nothing 
 
 
 def check(out: Path, force: bool, sources: list[Path]) -> None:
-    """UsageError when `out` holds something that must not be replaced, or lies around or in a source."""
-    absolute = out.resolve()
+    """UsageError when `out` holds something that must not be replaced, or lies around or in a source.
+
+    A source that one works in, such as `.`, may hold the output.
+    """
+    absolute, here = out.resolve(), Path.cwd()
     for source in sources:
         where = source.resolve()
-        if absolute == where or absolute in where.parents or (where.is_dir() and where in absolute.parents):
+        inside = where.is_dir() and where in absolute.parents and where not in (here, *here.parents)
+        if absolute == where or absolute in where.parents or inside:
             raise UsageError(f"the output lies in, or around, the source {source}", where=out, mend="choose another --out")
     if out.is_dir() and any(out.iterdir()):
         if not force:

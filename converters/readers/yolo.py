@@ -34,7 +34,7 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
     image, name, split, group, line, count, xyxy, emotion = [], [], [], [], [], [], [], []
     for to, paths in data.images.items():
         common = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
-        seen = set()
+        own, seen = f"{os.path.abspath(data.data.path.parent)}/{to}/", set()
         for number, path in zip(data.lines[to], paths):
             if path in seen:  # repeated to balance the classes
                 continue
@@ -54,7 +54,9 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
                     continue
                 corners = cxcywh_rel_to_xyxy(faces[:, 1:], info.size_wh)
             image.append(path)
-            name.append(os.path.splitext(os.path.relpath(path, common))[0])
+            stem = os.path.splitext(path.removeprefix(own) if path.startswith(own) else os.path.relpath(path, common))[0]
+            head, _, tail = stem.partition("/")
+            name.append(tail if tail and head in (data.data.labels or ()) else stem)
             split.append(SPLITS.index(to))
             group.append(data.group(path) or name[-1])
             line.append(number)

@@ -26,10 +26,15 @@ from emotion.cli.detect import progress_bar
 def compare(words, data, split, face_model, out, conf, iou, limit, threads, force, as_json, quiet):
     """Compare two systems on the same pictures, labelled or not.
 
-    A SYSTEM is `yolo`, `yolo:MODEL`, `two-stage`, `two-stage:FACE` or `two-stage:FACE+MODEL`; MODEL is a
-    name, a model folder, a run folder, a .cfg or a .weights, FACE is haar or the files of a face finder.
     Without --data and MEDIA the media that ship are used. Writes compare.json and report.html to --out,
     by default compare-out/<SYSTEM>-vs-<SYSTEM>.
+
+    \b
+    A SYSTEM is
+      yolo, yolo:MODEL       one network; a name, model or run folder, .cfg or .weights
+      two-stage              a face finder (haar) and the classifier that ships
+      two-stage:FACE         haar, or the files of another face finder
+      two-stage:FACE+MODEL   and another classifier
 
     \b
     emo compare two-stage vs yolo

@@ -44,7 +44,7 @@ OF_THE_MACHINE = ("device", "threads", "workers", "quiet", "engine", "darknet", 
 @click.option("--mjpeg-port", type=click.IntRange(1, 65535), help="AlexeyAB's with OpenCV serves its chart there.")
 @click.option("--auto-recover", is_flag=True, help="Out of memory in a binary: double the subdivisions and go on from the last weights.")
 @click.option("--silence", type=click.FloatRange(min=1), default=1800.0, show_default=True, help="Seconds without a line after which a binary counts as hanging.")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder (with a binary).")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder.")
 @click.option("--print-command", is_flag=True, help="Print the Darknet command line, and do nothing.")
 @options.dry_run
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True, help="Built-in engine.")
@@ -101,15 +101,34 @@ def train(template, data, resume, as_json, **settings):
         if settings["dry_run"]:
             click.echo(f"would train {template or resume} on {data} with {why}")
             return
+        if settings["tensorboard"]:
+            from darknet_runner.board import Board
+
+            Board.need()
         if engine.name == "builtin":
             from darknet_runner.builtin import need_torch
 
             need_torch("emo darknet train without a Darknet binary")
+            _of_binaries_only(settings, why)
         if not resume:
             prepare.record(run, data, {"cfg": template, **settings}, engine=engine.name)
     if not settings["quiet"]:
         click.echo(f"{'going on with' if resume else 'training'} {run.path} on {data} with {why}", err=True)
-    _report(engine.train(job), as_json)
+    result = engine.train(job)
+    if settings["tensorboard"] and engine.name == "builtin":
+        from darknet_runner import board
+
+        board.from_metrics(run)
+    _report(result, as_json)
+
+
+def _of_binaries_only(settings, why):
+    """UsageError for what the built-in engine would pass over in silence."""
+    from converters.errors import UsageError
+
+    asked = [f"--{key.replace('_', '-')}" for key in ("gpus", "mjpeg_port", "auto_recover") if settings[key]]
+    if asked:
+        raise UsageError(f"{', '.join(asked)}: for a Darknet binary, but it is {why}", mend="--device cuda:N chooses a GPU, torchrun uses several")
 
 
 def _numbers(text: str | None) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converters.errors import DataError
+from emotion import resize
 from emotion.faces import open_finder
 from emotion.models import find
 from emotion.twostage import BATCH, Classifier, TwoStage, crop
@@ -62,6 +63,34 @@ def test_no_faces_need_no_network(system):
     system.classifier.backend = Counting(system.classifier.backend)
     (found,) = system.detect([np.zeros((30, 30, 3), np.uint8)])
     assert found.scores.shape == (0, 7) and system.classifier.backend.batches == []
+
+
+def test_probabilities_are_those_of_the_built_in_network(tmp_path):
+    """cv2.dnn and PyTorch on a grey classifier with batch norm, pooling and dropout; crops of many sizes."""
+    torch = pytest.importorskip("torch")
+    from darknet_runner import cfgfile, layers, templates, weights
+    from darknet_runner.builtin.evaluate import fitted
+    from darknet_runner.builtin.network import Network
+
+    cfg, rng = templates.render("face-small", 7), np.random.default_rng(0)
+    arrays = []
+    for layer in layers.trace(cfg):
+        made = {name: rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape) for name, shape in layer.blocks if name == "weights"}
+        made |= {name: rng.uniform(0.5, 1.5, shape) for name, shape in layer.blocks if name != "weights"}
+        arrays.append(made)
+    cfgfile.save(cfg, tmp_path / "model.cfg")
+    weights.write(cfg, tmp_path / "model.weights", arrays, seen=0)
+    (tmp_path / "emo.names").write_text("\n".join("abcdefg") + "\n")
+    crops = [rng.integers(0, 256, (size, size + 3, 3), np.uint8) for size in (20, 48, 131)]
+    found = Classifier(find(tmp_path, "classifier")).classify(crops)
+
+    network = Network(cfg)
+    network.load(weights.read(cfg, tmp_path / "model.weights"))
+    network.eval()
+    with torch.no_grad():
+        inputs = torch.cat([fitted(resize.grey(crop)[..., None], (48, 48)) for crop in crops])
+        expected = torch.softmax(network(inputs)[0], 1).numpy()
+    assert np.allclose(found, expected, atol=1e-4) and np.ptp(expected, axis=0).max() > 0.01
 
 
 def test_stages_are_timed(system, squares):

@@ -1,0 +1,167 @@
+"""Training and inference speed of the built-in engine and of every Darknet binary there is, in one run.
+
+    python scripts/bench_engine.py
+    python scripts/bench_engine.py --darknet /opt/darknet/darknet --threads 2 --cfg v3-tiny
+    python scripts/bench_engine.py --device cuda:0 --batch 256 --subdivisions 1 --amp
+
+Trains drawn scenes for a few batches with each engine in turn, in rounds, so that a machine that is busy
+for a while slows all of them; prints images/s (the median over rounds), the ratio to the built-in engine,
+the share of time in which it waited for pictures, and the physical floor: the operations a training image
+takes (three times the forward pass) over what the processor reaches in large matrix products.
+A binary's CPU training may be wrong (see `emo darknet info`); its speed can be measured all the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--cfg", "cfgs", multiple=True, default=["v3-tiny", "v4-tiny", "v4-nano"], show_default=True)
+@click.option("--size", default=256, show_default=True)
+@click.option("--batch", default=64, show_default=True)
+@click.option("--subdivisions", default=4, show_default=True)
+@click.option("--iterations", default=3, show_default=True, help="Batches a round; the first is not counted.")
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--threads", default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--amp", is_flag=True)
+@click.option("--darknet", "binaries", multiple=True, type=click.Path(exists=True), help="Another binary to measure.")
+@click.option("--json", "as_json", is_flag=True)
+def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, amp, binaries, as_json):
+    """Print a table of images/s."""
+    from converters.darknetfiles import read_data
+
+    binaries = [Path(path) for path in binaries] + [Path(path) for path in [shutil.which("darknet")] if path]
+    setting = {"size": size, "batch": batch, "subdivisions": subdivisions, "threads": threads, "device": device, "amp": amp}
+    results = []
+    with tempfile.TemporaryDirectory(prefix="emo-bench-") as folder:
+        root = Path(folder)
+        data = root / "drawn" / "emo.data"
+        emo(["dataset", "synth", "--as", "yolo", "--count", "160", "--out", str(data.parent), "--quiet"], root, threads)
+        floor = peak_flops(threads, device, amp)
+        for cfg in cfgs:
+            found = {}
+            for _ in range(rounds):
+                for engine in [None, *binaries]:
+                    speed, waiting = train(cfg, engine, data, root, setting, iterations)
+                    if speed:
+                        found.setdefault(engine, []).append((speed, waiting))
+            found_inference = inference(cfg, read_data(data), setting)
+            ours = statistics.median(speed for speed, _ in found[None])
+            for engine, rows in found.items():
+                speed = statistics.median(speed for speed, _ in rows)
+                results.append({
+                    "cfg": cfg, "engine": "builtin" if engine is None else str(engine.name), "train images/s": round(speed, 2),
+                    "to builtin": round(speed / ours, 3), "waiting": None if engine else round(statistics.median(wait for _, wait in rows), 3),
+                    "floor images/s": None if engine else round(floor / (3 * operations(cfg, size)), 1),
+                    "inference images/s": None if engine else found_inference,
+                })  # fmt: skip
+    if as_json:
+        click.echo(json.dumps({"settings": setting, "results": results}, indent=2))
+        return
+    click.echo(", ".join(f"{key} {value}" for key, value in setting.items()))
+    columns = list(results[0])
+    widths = [max(len(name), *(len(str(row[name])) for row in results)) for name in columns]
+    for row in [dict(zip(columns, columns)), *results]:
+        click.echo("  ".join(f"{'' if row[name] is None else row[name]:>{width}}" for name, width in zip(columns, widths)))
+
+
+def environment(threads):
+    return os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+
+
+def emo(arguments, cwd, threads):
+    code = "from emotion.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=environment(threads), capture_output=True, text=True)
+    if done.returncode:
+        raise click.ClickException(f"emo {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+    return done.stdout
+
+
+def train(cfg, binary, data, root, setting, iterations):
+    """images/s after the first batch, and the share of time spent waiting; None for a binary that cannot do this cfg."""
+    runs = Path(tempfile.mkdtemp(dir=root))
+    arguments = ["darknet", "train", "--cfg", cfg, "--data", str(data), "--size", str(setting["size"]), "--batch", str(setting["batch"]),
+                 "--subdivisions", str(setting["subdivisions"]), "--iterations", str(iterations), "--threads", str(setting["threads"]),
+                 "--no-map", "--quiet", "--runs", str(runs), "--name", "bench", "--net", "mosaic=0"]  # fmt: skip
+    if binary is None:
+        arguments += ["--engine", "builtin", "--device", setting["device"], *(["--amp"] if setting["amp"] else [])]
+    else:
+        arguments += ["--engine", "compiled", "--darknet", str(binary), "--allow-broken-cpu"]
+    try:
+        emo(arguments, root, setting["threads"])
+    except click.ClickException as error:
+        if binary is None:
+            raise
+        click.echo(f"{binary.name}, {cfg}: {error.message}", err=True)
+        return None, None
+    run = next(runs.iterdir())
+    with open(run / "metrics.csv", newline="") as file:
+        rows = [float(row["seconds"]) for row in csv.DictReader(file)]
+    # The built-in engine writes the time since its start, a binary that of the batch.
+    seconds = rows[-1] - rows[0] if binary is None else sum(rows[1:])
+    info = json.loads((run / "run.json").read_text())
+    shutil.rmtree(runs)
+    return setting["batch"] * (len(rows) - 1) / seconds, info.get("waiting_share")
+
+
+def inference(cfg, data, setting):
+    """Pictures/s of a forward pass of single pictures in OpenCV's Darknet importer."""
+    import cv2
+    import numpy as np
+
+    from darknet_runner import cfgfile, templates, weights
+    from darknet_runner.builtin.network import Network
+
+    cv2.setNumThreads(setting["threads"])
+    rendered = templates.render(cfg, data.classes, size=setting["size"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.cfg"
+        cfgfile.save(rendered, path)
+        weights.write(rendered, path.with_suffix(".weights"), Network(rendered).arrays(), 0)
+        network = cv2.dnn.readNetFromDarknet(str(path), str(path.with_suffix(".weights")))
+        blob, times = np.zeros((1, 3, setting["size"], setting["size"]), np.float32), []
+        for _ in range(12):
+            network.setInput(blob)
+            began = time.perf_counter()
+            network.forward(network.getUnconnectedOutLayersNames())
+            times.append(time.perf_counter() - began)
+    return round(1 / statistics.median(times[2:]), 1)
+
+
+def operations(cfg, size):
+    """Floating-point operations of a forward pass."""
+    from darknet_runner import templates
+    from darknet_runner.layers import trace
+
+    return sum(layer.bflops for layer in trace(templates.render(cfg, 7, size=size))) * 1e9
+
+
+def peak_flops(threads, device, amp):
+    """What this processor reaches in a large matrix product, operations/s."""
+    import torch
+
+    torch.set_num_threads(threads)
+    kind = torch.bfloat16 if amp and device != "cpu" else torch.float32
+    a, best = torch.rand(2048 if device == "cpu" else 8192, 2048 if device == "cpu" else 8192, device=device, dtype=kind), 0.0
+    for _ in range(4):
+        began = time.perf_counter()
+        float((a @ a)[0, 0])
+        best = max(best, 2 * a.shape[0] ** 3 / (time.perf_counter() - began))
+    return best
+
+
+if __name__ == "__main__":
+    main()

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import math
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 from converters.errors import MissingExtra
+
+from . import chart
+from .rundir import RunDir
 
 
 class Board:
     """Scalars under runs/<run>/tensorboard; `tensorboard --logdir runs` shows them. MissingExtra without the package."""
 
+    @staticmethod
+    def need() -> None:
+        """MissingExtra when the package is not installed."""
+        if find_spec("tensorboard") is None:
+            raise MissingExtra("tensorboard", "tensorboard", "--tensorboard")
+
     def __init__(self, folder: Path):
-        try:
-            from tensorboard.compat.proto.event_pb2 import Event
-            from tensorboard.compat.proto.summary_pb2 import Summary
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
-        except ImportError:
-            raise MissingExtra("tensorboard", "tensorboard", "--tensorboard") from None
+        self.need()
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
         self._event, self._summary, self._writer = Event, Summary, EventFileWriter(str(folder))
 
     def add(self, row: dict) -> None:
@@ -32,3 +41,20 @@ class Board:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def from_metrics(run: RunDir) -> Path:
+    """The events of a whole run, from its metrics.csv; their folder."""
+    folder = run.path / "tensorboard"
+    board = Board(folder)
+    for row in chart.read_metrics(run.metrics):
+        board.add({key: _number(value) for key, value in row.items()})
+    board.close()
+    return folder
+
+
+def _number(text):
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return None

@@ -20,7 +20,7 @@ from converters.checks import CODES, Finding, finding
 from converters.darknetfiles import DataFile, class_of_path, label_path, read_list
 from converters.errors import DataError, EmoError
 
-VERSION = 1  # of the rules below; a new one makes the kept answers void
+VERSION = 2  # of the rules below; a new one makes the kept answers void
 PER_FILE = 3  # faults told of one label file
 _WHOLE = re.compile(r"[-+]?\d+")
 
@@ -103,6 +103,8 @@ def _picture(path, split) -> list[Finding]:
         images.decode(path)
     except EmoError as error:
         return [finding("undecodable", error.what, file=path, subset=split)]
+    if info.orientation != 1:
+        return [finding("exif-rotated", "EXIF turns it: Darknets with OpenCV see it turned, those without do not", file=path, subset=split)]
     return []
 
 

@@ -18,11 +18,12 @@ from converters.darknetfiles import DataFile, class_of_path, label_path, read_la
 from converters.errors import DataError
 
 from ..ap import mean_ap
+from ..objects import NMS_IOU, nms
 from .data import read_picture
 from .loss import YoloHead, decode
 from .network import Network
 
-SCORE_FLOOR, NMS_IOU = 0.005, 0.45
+SCORE_FLOOR = 0.005
 
 
 def fitted(picture: np.ndarray, size_wh, letter_box: bool = False) -> torch.Tensor:
@@ -47,29 +48,6 @@ def letter_size(source_wh, size_wh) -> tuple[int, int]:
     if size_wh[0] / width < size_wh[1] / height:
         return size_wh[0], max(1, height * size_wh[0] // width)
     return max(1, width * size_wh[1] // height), size_wh[1]
-
-
-def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float = NMS_IOU, diou_beta: float | None = None) -> np.ndarray:
-    """Per class: scores (N, C) with those of suppressed boxes set to 0.
-
-    diou_beta: subtract (centre distance / hull diagonal)^(2 beta) from the IoU, as nms_kind=greedynms does.
-    """
-    overlap = boxlib.iou(xyxy, xyxy)
-    if diou_beta is not None:
-        centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-        distance = ((centre[:, None] - centre[None]) ** 2).sum(-1)
-        hull = np.maximum(xyxy[:, None, 2:], xyxy[None, :, 2:]) - np.minimum(xyxy[:, None, :2], xyxy[None, :, :2])
-        overlap = overlap - (distance / np.maximum((hull**2).sum(-1), 1e-12)) ** diou_beta
-    close, out = overlap > iou, np.zeros_like(scores)
-    for kind in range(scores.shape[1]):
-        alive = scores[:, kind] > 0
-        for index in np.argsort(-scores[:, kind], kind="stable"):
-            if scores[index, kind] <= 0:
-                break
-            if alive[index]:
-                out[index, kind] = scores[index, kind]
-                alive &= ~close[index]
-    return out
 
 
 def found_boxes(network: Network, raw: list[torch.Tensor], floor: float, most: int | None = None):

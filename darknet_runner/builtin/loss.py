@@ -183,7 +183,7 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
     assigned predictions with their truths (0 when there are none).
     """
     boxes, objectness, probabilities = decode(raw, head, size_wh)
-    batch, count, height, width = objectness.shape
+    count, height, width = objectness.shape[1:]
     obj_delta = (-head.obj_normalizer * objectness).contiguous()
     box_deltas = torch.zeros_like(boxes)
     class_delta = torch.zeros(probabilities.shape, dtype=raw.dtype, device=raw.device)

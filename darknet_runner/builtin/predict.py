@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..objects import objects
+from ..objects import NMS_IOU, nms, objects
 from .data import read_picture
-from .evaluate import NMS_IOU, SCORE_FLOOR, cropped, fitted, found_boxes, nms, unboxed
+from .evaluate import SCORE_FLOOR, cropped, fitted, found_boxes, unboxed
 from .network import Network
 
 

@@ -25,11 +25,12 @@ from torch import distributed
 from converters.darknetfiles import read_data
 from converters.errors import RunError, UsageError
 
-from .. import cfgfile, chart, weights
+from .. import cfgfile, weights
 from ..engine import TrainJob, TrainResult
 from ..templates import classes_of
 from .augment import Options
 from .data import Loader, TrainSet
+from .display import Display
 from .evaluate import evaluate_classifier, evaluate_detector
 from .loss import YoloHead, classifier_loss, yolo_delta
 from .network import Network
@@ -72,7 +73,7 @@ class Trainer:
 
     def __init__(self, job: TrainJob):
         self.job, self.cfg, self.data = job, cfgfile.load(job.cfg), read_data(job.data)
-        self.world, self.rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+        self.world, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         net = self.cfg.net
         self.batch, self.parts = net.integer("batch", 1), net.integer("subdivisions", 1)
         self.total = net.integer("max_batches", 0)
@@ -227,7 +228,7 @@ class Trainer:
         truths = torch.from_numpy(np.concatenate(rows)).float().to(self.device)
         deltas, cost = [], 0.0
         for head, tensor in zip(self.heads, raw):
-            delta, part, overlap = yolo_delta(tensor.detach().float(), truths, head, size_wh)
+            delta, part, _ = yolo_delta(tensor.detach().float(), truths, head, size_wh)
             deltas.append((delta / -self.batch).to(tensor.dtype))
             cost += part / len(self.heads)  # src/network.c, get_network_cost: the mean over the heads
         torch.autograd.backward(raw, deltas)
@@ -391,77 +392,9 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-class Display:
-    """Progress: a bar on a terminal, else a line now and then; train.log and metrics.csv in full; the chart."""
-
-    def __init__(self, trainer: Trainer, loader: Loader):
-        self.trainer, self.loader, self.last_metric = trainer, loader, None
-        self.shown, self.began, self.rows = time.perf_counter(), time.perf_counter(), 0
-        self.start = trainer.progress.iteration
-
-    def __enter__(self):
-        trainer = self.trainer
-        self.on = not trainer.rank
-        self.bar = None
-        if self.on and not trainer.job.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=trainer.total, initial=self.start, unit="batch", dynamic_ncols=True, smoothing=0.05)
-        self.log = open(trainer.job.run.log, "a", buffering=1) if self.on else None
-        return self
-
-    def __exit__(self, *_):
-        if self.bar:
-            self.bar.close()
-        if self.log:
-            self.log.close()
-
-    def batch(self, loss: float, metric: float | None) -> None:
-        if not self.on:
-            return
-        trainer, progress, now = self.trainer, self.trainer.progress, time.perf_counter()
-        seconds = now - self.began
-        speed = (progress.iteration - self.start) * trainer.batch / seconds
-        left = (trainer.total - progress.iteration) * trainer.batch / speed
-        name = "mAP" if trainer.metric == "map" else "top-1"
-        if metric is not None:
-            self.last_metric = metric
-        shown = "" if self.last_metric is None else f", {name} {self.last_metric:.1%} (best {progress.best:.1%})"
-        line = (
-            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate(trainer.cfg.net, progress.iteration - 1):.6f}, "
-            f"{speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
-        )
-        self.log.write(line + "\n")
-        trainer.job.run.append_metrics({
-            "iteration": progress.iteration, "loss": f"{loss:.6g}", "avg_loss": f"{progress.average:.6g}",
-            "rate": f"{rate(trainer.cfg.net, progress.iteration - 1):.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}",
-            trainer.metric: "" if metric is None else f"{metric:.6f}",
-        })  # fmt: skip
-        if self.bar:
-            fields = {"loss": f"{progress.average:.3f}"}
-            if self.last_metric is not None:
-                fields[name] = f"{self.last_metric:.1%}"
-            self.bar.set_postfix(fields, refresh=False)
-            self.bar.update()
-        elif not trainer.job.quiet and (now - self.shown > 30 or metric is not None or progress.iteration == trainer.total):
-            print(line, file=sys.stderr, flush=True)
-            self.shown = now
-
-    def redraw(self) -> None:
-        run = self.trainer.job.run
-        if self.on:
-            chart.draw(chart.read_metrics(run.metrics), run.chart, run.path.name)
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
 def train(job: TrainJob) -> TrainResult:
     """Train; under torchrun as one of several processes."""
-    world = int(os.environ.get("WORLD_SIZE", 1))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
     if world > 1:
         device = pick_device(job.device)
         if device.type == "cuda":

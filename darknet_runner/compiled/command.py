@@ -74,6 +74,13 @@ def valid(binary: Binary, data: Path, cfg: Path, weights: Path) -> list[str]:
     return [str(binary.path), "detector", "valid", str(data), str(cfg), str(weights)]
 
 
+def test(binary: Binary, data: Path, cfg: Path, weights: Path, conf: float, out: Path) -> list[str]:
+    """Boxes of pictures whose paths come on stdin, a line each, to the JSON file `out`; pjreddie's has no such thing."""
+    if binary.flavour == "pjreddie":
+        raise RunError(f"{binary.title} cannot write its boxes", where=binary.path)
+    return [str(binary.path), "detector", "test", str(data), str(cfg), str(weights), "-dont_show", "-ext_output", "-thresh", f"{conf:g}", "-out", str(out)]
+
+
 def top_k(binary: Binary, data: Path, cfg: Path, weights: Path) -> list[str]:
     """Top-1 and top-k of a classifier on the `valid` list."""
     _need(binary, "top-k", "evaluate classifiers")

@@ -6,6 +6,7 @@ Results have the form of the built-in engine's, so that both can stand side by s
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -21,15 +22,14 @@ from converters.errors import RunError, UsageError
 
 from .. import cfgfile, layers, weights
 from ..ap import mean_ap
-from ..objects import objects
+from ..objects import NMS_IOU, objects
 from . import command
 from .binary import Binary, plain
 from .feed import RESULTS, Feed, lay_out, link
 from .logs import LogParser, Validation
 from .process import run
 
-NMS_IOU = 0.45  # fixed in every flavour's `valid`
-FLOOR = {"pjreddie": 0.005, "alexeyab": 0.001, "hank-ai": 0.001}  # of `detector valid`; `map` has 0.005 everywhere
+FLOOR = 0.005  # of pjreddie's `detector valid` and the others' `detector map`
 TRAINING_ONLY = ("mosaic", "cutmix", "mixup", "letter_box_train")
 MIN_LIST = 4  # pjreddie's `valid` reads four paths, however many there are
 
@@ -77,7 +77,7 @@ def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_p
             scores = {"map": float(np.mean(known)) if known else float("nan"), "map_darknet": found.map,
                       "ap": {name: value if count else None for (name, value), count in zip(ap.items(), counts)},
                       "tp": found.tp, "fp": found.fp, "precision": found.precision or 0.0, "recall": found.recall or 0.0, "mean_iou": found.avg_iou}  # fmt: skip
-            settings |= {"score_floor": 0.005, "letter_box": bool(cfg.net.integer("letter_box", 0)), "by": "the binary's map"}
+            settings |= {"score_floor": FLOOR, "letter_box": bool(cfg.net.integer("letter_box", 0)), "by": "the binary's map"}
         else:
             found = _detections(binary, folder, feed, images, threads)
             sizes = [_size(path) for path in images]
@@ -86,7 +86,7 @@ def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_p
             scores = {"map": result.mean, "map_darknet": result.mean_darknet,
                       "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
                       "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "mean_iou": result.mean_iou}  # fmt: skip
-            settings |= {"score_floor": FLOOR[binary.flavour], "letter_box": binary.flavour == "pjreddie", "by": "emo, from the binary's valid"}
+            settings |= {"score_floor": FLOOR, "letter_box": True, "by": "emo, from the binary's valid"}
     return scores | {"truths": dict(zip(data.names, counts.tolist())), "settings": settings}
 
 
@@ -124,12 +124,15 @@ def _size(path) -> tuple[int, int]:
 
 
 def _detections(binary: Binary, folder: Path, feed: Feed, images: Sequence[Path], threads) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Per picture xyxy_px (N, 4) and scores (N, C) after NMS, from `detector valid`'s files."""
+    """Per picture xyxy_px (N, 4) and scores (N, C) after NMS, from the files of pjreddie's `detector valid`.
+
+    It is the only way to that flavour's boxes; the others' `valid` stops its NMS at 0.6, and they have `test -out`.
+    """
     listed = (folder / "feed" / "valid.txt").read_text().split()
     if len(listed) < MIN_LIST:
         (folder / "feed" / "valid.txt").write_text("".join(f"{name}\n" for name in listed + [listed[-1]] * (MIN_LIST - len(listed))))
     returncode, lines = run(command.valid(binary, feed.data, Path("model.cfg"), Path("model.weights")), cwd=folder, threads=threads)
-    if not any("Total Detection Time" in line for line in lines):
+    if not any("total detection time" in line.lower() for line in lines):
         raise failed("valid", binary, returncode, lines)
     classes, rows = len(feed.names), [{} for _ in images]
     for class_id, token in enumerate(feed.tokens):
@@ -157,6 +160,8 @@ def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: 
     with bench(cfg_path, weights_path) as (folder, cfg):
         if cfg.is_detector:
             feed = link(folder, tuple(names), {"valid": images}, labels=False)
+            if binary.flavour != "pjreddie":
+                return _tested(binary, folder, feed, images, names, conf, threads)
             found = _detections(binary, folder, feed, images, threads)
             return [{"image": str(path), "objects": objects(xyxy, scores, names, conf)} for path, (xyxy, scores) in zip(images, found)]
         feed = link(folder, tuple(names), {"valid": images}, classifier=tuple(names), labels=False)
@@ -166,6 +171,27 @@ def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: 
     if len(found) != len(images) or any(len(scores) != len(names) for scores in found):
         raise failed("predict", binary, returncode, lines)
     return [{"image": str(path), "scores": scores} for path, scores in zip(images, found)]
+
+
+def _tested(binary, folder, feed, images, names, conf, threads) -> list[dict]:
+    """`detector test -out`, which lists boxes after NMS at 0.45, not yet clipped to the picture."""
+    argv = command.test(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf, Path("found.json"))
+    returncode, lines = run(argv, cwd=folder, stdin=(folder / "feed" / "valid.txt").read_bytes(), threads=threads)
+    try:
+        told = json.loads((folder / "found.json").read_text())
+    except (OSError, ValueError):
+        raise failed("test", binary, returncode, lines) from None
+    if len(told) != len(images):
+        raise failed("test", binary, returncode, lines)
+    out = []
+    for path, picture in zip(images, told):
+        size, rows = _size(path), [item for item in picture["objects"] if item["confidence"] > conf]
+        rel = [[item["relative_coordinates"][key] for key in ("center_x", "center_y", "width", "height")] for item in rows]
+        xyxy = boxlib.clip(boxlib.cxcywh_rel_to_xyxy(np.reshape(rel, (-1, 4)), size), size)
+        scores = np.zeros((len(rows), len(names)))
+        scores[np.arange(len(rows)), [item["class_id"] for item in rows]] = [item["confidence"] for item in rows]
+        out.append({"image": str(path), "objects": objects(xyxy, scores, names, conf)})
+    return out
 
 
 def _classes(lines, feed) -> list[dict[str, float]]:

@@ -121,7 +121,8 @@ def _shapes(rng, size_wh):
     if rng.random() < 0.3:
         text = "".join(chr(rng.integers(48, 91)) for _ in range(rng.integers(3, 12)))
         place = int(rng.uniform(0, 0.7) * width), int(rng.uniform(0.1, 1) * height)
-        cv2.putText(canvas, text, place, int(rng.integers(0, 7)), float(rng.uniform(0.4, 2.5)), tuple(map(float, palette_colour(rng))), int(rng.integers(1, 5)), cv2.LINE_AA)
+        font, scale, colour = int(rng.integers(0, 7)), float(rng.uniform(0.4, 2.5)), tuple(map(float, palette_colour(rng)))
+        cv2.putText(canvas, text, place, font, scale, colour, int(rng.integers(1, 5)), cv2.LINE_AA)
     canvas += rng.uniform(0, 12) * noise(rng, size_wh, 2)[..., None]
     return cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.3, 5)))
 

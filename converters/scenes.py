@@ -269,5 +269,6 @@ def _distract(rng, canvas, places, faces):
             found = _window(canvas, x, y, x + side, y + side)
             if found is not None:
                 view = found[0]
-                oval = lambda m: cv2.ellipse(m, (side // 2, side // 2), (max(1, side // 2), max(1, side // 4)), float(rng.uniform(0, 180)), 0, 360, 255, -1)  # noqa: E731, B023
-                _blend(view, _shape(view.shape, oval, side * 0.05), head[1])
+                oval = np.zeros(view.shape[:2], np.uint8)
+                cv2.ellipse(oval, (side // 2, side // 2), (side // 2, side // 4), float(rng.uniform(0, 180)), 0, 360, 255, -1)
+                _blend(view, cv2.GaussianBlur(oval, (0, 0), side * 0.05).astype(np.float32) / 255, head[1])

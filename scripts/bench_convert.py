@@ -5,8 +5,8 @@
     python scripts/bench_convert.py --rows 420000       and a list of AffectNet's length
 
 Makes an AffectNet-like set (pictures of 300 to 600 pixels, 68 landmarks a row) in a temporary folder, or in
---dir. Every figure is of a fresh process, best of --repeat, from after the imports to the finished output;
-`command` is the whole of `emo convert`, with Python's start. Then:
+--dir. Every figure is of a fresh process, best of --repeat, from after the imports to the finished output (CPU
+seconds: the whole process, without its children); the last line is all of `emo convert`, with Python's start.
 
 loop    imread every picture, look its row up by name in a DataFrame, imwrite a copy, write the label
 floor   read every picture's header, create its label file; nothing else
@@ -30,6 +30,7 @@ from pathlib import Path
 import numpy as np
 
 FORMS = ("detector", "classifier", "crops")
+_START = time.process_time()
 
 
 def make_set(root: Path, count: int) -> None:
@@ -54,6 +55,7 @@ def make_set(root: Path, count: int) -> None:
 def make_list(small: Path, root: Path, rows: int) -> None:
     """A set of `rows` names, all hard links to the pictures of the set `small`."""
     rng, pictures = np.random.default_rng(1), sorted((small / "Manually_Annotated_Images").rglob("*.jpg"))
+    some = [_row("", 300, rng)[1:] for _ in range(997)]
     with open(_fresh(root) / "training.csv", "w", newline="") as file:
         writer = _writer(file)
         for number in range(rows):
@@ -62,7 +64,7 @@ def make_list(small: Path, root: Path, rows: int) -> None:
             if number % 400 == 0:
                 path.parent.mkdir(parents=True)
             os.link(pictures[number % len(pictures)], path)
-            writer.writerow(_row(name, 300, rng))
+            writer.writerow((name, *some[number % len(some)]))
 
 
 def _fresh(root: Path) -> Path:
@@ -162,14 +164,15 @@ def one_case(args) -> None:
         seconds, pictures = case_floor(source, out)
     else:
         seconds, pictures = case_emo(source, out, args.case, args.jobs)
+    cpu = time.process_time() - _START
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (args.jobs > 1)) / 1024
-    print(json.dumps({"seconds": seconds, "pictures": pictures, "peak_mb": round(peak)}))
+    print(json.dumps({"seconds": seconds, "pictures": pictures, "peak_mb": round(peak), "cpu": cpu}))
 
 
 def report(name: str, result: dict, loop: dict, floor: dict) -> None:
     rate, per = result["pictures"] / result["seconds"], result["seconds"] / result["pictures"]
     to_loop, to_floor = loop["seconds"] / loop["pictures"] / per, per / (floor["seconds"] / floor["pictures"])
-    print(f"{name:<24}{result['seconds']:>10.2f} s{rate:>12,.0f} pictures/s{to_loop:>9.1f} x loop{to_floor:>8.2f} x floor{result['peak_mb']:>8} MB", flush=True)
+    print(f"{name:<24}{result['seconds']:>10.2f} s{result['cpu']:>9.2f} s CPU{rate:>12,.0f} pictures/s{to_loop:>9.1f} x loop{to_floor:>8.2f} x floor{result['peak_mb']:>8} MB", flush=True)
 
 
 def bench(args, name: str, forms, sample: int) -> None:

@@ -21,6 +21,7 @@ from .yolo import same_classes
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 FILES = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
 SIDE = 48
+_VALUES = {str(value): value for value in range(256)}
 
 
 def usage_map(text: str | None) -> dict[str, str]:
@@ -104,9 +105,7 @@ def rows(path: Path):
 def face_of(text: str) -> np.ndarray | None:
     """'70 80 82 ...' as (48, 48) uint8; None when it is anything else."""
     try:
-        values = np.array(text.split(), np.int64)
-    except (ValueError, OverflowError):
+        values = bytes(map(_VALUES.__getitem__, text.split()))  # twice as fast as parsing 80 million numbers
+    except KeyError:
         return None
-    if values.size != SIDE * SIDE or values.min() < 0 or values.max() > 255:
-        return None
-    return values.astype(np.uint8).reshape(SIDE, SIDE)
+    return np.frombuffer(values, np.uint8).reshape(SIDE, SIDE) if len(values) == SIDE * SIDE else None

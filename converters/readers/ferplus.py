@@ -45,7 +45,8 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "m
         if to is None:
             raise DataError(f"Usage '{use[:40]}' is unknown", where=pixels_path, line=line, mend=nearest(use, fer2013.USAGES))
         if vote_use != use:
-            raise DataError(f"Usage is {vote_use}, but {use} in line {line} of {pixels_path.name}", where=votes_path, line=number, mend="the two files belong together row by row")
+            what = f"Usage is {vote_use}, but {use} in line {line} of {pixels_path.name}"
+            raise DataError(what, where=votes_path, line=number, mend="the two files belong together row by row")
         if to == "none":
             notes.count(f"Usage {use}", "", 1)
         elif counts is None:

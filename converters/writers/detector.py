@@ -67,7 +67,7 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
 
     class_ids, first, fits = ids[table.emotion].tolist(), table.first.tolist(), fits.tolist()
     relative, corners, emotion = relative.tolist(), clipped.tolist(), table.emotion.tolist()
-    split, source, line = table.split.tolist(), table.source.tolist(), table.line.tolist()
+    split, line = table.split.tolist(), table.line.tolist()
     root, made = f"{work}/", set()
     for i in np.flatnonzero(good).tolist():
         image, info, subset = table.image[i], infos[i], SPLITS[split[i]]

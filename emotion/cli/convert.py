@@ -42,11 +42,13 @@ class Size(click.ParamType):
 @click.option("--labels", type=click.Choice(["majority", "votes"]), default="majority", help="ferplus: the class with over half of the votes, or their distribution.")
 @click.option("--size", type=Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, csv and hdf5 48.")
 @click.option("--scenes", type=click.IntRange(min=1), help="detector: scenes to compose of face crops; default: one for every three or four faces.")
-@click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. A face in a photograph would be one that no label tells of, so take pictures without people.")
+@click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. "
+              "A face in a photograph would be one that no label tells of, so take pictures without people.")  # fmt: skip
 @click.option("--enlarge", type=click.FloatRange(0.2, 5), default=1.0, help="crops, csv, hdf5: factor about the box, clipped to the picture.")
 @click.option("--align", is_flag=True, help="crops, csv, hdf5: turn until the eyes are level, where the dataset has landmarks.")
 @click.option("--grey/--colour", default=None, help="crops, csv, hdf5: default colour for crops, grey for the others; csv is always grey.")
-@click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard", help="How pictures get into the output; hard links become symlinks across file systems.")
+@click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard",
+              help="How pictures get into the output; hard links become symlinks across file systems.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="Decode every picture, not only its header.")
 @click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs emo[cluster]).")
 @options.out

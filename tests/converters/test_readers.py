@@ -11,7 +11,6 @@ import pytest
 
 from converters import readers
 from converters.convert import Settings, convert
-from converters.darknetfiles import label_path, read_label, read_list
 from converters.errors import DataError, UsageError
 from converters.labels import EMOTIONS, RAFDB
 from converters.records import Notes, from_records
@@ -223,8 +222,11 @@ def test_coco_by_hand(tmp_path, noise):
     content = {
         "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "../b.jpg"}], "categories": [{"id": 3, "name": "joy"}],
         "annotations": [
-            {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 20]}, {"id": 2, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 20], "iscrowd": 1},
-            {"id": 3, "image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4]}, {"id": 4, "image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4]}, {"id": 5, "image_id": 7, "category_id": 3, "bbox": [1, 2, None, 4]},
+            {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 20]},
+            {"id": 2, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 20], "iscrowd": 1},
+            {"id": 3, "image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4]},
+            {"id": 4, "image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4]},
+            {"id": 5, "image_id": 7, "category_id": 3, "bbox": [1, 2, None, 4]},
         ],
     }  # fmt: skip
     (tmp_path / "annotations").mkdir()

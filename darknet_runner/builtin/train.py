@@ -51,8 +51,8 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"--device {name}: {str(error).splitlines()[0]}", mend="take auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and device.index is None and "LOCAL_RANK" in os.environ:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's: one GPU a process
     return device
 
 
@@ -392,16 +392,18 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-def train(job: TrainJob) -> TrainResult:
-    """Train; under torchrun as one of several processes."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world > 1:
-        device = pick_device(job.device)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
+def train(job: TrainJob | None) -> TrainResult:
+    """Train. Under torchrun the first process brings the job, and the others, who pass None, take it from there."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Trainer(job).train()
+    both = torch.cuda.is_available() and distributed.is_nccl_available()
+    distributed.init_process_group("cpu:gloo,cuda:nccl" if both else "gloo")
+    try:
+        shared = [job]
+        distributed.broadcast_object_list(shared)
+        trainer = Trainer(shared[0])
+        if trainer.device.type == "cuda":
+            torch.cuda.set_device(trainer.device)
+        return trainer.train()
     finally:
-        if world > 1:
-            distributed.destroy_process_group()
+        distributed.destroy_process_group()

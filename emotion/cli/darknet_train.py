@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import sys
@@ -70,6 +71,7 @@ def train(template, data, resume, as_json, **settings):
     emo darknet train --cfg face-small --data data/fer2013-classifier/emo.data
     emo darknet train --resume runs/v4-tiny-001
     emo darknet train --cfg v4-tiny --pretrained csdarknet53.conv.105 --engine compiled --gpus 0,1 --print-command
+    torchrun --nproc-per-node 2 -m emotion.cli darknet train --cfg v4-tiny
 
     Writes runs/NAME-001/ with model.cfg, emo.names, run.json, metrics.csv, chart.png, train.log and weights/.
     Before it starts, cfg, lists, pictures and labels are checked; all faults are told at once. Ctrl-C saves
@@ -78,6 +80,13 @@ def train(template, data, resume, as_json, **settings):
     from darknet_runner import prepare
     from darknet_runner.engine import choose
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: one of several processes of the built-in engine
+        settings["engine"] = "builtin"
+        if int(os.environ["RANK"]):
+            from darknet_runner.builtin.train import train as follow
+
+            follow(None)
+            return
     if bool(template) == bool(resume):
         raise click.UsageError("give --cfg NAME to train anew, or --resume RUN to go on")
     if resume:

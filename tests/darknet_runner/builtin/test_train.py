@@ -84,10 +84,11 @@ def test_two_processes_give_the_gradients_of_one(tiny_text, squares, make_job, t
     shared = make_job(text, squares)
     script = tmp_path / "part.py"
     script.write_text(
-        "import sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\nfrom darknet_runner.engine import TrainJob\n"
+        "import os, sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\nfrom darknet_runner.engine import TrainJob\n"
         "from darknet_runner.rundir import RunDir\nfrom darknet_runner.builtin.train import train\n"
         "run = RunDir(Path(sys.argv[1]))\n"
-        "train(TrainJob(run.cfg, Path(sys.argv[2]), run, device='cpu', threads=1, workers=0, quiet=True))\n"
+        "job = TrainJob(run.cfg, Path(sys.argv[2]), run, device='cpu', threads=1, workers=0, quiet=True)\n"
+        "train(None if int(os.environ['RANK']) else job)\n"  # the second takes the job from the first
     )
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

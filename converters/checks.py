@@ -52,6 +52,8 @@ CODES: dict[str, tuple[str, str]] = {
     "no-label-match": ("error", "a classifier's path matches none of its labels"),
     "two-labels-match": ("error", "a classifier's path matches more than one label"),
     "unknown-class": ("error", "the class name or id is not one of the dataset's"),
+    "several-faces": ("error", "the picture shows several faces, so its class would be ambiguous"),
+    "no-face": ("error", "the picture has no face, so it has no class"),
     "not-an-emotion": ("info", "the row is of a class that is no emotion, and is left out"),
 }
 SEVERITIES = ("error", "warning", "info")

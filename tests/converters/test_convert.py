@@ -202,7 +202,7 @@ def test_two_faces_of_one_picture_are_one_picture_with_two_labels(affectnet, tmp
     assert report["findings"] == [] and report["splits"]["train"] | {"by_class": 0} == {"pictures": 4, "faces": 5, "by_class": 0}
     assert read_label(tmp_path / "out" / "train" / "1" / "a.txt", 7)[:, 0].tolist() == [1, 2]
     report = run(root, tmp_path / "classes", task="classifier")
-    assert codes(report) == ["several-faces"] and report["splits"]["train"]["pictures"] == 3
+    assert codes(report) == ["several-faces"] and set(codes(report)) <= set(CODES) and report["splits"]["train"]["pictures"] == 3
     assert run(root, tmp_path / "crops", task="crops")["splits"]["train"]["pictures"] == 5
 
 

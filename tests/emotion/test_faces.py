@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters import boxes
@@ -82,6 +82,7 @@ def test_an_ssd_whose_files_are_broken(tmp_path):
         open_finder(tmp_path)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 30), st.integers(0, 1000))
 def test_tidy_boxes_lie_in_the_frame_best_first(count, seed):
     rng = np.random.default_rng(seed)

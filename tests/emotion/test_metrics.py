@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters import boxes
@@ -21,6 +21,7 @@ def test_an_overlap_of_exactly_the_threshold_counts():
     assert len(metrics.match(np.array([(0, 0, 10, 10.0)]), np.array([(0, 0, 10, 5.0)]), 0.5)) == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 15), st.integers(0, 15), st.integers(0, 1000))
 def test_matches_are_one_to_one_and_symmetric(count_a, count_b, seed):
     rng = np.random.default_rng(seed)

@@ -7,7 +7,11 @@ from emotion import resize
 
 
 def darknet_resize(picture, width, height):
-    """src/image.c, resize_image, pixel by pixel: first the columns, then the rows."""
+    """src/image.c, resize_image, pixel by pixel: first the columns, then the rows.
+
+    One thing is not followed: where rounding puts the last row a hair below the last source row, Darknet
+    takes next to nothing of the row above it, and the row comes out black.
+    """
     rows, columns, _ = picture.shape
     step_x, step_y = (columns - 1) / (width - 1), (rows - 1) / (height - 1)
     part = np.zeros((rows, width, picture.shape[2]))
@@ -20,7 +24,7 @@ def darknet_resize(picture, width, height):
             part[:, x] = (1 - (at - low)) * picture[:, low] + (at - low) * picture[:, low + 1]
     out = np.zeros((height, width, picture.shape[2]))
     for y in range(height):
-        at = y * step_y
+        at = y * step_y if y < height - 1 else rows - 1
         low = int(at)
         out[y] = (1 - (at - low)) * part[low]
         if y < height - 1 and rows > 1:

@@ -168,4 +168,4 @@ def test_training_keeps_step_with_debians_darknet(name, tmp_path, library, seede
                     apart, moved = np.linalg.norm(mine - other), np.linalg.norm(other - before)
                     where = f"batch {step}, layer {layer.index}: {apart:.2g} apart, {moved:.2g} from the start"
                     # 1e-3 of the weights; where those have moved far since the start, 2% of the way
-                    assert apart < max(1e-3 * np.linalg.norm(other), 0.02 * moved), where
+                    assert apart < max(1e-3 * np.linalg.norm(other), 0.02 * moved) and apart < 0.05 * moved, where

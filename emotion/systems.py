@@ -28,7 +28,7 @@ def open_system(
 ) -> Detector:  # fmt: skip
     """The detector that `spec` names. `model` and `face_model` hold where `spec` does not say.
 
-    conf  yolo: objectness and best class score must exceed it; two-stage: the face's score
+    conf  the face's score must exceed it: a YOLO's objectness, a face finder's own score
     iou   NMS overlap of a YOLO
     """
     kind, _, rest = spec.partition(":")

@@ -24,7 +24,8 @@ from .models import Model
 class YoloDetector:
     """`detect(frames)` with a detector model.
 
-    conf  a box counts when its objectness and its best class score (objectness x probability) exceed it
+    conf  objectness above which a box is a face. Darknet asks the same of the best class score as well, which
+          hides faces whose emotion is unclear: with seven emotions that score is a fraction of the objectness
     iou   overlap above which the weaker of two boxes is dropped, whatever their classes
     """
 
@@ -53,7 +54,7 @@ class YoloDetector:
 
     def above(self, found: Detections, conf: float) -> np.ndarray:
         """(N,) bool: the faces that `conf` would have let through."""
-        return (found.face > conf) & (found.scores.max(1, initial=0) > conf)
+        return found.face > conf
 
     def ap_scores(self, found: Detections) -> np.ndarray:
         """(N, C) what AP ranks by: objectness x class probability."""
@@ -70,12 +71,11 @@ class YoloDetector:
 
     def faces_of(self, rows: np.ndarray, size_wh, placed=(0, 0, 1, 1)) -> Detections:
         """rows (R, 5 + C) as a backend gives them -> the faces above `conf`, after NMS."""
-        best = rows[:, 5:].max(1)
-        rows, best = rows[(keep := (rows[:, 4] > self.conf) & (best > self.conf))], best[keep]
+        rows = rows[rows[:, 4] > self.conf]
         x, y, w, h = placed
         centred = (rows[:, :4] - (x, y, 0, 0)) / (w, h, w, h)
         xyxy = boxes.cxcywh_rel_to_xyxy(centred, size_wh)
-        kept = nms(xyxy, best, self.iou, self.beta)
+        kept = nms(xyxy, rows[:, 5:].max(1), self.iou, self.beta)
         xyxy = boxes.clip(xyxy[kept], size_wh).astype(np.float32)
         kept, xyxy = kept[(inside := boxes.area(xyxy) > 0)], xyxy[inside]
         return Detections(xyxy, rows[kept, 5:].astype(np.float32), rows[kept, 4].astype(np.float32))

@@ -65,10 +65,10 @@ def save_model(folder, text, arrays, names=NAMES):
     return folder
 
 
-def make_detector(folder, size=64, net="", yolo="", gain=3.0):
-    """A detector of coloured squares: objectness sigmoid(20 (r + g + b - 0.5)), box the whole cell."""
+def make_detector(folder, size=64, net="", yolo="", gain=3.0, bias=-10.0):
+    """A detector of coloured squares: objectness sigmoid(20 (r + g + b) + bias), box the whole cell."""
     matrix, biases = np.zeros((12, 3)), np.zeros(12)
-    matrix[4], biases[4] = 20, -10
+    matrix[4], biases[4] = 20, bias
     matrix[5:], biases[5:] = colour_logits(gain)
     kernel = np.repeat(matrix / CELL**2, CELL**2, axis=1).reshape(12, 3, CELL, CELL)
     return save_model(folder, DETECTOR.format(size=size, net=net, yolo=yolo), [{"biases": biases, "weights": kernel}, {}])

@@ -137,7 +137,7 @@ class Training:
             os.link(found[0], final)
         row = (chart.read_metrics(self.job.run.metrics) or [{}])[-1]
         self.job.run.write_json(verdict="finished", notes=[f"nothing to do: {found[0].name} is at iteration {found[1] // self.batch}"])
-        return TrainResult(self.job.run, "finished", found[1] // self.batch, float(row["loss"]) if row.get("loss") else None, None)
+        return TrainResult(self.job.run, "finished", found[1] // self.batch, float(row["avg_loss"]) if row.get("avg_loss") else None, None)
 
     def _halve(self):
         """Twice the subdivisions in the run's cfg, half the pictures at once; False when they are one by one already."""
@@ -277,7 +277,7 @@ class Training:
         if outcome.signal:
             kept = saves.newest(run, self.expected)
             where = f"{kept[0].name} at iteration {kept[1] // self.batch}" if kept else "no weights were saved yet"
-            return TrainResult(run, "interrupted", reached, row.loss if row else None, self.best, (f"{outcome.signal} at iteration {reached}; {where}",))
+            return TrainResult(run, "interrupted", reached, row.avg_loss if row else None, self.best, (f"{outcome.signal} at iteration {reached}; {where}",))
         if not row:
             reasons.append(f"it trained nothing (exit code {outcome.returncode}): {self._last_words()}")
         elif reached < self.max_batches:
@@ -292,7 +292,7 @@ class Training:
             reasons.append(f"{final.name} holds values that are no finite numbers")
         if outcome.returncode and not reasons:
             outcome.notes.append(f"exit code {outcome.returncode} after everything was saved")
-        return TrainResult(run, "failed" if reasons else "finished", reached, row.loss if row else None, self.best, tuple(reasons))
+        return TrainResult(run, "failed" if reasons else "finished", reached, row.avg_loss if row else None, self.best, tuple(reasons))
 
     def _last_words(self):
         try:

@@ -51,13 +51,13 @@ class Display:
             self.last_metric = metric
         shown = "" if self.last_metric is None else f", {name} {self.last_metric:.1%} (best {progress.best:.1%})"
         line = (
-            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate(trainer.cfg.net, progress.iteration - 1):.6f}, "
+            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate(trainer.cfg.net, progress.iteration):.6f}, "
             f"{speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
         )
         self.log.write(line + "\n")
         trainer.job.run.append_metrics({
             "iteration": progress.iteration, "loss": f"{loss:.6g}", "avg_loss": f"{progress.average:.6g}",
-            "rate": f"{rate(trainer.cfg.net, progress.iteration - 1):.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}",
+            "rate": f"{rate(trainer.cfg.net, progress.iteration):.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}",
             trainer.metric: "" if metric is None else f"{metric:.6f}",
         })  # fmt: skip
         if self.bar:

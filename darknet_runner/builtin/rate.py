@@ -12,7 +12,7 @@ POLICIES = ("constant", "step", "steps", "exp", "poly", "sig", "sgdr")
 
 
 def rate(net: Section, batch: int) -> float:
-    """The rate of batch number `batch`, counted from 0; CfgError for a policy that is not known."""
+    """The rate of batch number `batch`; a run's first is 1, as in Darknet. CfgError for a policy that is not known."""
     base, burn_in = net.number("learning_rate", 0.001), net.integer("burn_in", 0)
     power, policy = net.number("power", 4.0), net.text("policy", "constant")
     if batch < burn_in:

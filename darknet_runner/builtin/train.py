@@ -245,7 +245,7 @@ class Trainer:
         if self.job.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.cfg.net, self.progress.iteration)
+            group["lr"] = rate(self.cfg.net, self.progress.iteration + 1)  # Darknet counts the batch before it updates
         if math.isfinite(loss):
             self.optimizer.step()
             if self.ema:

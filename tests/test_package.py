@@ -1,0 +1,70 @@
+"""The package as a whole: imports go one way, heavy ones wait, every command explains itself and stands in the README."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from emotion.cli import emo
+
+ROOT = Path(__file__).resolve().parents[1]
+MAY_IMPORT = {"converters": set(), "darknet_runner": {"converters"}, "emotion": {"converters", "darknet_runner"}}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name.split(".")[0] for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_go_one_way(package):
+    forbidden = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
+    found = {(path.name, name) for path in (ROOT / package).rglob("*.py") for name in imported(path) if name in forbidden}
+    assert not found
+
+
+def test_cfg_is_data_only():
+    assert [path.name for path in (ROOT / "cfg").rglob("*.py")] == ["__init__.py"]
+    assert set(imported(ROOT / "cfg" / "__init__.py")) == set()
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom emotion.cli import emo\n"
+        "try:\n    emo.main(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'cv2', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\nsys.exit(f'imports {heavy}' if heavy else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def commands(command=emo, path=("emo",)):
+    ctx = click.Context(command, info_name=path[-1])
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            yield from commands(command.get_command(ctx, name), (*path, name))
+    else:
+        yield path, command
+
+
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*item, id=" ".join(item[0])) for item in commands()])
+def test_every_command_has_help_an_example_and_a_place_in_the_readme(path, command):
+    words = " ".join(path)
+    assert command.help and command.help.splitlines()[0].strip()
+    examples = {words, " ".join(("emo", *path[1:-1], command.name))}  # a command with two names shows one of them
+    assert any(example in command.help for example in examples), f"no example of {words}"
+    readme = (ROOT / "README.md").read_text()
+    assert any(example in readme for example in examples), f"{words} is not in README.md"
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and not parameter.hidden:
+            assert parameter.help or parameter.opts[-1] in ("--optimizer",), f"{words} {parameter.opts} has no help"
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    names = {path.stem for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")}
+    assert not names & {"utils", "util", "helpers", "common", "misc"}

@@ -25,13 +25,16 @@ CACHE_BYTES = 2 << 30
 
 
 def read_picture(path: str | Path, channels: int) -> np.ndarray:
-    """Decode to uint8 RGB (H, W, 3), or grey (H, W, 1); EXIF orientation applied. DataError when it cannot be."""
+    """Decode to uint8 RGB (H, W, 3), or grey (H, W, 1), as stored: labels are in stored pixels, so EXIF turns nothing.
+
+    DataError when it cannot be.
+    """
     try:
         raw = np.fromfile(path, np.uint8)
     except OSError as error:
         raise DataError(f"the picture cannot be read: {error.strerror}", where=path) from None
     flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
-    picture = cv2.imdecode(raw, flags) if len(raw) else None
+    picture = cv2.imdecode(raw, flags | cv2.IMREAD_IGNORE_ORIENTATION) if len(raw) else None
     if picture is None:
         raise DataError("is no picture that can be decoded", where=path, mend="emo dataset check finds all such")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if channels == 3 else picture[..., None]

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
+import signal
 import sys
 
 import click
+from click.core import ParameterSource
 
 from converters.errors import EmoError
 from emotion import __version__
@@ -74,19 +77,77 @@ def emo(ctx, config):
 
 def main(args: list[str] | None = None) -> None:
     """The console script: run, and turn every error a user can cause into one line and an exit code."""
+    _prepare_process()
     try:
-        sys.exit(emo.main(args=args, prog_name="emo", standalone_mode=False) or 0)
+        args = list(sys.argv[1:] if args is None else args)
+        _refuse_empty(args)
+        with emo.make_context("emo", args) as ctx:  # not emo.main(), which has its own mind about Ctrl-C and closed pipes
+            status = emo.invoke(ctx)
+        sys.stdout.flush()  # a full disk or a closed pipe shows here at the latest, where it can still be told
+        sys.exit(status if isinstance(status, int) else 0)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.ClickException as error:
+        fail(_usage(error), error.exit_code)
     except EmoError as error:
-        print(f"emo: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        print("emo: interrupted", file=sys.stderr)
-        sys.exit(130)
+        fail("interrupted", 130)
     except BrokenPipeError:  # `emo ... | head`: the reader has gone, which is no fault
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_stdout()
         sys.exit(141)
+    except OSError as error:  # what no room could know: a full disk, rights, a name that is too long
+        if error.filename is None:
+            _drop_stdout()
+        fail(f"{os.fsdecode(error.filename or 'standard output')}: {error.strerror or error}", 1)
+    except MemoryError:
+        fail("not enough memory (try a smaller --jobs, --size or --batch)", 1)
+
+
+def fail(message: str, code: int) -> None:
+    """Say it on stderr as text that no name in it can break or colour, and exit."""
+    print("emo: " + "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in message), file=sys.stderr)
+    sys.exit(code)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Click's error as one line: what, where the value stands when not on the command line, and where to read on."""
+    message, ctx, option = " ".join(error.format_message().split()).rstrip("."), getattr(error, "ctx", None), getattr(error, "param", None)
+    if ctx is None:
+        return message
+    source = ctx.get_parameter_source(option.name) if option is not None else None
+    if source is ParameterSource.ENVIRONMENT:
+        message += f", from {ctx.auto_envvar_prefix}_{option.name.upper()}"
+    elif source is ParameterSource.DEFAULT_MAP:
+        message += f", from {ctx.find_root().params['config']}"
+    return f"{message} (see {ctx.command_path} --help)"
+
+
+def _refuse_empty(args: list[str]) -> None:
+    """Nothing here means anything when empty, and an unset shell variable must not become the folder one is in."""
+    for arg in args:
+        if arg == "" or re.fullmatch(r"--[a-z-]+=", arg):
+            raise click.UsageError(f"an argument is empty: {arg or repr(arg)}; is a variable of the shell unset?")
+
+
+def _prepare_process() -> None:
+    """Streams that can be written to, and SIGTERM and SIGHUP as Ctrl-C, so that they clean up too."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:  # started with it closed: the next file opened would become it
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that are no UTF-8, as stderr does
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stands
+            signal.signal(number, signal.default_int_handler)
+
+
+def _drop_stdout() -> None:
+    """What is left in the buffer goes nowhere; without this Python tries, and complains, once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -126,13 +126,13 @@ def _pairs(text: str) -> list[tuple[float, float]]:
 
 @cfg.command()
 @click.argument("network", metavar="FILE|NAME")
-@click.option("--classes", type=click.IntRange(min=1), required=True, help="How many classes.")
-@click.option("--size", type=click.IntRange(min=32), help="Width and height of the input.")
+@click.option("--classes", type=options.Whole(min=1), required=True, help="How many classes.")
+@click.option("--size", type=options.Whole(min=32), help="Width and height of the input.")
 @click.option("--anchors", callback=lambda ctx, option, value: value and _pairs(value), help="W,H,W,H,... in pixels, from emo cfg anchors.")
-@click.option("--batch", type=click.IntRange(min=1), help="Pictures a weight update.")
-@click.option("--subdivisions", type=click.IntRange(min=1), help="Parts of a batch that are computed one after the other.")
-@click.option("--iterations", type=click.IntRange(min=1), help="max_batches; steps and burn_in follow.")
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="Peak learning rate.")
+@click.option("--batch", type=options.Whole(min=1), help="Pictures a weight update.")
+@click.option("--subdivisions", type=options.Whole(min=1), help="Parts of a batch that are computed one after the other.")
+@click.option("--iterations", type=options.Whole(min=1), help="max_batches; steps and burn_in follow.")
+@click.option("--learning-rate", type=options.Number(min=0, min_open=True), help="Peak learning rate.")
 @options.out
 @options.force
 def render(network, classes, size, anchors, batch, subdivisions, iterations, learning_rate, out, force):
@@ -206,8 +206,8 @@ def diff(a, b, as_json):
 
 @cfg.command()
 @click.option("--data", "data", type=click.Path(), required=True, help="The .data file whose train list is measured.")
-@click.option("--num", type=click.IntRange(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
-@click.option("--size", type=click.IntRange(min=32), default=416, show_default=True, help="Width and height of the network's input.")
+@click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
+@click.option("--size", type=options.Whole(min=32), default=416, show_default=True, help="Width and height of the network's input.")
 @click.option("--split", default="train", show_default=True, help="Which list.")
 @options.seed
 @options.as_json
@@ -229,12 +229,12 @@ def anchors(data, num, size, split, seed, as_json):
 
 
 @cfg.command()
-@click.option("--images", type=click.IntRange(min=1), help="How many pictures are trained on.")
+@click.option("--images", type=options.Whole(min=1), help="How many pictures are trained on.")
 @click.option("--data", "data", type=click.Path(), help="A .data file, to count those of its train list.")
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Pictures a weight update.")
-@click.option("--epochs", type=click.FloatRange(min=0, min_open=True), help="Passes over all pictures.")
-@click.option("--batches", type=click.IntRange(min=1), help="max_batches, to turn into epochs.")
-@click.option("--round", "round_to", type=click.IntRange(min=1), default=1, show_default=True, help="Round batches up to a multiple of this.")
+@click.option("--batch", type=options.Whole(min=1), default=64, show_default=True, help="Pictures a weight update.")
+@click.option("--epochs", type=options.Number(min=0, min_open=True), help="Passes over all pictures.")
+@click.option("--batches", type=options.Whole(min=1), help="max_batches, to turn into epochs.")
+@click.option("--round", "round_to", type=options.Whole(min=1), default=1, show_default=True, help="Round batches up to a multiple of this.")
 @options.as_json
 def schedule(images, data, batch, epochs, batches, round_to, as_json):
     """Epochs into max_batches and steps, and back.

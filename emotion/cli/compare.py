@@ -19,7 +19,7 @@ from emotion.cli.detect import progress_bar
 @options.conf
 @options.iou
 @options.limit
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for OpenCV; default: all cores.")
+@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV; default: all cores.")
 @options.force
 @options.as_json
 @options.quiet

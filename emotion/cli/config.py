@@ -19,7 +19,7 @@ from converters.errors import UsageError, nearest
 def defaults(path: str, group: click.Group, ctx: click.Context) -> dict:
     """The file as click's default_map; UsageError names an unknown key and the nearest known one."""
     try:
-        settings = tomllib.loads(Path(path).read_text())
+        settings = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UsageError("no such file", where=path) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -30,13 +30,27 @@ def defaults(path: str, group: click.Group, ctx: click.Context) -> dict:
 def _checked(table, command, ctx, path, prefix):
     out = {}
     subcommands = command.list_commands(ctx) if isinstance(command, click.Group) else []
-    options = {parameter.name: parameter for parameter in command.params if isinstance(parameter, click.Option)}
+    options = {name.lstrip("-"): option for option in command.params if isinstance(option, click.Option) for name in option.opts if name[:2] == "--"}
     for key, value in table.items():
-        name = key.replace("-", "_")
-        if key in subcommands and isinstance(value, dict):
+        if key in subcommands:
+            if not isinstance(value, dict):
+                raise UsageError(f"'{prefix}{key}' is a command", where=path, mend=f"write a table [{prefix}{key}]")
             out[key] = _checked(value, command.get_command(ctx, key), ctx, path, f"{prefix}{key}.")
-        elif name in options and not isinstance(value, dict):
-            out[name] = value
+        elif key.replace("_", "-") in options:
+            option = options[key.replace("_", "-")]
+            out[option.name] = _value(value, option, path, f"{prefix}{key}")
         else:
             raise UsageError(f"unknown key '{prefix}{key}'", where=path, mend=nearest(key, [*subcommands, *options]))
     return out
+
+
+def _value(value, option, path, key):
+    """A TOML value as the text that the command line would have, which click then checks; flags stay true or false."""
+    many = option.multiple or option.nargs != 1
+    for item in value if many and isinstance(value, list) else [value]:
+        if isinstance(item, bool) != bool(option.is_flag) or isinstance(item, (dict, list)):
+            wanted = "true or false" if option.is_flag else "a list of values" if many else "one value"
+            raise UsageError(f"'{key}' takes {wanted}, not {item!r}", where=path)
+    if option.is_flag:
+        return value
+    return [str(item) for item in (value if isinstance(value, list) else [value])] if many else str(value)

@@ -22,7 +22,7 @@ split_option = click.option("--split", default="valid", show_default=True, help=
 @weights_option
 @data_option
 @split_option
-@click.option("--map-iou", type=click.FloatRange(0, 1, min_open=True), default=0.5, show_default=True, help="IoU from which a box has found its face.")
+@click.option("--map-iou", type=options.Number(0, 1, min_open=True), default=0.5, show_default=True, help="IoU from which a box has found its face.")
 @click.option("--points", type=click.Choice(["0", "11", "101"]), default="0", show_default=True, help="Recall points of AP; 0: the area.")
 @options.conf
 @options.engine

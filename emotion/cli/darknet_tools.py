@@ -53,7 +53,7 @@ def info(darknet, network, as_json):
 @click.argument("cfg", type=click.Path())
 @click.argument("weights", type=click.Path())
 @click.argument("out", type=click.Path())
-@click.argument("layers", type=int, required=False)
+@click.argument("layers", type=options.Whole(min=1), required=False)
 @click.option("--for", "for_cfg", help="Keep the layers that this cfg (a file or a name) shares, instead of giving LAYERS.")
 @options.engine
 @options.darknet
@@ -91,8 +91,8 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
 
 @click.command()
 @click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data.")
-@click.option("--num", type=click.IntRange(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
-@click.option("--size", type=click.IntRange(min=32), default=416, show_default=True, help="Width and height of the network's input.")
+@click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
+@click.option("--size", type=options.Whole(min=32), default=416, show_default=True, help="Width and height of the network's input.")
 @options.engine
 @options.darknet
 @options.seed

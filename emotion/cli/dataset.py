@@ -34,9 +34,9 @@ def _progress(quiet: bool, unit: str = "pictures"):
 @dataset.command()
 @click.option("--as", "form", type=click.Choice(["affectnet", "fer2013", "yolo"]), default="affectnet", show_default=True,
               help="AffectNet's folder, FER2013's csv, or a Darknet set of scenes.")  # fmt: skip
-@click.option("--count", type=click.IntRange(min=1), default=500, show_default=True, help="How many pictures.")
+@click.option("--count", type=options.Whole(min=1), default=500, show_default=True, help="How many pictures.")
 @click.option("--classes", type=click.Choice(["6", "7", "8"]), default="7", show_default=True, help="Which emotions.")
-@click.option("--others", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+@click.option("--others", type=options.Number(0, 1), default=0.0, show_default=True,
               help="affectnet: share of rows of the classes None, Uncertain and No-Face.")  # fmt: skip
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @options.seed
@@ -98,9 +98,9 @@ def merge(sources, out, force, as_json, quiet):
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--strict", is_flag=True, help="Exit with 1 when there is an error or a warning.")
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all findings to this CSV file.")
-@click.option("--min-side", type=click.IntRange(min=0), default=16, show_default=True, help="Smallest side of a picture, in pixels.")
-@click.option("--min-face", type=click.FloatRange(min=0), default=8, show_default=True, help="Smallest side of a face, in pixels.")
-@click.option("--max-bytes", type=click.IntRange(min=1), default=None, help="Largest file.")
+@click.option("--min-side", type=options.Whole(min=0), default=16, show_default=True, help="Smallest side of a picture, in pixels.")
+@click.option("--min-face", type=options.Number(min=0), default=8, show_default=True, help="Smallest side of a face, in pixels.")
+@click.option("--max-bytes", type=options.Whole(min=1), default=None, help="Largest file.")
 @click.option("--decode/--no-decode", default=True, show_default=True, help="Decode every picture, and compare them; else only headers are read.")
 @options.jobs
 @options.as_json
@@ -175,9 +175,9 @@ def stats(source, out, as_json, quiet):
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(dir_okay=False), default="contact-sheet.png", show_default=True, help="The PNG to write.")
-@click.option("--count", type=click.IntRange(1, 2000), default=48, show_default=True, help="How many pictures.")
-@click.option("--columns", type=click.IntRange(min=1), default=8, show_default=True, help="Pictures in a row.")
-@click.option("--tile", type=click.IntRange(32, 1024), default=160, show_default=True, help="Side of a picture on the sheet, in pixels.")
+@click.option("--count", type=options.Whole(1, 2000), default=48, show_default=True, help="How many pictures.")
+@click.option("--columns", type=options.Whole(min=1), default=8, show_default=True, help="Pictures in a row.")
+@click.option("--tile", type=options.Whole(32, 1024), default=160, show_default=True, help="Side of a picture on the sheet, in pixels.")
 @click.option("--split", help="Only this split: train, valid or test.")
 @click.option("--class", "only", help="Only pictures with a face of this class.")
 @click.option("--findings", type=click.Path(dir_okay=False), help="Show the pictures that this file of findings names.")
@@ -210,8 +210,8 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
-@click.option("--valid", type=click.FloatRange(0, 1), default=0.1, show_default=True, help="Share of the groups for valid.")
-@click.option("--test", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="Share of the groups for test.")
+@click.option("--valid", type=options.Number(0, 1), default=0.1, show_default=True, help="Share of the groups for valid.")
+@click.option("--test", type=options.Number(0, 1), default=0.0, show_default=True, help="Share of the groups for test.")
 @click.option("--by", type=click.Choice(["group", "picture"]), default="group", show_default=True,
               help="group: the manifest's person or source, else the file's name; picture: its content.")  # fmt: skip
 @options.seed
@@ -237,8 +237,8 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
-@click.option("--cap", type=click.FloatRange(min=1), default=4.0, show_default=True, help="A picture comes at most this often.")
-@click.option("--power", type=click.FloatRange(0, 1), default=1.0, show_default=True,
+@click.option("--cap", type=options.Number(min=1), default=4.0, show_default=True, help="A picture comes at most this often.")
+@click.option("--power", type=options.Number(0, 1), default=1.0, show_default=True,
               help="1 evens the classes out up to the cap, 0.5 goes half the way.")  # fmt: skip
 @options.seed
 @options.force

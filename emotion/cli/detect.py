@@ -23,7 +23,7 @@ from emotion.cli import options
 @options.limit
 @click.option("--annotate/--no-annotate", default=True, show_default=True, help="Write the annotated picture or video.")
 @click.option("--strict", is_flag=True, help="An unreadable picture in a folder ends the run.")
-@click.option("--threads", type=click.IntRange(min=1), help="Threads for OpenCV; default: all cores.")
+@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV; default: all cores.")
 @options.force
 @options.as_json
 @options.quiet

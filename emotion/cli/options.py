@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
+
+class Number(click.FloatRange):
+    """A range of finite numbers: nan is in click's own ranges, and inf in those without an end."""
+
+    def convert(self, value, param, ctx):
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return number
+
+
+class Whole(click.IntRange):
+    """A range of whole numbers that C, which does the work below, can hold."""
+
+    def __init__(self, min=None, max=2**31 - 1):
+        super().__init__(min, max)
+
+    def _describe_range(self):
+        return super()._describe_range() if self.max != 2**31 - 1 else f"x>={self.min}"
+
+
 out = click.option("--out", "-o", type=click.Path(), help="Where to write.")
-jobs = click.option("--jobs", "-j", type=click.IntRange(min=1), default=None, help="Processes; default: all cores.")
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+jobs = click.option("--jobs", "-j", type=Whole(min=1), default=None, help="Processes; default: all cores.")
+seed = click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Seed of everything random.")
 force = click.option("--force", is_flag=True, help="Replace an output that exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 quiet = click.option("--quiet", is_flag=True, help="No progress, no summary.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
-limit = click.option("--limit", type=click.IntRange(min=1), default=None, help="Use only the first N.")
-conf = click.option("--conf", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped.")
-iou = click.option("--iou", type=click.FloatRange(0, 1), default=0.45, show_default=True, help="IoU above which NMS drops the weaker box.")
+limit = click.option("--limit", type=Whole(min=1), default=None, help="Use only the first N.")
+conf = click.option("--conf", type=Number(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped.")
+iou = click.option("--iou", type=Number(0, 1), default=0.45, show_default=True, help="IoU above which NMS drops the weaker box.")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")
 darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the usual places.")

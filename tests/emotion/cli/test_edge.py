@@ -1,0 +1,118 @@
+"""The edge of the command line, in real processes: one line on stderr, the exit code, streams that are closed or full."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+
+def emo(*args, env=(), **settings):
+    settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | settings
+    return subprocess.run([sys.executable, "-m", "emotion.cli", *args], env={**os.environ, **dict(env)}, **settings)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["nope"], b"no command 'nope'"),
+        (["convert"], b"KIND"),
+        (["convert", "affectnet", "--nope"], b"--nope"),
+        (["convert", "affectnot"], b"affectnot"),
+        (["detect", "x.jpg", "--conf", "nan"], b"nan"),
+        (["detect", "x.jpg", "--conf", "inf"], b"inf"),
+        (["detect", "x.jpg", "--threads", "9" * 30], b"--threads"),
+        (["detect", ""], b"empty"),
+        (["convert", "affectnet", "--out="], b"--out="),
+        (["cfg", "show", "nope"], b"nope"),
+    ],
+)
+def test_usage_is_one_line_and_2(args, said, tmp_path):
+    run = emo(*args, cwd=tmp_path)
+    assert run.returncode == 2
+    assert run.stderr.startswith(b"emo: ") and run.stderr.count(b"\n") == 1 and said in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_value_names_the_variable_or_the_file_it_comes_from(tmp_path):
+    assert b"from EMO_DETECT_CONF" in emo("detect", "x.jpg", env={"EMO_DETECT_CONF": "7"}, cwd=tmp_path).stderr
+    (tmp_path / "my.toml").write_text('[detect]\nconf = "high"\n')
+    assert b"from my.toml" in emo("--config", "my.toml", "detect", "x.jpg", cwd=tmp_path).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[detect]\nconf = [1, 2]", b"'detect.conf' takes one value"),
+        ("[detect]\nforce = 'yes'", b"true or false"),
+        ("[detect]\nout = true", b"one value"),
+        ("[detect]\nformce = 1", b"did you mean 'force'"),
+        ("detect = 1", b"[detect]"),
+        ("detect = [", b"is no TOML"),
+    ],
+)
+def test_config_that_does_not_fit(text, said, tmp_path):
+    (tmp_path / "my.toml").write_text(text)
+    run = emo("--config", "my.toml", "detect", "x.jpg", cwd=tmp_path)
+    assert run.returncode == 2 and said in run.stderr and run.stderr.count(b"\n") == 1
+
+
+def test_config_takes_the_names_of_the_command_line(tmp_path):
+    """`with` and `json` are not what the functions call them; a byte order mark and a number for a choice do no harm."""
+    (tmp_path / "my.toml").write_text('\ufeff[dataset.synth]\nas = "fer2013"\ncount = 9\njson = true\nout = "fer"\n')
+    run = emo("--config", "my.toml", "dataset", "synth", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(b"{") and (tmp_path / "fer/fer2013.csv").is_file()
+
+
+def test_a_name_that_is_too_long(tmp_path):
+    run = emo("convert", "affectnet", "x" * 300, cwd=tmp_path)
+    assert run.returncode == 1 and run.stderr.count(b"\n") == 1 and b"too long" in run.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_full_disk_behind_stdout():
+    with open("/dev/full", "w") as full:
+        run = emo("cfg", "list", stdout=full)
+    assert run.returncode == 1 and run.stderr == b"emo: standard output: No space left on device\n"
+
+
+def test_a_reader_that_leaves():
+    read, write = os.pipe()
+    os.close(read)
+    run = emo("cfg", "show", "v4", stdout=write)
+    os.close(write)
+    assert run.returncode == 141 and not run.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed(closed, tmp_path):
+    """A file opened later must not become stdout or stderr."""
+    line = f'"{sys.executable}" -m emotion.cli cfg render v3-tiny --classes 7 --out my.cfg {closed}'
+    run = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "my.cfg").read_text().startswith(("#", "[net]"))
+
+
+def test_a_name_cannot_break_or_colour_the_line(tmp_path):
+    run = emo("detect", "a\n\x1b[31mred\udcff.jpg", cwd=tmp_path)
+    assert run.returncode == 2 and b"\x1b" not in run.stderr and run.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ended_from_outside(number, tmp_path):
+    """130, one line, and nothing that looks finished."""
+    command = [sys.executable, "-m", "emotion.cli", "dataset", "synth", "--as", "yolo", "--count", "100000", "--out", "big"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for _ in range(600):
+        if list(tmp_path.glob(".big.partial/*")):
+            break
+        try:
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            pass
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and said.replace(b"\r", b"\n").strip().split(b"\n")[-1] == b"emo: interrupted"
+    assert not (tmp_path / "big").exists()

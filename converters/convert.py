@@ -91,7 +91,7 @@ def convert(
             report = _write(table, out, work, settings, notes, jobs, cluster, progress)
         report["sources"] = [{"kind": kind, "path": path} for kind, path in sources]
         if not dry_run:
-            (work / outdir.REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", errors="surrogateescape")
+            (work / outdir.REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     return report
 
 

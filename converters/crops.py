@@ -76,19 +76,8 @@ def of_file(path: str, size_wh: tuple[int, int], xyxy_px: np.ndarray, look: Look
         sides = boxes.enlarge(xyxy_px, look.enlarge, size_wh)
         least = ((sides[:, 2:] - sides[:, :2]) / np.asarray(look.size_wh)).min()
         factor = 8 if least >= 8 else 4 if least >= 4 else 2 if least >= 2 else 1
-    pixels = _reduced(path, look.grey, factor) if factor > 1 else None
-    if pixels is None:
-        pixels = decode(path, grey=look.grey)
+    pixels = decode(path, grey=look.grey, reduced=factor)
     scale = np.array(pixels.shape[1::-1], float) / size_wh  # a reduced picture's size is rounded up
     scaled = np.asarray(xyxy_px, float) * np.concatenate([scale, scale])
     points = landmarks or [None] * len(scaled)
     return [from_pixels(pixels, box, look, None if at is None else at * scale) for box, at in zip(scaled, points)]
-
-
-def _reduced(path: str, grey: bool, factor: int) -> np.ndarray | None:
-    import cv2
-
-    name = f"IMREAD_REDUCED_{'GRAYSCALE' if grey else 'COLOR'}_{factor}"
-    return cv2.imread(path, getattr(cv2, name) | cv2.IMREAD_IGNORE_ORIENTATION)
-
-

@@ -219,15 +219,18 @@ def _by_pillow(path, length, head):
     return ImageInfo(path, size, name, orientation, length)
 
 
-def decode(path: str | Path, grey: bool = False, upright: bool = False) -> np.ndarray:
+def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced: int = 1) -> np.ndarray:
     """The pixels: uint8 (H, W, 3) BGR, or (H, W) with `grey`. `upright` turns them as EXIF says.
+
+    `reduced` (1, 2, 4 or 8) is by how much the sides may be divided, rounded up, where a decoder can: look at the shape.
 
     MediaError when the file is missing or cannot be decoded. A truncated JPEG decodes, with grey below
     the cut, as everywhere else: ask `probe` first.
     """
     import cv2
 
-    flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+    colour = "GRAYSCALE" if grey else "COLOR"
+    flags = getattr(cv2, f"IMREAD_{colour}" if reduced == 1 else f"IMREAD_REDUCED_{colour}_{reduced}")
     if os.fspath(path).lower().endswith(SUFFIXES["TIFF"]):  # OpenCV fails on some that are turned
         return _decode_by_pillow(path, grey, upright)
     try:  # not cv2.imread, which crashes on a name that is no UTF-8

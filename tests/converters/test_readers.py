@@ -236,6 +236,26 @@ def test_coco_by_hand(tmp_path, noise):
     assert len(table) == 1 and table.record(0).split == "valid" and table.record(0).faces[0].xyxy_px == (1, 2, 31, 22)
 
 
+def test_affectnet_rows_keep_their_names_when_one_holds_a_line_end(tmp_path, noise):
+    for name in ("a", "new\nline", "b", "c"):
+        picture(tmp_path / "Manually_Annotated_Images" / "1" / f"{name}.jpg", noise)
+    (tmp_path / "training.csv").write_text('1/a.jpg,1,2,30,31,1;2,0,0,0\n"1/new\nline.jpg",1,2,30,32,1;2,1,0,0\n1\\b.jpg,1,2,30,33,1;2,2,0,0\n1/c.jpg,1,2,30,34,1;2,3,0,0\n')
+    table, codes, _ = read("affectnet", tmp_path)
+    found = [(record.image.name, record.faces[0].emotion, record.faces[0].xyxy_px[3], record.line) for record in table]
+    assert found == [("a.jpg", "Neutral", 33, 1), ("new\nline.jpg", "Happy", 34, 2), ("b.jpg", "Sad", 35, 4), ("c.jpg", "Surprise", 36, 5)]
+    assert not codes
+
+
+@pytest.mark.parametrize("rest", ["1;2,5,0.1,0.2", "1;2,5,0.1,0.2,7", "1;2,5", "1;2,5,0.1,0.2,3,4,5"])
+def test_affectnets_emotion_is_the_seventh_column_however_many_follow(tmp_path, noise, rest):
+    picture(tmp_path / "Manually_Annotated_Images" / "1" / "a.jpg", noise)
+    header = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal,a,b,c"
+    (tmp_path / "training.csv").write_text(",".join(header.split(",")[: 6 + rest.count(",")]) + f"\n1/a.jpg,1,2,30,31,{rest}\n")
+    table, codes, _ = read("affectnet", tmp_path, landmarks=True)
+    assert [face.emotion for record in table for face in record.faces] == ["Disgust"] and not codes
+    assert table.landmarks[0].tolist() == [[1, 2]]
+
+
 def test_records_and_tables_say_the_same(affectnet):
     rows = [("1/a.jpg", 10, 20, 50, 60, 1), ("1/b.jpg", 0, 0, 9, 9, 7)]
     table, _, _ = read("affectnet", affectnet("affectnet", {"training.csv": rows}), landmarks=True)

@@ -45,6 +45,7 @@ def library(debian):
     if path is None:
         pytest.skip("Debian's libdarknet.so is not where it is looked for")
     library = ctypes.CDLL(path)
+    torch.set_flush_denormal(False)  # it is built with -Ofast, which on loading turns subnormal numbers off for the process
     library.load_network.restype, library.load_network.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
     library.train_network.restype, library.train_network.argtypes = ctypes.c_float, [ctypes.c_void_p, Data]
     library.save_weights.argtypes = [ctypes.c_void_p, ctypes.c_char_p]

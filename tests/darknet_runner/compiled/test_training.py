@@ -59,9 +59,9 @@ def test_trains_v3_tiny(debian, job):
 
 
 def test_trains_a_classifier(debian, job):
-    todo = job("classifier", 60)
+    todo = job("classifier", 200)  # Debian's draws its weights by the clock: enough for any of them
     result = CompiledEngine(debian).train(todo)
-    assert (result.verdict, result.iterations) == ("finished", 60)
+    assert (result.verdict, result.iterations) == ("finished", 200)
     assert result.metric >= 0.75, "three colours must be told apart"
     assert float(rows_of(todo.run)[-1]["top1"]) == result.metric
     kept = sorted(path.name for path in todo.run.weights.iterdir())

@@ -6,6 +6,7 @@ they exist there, else from the working directory (which is what Darknet does).
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,24 +48,37 @@ class DataFile:
 
 def resolve(value: str, folder: Path) -> Path:
     beside = folder / value
-    return beside if beside.exists() else Path(value) if Path(value).exists() else beside
+    return beside if os.path.exists(beside) or not os.path.exists(value) else Path(value)
+
+
+def numbered_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
+    """(line number, text) of the non-blank lines, CRLF or not; `errors="surrogateescape"` keeps names that are no UTF-8.
+
+    DataError when the file is missing or no text.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig", errors=errors)
+    except FileNotFoundError:
+        raise DataError("no such file", where=path) from None
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror}", where=path) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"cannot be read as text: {error}", where=path) from None
+    if "\0" in text:
+        raise DataError("holds NUL bytes: is no text file", where=path)
+    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
 
 
 def read_lines(path: Path) -> list[str]:
-    """The non-blank lines of a text file, CRLF or not; DataError when it is missing or no text."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as text: {error}", where=path) from None
+    """The non-blank lines of a text file, as `numbered_lines`."""
+    return [line for _, line in numbered_lines(path)]
 
 
 def read_data(path: str | Path) -> DataFile:
     """Read and resolve a `.data` file; DataError with file and line for anything that does not fit."""
     path = Path(path)
     options = {}
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in numbered_lines(path, errors="surrogateescape"):
         if line[0] in "#;":
             continue
         key, equals, value = line.partition("=")
@@ -80,27 +94,30 @@ def read_data(path: str | Path) -> DataFile:
     names = listed("names") or labels
     if names is None:
         raise DataError("names no names file", where=path, mend="add a line names=emo.names")
-    try:
-        classes = int(options.get("classes", len(names)))
-    except ValueError:
-        raise DataError(f"classes = {options['classes']} is no whole number", where=path) from None
+    whole = {"classes": len(names), "top": 1}
+    for key in whole.keys() & options.keys():
+        try:
+            whole[key] = int(options[key])
+        except ValueError:
+            raise DataError(f"{key} = {options[key]} is no whole number", where=path) from None
+    classes = whole["classes"]
     if classes != len(names):
         raise DataError(f"classes = {classes}, but the names file has {len(names)} names", where=path)
     lists = {key: resolve(options[key], folder) if key in options else None for key in ("train", "valid")}
     return DataFile(
         path=path, classes=classes, names=names, **lists, backup=options.get("backup"),
-        top=int(options.get("top", 1)), labels=labels, options=options,
+        top=whole["top"], labels=labels, options=options,
     )  # fmt: skip
 
 
 def read_list(path: str | Path) -> list[Path]:
     """The images of a list file, relative ones resolved as in `read_data`; DataError when empty."""
     path = Path(path)
-    lines = read_lines(path)
+    lines = numbered_lines(path, errors="surrogateescape")
     if not lines:
         raise DataError("the list is empty", where=path)
     folder = path.parent
-    return [Path(line) if line.startswith("/") else resolve(line, folder) for line in lines]
+    return [Path(line) if line.startswith("/") else resolve(line, folder) for _, line in lines]
 
 
 def label_path(image: str | Path) -> Path:
@@ -127,7 +144,7 @@ def read_label(path: str | Path, classes: int) -> np.ndarray:
             raise DataError(f"'{line[:60]}' is not five numbers", where=path, line=number) from None
         if len(row) != 5:
             raise DataError(f"expected 5 columns, found {len(row)}", where=path, line=number)
-        if row[0] != int(row[0]) or not 0 <= row[0] < classes:
+        if row[0] not in range(classes):  # nan and inf are not, either
             raise DataError(f"class {row[0]:g} is not in 0..{classes - 1}", where=path, line=number)
         if not all(0 <= value <= 1 for value in row[1:]):
             raise DataError(f"coordinates must be relative, in 0..1: '{line[:60]}'", where=path, line=number)
@@ -146,4 +163,6 @@ def class_of_path(path: str | Path, labels: tuple[str, ...]) -> int:
 
 def write_data(path: str | Path, **options: object) -> None:
     """Write a `.data` file, one `key = value` a line, None left out."""
-    Path(path).write_text("".join(f"{key} = {value}\n" for key, value in options.items() if value is not None))
+    Path(path).write_text(
+        "".join(f"{key} = {value}\n" for key, value in options.items() if value is not None), encoding="utf-8", errors="surrogateescape"
+    )

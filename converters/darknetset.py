@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from . import outdir
-from .darknetfiles import DataFile, class_of_path, label_path, read_data, write_data
+from .darknetfiles import DataFile, class_of_path, label_path, numbered_lines, read_data, write_data
 from .errors import DataError, UsageError
 from .records import SPLITS
 
@@ -86,16 +86,9 @@ def load(where: str | Path | None = None) -> DarknetSet:
 
 def _read_list(path: Path):
     """Absolute picture paths and their line numbers."""
-    try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path) from None
     folder, here = os.path.abspath(path.parent), os.getcwd()
     images, numbers = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
-        line = line.strip()
-        if not line:
-            continue
+    for number, line in numbered_lines(path, errors="surrogateescape"):
         if not line.startswith("/"):  # beside the list, else from here, as in `darknetfiles.resolve`
             beside, other = os.path.join(folder, line), os.path.join(here, line)
             line = other if not os.path.exists(beside) and os.path.exists(other) else beside

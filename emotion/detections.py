@@ -16,8 +16,7 @@ class Detections:
     """Faces of one frame, best first.
 
     xyxy_px   (N, 4) float32, in pixels of the source frame, clipped to it
-    scores    (N, C) float32, one score a class; a one-stage detector's objectness x class probability,
-              a two-stage system's class probabilities
+    scores    (N, C) float32, how likely each class is, given that it is a face
     face      (N,) float32, how sure the detector is that this is a face
     track_ids (N,) int64, or None when nothing tracks
     """
@@ -33,6 +32,11 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.xyxy_px)
+
+    @property
+    def class_scores(self) -> np.ndarray:
+        """(N, C) face x scores, what Darknet calls a class's score and AP ranks by."""
+        return self.face[:, None] * self.scores
 
     @property
     def class_ids(self) -> np.ndarray:
@@ -51,9 +55,3 @@ class Detector(Protocol):
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """frames: BGR uint8 (H, W, 3), each of its own size -> one Detections a frame."""
-
-    def above(self, found: Detections, conf: float) -> np.ndarray:
-        """(N,) bool: the faces that a threshold of `conf` lets through."""
-
-    def ap_scores(self, found: Detections) -> np.ndarray:
-        """(N, C) the score of each face as each class, by which AP ranks."""

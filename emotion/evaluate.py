@@ -65,13 +65,11 @@ class Tally:
 
     def add(self, found: Detections, truth: Truth) -> None:
         """One picture: detections down to the score floor, and what is there."""
-        scores = self.detector.ap_scores(found)[:, self.columns]
+        scores = found.class_scores[:, self.columns]
         self.predictions.append((found.xyxy_px, np.where(scores > SCORE_FLOORS["yolo"], scores, 0)))
-        # Class-blind: one score a face. A YOLO's is its best class score, which also ranks its NMS.
-        face = found.face if self.detector.name == "two-stage" else scores.max(1, initial=0)
-        self.faces.append((found.xyxy_px, face[:, None]))
+        self.faces.append((found.xyxy_px, found.face[:, None]))
         self.truths.append((truth.xyxy_px, truth.class_ids))
-        sure = metrics.select(found, self.detector.above(found, self.conf))
+        sure = metrics.select(found, found.face >= self.conf)
         pairs = metrics.match(sure.xyxy_px, truth.xyxy_px, MATCH_IOU)
         named = sure.scores[:, self.columns].argmax(1)
         np.add.at(self.confusion, (truth.class_ids[pairs[:, 1]], named[pairs[:, 0]]), 1)

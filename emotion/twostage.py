@@ -64,14 +64,6 @@ class TwoStage:
             at += len(xyxy)
         return out
 
-    def above(self, found: Detections, conf: float) -> np.ndarray:
-        """(N,) bool: the faces that `conf` would have let through; a finder's score may equal it."""
-        return found.face >= conf
-
-    def ap_scores(self, found: Detections) -> np.ndarray:
-        """(N, C) what AP ranks by: face score x class probability."""
-        return found.face[:, None] * found.scores
-
 
 def crop_scale(model: Model) -> float:
     """The card's `[preprocessing] crop_scale`, else 1; DataError when it is no positive number."""

@@ -52,14 +52,6 @@ class YoloDetector:
             rows = np.concatenate(outputs, axis=1)
             return [self.faces_of(rows[i], frame.shape[1::-1], placed[i]) for i, frame in enumerate(frames)]
 
-    def above(self, found: Detections, conf: float) -> np.ndarray:
-        """(N,) bool: the faces that `conf` would have let through."""
-        return found.face > conf
-
-    def ap_scores(self, found: Detections) -> np.ndarray:
-        """(N, C) what AP ranks by: objectness x class probability."""
-        return found.scores
-
     def prepare(self, frames):
         """The blob, and where in the network's input each frame lies: (x, y, w, h), relative."""
         width, height = size = self.model.cfg.size_wh
@@ -78,7 +70,7 @@ class YoloDetector:
         kept = nms(xyxy, rows[:, 5:].max(1), self.iou, self.beta)
         xyxy = boxes.clip(xyxy[kept], size_wh).astype(np.float32)
         kept, xyxy = kept[(inside := boxes.area(xyxy) > 0)], xyxy[inside]
-        return Detections(xyxy, rows[kept, 5:].astype(np.float32), rows[kept, 4].astype(np.float32))
+        return Detections(xyxy, (rows[kept, 5:] / rows[kept, 4:5]).astype(np.float32), rows[kept, 4].astype(np.float32))
 
 
 def nms_beta(cfg: Cfg) -> float | None:

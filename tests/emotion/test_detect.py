@@ -207,7 +207,7 @@ def test_the_commands_errors_are_one_line(video, detector_folder, tmp_path, monk
     assert emo("detect", *(arg.format(**known) for arg in args)) == code
     printed = capsys.readouterr()
     assert printed.out == "" and words in printed.err and "Traceback" not in printed.err
-    assert len(printed.err.strip().splitlines()) == (1 if "--conf" not in args else 4)
+    assert len(printed.err.strip().splitlines()) == 1
     assert not (tmp_path / "detect-out").exists()
 
 

@@ -37,7 +37,7 @@ def test_faces_are_found_and_named(system, squares):
     named = {tuple(box.round()): int(class_id) for box, class_id in zip(found.xyxy_px, found.class_ids)}
     assert named == {tuple(box): class_id for box, (*_, class_id) in zip(truth, drawn)}
     assert np.allclose(found.scores.sum(1), 1, atol=1e-5)
-    assert np.allclose(system.ap_scores(found), found.face[:, None] * found.scores)
+    assert np.allclose(found.class_scores, found.face[:, None] * found.scores)
     # softmax of 2 gain sum over channels: corner 111 (class 6) has logit 3, its neighbours 1, then -1
     white = np.exp([-1, -1, 1, -1, 1, 1, 3])
     assert np.allclose(found.scores[found.class_ids == 6][0], white / white.sum(), atol=1e-4)

@@ -215,7 +215,7 @@ def test_one_face_keeps_one_emotion(detector_folder):
     rows[0, 5:7], rows[1, 5:7] = (0.8, 0.1), (0.3, 0.6)
     found = detector.faces_of(rows, (100, 100))
     assert len(found) == 1 and found.class_ids.tolist() == [0]
-    assert np.allclose(found.scores[0, :2], (0.8, 0.1)) and found.face[0] == np.float32(0.9)
+    assert np.allclose(found.class_scores[0, :2], (0.8, 0.1)) and found.face[0] == np.float32(0.9)
 
 
 @pytest.mark.parametrize(("objectness", "score", "kept"), [(0.3, 0.3, 1), (0.2, 0.2, 0), (0.3, 0.05, 1), (0.25, 0.2, 0)])

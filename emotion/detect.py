@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -105,7 +106,7 @@ def run(
 
 
 def default_out(source: Path) -> Path:
-    return Path("detect-out") / (source.resolve().stem or "root")
+    return Path("detect-out") / (Path(os.path.abspath(source)).stem or "root")  # a link keeps the name that was typed
 
 
 def sinks_for(source: Pictures | Video, detector: Detector, folder: Path, annotate: bool) -> list:

@@ -225,3 +225,10 @@ def test_a_run_of_ones_own_is_hinted_at(video, detector_folder, tmp_path, monkey
     (run / "run.json").write_text("{}")
     assert emo("detect", video, "--limit", 1) == 0
     assert capsys.readouterr().err == "emo: using the detector that ships; yours: --model runs/mine-001\n"
+
+
+def test_a_link_keeps_the_name_that_was_typed(video, detector_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.mp4").symlink_to(video)
+    assert emo("detect", "mine.mp4", "--model", str(detector_folder), "--quiet") == 0
+    assert (tmp_path / "detect-out" / "mine" / "annotated.mp4").is_file()

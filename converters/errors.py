@@ -20,7 +20,8 @@ class EmoError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        place = "" if self.where is None else f"{self.where}:{self.line}: " if self.line else f"{self.where}: "
+        where = None if self.where is None else str(self.where).replace("\n", "\\n")  # a name must not make a second line
+        place = "" if where is None else f"{where}:{self.line}: " if self.line else f"{where}: "
         return place + self.what + (f" ({self.mend})" if self.mend else "")
 
 

@@ -64,7 +64,7 @@ def _image_folder(root: Path, kind: str, some: list[str]) -> Path:
     folders = [root / pattern.format(kind, kind) for pattern in IMAGE_FOLDERS]
     folders += [root.parent / pattern.format(kind, kind) for pattern in IMAGE_FOLDERS[:2]]
     for folder in folders:
-        if any((folder / name).is_file() for name in some):
+        if any(os.path.isfile(folder / name) for name in some):  # Path.is_file raises on a name that is too long
             return folder
     named = [folder for folder in folders[:-3] if folder.is_dir()]
     if named:

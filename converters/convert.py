@@ -35,7 +35,7 @@ SIZES = {"crops": (96, 96), "csv": (48, 48), "hdf5": (48, 48)}  # (width, height
 SCENE_SIZE = (416, 416)
 # Pictures a chunk, and chunks from which another process pays. The chunks are fixed, so that the output
 # does not depend on the number of processes.
-LINKS, CUTS, SCENES = (1000, 8), (100, 4), (50, 2)
+LINKS, CUTS, SCENES = (2000, 4), (100, 4), (50, 2)
 SAID = 1000  # findings of one code that report.json holds; all are counted
 
 

@@ -13,7 +13,8 @@ import re
 from .checks import MAX_PATH
 from .errors import UsageError
 
-_PLAIN = re.compile(r"(?!.*(?:images|raw|labels|JPEGImages))[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*", re.DOTALL)
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
+_TRAPS = ("images", "raw", "labels", "JPEGImages")
 _WORDS = re.compile("images|raw|labels|jpegimages")
 
 
@@ -27,9 +28,12 @@ def safe_names(wished: list[str], prefix: str, labels: tuple[str, ...] = ()) -> 
     if room < 24:
         raise UsageError(f"the output's path is too long: Darknet takes {MAX_PATH} characters with the picture's name", where=prefix, mend="choose a shorter --out")
     label = re.compile("|".join(map(re.escape, labels))) if labels else None
-    plain = _PLAIN.fullmatch
+    plain, joined = _PLAIN.fullmatch, "\n".join(wished)
+    traps = [word for word in _TRAPS if word in joined]  # most often none, and then no name need be searched
     names = [
-        name if len(name) <= room and plain(name) and not (label and label.search(name)) else _spelled(name, room)
+        name
+        if len(name) <= room and plain(name) and not (label and label.search(name)) and not (traps and any(word in name for word in traps))
+        else _spelled(name, room)
         for name in wished
     ]
     if len(set(map(str.lower, names))) < len(names):  # two folders, two datasets, or a.jpg beside a.png

@@ -77,13 +77,13 @@ def _escapes(path: str) -> bool:
 
 
 def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_face: str, landmarks: bool) -> Table:
-    names, ids, xywh, lines, points, odd = _columns(path, split, notes, landmarks)
-    for number, what in AFFECTNET_NOT_EMOTIONS.items():
-        if not (number == NO_FACE and no_face == "keep"):
-            notes.count(f"{number} {what}", split, (ids == number).sum())
-    negative = (ids == NO_FACE) & (no_face == "keep")
-    wanted = ((ids >= 0) & (ids < 8)) | negative
-    unusable = wanted & ~negative & ~np.isfinite(xywh).all(axis=1)  # rows of no emotion may well have boxes of NULL
+    aside = {number: 0 for number in AFFECTNET_NOT_EMOTIONS if not (number == NO_FACE and no_face == "keep")}
+    names, ids, xywh, lines, points, odd = _columns(path, split, notes, landmarks, aside)
+    for number, rows in aside.items():
+        notes.count(f"{number} {AFFECTNET_NOT_EMOTIONS[number]}", split, rows)
+    negative = ids == NO_FACE
+    wanted = ids >= 0
+    unusable = wanted & ~negative & ~np.isfinite(xywh).all(axis=1)  # rows of no face may well have boxes of NULL
     for row in np.flatnonzero(unusable).tolist():
         notes.drop("bad-number", split, path, lines[row], f"box {odd.get(row, xywh[row].tolist())} is not four numbers")
     wanted &= ~unusable
@@ -114,23 +114,26 @@ def _group(stem: str) -> str:
     return stem.rpartition("/")[2][:-5] if stem[-5:-4] == "_" and stem[-4:].isdigit() else stem
 
 
-def _columns(path: Path, split: str, notes: Notes, landmarks: bool):
+def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[int, int]):
     """The list as columns: names, ids (N,) with -1 for a bad one, xywh (N, 4) with NaN, lines (N,), landmarks' texts,
-    and the texts of boxes that are no numbers.
+    and the texts of boxes that are no numbers. Rows of the classes in `aside` are only counted there.
     """
     names, ids, xywh, lines, points, odd = [], array("h"), array("d"), array("i"), [], {}
     known = {str(number).encode(): number for number in range(11)}
     try:
-        with open(path, "rb", buffering=1 << 20) as file:
+        with open(path, "rb", buffering=1 << 17) as file:
             first, at = _header(path, file)
-            p, x, y, w, h, mark, e = at
+            (p, x, y, w, h, mark, e), most = at, max(at)
             for line, row in _rows(file, first, at):
-                if len(row) <= max(at):
-                    notes.drop("bad-number", split, path, line, f"the row has {len(row)} columns, not {max(at) + 1} or more")
+                if len(row) <= most:
+                    notes.drop("bad-number", split, path, line, f"the row has {len(row)} columns, not {most + 1} or more")
                     continue
                 number = known.get(row[e])
                 if number is None:
                     number = _expression(row[e], split, path, line, notes)
+                if number in aside:
+                    aside[number] += 1
+                    continue
                 try:
                     xywh.extend((float(row[x]), float(row[y]), float(row[w]), float(row[h])))
                 except ValueError:
@@ -144,8 +147,11 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool):
     except (OSError, csv.Error) as error:
         raise DataError(f"cannot be read as CSV: {error}", where=path) from None
     # All names at once; a name that is no UTF-8 keeps its bytes, as the file system has them.
-    text = b"\n".join(name.strip() for name in names).decode("utf-8", "surrogateescape").replace("\\", "/")
-    return text.split("\n") if names else [], np.array(ids, np.int16), np.array(xywh).reshape(-1, 4), np.array(lines, np.int32), points, odd
+    names = [name.strip() for name in names]
+    text = b"\n".join(names).decode("utf-8", "surrogateescape").replace("\\", "/").split("\n") if names else []
+    if len(text) != len(names):  # one has a line end in it
+        text = [name.decode("utf-8", "surrogateescape").replace("\\", "/") for name in names]
+    return text, np.array(ids, np.int16), np.array(xywh).reshape(-1, 4), np.array(lines, np.int32), points, odd
 
 
 def _header(path: Path, file) -> tuple[list[bytes] | None, list[int]]:
@@ -180,7 +186,7 @@ def _rows(file, first, at):
             row = [field.encode("utf-8", "surrogateescape") for field in next(reader)]
             line += reader.line_num - 1
             yield start, [field.strip() for field in row]
-        elif usual and len(fields := raw.split(b",", 5)) == 6 and len(rest := fields[5].rsplit(b",", 3)) == 4:
+        elif usual and len(fields := raw.split(b",", 5)) == 6 and len(rest := fields[5].rsplit(b",", 3)) == 4 and b"," not in rest[0]:
             fields[5:] = rest
             yield line, fields
         elif raw.strip():

@@ -12,6 +12,7 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from .pixels import write_png
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same
 _SPECIAL = re.compile('[,"\n\r]').search
 MANIFEST = "image,split,emotion,x1,y1,x2,y2,width,height,group,source,line\n"
+LABEL, CORNERS = "%d %.6f %.6f %.6f %.6f\n", "%s,%.8g,%.8g,%.8g,%.8g"
 
 
 @dataclass
@@ -65,28 +67,31 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     good &= (kept > 0) | (table.counts == 0)
     np.add.at(out.faces, (table.split[owner[fits]], table.emotion[fits]), 1)
 
-    class_ids, first, fits = ids[table.emotion].tolist(), table.first.tolist(), fits.tolist()
-    relative, corners, emotion = relative.tolist(), clipped.tolist(), table.emotion.tolist()
-    split, line = table.split.tolist(), table.line.tolist()
-    root, made = f"{work}/", set()
+    # Whatever can be is done to columns: what is left a picture is three system calls and two texts.
+    rows, kept = np.flatnonzero(fits), kept.tolist()
+    labels = map(LABEL.__mod__, zip(ids[table.emotion[rows]].tolist(), *relative[rows].T.tolist()))
+    corners = map(CORNERS.__mod__, zip(map(EMOTIONS.__getitem__, table.emotion[rows].tolist()), *clipped[rows].T.tolist()))
+    faces, split, line = zip(labels, corners), table.split.tolist(), table.line.tolist()
+    group, image = quoted_all(table.group), quoted_all(table.image)
+    root, made, create, write, close = f"{work}/", set(), os.open, os.write, os.close
     for i in np.flatnonzero(good).tolist():
-        image, info, subset = table.image[i], infos[i], SPLITS[split[i]]
+        info, subset = infos[i], SPLITS[split[i]]
         stem = f"{subset}/{names[i]}"
-        folder = stem.rpartition("/")[0]
+        folder = stem[: stem.rfind("/")]
         if folder not in made:
             os.makedirs(root + folder, exist_ok=True)
             made.add(folder)
-        path = stem + place(image, root + stem, info, link)
-        label, tail = "", f"{info.size_wh[0]},{info.size_wh[1]},{quoted(table.group[i])},{quoted(image)},{line[i]}\n"
-        for row in range(first[i], first[i + 1]):
-            if fits[row]:
-                label += "%d %.6f %.6f %.6f %.6f\n" % (class_ids[row], *relative[row])
-                out.manifest.append("%s,%s,%s,%.8g,%.8g,%.8g,%.8g,%s" % (path, subset, EMOTIONS[emotion[row]], *corners[row], tail))
+        path = stem + place(info.path, root + stem, info, link)
+        width, height = info.size_wh
+        label, head, tail = "", f"{path},{subset},", f",{width},{height},{group[i]},{image[i]},{line[i]}\n"
+        for text, box in islice(faces, kept[i]):
+            label += text
+            out.manifest.append(head + box + tail)
         if not label:
-            out.manifest.append(f"{path},{subset},,,,,,{tail}")
-        handle = os.open(f"{root}{stem}.txt", CREATE, 0o666)
-        os.write(handle, label.encode())
-        os.close(handle)
+            out.manifest.append(f"{head},,,,{tail}")
+        handle = create(f"{root}{stem}.txt", CREATE, 0o666)
+        write(handle, label.encode())
+        close(handle)
         out.entries[split[i]].append(path)
     return out
 
@@ -145,3 +150,9 @@ def _root() -> int:
 def quoted(text: str) -> str:
     """A CSV field."""
     return '"' + text.replace('"', '""') + '"' if _SPECIAL(text) else text
+
+
+def quoted_all(texts: list[str]) -> list[str]:
+    """CSV fields; the list itself when none needs quotes, which one look at all of them tells."""
+    joined = "\0".join(texts)
+    return list(map(quoted, texts)) if any(mark in joined for mark in ',"\n\r') else texts

@@ -123,7 +123,12 @@ def train(template, data, resume, as_json, **settings):
             prepare.record(run, data, {"cfg": template, **settings}, engine=engine.name)
     if not settings["quiet"]:
         click.echo(f"{'going on with' if resume else 'training'} {run.path} on {data} with {why}", err=True)
-    result = engine.train(job)
+    try:
+        result = engine.train(job)
+    except BaseException:
+        if not resume and not run.metrics.exists():  # it had not begun: nothing to resume, nothing to look at
+            shutil.rmtree(run.path, ignore_errors=True)
+        raise
     if settings["tensorboard"] and engine.name == "builtin":
         from darknet_runner import board
 

@@ -13,8 +13,8 @@ from converters import readers
 from converters.convert import Settings, convert
 from converters.errors import DataError, UsageError
 from converters.labels import EMOTIONS, RAFDB
-from converters.records import Notes, from_records
 from converters.readers.ferplus import distribution
+from converters.records import Notes, from_records
 
 
 def read(kind, root, **options):

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.darknetfiles import label_path, read_data, read_label, read_list
 from converters.boxes import cxcywh_rel_to_xyxy, iou
 from converters.convert import convert
+from converters.darknetfiles import label_path, read_data, read_label, read_list
 from emotion import models
 from emotion.systems import open_system
 

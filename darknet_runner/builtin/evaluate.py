@@ -61,7 +61,7 @@ def found_boxes(network: Network, raw: list[torch.Tensor], floor: float, most: i
     boxes, objectness, probability = (torch.cat([part[index] for part in parts], 1) for index in range(3))
     out = []
     for box, sure, kind in zip(boxes, objectness, probability):
-        keep = sure > floor
+        keep = (sure > floor) & box.isfinite().all(-1)  # a young network's exp may overflow
         box, score, sure = box[keep], kind[keep] * sure[keep, None], sure[keep]
         if most is not None and len(box) > most:
             top = sure.topk(most).indices

@@ -261,6 +261,8 @@ def main() -> None:
     if args.case:
         one_case(args)
         return
+    if args.dir:
+        Path(args.dir).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.dir) as folder:
         args.dir = folder
         make_set(Path(folder) / "small", args.images)

@@ -13,7 +13,8 @@ def drawn(index, width, height):
     """A grey picture with one pure square, its colour its class."""
     rng = np.random.default_rng(index)
     picture = np.full((height, width, 3), 128, np.uint8)
-    side = int(rng.integers(min(width, height) // 4, min(width, height) // 2))
+    # Under 0.16 of the area: with more of it the mean, which fills the margins, would pass for the square's colour.
+    side = int(rng.integers(min(width, height) // 4, min(width, height) * 2 // 5))
     x, y = int(rng.integers(0, width - side)), int(rng.integers(0, height - side))
     kind = index % 4
     picture[y : y + side, x : x + side] = COLOURS[kind]

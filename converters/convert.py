@@ -124,7 +124,7 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
         write = partial(crops.write_chunk, form=task, look=look, ids=ids, labels=label_of, work=work)
         sink = {"csv": lambda: crops.CsvSink(work), "hdf5": lambda: crops.Hdf5Sink(work, names, ids)}.get(task, lambda: None)()
     stems = safe_names(table.name, f"{final}/train/" + (max(labels, key=len) + "/" if labels else ""), labels or ())
-    for i, (wished, stem) in enumerate(zip(table.name, stems)):
+    for i, (wished, stem) in enumerate(zip(table.name, stems) if stems is not table.name else ()):
         if wished != stem:
             notes.note("unsafe-path", "info", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: is named {stem}")
     size, pays = CUTS if task in ("crops", "csv", "hdf5") else LINKS

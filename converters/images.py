@@ -29,7 +29,7 @@ SUFFIXES = {
     "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "GIF": (".gif",), "WEBP": (".webp",),
     "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm", ".pnm"), "MPO": (".jpg", ".jpeg", ".mpo"), "JPEG2000": (".jp2", ".j2k"),
 }  # fmt: skip
-SAFE_FORMATS = ("JPEG", "PNG")
+SAFE_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # what every Darknet reads, and how it must be called
 
 _HEAD = 4096  # a page: no dearer than a few hundred bytes, and holds most headers whole
 _TAIL = 65536

@@ -13,7 +13,7 @@ import re
 from .checks import MAX_PATH
 from .errors import UsageError
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:/[A-Za-z0-9_][A-Za-z0-9_-]*)*")
+_PLAIN = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_-]*+[/\n])*+")  # names, each with a line end
 _TRAPS = ("images", "raw", "labels", "JPEGImages")
 _WORDS = re.compile("images|raw|labels|jpegimages")
 
@@ -28,16 +28,16 @@ def safe_names(wished: list[str], prefix: str, labels: tuple[str, ...] = ()) -> 
     if room < 24:
         raise UsageError(f"the output's path is too long: Darknet takes {MAX_PATH} characters with the picture's name", where=prefix, mend="choose a shorter --out")
     label = re.compile("|".join(map(re.escape, labels))) if labels else None
-    plain, joined = _PLAIN.fullmatch, "\n".join(wished)
-    traps = [word for word in _TRAPS if word in joined]  # most often none, and then no name need be searched
-    names = [
-        name
-        if len(name) <= room and plain(name) and not (label and label.search(name)) and not (traps and any(word in name for word in traps))
-        else _spelled(name, room)
-        for name in wished
-    ]
+
+    def safe(names: list[str]) -> bool:
+        lines = "\n".join([*names, ""])
+        plain = _PLAIN.fullmatch(lines) and "/\n" not in lines and lines.count("\n") == len(names) and max(map(len, names)) <= room
+        return bool(plain) and not (label and label.search(lines)) and not any(word in lines for word in _TRAPS)
+
+    # Most often all are, which one look tells.
+    names = wished if not wished or safe(wished) else [name if safe([name]) else _spelled(name, room) for name in wished]
     if len(set(map(str.lower, names))) < len(names):  # two folders, two datasets, or a.jpg beside a.png
-        seen: set[str] = set()
+        names, seen = list(names), set()
         for index, name in enumerate(names):
             number = 1
             while name.lower() in seen:

@@ -6,8 +6,8 @@
 
 Makes an AffectNet-like set (pictures of 300 to 600 pixels, 68 landmarks a row) in a temporary folder, or in
 --dir. Every figure is of a fresh process, from after the imports to the finished output; the cases take turns, and
-the median of --repeat rounds counts. Wall time and CPU time (user and system, of the process; where there are
-workers, with the busiest one's) each have their ratios: on a machine that does other work only the CPU's mean much.
+the fastest of --repeat rounds counts, since noise only adds. Wall time and CPU time (user and system, of the process;
+where there are workers, with the busiest one's) each have their ratios.
 
 loop    imread every picture, look its row up by name in a DataFrame, imwrite a copy, write the label (one round)
 floor   read every picture's header, create its label file; nothing else: no list, no link, no manifest, no report
@@ -22,7 +22,6 @@ import csv
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -201,15 +200,16 @@ def one_case(args) -> None:
 
 
 def measured(cases: dict[str, list[str]], rounds: int) -> dict[str, dict]:
-    """Each case in `rounds` processes of its own, in turns: medians of wall and CPU seconds, pictures, peak MB."""
+    """Each case in `rounds` processes of its own, in turns: wall and CPU seconds, pictures, peak MB of the fastest."""
     runs = {name: [] for name in cases}
+    quiet = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # its second thread spins for 30 ms after NumPy's import, into the floor's CPU time
     for _ in range(rounds):
         for name, arguments in cases.items():
-            done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
+            done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, env=quiet)
             if done.returncode:
                 sys.exit(done.stderr)
             runs[name].append(json.loads(done.stdout))
-    return {name: {key: statistics.median(run[key] for run in some) for key in some[0]} for name, some in runs.items()}
+    return {name: min(some, key=lambda run: run["wall"]) for name, some in runs.items()}
 
 
 def times(result: dict, other: dict, kind: str) -> float:
@@ -218,7 +218,7 @@ def times(result: dict, other: dict, kind: str) -> float:
 
 
 def bench(args, name: str, forms, sample: int, rounds: int) -> list[str]:
-    """Print the table of the set `name`; its goals, judged by CPU time."""
+    """Print the table of the set `name`; its goals, judged by wall or CPU time, whichever says worse."""
     base = ["--dir", args.dir, "--set", name, "--sample", str(sample)]
     cases = {"floor": [*base, "--case", "floor"]}
     slow = {"loop": [*base, "--case", "loop"]}
@@ -227,7 +227,7 @@ def bench(args, name: str, forms, sample: int, rounds: int) -> list[str]:
             (slow if form == "crops" else cases)[f"{form}, {jobs} process{'es' * (jobs > 1)}"] = [*base, "--case", form, "--jobs", str(jobs)]
     results = measured(slow, 1) | measured(cases, rounds)
     loop, floor = results["loop"], results["floor"]
-    print(f"\n{name}: {floor['pictures']:,.0f} pictures to convert; medians of {rounds} round(s), loop and crops one")
+    print(f"\n{name}: {floor['pictures']:,.0f} pictures to convert; the fastest of {rounds} round(s), loop and crops one")
     if sample:
         print(f"the loop is extrapolated: it read the whole list, did {sample} of its pictures, and their time is scaled up")
     print(f"{'':<24}{'wall s':>10}{'CPU s':>10}{'pictures/CPU s':>16}{'x loop, wall':>14}{'x loop, CPU':>13}{'of floor, wall':>16}{'of floor, CPU':>15}{'peak MB':>9}")
@@ -240,8 +240,9 @@ def bench(args, name: str, forms, sample: int, rounds: int) -> list[str]:
             f"{slower['wall']:>16.2f}{slower['cpu']:>15.2f}{result['peak_mb']:>9.0f}", flush=True,
         )  # fmt: skip
         least, most = GOALS.get((name, case), (None, None))
-        judged = [(f"{faster['cpu']:.1f} times the loop, goal {least}", faster["cpu"] >= least)] if least else []
-        judged += [(f"{slower['cpu']:.2f} of the floor, goal {most}", slower["cpu"] <= most)] if most else []
+        worse, slowest = min(faster.values()), max(slower.values())
+        judged = [(f"{worse:.1f} times the loop, goal {least}", worse >= least)] if least else []
+        judged += [(f"{slowest:.2f} of the floor, goal {most}", slowest <= most)] if most else []
         judged += [(f"{result['peak_mb']:.0f} MB, goal {MOST_MB}", result["peak_mb"] < MOST_MB)] if least and name == "long" else []
         verdicts += [f"{'met' if met else 'NOT MET':<9}{name}, {case}: {text}" for text, met in judged]
     return verdicts
@@ -251,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rows", type=int, default=0, help="also a list of that many rows, such as 420000")
-    parser.add_argument("--repeat", type=int, default=5, help="rounds on the 2,000 pictures")
+    parser.add_argument("--repeat", type=int, default=15, help="rounds on the 2,000 pictures")
     parser.add_argument("--sample", type=int, default=200, help="pictures of the long list that the loop does")
     parser.add_argument("--dir", help="where to work; default: a temporary folder")
     for hidden in ("--case", "--set"):
@@ -274,7 +275,7 @@ def main() -> None:
         if args.rows:
             make_list(Path(folder) / "small", Path(folder) / "long", args.rows)
             verdicts += bench(args, "long", FORMS[:2], args.sample, 1)
-        print("\nBy CPU time:", *verdicts, sep="\n")
+        print("\nBy wall or CPU time, whichever says worse:", *verdicts, sep="\n")
 
 
 if __name__ == "__main__":

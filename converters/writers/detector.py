@@ -12,7 +12,6 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ from .pixels import write_png
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same
 _SPECIAL = re.compile('[,"\n\r]').search
 MANIFEST = "image,split,emotion,x1,y1,x2,y2,width,height,group,source,line\n"
-LABEL, CORNERS = "%d %.6f %.6f %.6f %.6f\n", "%s,%.8g,%.8g,%.8g,%.8g"
+LABEL, CORNERS = "%d %.6f %.6f %.6f %.6f\n", {"i": "%s,%d,%d,%d,%d", "f": "%s,%.8g,%.8g,%.8g,%.8g"}
 
 
 @dataclass
@@ -67,32 +66,29 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     good &= (kept > 0) | (table.counts == 0)
     np.add.at(out.faces, (table.split[owner[fits]], table.emotion[fits]), 1)
 
-    # Whatever can be is done to columns: what is left a picture is three system calls and two texts.
-    rows, kept = np.flatnonzero(fits), kept.tolist()
-    labels = map(LABEL.__mod__, zip(ids[table.emotion[rows]].tolist(), *relative[rows].T.tolist()))
-    corners = map(CORNERS.__mod__, zip(map(EMOTIONS.__getitem__, table.emotion[rows].tolist()), *clipped[rows].T.tolist()))
-    faces, split, line = zip(labels, corners), table.split.tolist(), table.line.tolist()
+    # Whatever can be is done to columns: what is left a picture is a link, a label file and a line of text.
+    rows, split, line, ends = np.flatnonzero(fits), table.split.tolist(), table.line.tolist(), [0, *np.cumsum(kept).tolist()]
+    labels = list(map(LABEL.__mod__, zip(ids[table.emotion[rows]].tolist(), *relative[rows].T.tolist())))
+    corners = clipped[rows]
+    if (corners == np.floor(corners)).all():  # nearly always; the text is the same, and quicker made
+        corners = corners.astype(np.int64)
+    corners = list(map(CORNERS[corners.dtype.kind].__mod__, zip(map(EMOTIONS.__getitem__, table.emotion[rows].tolist()), *corners.T.tolist())))
     group, image = quoted_all(table.group), quoted_all(table.image)
-    root, made, create, write, close = f"{work}/", set(), os.open, os.write, os.close
-    for i in np.flatnonzero(good).tolist():
-        info, subset = infos[i], SPLITS[split[i]]
-        stem = f"{subset}/{names[i]}"
-        folder = stem[: stem.rfind("/")]
-        if folder not in made:
-            os.makedirs(root + folder, exist_ok=True)
-            made.add(folder)
-        path = stem + place(info.path, root + stem, info, link)
-        width, height = info.size_wh
-        label, head, tail = "", f"{path},{subset},", f",{width},{height},{group[i]},{image[i]},{line[i]}\n"
-        for text, box in islice(faces, kept[i]):
-            label += text
-            out.manifest.append(head + box + tail)
-        if not label:
-            out.manifest.append(f"{head},,,,{tail}")
-        handle = create(f"{root}{stem}.txt", CREATE, 0o666)
-        write(handle, label.encode())
-        close(handle)
-        out.entries[split[i]].append(path)
+    good = np.flatnonzero(good).tolist()
+    stems = [f"{SPLITS[part]}/{name}" for part, name in zip(split, names)]
+    for folder in {stems[i][: stems[i].rfind("/")] for i in good}:
+        os.makedirs(f"{work}/{folder}", exist_ok=True)
+    for i in good:
+        stem = f"{work}/{stems[i]}"
+        stems[i] += place(infos[i].path, stem, infos[i], link)
+        handle = os.open(stem + ".txt", CREATE, 0o666)
+        os.write(handle, "".join(labels[ends[i] : ends[i + 1]]).encode())
+        os.close(handle)
+    for i in good:
+        out.entries[split[i]].append(stems[i])
+        width, height = infos[i].size_wh
+        for box in corners[ends[i] : ends[i + 1]] or [",,,,"]:  # no face: a negative
+            out.manifest.append(f"{stems[i]},{SPLITS[split[i]]},{box},{width},{height},{group[i]},{image[i]},{line[i]}\n")
     return out
 
 
@@ -121,24 +117,23 @@ def sound(table: Table, infos: list, notes: Notes, verify: bool = False) -> np.n
 
 def place(image: str, stem: str, info, link: str) -> str:
     """Link the picture as `stem` plus the extension of its content, which is returned."""
-    suffix = ".jpg" if info.format == "JPEG" else ".png"
-    if info.format not in SAFE_FORMATS:
-        write_png(stem + suffix, decode(image))
-        return suffix
+    suffix = SAFE_FORMATS.get(info.format)
+    if not suffix:
+        write_png(stem + ".png", decode(image))
+        return ".png"
     try:
-        if link == "hard":
-            try:  # with a folder's handle, absolute path or not, a link in the source is followed, as it is not without
-                os.link(image, stem + suffix, src_dir_fd=_root())
-            except FileExistsError:
-                raise
-            except OSError:  # another file system, or a file that is not ours
-                os.symlink(image, stem + suffix)
+        if link == "hard":  # with a folder's handle, absolute path or not, a link in the source is followed, as it is not without
+            os.link(image, stem + suffix, src_dir_fd=_root())
         elif link == "symlink":
             os.symlink(image, stem + suffix)
         else:
             shutil.copyfile(image, stem + suffix)
     except FileExistsError:  # a chunk run again
         pass
+    except OSError:
+        if link != "hard":
+            raise
+        place(image, stem, info, "symlink")  # another file system, or a file that is not ours
     return suffix
 
 

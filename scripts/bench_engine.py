@@ -7,7 +7,8 @@
 Trains drawn scenes for a few batches with each engine in turn, in rounds, so that a machine that is busy
 for a while slows all of them; prints images/s (the median over rounds), the ratio to the built-in engine,
 the share of time in which it waited for pictures, and the physical floor: the operations a training image
-takes (three times the forward pass) over what the processor reaches in large matrix products.
+takes (three times the forward pass) over what the processor reaches in large matrix products. Inference is
+of single pictures, from the network's input to its outputs; a binary's own `Predicted in` counts.
 A binary's CPU training may be wrong (see `emo darknet info`); its speed can be measured all the same.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -26,6 +28,10 @@ from pathlib import Path
 
 import click
 
+from converters.darknetfiles import read_data, read_lines
+
+PREDICTED = re.compile(r"Predicted in ([\d.]+) (\S+?)\.?\s")
+UNITS = {"seconds": 1, "milli-seconds": 1e-3, "milliseconds": 1e-3, "microseconds": 1e-6}
 
 @click.command()
 @click.option("--cfg", "cfgs", multiple=True, default=["v3-tiny", "v4-tiny", "v4-nano"], show_default=True)
@@ -41,8 +47,6 @@ import click
 @click.option("--json", "as_json", is_flag=True)
 def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, amp, binaries, as_json):
     """Print a table of images/s."""
-    from converters.darknetfiles import read_data
-
     binaries = [Path(path) for path in binaries] + [Path(path) for path in [shutil.which("darknet")] if path]
     setting = {"size": size, "batch": batch, "subdivisions": subdivisions, "threads": threads, "device": device, "amp": amp}
     results = []
@@ -58,15 +62,15 @@ def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, a
                     speed, waiting = train(cfg, engine, data, root, setting, iterations)
                     if speed:
                         found.setdefault(engine, []).append((speed, waiting))
-            found_inference = inference(cfg, read_data(data), setting)
-            ours = statistics.median(speed for speed, _ in found[None])
-            for engine, rows in found.items():
-                speed = statistics.median(speed for speed, _ in rows)
+            ours, seen = statistics.median(speed for speed, _ in found[None]), inference(cfg, binaries, data, setting)
+            for engine in [None, "opencv", *binaries]:
+                rows = found.get(engine, [])
+                speed = statistics.median(speed for speed, _ in rows) if rows else None
                 results.append({
-                    "cfg": cfg, "engine": "builtin" if engine is None else str(engine.name), "train images/s": round(speed, 2),
-                    "to builtin": round(speed / ours, 3), "waiting": None if engine else round(statistics.median(wait for _, wait in rows), 3),
+                    "cfg": cfg, "engine": "builtin" if engine is None else getattr(engine, "name", engine), "train images/s": speed and round(speed, 2),
+                    "to builtin": speed and round(speed / ours, 3), "waiting": None if engine else round(statistics.median(wait for _, wait in rows), 3),
                     "floor images/s": None if engine else round(floor / (3 * operations(cfg, size)), 1),
-                    "inference images/s": None if engine else found_inference,
+                    "inference images/s": seen.get(engine),
                 })  # fmt: skip
     if as_json:
         click.echo(json.dumps({"settings": setting, "results": results}, indent=2))
@@ -117,28 +121,54 @@ def train(cfg, binary, data, root, setting, iterations):
     return setting["batch"] * (len(rows) - 1) / seconds, info.get("waiting_share")
 
 
-def inference(cfg, data, setting):
-    """Pictures/s of a forward pass of single pictures in OpenCV's Darknet importer."""
+def inference(cfg, binaries, data, setting) -> dict:
+    """Pictures/s of single pictures: the built-in engine (None), OpenCV's Darknet importer ("opencv"), each binary."""
     import cv2
     import numpy as np
+    import torch
 
     from darknet_runner import cfgfile, templates, weights
     from darknet_runner.builtin.network import Network
 
+    described = read_data(data)
     cv2.setNumThreads(setting["threads"])
-    rendered = templates.render(cfg, data.classes, size=setting["size"])
+    torch.set_num_threads(setting["threads"])
+    rendered = templates.render(cfg, described.classes, size=setting["size"]).edit({0: {"batch": 1, "subdivisions": 1}})
+    ours = Network(rendered).eval().to(setting["device"])
+    blob, out = np.zeros((1, 3, setting["size"], setting["size"]), np.float32), {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.cfg"
         cfgfile.save(rendered, path)
-        weights.write(rendered, path.with_suffix(".weights"), Network(rendered).arrays(), 0)
-        network = cv2.dnn.readNetFromDarknet(str(path), str(path.with_suffix(".weights")))
-        blob, times = np.zeros((1, 3, setting["size"], setting["size"]), np.float32), []
-        for _ in range(12):
-            network.setInput(blob)
-            began = time.perf_counter()
-            network.forward(network.getUnconnectedOutLayersNames())
-            times.append(time.perf_counter() - began)
-    return round(1 / statistics.median(times[2:]), 1)
+        weights.write(rendered, path.with_suffix(".weights"), ours.arrays(), 0)
+        loaded = cv2.dnn.readNetFromDarknet(str(path), str(path.with_suffix(".weights")))
+        there = torch.from_numpy(blob).to(setting["device"])
+
+        def opencv():
+            loaded.setInput(blob)
+            loaded.forward(loaded.getUnconnectedOutLayersNames())
+
+        def builtin():
+            with torch.inference_mode():
+                [part.cpu() for part in ours(there)]
+
+        for name, forward in ((None, builtin), ("opencv", opencv)):
+            out[name] = rate([timed(forward) for _ in range(12)][2:])
+        for binary in binaries:
+            pictures = "".join(f"{picture}\n" for picture in read_lines(described.list_of("train"))[:12])
+            command = [str(binary.absolute()), "detector", "test", str(data), str(path), str(path.with_suffix(".weights")), "-dont_show"]
+            told = subprocess.run(command, cwd=folder, input=pictures, env=environment(setting["threads"]), capture_output=True, text=True, errors="replace")
+            out[binary] = rate([float(value) * UNITS[unit] for value, unit in PREDICTED.findall(told.stdout)][2:])
+    return out
+
+
+def timed(function) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def rate(seconds):
+    return round(1 / statistics.median(seconds), 1) if seconds else None
 
 
 def operations(cfg, size):

@@ -31,6 +31,7 @@ from .process import Process, interruptible
 from .watch import SILENCE_S, Trouble, Watchdog
 
 CHART_S = 30.0  # between two drawings of the chart
+WRITING_S = 2.0  # a file of the wrong length that was changed so shortly ago may still be being written
 RECOVERIES = 4  # times that --auto-recover doubles the subdivisions
 FAILED_EVALUATION = "the validation after the run failed: {}"
 
@@ -202,7 +203,8 @@ class Training:
 
     def _read(self, process, parser, feed, watchdog, metrics, progress, board, outcome, asked, at):
         """Lines -> rows, until the binary ends or must."""
-        saved: list[str] = []
+        saved: set[str] = set()  # told since the last row
+        due: set[str] = set()  # to be checked
         first = True
         for line in process.lines():
             trouble = None
@@ -210,14 +212,16 @@ class Training:
                 line = plain(line)
                 trouble = watchdog.line(line)
                 if match := SAVED.search(line):
-                    saved.append(match[1])
+                    saved.add(match[1])
                 for row in parser.feed(line):
                     if first and at and row.iteration > at + max(1, len(self.job.gpus)):
                         outcome.notes.append(f"resumed at iteration {row.iteration}, not {at + 1}")
                     first = False
                     self._take(row, metrics, progress, board)
-                    trouble = trouble or watchdog.row(row) or self._adopt(saved)
-                    saved = []
+                    trouble = trouble or watchdog.row(row)
+                    due |= saved
+                    saved = set()
+            trouble = trouble or self._adopt(due)
             if trouble := trouble or watchdog.tick():
                 outcome.trouble = replace(trouble, what=feed.told(trouble.what))
             if asked:
@@ -237,16 +241,20 @@ class Training:
             board.add(out)
         progress.show(row, self.best, metrics.rows)
 
-    def _adopt(self, saved: list[str]) -> Trouble | None:
-        """Check and rename what the binary says it has saved; it is whole by the time the next row came."""
-        for name in saved:
+    def _adopt(self, due: set[str]) -> Trouble | None:
+        """Check and rename what the binary said it has saved before the last row: it is whole by then, unless the
+        binary is writing it anew at that moment. What is still to be checked stays in `due`.
+        """
+        for name in sorted(due):
             path = self.job.run.path / name
             if not path.exists():
                 return Trouble("not-saved", f"{name} was not written", "is the folder writable, the disk full?")
             try:
                 saves.adopt(self.job.run, path, self.binary, self.classifier, self.expected)
+                due.remove(name)
             except WeightsError as error:
-                return Trouble("disk-full", str(error))
+                if time.time() - path.stat().st_mtime > WRITING_S:
+                    return Trouble("disk-full", str(error))
         return None
 
     def _after(self, parser, feed, watchdog, outcome):

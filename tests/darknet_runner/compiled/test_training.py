@@ -175,6 +175,20 @@ def test_what_it_does_wrong_is_seen(stand_in, job, body, said):
     assert orphans(todo.run) == []
 
 
+def test_weights_that_are_being_written_anew_are_waited_for(stand_in, job):
+    """With a save every batch the next one has begun when the row after the last one came."""
+    body = """
+    row(1); save("model_last.weights", 1)
+    open("weights/model_last.weights", "wb").close()
+    row(2); row(3)
+    time.sleep(0.5)
+    save("model_last.weights", 3); row(4)
+    save("model_final.weights", 4)
+    """
+    result = stand_in(body).train(job(evaluate=False))
+    assert (result.verdict, result.reasons) == ("finished", ())
+
+
 def test_noise_does_not_hide_the_rows(stand_in, job):
     body = r"""
     row(1)

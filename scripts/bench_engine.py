@@ -8,7 +8,7 @@ Trains drawn scenes for a few batches with each engine in turn, in rounds, so th
 for a while slows all of them; prints images/s (the median over rounds), the ratio to the built-in engine,
 the share of time in which it waited for pictures, and the physical floor: the operations a training image
 takes (three times the forward pass) over what the processor reaches in large matrix products. Inference is
-of single pictures, from the network's input to its outputs; a binary's own `Predicted in` counts.
+of single pictures by `emo darknet valid`, with reading them; opencv's is of the forward pass alone.
 A binary's CPU training may be wrong (see `emo darknet info`); its speed can be measured all the same.
 """
 
@@ -17,7 +17,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -30,8 +29,7 @@ import click
 
 from converters.darknetfiles import read_data, read_lines
 
-PREDICTED = re.compile(r"Predicted in ([\d.]+) (\S+?)\.?\s")
-UNITS = {"seconds": 1, "milli-seconds": 1e-3, "milliseconds": 1e-3, "microseconds": 1e-6}
+FEW, MANY = 10, 110  # pictures
 
 @click.command()
 @click.option("--cfg", "cfgs", multiple=True, default=["v3-tiny", "v4-tiny", "v4-nano"], show_default=True)
@@ -47,7 +45,7 @@ UNITS = {"seconds": 1, "milli-seconds": 1e-3, "milliseconds": 1e-3, "microsecond
 @click.option("--json", "as_json", is_flag=True)
 def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, amp, binaries, as_json):
     """Print a table of images/s."""
-    binaries = [Path(path) for path in binaries] + [Path(path) for path in [shutil.which("darknet")] if path]
+    binaries = [Path(path).absolute() for path in binaries] + [Path(path) for path in [shutil.which("darknet")] if path]
     setting = {"size": size, "batch": batch, "subdivisions": subdivisions, "threads": threads, "device": device, "amp": amp}
     results = []
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as folder:
@@ -62,7 +60,7 @@ def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, a
                     speed, waiting = train(cfg, engine, data, root, setting, iterations)
                     if speed:
                         found.setdefault(engine, []).append((speed, waiting))
-            ours, seen = statistics.median(speed for speed, _ in found[None]), inference(cfg, binaries, data, setting)
+            ours, seen = statistics.median(speed for speed, _ in found[None]), inference(cfg, binaries, data, root, setting)
             for engine in [None, "opencv", *binaries]:
                 rows = found.get(engine, [])
                 speed = statistics.median(speed for speed, _ in rows) if rows else None
@@ -121,43 +119,42 @@ def train(cfg, binary, data, root, setting, iterations):
     return setting["batch"] * (len(rows) - 1) / seconds, info.get("waiting_share")
 
 
-def inference(cfg, binaries, data, setting) -> dict:
-    """Pictures/s of single pictures: the built-in engine (None), OpenCV's Darknet importer ("opencv"), each binary."""
+def inference(cfg, binaries, data, root, setting) -> dict:
+    """Pictures/s, one by one: `emo darknet valid` on the built-in engine (None) and each binary, from the time that more
+    pictures take, so with reading and scaling them; and the forward pass alone of OpenCV's importer ("opencv").
+    """
     import cv2
     import numpy as np
-    import torch
 
-    from darknet_runner import cfgfile, templates, weights
+    from darknet_runner import cfgfile, layers, templates, weights
     from darknet_runner.builtin.network import Network
 
     described = read_data(data)
-    cv2.setNumThreads(setting["threads"])
-    torch.set_num_threads(setting["threads"])
     rendered = templates.render(cfg, described.classes, size=setting["size"]).edit({0: {"batch": 1, "subdivisions": 1}})
-    ours = Network(rendered).eval().to(setting["device"])
-    blob, out = np.zeros((1, 3, setting["size"], setting["size"]), np.float32), {}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.cfg"
-        cfgfile.save(rendered, path)
-        weights.write(rendered, path.with_suffix(".weights"), ours.arrays(), 0)
-        loaded = cv2.dnn.readNetFromDarknet(str(path), str(path.with_suffix(".weights")))
-        there = torch.from_numpy(blob).to(setting["device"])
+    path, out = root / "model.cfg", {}
+    cfgfile.save(rendered, path)
+    arrays = Network(rendered).arrays()
+    for head in [layer.index for layer in layers.trace(rendered) if layer.type == "yolo"]:
+        arrays[head - 1]["biases"][:] = -10  # nothing is found, so that boxes and their AP take no time
+    weights.write(rendered, path.with_suffix(".weights"), arrays, 0)
+    for engine in [None, *binaries]:
+        seconds = []
+        for count in FEW, MANY:
+            (root / "some.txt").write_text("".join(f"{picture}\n" for picture in (list(read_lines(described.list_of("train"))) * count)[:count]))
+            (root / "some.data").write_text(f"classes={described.classes}\nnames={data.parent / 'emo.names'}\nvalid={root / 'some.txt'}\n")
+            arguments = ["darknet", "valid", "--cfg", str(path), "--weights", str(path.with_suffix(".weights")), "--data", str(root / "some.data")]
+            arguments += ["--engine", "compiled", "--darknet", str(engine)] if engine else ["--engine", "builtin", "--device", setting["device"]]
+            seconds.append(min(timed(lambda: emo(arguments, root, setting["threads"])) for _ in range(2)))
+        out[engine] = round((MANY - FEW) / (seconds[1] - seconds[0]), 1)
+    cv2.setNumThreads(setting["threads"])
+    loaded = cv2.dnn.readNetFromDarknet(str(path), str(path.with_suffix(".weights")))
+    blob = np.zeros((1, 3, setting["size"], setting["size"]), np.float32)
 
-        def opencv():
-            loaded.setInput(blob)
-            loaded.forward(loaded.getUnconnectedOutLayersNames())
+    def forward():
+        loaded.setInput(blob)
+        loaded.forward(loaded.getUnconnectedOutLayersNames())
 
-        def builtin():
-            with torch.inference_mode():
-                [part.cpu() for part in ours(there)]
-
-        for name, forward in ((None, builtin), ("opencv", opencv)):
-            out[name] = rate([timed(forward) for _ in range(12)][2:])
-        for binary in binaries:
-            pictures = "".join(f"{picture}\n" for picture in read_lines(described.list_of("train"))[:12])
-            command = [str(binary.absolute()), "detector", "test", str(data), str(path), str(path.with_suffix(".weights")), "-dont_show"]
-            told = subprocess.run(command, cwd=folder, input=pictures, env=environment(setting["threads"]), capture_output=True, text=True, errors="replace")
-            out[binary] = rate([float(value) * UNITS[unit] for value, unit in PREDICTED.findall(told.stdout)][2:])
+    out["opencv"] = round(1 / statistics.median([timed(forward) for _ in range(12)][2:]), 1)
     return out
 
 
@@ -165,10 +162,6 @@ def timed(function) -> float:
     began = time.perf_counter()
     function()
     return time.perf_counter() - began
-
-
-def rate(seconds):
-    return round(1 / statistics.median(seconds), 1) if seconds else None
 
 
 def operations(cfg, size):

@@ -20,7 +20,7 @@ from converters.errors import DataError
 from ..ap import mean_ap
 from ..objects import NMS_IOU, nms
 from .data import read_picture
-from .loss import YoloHead, decode
+from .heads import head_of
 from .network import Network
 
 SCORE_FLOOR = 0.005
@@ -55,8 +55,7 @@ def found_boxes(network: Network, raw: list[torch.Tensor], floor: float, most: i
     size_wh = network.cfg.size_wh
     parts = []
     for layer, tensor in zip(network.heads, raw):
-        head = YoloHead.of(layer.section)
-        boxes, objectness, probability = decode(tensor.float(), head, size_wh)
+        boxes, objectness, probability = head_of(layer.section).decode(tensor.float(), size_wh)
         parts.append([part.flatten(1, 3) for part in (boxes, objectness, probability)])
     boxes, objectness, probability = (torch.cat([part[index] for part in parts], 1) for index in range(3))
     out = []

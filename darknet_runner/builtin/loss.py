@@ -83,6 +83,12 @@ class YoloHead:
             multipliers=(counters.max() / counters).clamp(max=max_delta) if len(counters) else None,
         )
 
+    def decode(self, raw, size_wh):
+        return decode(raw, self, size_wh)
+
+    def delta(self, raw, truths, size_wh, seen: int = 0):
+        return yolo_delta(raw, truths, self, size_wh)
+
 
 def decode(raw, head: YoloHead, size_wh):
     """raw (B, n (5 + C), H, W) -> boxes (B, n, H, W, 4) cxcywh relative, objectness (B, n, H, W), classes (B, n, H, W, C).
@@ -90,16 +96,19 @@ def decode(raw, head: YoloHead, size_wh):
     src/yolo_layer.c, get_yolo_box.
     """
     fields = raw.unflatten(1, (len(head.mask), 5 + head.classes)).movedim(2, -1)  # (B, n, H, W, 5 + C)
-    height, width = raw.shape[2:]
     if not head.new_coords:
         fields = torch.cat([fields[..., :2].sigmoid(), fields[..., 2:4], fields[..., 4:].sigmoid()], -1)
-    xy = fields[..., :2] * head.scale_x_y - 0.5 * (head.scale_x_y - 1)
-    grid_y, grid_x = torch.meshgrid(torch.arange(height, device=raw.device), torch.arange(width, device=raw.device), indexing="ij")
-    cells = raw.new_tensor([width, height])
-    centre = (xy + torch.stack([grid_x, grid_y], -1)) / cells
+    centre = centres(fields[..., :2] * head.scale_x_y - 0.5 * (head.scale_x_y - 1))
     anchors = head.anchors.to(raw)[list(head.mask)].view(1, -1, 1, 1, 2) / raw.new_tensor(size_wh)
     grown = fields[..., 2:4] ** 2 * 4 if head.new_coords else fields[..., 2:4].exp()
     return torch.cat([centre, grown * anchors], -1), fields[..., 4], fields[..., 5:]
+
+
+def centres(xy):
+    """(B, n, H, W, 2) places in their cells -> relative to the picture."""
+    height, width = xy.shape[2:4]
+    row, column = torch.meshgrid(torch.arange(height, device=xy.device), torch.arange(width, device=xy.device), indexing="ij")
+    return (xy + torch.stack([column, row], -1)) / xy.new_tensor([width, height])
 
 
 def overlaps(pred, truth, kind="iou"):
@@ -191,7 +200,8 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
     picture, truth, kind = truths[:, 0].long(), truths[:, 1:5], truths[:, 5].long()
     found, early = [], 0  # (picture, mask slot, row, column, truth index): predictions that answer for a truth
     if len(truths):
-        best, best_truth, best_sure = _best_overlaps(boxes, probabilities, picture, truth)
+        best, best_truth = best_overlaps(boxes, picture, truth)
+        best_sure = torch.where(probabilities.amax(-1) > 0.25, best, 0)
         if head.objectness_smooth:
             toward = head.obj_normalizer * (best_sure - objectness)
             obj_delta = torch.where(best_sure > head.ignore_thresh, torch.maximum(obj_delta, toward), obj_delta)
@@ -269,19 +279,16 @@ def _classes(head, shown, ids, weight, first, inverse, order, overlap):
     return value
 
 
-def _best_overlaps(boxes, probabilities, picture, truth):
-    """Per prediction: its highest IoU with a truth of its picture, that truth, and the same where it is sure of a class."""
-    batch = len(boxes)
+def best_overlaps(boxes, picture, truth):
+    """Per prediction (B, n, H, W): its highest IoU with a truth of its picture, and that truth."""
     best = torch.zeros_like(boxes[..., 0])
     best_truth = torch.zeros_like(best, dtype=torch.long)
-    for index in range(batch):
+    for index in range(len(boxes)):
         mine = torch.nonzero(picture == index)[:, 0]
         if len(mine):
-            found = overlaps(boxes[index].unsqueeze(-2), truth[mine])  # (n, H, W, T)
-            best[index], which = found.max(-1)
+            best[index], which = overlaps(boxes[index].unsqueeze(-2), truth[mine]).max(-1)  # (n, H, W, T)
             best_truth[index] = mine[which]
-    sure = probabilities.amax(-1) > 0.25
-    return best, best_truth, torch.where(sure, best, 0)
+    return best, best_truth
 
 
 def _assign(truth, picture, anchors, head, width, height):

@@ -32,7 +32,8 @@ from .augment import Options
 from .data import Loader, TrainSet
 from .display import Display
 from .evaluate import evaluate_classifier, evaluate_detector
-from .loss import YoloHead, classifier_loss, yolo_delta
+from .heads import head_of
+from .loss import classifier_loss
 from .network import Network
 from .rate import rate
 
@@ -83,7 +84,7 @@ class Trainer:
             torch.set_num_threads(job.threads)
         torch.manual_seed(job.seed)
         self.network = Network(self.cfg).to(self.device, memory_format=torch.channels_last)
-        self.heads = [YoloHead.of(layer.section) for layer in self.network.heads]
+        self.heads = [head_of(layer.section) for layer in self.network.heads]
         self.options = Options.of(self.cfg)
         self.optimizer = self._optimizer()
         self.progress = Progress()
@@ -228,7 +229,7 @@ class Trainer:
         truths = torch.from_numpy(np.concatenate(rows)).float().to(self.device)
         deltas, cost = [], 0.0
         for head, tensor in zip(self.heads, raw):
-            delta, part, _ = yolo_delta(tensor.detach().float(), truths, head, size_wh)
+            delta, part, _ = head.delta(tensor.detach().float(), truths, size_wh, self.seen)
             deltas.append((delta / -self.batch).to(tensor.dtype))
             cost += part / len(self.heads)  # src/network.c, get_network_cost: the mean over the heads
         torch.autograd.backward(raw, deltas)

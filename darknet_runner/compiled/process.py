@@ -40,7 +40,7 @@ def _libc():
 
 def cpu_environment(threads: int | None) -> dict[str, str]:
     """The environment of a binary: OpenMP's waiting threads sleep (spinning costs a factor of four on a busy machine)."""
-    count = str(threads or os.cpu_count() or 1)
+    count = str(threads or os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     return os.environ | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count, "GOMP_SPINCOUNT": "0",
                          "QT_QPA_PLATFORM": "offscreen", "LC_ALL": "C", "TERM": "dumb"}  # fmt: skip
 

@@ -68,12 +68,29 @@ def test_deltas_of_every_kind_of_yolo_loss(name):
     if section.integer("new_coords", 0):
         raw = raw.sigmoid()
     delta, cost, _ = yolo_delta(raw, truths, YoloHead.of(section), (WIDTH, HEIGHT))
+    check_deltas(case, delta, cost, truths)
+
+
+def check_deltas(case, delta, cost, truths):
     fields = delta.unflatten(1, (2, 8)).numpy()  # (picture, anchor, field, row, column)
     sums = [np.abs(fields[:, :, part]).sum(dtype=float) for part in (slice(0, 2), slice(2, 4), slice(4, 5), slice(5, 8))]
     np.testing.assert_allclose(cost, case["cost"], rtol=1e-5)
     np.testing.assert_allclose(sums, case["sums"], rtol=1e-5)
     found = [fields[int(row[0]), :, :, int(row[2] * HEIGHT / GRID), int(row[1] * WIDTH / GRID)] for row in truths[:5]]
     np.testing.assert_allclose(np.ravel(found), case["deltas"], rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", LOSSES["regions"])
+def test_deltas_of_the_region_loss(name):
+    from darknet_runner.builtin.heads import head_of
+
+    case = LOSSES["regions"][name]
+    rng = np.random.RandomState(7)
+    raw = torch.from_numpy(rng.normal(0, 1, (2, 16, HEIGHT // GRID, WIDTH // GRID)).astype(np.float32))
+    truths = seeded_truths(rng, 24, 2, 3, 0.03, 0.02)
+    section = cfgfile.parse("[net]\n[region]\n" + "".join(f"{key}={value}\n" for key, value in case["options"].items())).layers[0]
+    delta, cost, _ = head_of(section).delta(raw, truths, (WIDTH, HEIGHT), case["seen"])
+    check_deltas(case, delta, cost, truths)
 
 
 @pytest.mark.parametrize("name", LOSSES["networks"])

@@ -153,14 +153,14 @@ def _to_corner(edges, corner, flip):
     return np.array([left, top, right, bottom])
 
 
-def _warp(picture, matrix, size_wh, out):
-    """Warp into the view `out`; what lies outside the picture takes its mean colour, as in Darknet."""
+def _seen(picture, matrix, size_wh, rng, options, out):
+    """Warp into the view `out`, then change the colours of what is seen (no more); outside the picture lies its mean, as in Darknet."""
     mean = cv2.mean(picture)
     # INTER_LINEAR maps pixel centres: shift by half a pixel, so that a resize is a resize.
     centred = matrix.copy()
     centred[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
     warped = cv2.warpAffine(picture, centred, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=mean)
-    out[...] = warped.reshape(out.shape)
+    out[...] = distort(warped.reshape(out.shape), rng, options)
 
 
 def detection_sample(load, index: int, count: int, size_wh, channels: int, rng, options: Options, out) -> np.ndarray:
@@ -185,7 +185,7 @@ def _single(load, index, size_wh, rng, options, out):
     picture, labels = load(index)
     source_wh = picture.shape[1::-1]
     matrix, _ = jittered(source_wh, size_wh, rng, options)
-    _warp(distort(picture, rng, options), matrix, size_wh, out)
+    _seen(picture, matrix, size_wh, rng, options, out)
     return warp_labels(labels, matrix, source_wh, size_wh)
 
 
@@ -206,7 +206,7 @@ def _mosaic(load, index, count, size_wh, rng, options, out):
         found.append(warp_labels(labels, matrix, source_wh, size_wh, window))
         tile = out[window[1] : window[3], window[0] : window[2]]
         local = matrix - [[0, 0, window[0]], [0, 0, window[1]]]
-        _warp(distort(picture, rng, options), local, tile.shape[1::-1], tile)
+        _seen(picture, local, tile.shape[1::-1], rng, options, tile)
     return np.concatenate(found)
 
 
@@ -254,7 +254,7 @@ def _classifier_single(load, index, size_wh, classes, rng, options, out):
     if options.flip and rng.random() < 0.5:
         matrix[:, 0] *= -1
     matrix[:, 2] = np.array(size_wh) / 2 + shift - matrix[:, :2] @ [width / 2, height / 2]
-    _warp(distort(picture, rng, options), matrix, size_wh, out)
+    _seen(picture, matrix, size_wh, rng, options, out)
     target = np.full(classes, options.label_smooth / max(classes - 1, 1), np.float32)
     target[kind] = 1 - options.label_smooth
     return target

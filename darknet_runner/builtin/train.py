@@ -304,7 +304,7 @@ class Trainer:
     def train(self) -> TrainResult:
         """Run to max_batches, to a signal, to a failure, or until nothing gets better."""
         progress, job, run = self.progress, self.job, self.job.run
-        workers = max(0, min(8, (os.cpu_count() or 1) - 1)) if job.workers is None else job.workers
+        workers = max(0, min(16, (os.cpu_count() or 1) - 1)) if job.workers is None else job.workers
         sizes = [self.size_of(batch) for batch in range(0, self.total, SIZE_HOLD)]
         largest = (self.batch // self.parts, max(w for w, _ in sizes), max(h for _, h in sizes))
         loader = Loader(

@@ -10,7 +10,7 @@ from converters import boxes
 from darknet_runner import cfgfile, layers, templates, weights
 from emotion import yolo
 from emotion.models import find
-from emotion.yolo import YoloDetector, nms, overlap
+from emotion.yolo import YoloDetector, nms, overlap, share_within
 
 
 def random_weights(cfg, path, seed=0):
@@ -193,18 +193,41 @@ def test_greedynms_is_taken_from_the_last_yolo(detector_factory, tmp_path):
 
 
 @settings(deadline=None)
-@given(st.integers(0, 60), st.integers(0, 10_000), st.sampled_from([None, 0.6]))
-def test_nms_keeps_the_best_and_nothing_that_overlaps(count, seed, beta):
+@given(st.integers(0, 60), st.integers(0, 10_000), st.sampled_from([None, 0.6]), st.sampled_from([None, 0.5, 0.8]))
+def test_nms_keeps_the_best_and_nothing_that_overlaps_or_lies_within(count, seed, beta, inside):
     rng = np.random.default_rng(seed)
     low = rng.uniform(0, 50, (count, 2))
     xyxy, scores = np.hstack([low, low + rng.uniform(1, 40, (count, 2))]), rng.random(count)
-    kept = nms(xyxy, scores, 0.45, beta)
+    kept = nms(xyxy, scores, 0.45, beta, inside)
+
+    def gone(better, others):
+        within = 0 if inside is None else (share_within(better, others) >= inside) & (boxes.area(others) < boxes.area(better))
+        return (overlap(better, others, beta) > 0.45) | (within > 0)
+
     assert (np.diff(scores[kept]) <= 0).all()
     for place, index in enumerate(kept):
-        assert (overlap(xyxy[index], xyxy[kept[place + 1 :]], beta) <= 0.45).all()
+        assert not gone(xyxy[index], xyxy[kept[place + 1 :]]).any()
     for index in set(range(count)) - set(kept.tolist()):  # each one dropped had a better neighbour that stayed
         better = kept[scores[kept] >= scores[index]]
-        assert max(overlap(xyxy[k], xyxy[[index]], beta)[0] for k in better) > 0.45
+        assert any(gone(xyxy[k], xyxy[[index]])[0] for k in better)
+
+
+def test_a_mouth_within_a_face_by_hand():
+    """IoU of the mouth 0.04; 3/4 of the ear lies in the face; the better small face and the head about it both stay."""
+    face, mouth, ear = (0, 0, 50, 50), (20, 30, 30, 40), (47, 0, 51, 10)
+    xyxy = np.array([face, mouth, ear], float)
+    assert share_within(xyxy[0], xyxy).tolist() == [1, 1, 0.75] and share_within(xyxy[1], np.zeros((1, 4))).tolist() == [0]
+    assert nms(xyxy, np.array([0.9, 0.8, 0.7]), 0.45, None, 0.8).tolist() == [0, 2]
+    assert nms(xyxy, np.array([0.9, 0.8, 0.7]), 0.45).tolist() == [0, 1, 2]
+    assert nms(xyxy, np.array([0.8, 0.9, 0.7]), 0.45, None, 0.8).tolist() == [1, 0, 2]
+
+
+def test_a_detector_drops_a_mouth_unless_told_to_keep_all(detector_folder):
+    rows = np.zeros((2, 12), np.float32)
+    rows[:, :6] = (0.5, 0.5, 0.6, 0.6, 0.9, 0.9), (0.5, 0.7, 0.1, 0.1, 0.8, 0.8)
+    for iou, count in ((0.45, 1), (1, 2)):
+        detector = YoloDetector(find(detector_folder, "detector"), iou=iou)
+        assert len(detector.faces_of(rows, (100, 100))) == count and (detector.settings["nms_inside"] is None) == (count == 2)
 
 
 def test_one_face_keeps_one_emotion(detector_folder):

@@ -87,7 +87,9 @@ def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_f
         notes.count(f"{number} {AFFECTNET_NOT_EMOTIONS[number]}", split, rows)
     negative = ids == NO_FACE
     wanted = ids >= 0
-    unusable = wanted & ~negative & ~np.isfinite(xywh).all(axis=1)  # rows of no face may well have boxes of NULL
+    with np.errstate(over="ignore"):
+        xyxy = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    unusable = wanted & ~negative & ~np.isfinite(xyxy).all(axis=1)  # rows of no face may well have boxes of NULL
     for row in np.flatnonzero(unusable).tolist():
         notes.drop("bad-number", split, path, lines[row], f"box {odd.get(row, xywh[row].tolist())} is not four numbers")
     wanted &= ~unusable
@@ -102,11 +104,10 @@ def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_f
     kept, faces = [names[row] for row in rows.tolist()], ~negative[rows]
     stems = [name.rpartition(".")[0] or name for name in kept]
     folder = (os.path.abspath(_image_folder(root, kind, kept[:50])) if kept else "") + "/"
-    xywh = xywh[rows][faces]
     return Table(
         image=[folder + name for name in kept], name=stems, split=np.full(len(rows), SPLITS.index(split), np.int8),
         group=list(map(_group, stems)), source=np.zeros(len(rows), np.int16), line=lines[rows],
-        first=np.concatenate([[0], np.cumsum(faces)]), xyxy=np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1),
+        first=np.concatenate([[0], np.cumsum(faces)]), xyxy=xyxy[rows][faces],
         emotion=ids[rows][faces].astype(np.int8), sources=(str(path),),
         landmarks=[_points(points[row]) for row in rows[faces].tolist()] if landmarks else None,
     )  # fmt: skip
@@ -139,7 +140,8 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
                     continue
                 try:
                     xywh.extend((int(row[x]), int(row[y]), int(row[w]), int(row[h])))  # nearly always, in a third of float's time
-                except ValueError:
+                except (ValueError, OverflowError):
+                    del xywh[4 * len(names) :]  # a whole number that no float holds comes after others
                     try:
                         xywh.extend((float(row[x]), float(row[y]), float(row[w]), float(row[h])))
                     except ValueError:

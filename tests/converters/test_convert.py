@@ -157,6 +157,8 @@ HOSTILE = [  # rows, pictures, the code they give, whether the row stays
     ([("1/x.jpg", "ten", 10, 40, 40, 1)], {}, "bad-number", False),
     ([("1/x.jpg", "nan", 10, 40, 40, 1)], {}, "bad-number", False),
     ([("1/x.jpg", "inf", 10, 40, 40, 1)], {}, "bad-number", False),
+    ([("1/x.jpg", 10, "9" * 400, 40, 40, 1)], {}, "bad-number", False),
+    ([("1/x.jpg", "9" * 308, 10, "9" * 308, 40, 1)], {}, "bad-number", False),
     ([("1/x.jpg", 10, 10, 40, 40, "glad")], {}, "bad-number", False),
     (["1/x.jpg,10,10"], {}, "bad-number", False),
     ([("1/x.jpg", 10, 10, 40, 40, 11)], {}, "class-range", False),

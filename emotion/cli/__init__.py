@@ -16,6 +16,7 @@ from click.core import ParameterSource
 
 from converters.errors import EmoError
 from emotion import __version__
+from emotion.cli.options import name_in_environment
 
 # command -> (module, attribute, one line of help); the help stands here so that `emo --help` imports nothing.
 COMMANDS = {
@@ -49,7 +50,9 @@ class Lazy(click.Group):
             from converters.errors import nearest
 
             raise click.UsageError(f"no command '{args[0]}' ({nearest(args[0], self.table)})")
-        return super().resolve_command(ctx, args)
+        name, command, rest = super().resolve_command(ctx, args)
+        name_in_environment(command, f"{ctx.auto_envvar_prefix}_{name}")
+        return name, command, rest
 
     def format_commands(self, ctx, formatter):
         with formatter.section("Commands"):
@@ -57,8 +60,8 @@ class Lazy(click.Group):
 
 
 @click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMO"})
-@click.version_option(__version__, prog_name="emo")
-@click.option("--config", type=click.Path(dir_okay=False), help="TOML file of option values, a table a command.")
+@click.version_option(__version__, prog_name="emo", allow_from_autoenv=False)
+@click.option("--config", envvar="EMO_CONFIG", type=click.Path(dir_okay=False), help="TOML file of option values, a table a command.")
 @click.pass_context
 def emo(ctx, config):
     """Facial-emotion detection on Darknet/YOLO.
@@ -120,7 +123,7 @@ def _usage(error: click.ClickException) -> str:
         return message
     source = ctx.get_parameter_source(option.name) if option is not None else None
     if source is ParameterSource.ENVIRONMENT:
-        message += f", from {ctx.auto_envvar_prefix}_{option.name.upper()}"
+        message += f", from {option.envvar}"
     elif source is ParameterSource.DEFAULT_MAP:
         message += f", from {ctx.find_root().params['config']}"
     return f"{message} (see {ctx.command_path} --help)"

@@ -13,15 +13,16 @@ from pathlib import Path
 
 import click
 
-from converters.errors import UsageError, nearest
+from converters.errors import DataError, UsageError, nearest
+from emotion.cli.options import long_name
 
 
 def defaults(path: str, group: click.Group, ctx: click.Context) -> dict:
-    """The file as click's default_map; UsageError names an unknown key and the nearest known one."""
+    """The file as click's default_map; UsageError names an unknown key and the nearest known one. DataError: no such file."""
     try:
         settings = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UsageError("no such file", where=path) from None
+        raise DataError("no such file", where=path) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"is no TOML: {error}", where=path) from None
     return _checked(settings, group, ctx, path, "")
@@ -30,7 +31,7 @@ def defaults(path: str, group: click.Group, ctx: click.Context) -> dict:
 def _checked(table, command, ctx, path, prefix):
     out = {}
     subcommands = command.list_commands(ctx) if isinstance(command, click.Group) else []
-    options = {name.lstrip("-"): option for option in command.params if isinstance(option, click.Option) for name in option.opts if name[:2] == "--"}
+    options = {long_name(option): option for option in command.params if isinstance(option, click.Option)}
     for key, value in table.items():
         if key in subcommands:
             if not isinstance(value, dict):

@@ -7,6 +7,20 @@ import math
 import click
 
 
+def long_name(option: click.Option) -> str:
+    """`--json` -> `json`: what the option is called in a settings file; its Python name is nobody's business."""
+    return next(name for name in option.opts if name.startswith("--"))[2:]
+
+
+def name_in_environment(command: click.Command, prefix: str) -> None:
+    """Options of `command`, and of a group's commands, are read from PREFIX_LONG_NAME, and from nothing else."""
+    for option in command.params:
+        if isinstance(option, click.Option):
+            option.envvar, option.allow_from_autoenv = f"{prefix}_{long_name(option)}".upper().replace("-", "_"), False
+    for name, sub in getattr(command, "commands", {}).items():
+        name_in_environment(sub, f"{prefix}_{name}")
+
+
 class Number(click.FloatRange):
     """A range of finite numbers: nan is in click's own ranges, and inf in those without an end."""
 

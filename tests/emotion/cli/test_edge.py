@@ -1,11 +1,17 @@
 """The edge of the command line, in real processes: one line on stderr, the exit code, streams that are closed or full."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 
+import click
 import pytest
+from click.core import ParameterSource
+
+from emotion.cli import _usage, config
+from emotion.cli import emo as root
 
 
 def emo(*args, env=(), **settings):
@@ -33,6 +39,73 @@ def test_usage_is_one_line_and_2(args, said, tmp_path):
     assert run.returncode == 2
     assert run.stderr.startswith(b"emo: ") and run.stderr.count(b"\n") == 1 and said in run.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["convert", "affectnet", "gone"],
+        ["detect", "gone.mp4"],
+        ["detect", "gone/"],
+        ["detect", "here.jpg", "--system", "two-stage", "--face-model", "gone.onnx"],
+        ["detect", "here.jpg", "--weights", "gone.weights"],
+        ["detect", "here.jpg", "--names", "gone.names"],
+        ["compare", "two-stage", "vs", "yolo", "gone.mp4"],
+        ["compare", "two-stage", "vs", "yolo", "--data", "gone.data"],
+        ["compare", "two-stage:gone.onnx", "vs", "yolo"],
+        ["--config", "gone.toml", "detect", "here.jpg"],
+    ],
+)
+def test_what_is_named_and_not_there_is_1_everywhere(args, tmp_path):
+    """2 is for a command line that cannot be meant; this one can, once the file is there."""
+    (tmp_path / "here.jpg").touch()
+    run = emo(*args, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr.count(b"\n")) == (1, b"", 1) and run.stderr.startswith(b"emo: gone")
+    assert os.listdir(tmp_path) == ["here.jpg"]
+
+
+def commands(group, ctx, path=()):
+    """Every command with the context it is called in: ((name, ...), command, context)."""
+    for name in group.list_commands(ctx):
+        _, command, _ = group.resolve_command(ctx, [name])
+        inner = command.make_context(name, [], parent=ctx, resilient_parsing=True)
+        yield (*path, name), command, inner
+        if isinstance(command, click.Group):
+            yield from commands(command, inner, (*path, name))
+
+
+def test_environment_and_settings_have_the_names_of_the_command_line(monkeypatch):
+    """Every option of every command: its own long name, from there and from nowhere else, and it is told so."""
+    seen = set()
+    top = root.make_context("emo", ["cfg"], resilient_parsing=True)
+    for path, command, ctx in commands(root, top):
+        for option in command.params:
+            if not isinstance(option, click.Option):
+                continue
+            long = next(name for name in option.opts if name.startswith("--"))[2:]
+            name = "_".join(["EMO", *path, long]).upper().replace("-", "_")
+            value = option.type.choices[-1] if isinstance(option.type, click.Choice) else "1"
+            with monkeypatch.context() as patch:
+                patch.setenv(name, str(value))
+                told = command.make_context(path[-1], [], parent=ctx.parent, resilient_parsing=True)
+                assert told.get_parameter_source(option.name) is ParameterSource.ENVIRONMENT, name
+                assert f", from {name} (see " in _usage(click.BadParameter("bad", ctx=told, param=option))
+            if option.name != long.replace("-", "_"):
+                with monkeypatch.context() as patch:
+                    patch.setenv("_".join(["EMO", *path, option.name]).upper().replace("-", "_"), str(value))
+                    told = command.make_context(path[-1], [], parent=ctx.parent, resilient_parsing=True)
+                    assert told.get_parameter_source(option.name) is not ParameterSource.ENVIRONMENT, name
+            wanted = True if option.is_flag else "1"
+            assert config._checked({long: wanted}, command, ctx, "my.toml", "") == {option.name: ["1"] if option.multiple else wanted}
+            seen.add(name)
+    assert {"EMO_DETECT_JSON", "EMO_CONVERT_WITH", "EMO_DATASET_SYNTH_AS", "EMO_DARKNET_MAP_JSON", "EMO_DARKNET_TOP_K_JSON"} <= seen and len(seen) > 100
+
+
+def test_an_option_from_the_environment(tmp_path):
+    run = emo("cfg", "schedule", "--images", "10", "--epochs", "3", env={"EMO_CFG_SCHEDULE_JSON": "1", "EMO_CFG_SCHEDULE_ROUND": "100", "EMO_VERSION": "1.2"}, cwd=tmp_path)
+    assert run.returncode == 0 and json.loads(run.stdout)["max_batches"] % 100 == 0
+    assert b"from EMO_CFG_SCHEDULE_ROUND" in emo("cfg", "schedule", env={"EMO_CFG_SCHEDULE_ROUND": "x"}, cwd=tmp_path).stderr
+    assert b"from EMO_CONFIG" in emo("cfg", "list", env={"EMO_CONFIG": str(tmp_path)}).stderr
 
 
 def test_a_bad_value_names_the_variable_or_the_file_it_comes_from(tmp_path):
@@ -97,7 +170,7 @@ def test_streams_that_are_closed(closed, tmp_path):
 
 def test_a_name_cannot_break_or_colour_the_line(tmp_path):
     run = emo("detect", "a\n\x1b[31mred\udcff.jpg", cwd=tmp_path)
-    assert run.returncode == 2 and b"\x1b" not in run.stderr and run.stderr.count(b"\n") == 1
+    assert run.returncode == 1 and b"\x1b" not in run.stderr and run.stderr.count(b"\n") == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

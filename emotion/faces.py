@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from converters import boxes
-from converters.errors import MediaError, UsageError
+from converters.errors import MediaError
 
 # What makes a finder's box as large as a face's box in LFW's labels: median ratio of the longer sides over
 # 250 pictures of lfw-affectnet's validation.csv, 0.95 for haar, 1.05 for ssd, 1.00 for yunet.
@@ -48,13 +48,13 @@ def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float =
             return YoloFaces(path, conf, iou)
         found = [file for suffix in (".pb", ".caffemodel", ".onnx") for file in sorted(path.glob(f"*{suffix}"))]
         if not found:
-            raise UsageError("holds no face finder", where=path, mend="expected a .pb with its .pbtxt, a .caffemodel with its .prototxt, an .onnx, or a model.cfg")
+            raise MediaError("holds no face finder", where=path, mend="expected a .pb with its .pbtxt, a .caffemodel with its .prototxt, an .onnx, or a model.cfg")
         path = found[0]
     kind = {".pb": Ssd, ".caffemodel": Ssd, ".onnx": YuNet, ".xml": Haar}.get(path.suffix)
     if kind is None:
         return YoloFaces(spec, conf, iou)
     if not path.is_file():
-        raise UsageError("no such face model", where=path)
+        raise MediaError("no such face model", where=path)
     return kind(conf, path)
 
 
@@ -139,7 +139,7 @@ class Ssd:
         found = sorted(path.parent.glob(f"*{suffix}"))
         same = [graph for graph in found if path.stem.startswith(graph.stem)]
         if len(same or found) != 1:
-            raise UsageError(f"has no {suffix} beside it" if not found else f"has several {suffix} beside it", where=path)
+            raise MediaError(f"has no {suffix} beside it" if not found else f"has several {suffix} beside it", where=path)
         return (same or found)[0]
 
     def find(self, frame):

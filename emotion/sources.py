@@ -17,7 +17,7 @@ import numpy as np
 
 from converters import images
 from converters.darknetfiles import read_list
-from converters.errors import MediaError, UsageError
+from converters.errors import MediaError
 
 from .backends import quiet_opencv
 
@@ -120,7 +120,7 @@ def read_picture(path: Path, upright: bool = True) -> np.ndarray:
 def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video:
     """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video.
 
-    Raises UsageError when there is no such path, MediaError when it cannot be opened or holds nothing.
+    MediaError when there is no such path, or when it cannot be opened or holds nothing.
     """
     path = Path(path)
     if path.is_dir():
@@ -129,9 +129,9 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video:
             raise MediaError("holds no pictures", where=path, mend=f"looked for {', '.join(sorted(PICTURES))}")
         return Pictures(path, [(str(file.relative_to(path)), file) for file in files], "folder", limit)
     if not path.exists():
-        raise UsageError("no such file or folder", where=path)
+        raise MediaError("no such file or folder", where=path)
     if not path.is_file():
-        raise UsageError("is neither a file nor a folder", where=path)
+        raise MediaError("is neither a file nor a folder", where=path)
     if path.stat().st_size == 0:
         raise MediaError("is empty: zero bytes", where=path)
     suffix = path.suffix.lower()

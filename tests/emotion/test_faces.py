@@ -59,12 +59,12 @@ def test_finders_that_need_files(portrait, name, files):
 @pytest.mark.parametrize(
     ("name", "content", "error", "words"),
     [
-        ("a.pb", None, UsageError, "no such face model"),
-        ("a.pb", b"junk", UsageError, "no .pbtxt beside it"),
+        ("a.pb", None, MediaError, "no such face model"),
+        ("a.pb", b"junk", MediaError, "no .pbtxt beside it"),
         ("a.onnx", b"junk", MediaError, "no YuNet"),
         ("a.xml", b"junk", MediaError, "no Haar cascade"),
         ("nosuch", None, UsageError, "no model 'nosuch'"),
-        ("", None, UsageError, "holds no face finder"),
+        ("", None, MediaError, "holds no face finder"),
     ],
 )
 def test_face_models_that_cannot_be_used(tmp_path, monkeypatch, name, content, error, words):

@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.errors import DataError, EmoError, MediaError, UsageError
+from converters.errors import DataError, EmoError, MediaError
 from emotion import detect
 from emotion.detections import Detections
 from emotion.sources import Frame, open_source
@@ -130,8 +130,8 @@ def test_rotation_metadata_turns_a_video(tmp_path, video_factory):
         ("a.mp4", b"not a video at all", MediaError, "cannot be opened"),
         ("a.jpg", b"", MediaError, "zero bytes"),
         ("a.jpg", b"not a picture", MediaError, "no picture"),
-        ("a.mp4", None, UsageError, "no such file"),
-        ("a%03d.png", None, UsageError, "no such file"),
+        ("a.mp4", None, MediaError, "no such file"),
+        ("a%03d.png", None, MediaError, "no such file"),
     ],
 )
 def test_what_cannot_be_opened(tmp_path, capfd, name, content, error, words):

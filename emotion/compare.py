@@ -130,28 +130,27 @@ def run(
         media = [Path(path) for path in media] or shipped_media()
         opened = [open_source(path, limit) for path in media]
         frames, subject = media_frames(opened, skipped), {"media": [str(path) for path in media]}
-    folder = sinks.prepare_folder(out or default_out(systems), force, FILES, media)
-
     agreement, gallery, count = Agreement(*(contestant.detector for contestant in contestants)), Gallery(), 0
     expected = expected_frames(data_file, split, limit) if data_file else sum(source.count or 0 for source in opened)
-    for frame, truth in frames:
-        if count == 0:  # the first forward pass allocates; it is no measure
-            for contestant in contestants:
-                contestant.detector.detect([frame.bgr])
-        found = [contestant.find(frame, truth, timed=count < TIMED) for contestant in contestants]
-        gallery.add(frame, found, [contestant.detector.names for contestant in contestants], truth, data_file and data_file.names, agreement.add(*found))
-        count += 1
-        if progress:
-            progress(count, expected or None)
-    if not count:
-        raise MediaError("none of the pictures can be read", where=subject["media"][0] if media else data)
-    result = {
-        "program": "emo", "version": __version__, "subject": subject | {"frames": count},
-        "settings": settings_of(conf, iou, bool(data_file), limit),
-        "systems": [contestant.result() for contestant in contestants], "agreement": agreement.result(),
-    }  # fmt: skip
-    write_text(folder / "report.html", report.render(result, gallery.chosen()))
-    write_text(folder / "compare.json", json.dumps(result, indent=2) + "\n")
+    with sinks.output_folder(out or default_out(systems), force, FILES, media) as folder:
+        for frame, truth in frames:
+            if count == 0:  # the first forward pass allocates; it is no measure
+                for contestant in contestants:
+                    contestant.detector.detect([frame.bgr])
+            found = [contestant.find(frame, truth, timed=count < TIMED) for contestant in contestants]
+            gallery.add(frame, found, [contestant.detector.names for contestant in contestants], truth, data_file and data_file.names, agreement.add(*found))
+            count += 1
+            if progress:
+                progress(count, expected or None)
+        if not count:
+            raise MediaError("none of the pictures can be read", where=subject["media"][0] if media else data)
+        result = {
+            "program": "emo", "version": __version__, "subject": subject | {"frames": count},
+            "settings": settings_of(conf, iou, bool(data_file), limit),
+            "systems": [contestant.result() for contestant in contestants], "agreement": agreement.result(),
+        }  # fmt: skip
+        write_text(folder / "report.html", report.render(result, gallery.chosen()))
+        write_text(folder / "compare.json", json.dumps(result, indent=2) + "\n")
     return result | {"files": [str(folder / name) for name in FILES]}
 
 

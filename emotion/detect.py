@@ -81,9 +81,9 @@ def run(
     unreadable = []
     if isinstance(opened, Pictures) and opened.kind != "picture" and skipped:
         opened.skip = lambda error: (unreadable.append(1), skipped(error))
-    folder = sinks.prepare_folder(out or default_out(opened.path), force, sources=[opened.path])
     clock, counts, frames, without, start = Clock(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
-    with sinks.Sinks(sinks_for(opened, detector, folder, annotate)) as writing:
+    target = sinks.output_folder(out or default_out(opened.path), force, sources=[opened.path])
+    with target as folder, sinks.Sinks(sinks_for(opened, detector, folder, annotate)) as writing:
         for frame, found in stream(clock.timed("decode", opened), detector):
             with clock("draw"):
                 drawn = draw(frame.bgr, found, detector.names) if writing.needs_drawing else None

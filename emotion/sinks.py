@@ -12,6 +12,7 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,18 +30,35 @@ def part(path: Path) -> Path:
     return path.with_name(f"{path.stem}.part{path.suffix}")
 
 
+@contextlib.contextmanager
+def output_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Iterator[Path]:
+    """`prepare_folder` for a block; what of it, and of its parents, was made here and is empty after an error goes again."""
+    folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield prepare_folder(folder, force, files, sources)
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                path.rmdir()
+        raise
+
+
 def prepare_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Path:
     """Make `folder`; refuse one that holds anything unless `force`, which takes out the `files` emo wrote there.
 
-    UsageError when it is not empty, is a file, or when one of `sources` would be replaced.
+    UsageError when it is not empty, is a file, or when one of `sources` would be replaced; MediaError when it
+    cannot be written.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()) and not force:
             raise UsageError("is not empty", where=folder, mend="--force replaces what emo wrote there; or choose another --out")
-    except OSError as error:
+    except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"cannot be made: {error.strerror}", where=folder) from None
+    except OSError as error:
+        raise MediaError(f"cannot be made: {error.strerror}", where=folder) from None
     stale = [path for name in files for path in (folder / name, part(folder / name)) if path.exists()]
     mine = {path.resolve() for path in stale}
     for source in map(Path, sources):
@@ -155,7 +173,7 @@ class Video:
             self.size = width, height
             self.writer = cv2.VideoWriter(str(part(self.path)), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width + width % 2, height + height % 2))
             if not self.writer.isOpened():
-                raise MediaError(f"a video of {width}x{height} at {self.fps:g} frames/s cannot be written", where=self.path, mend="--no-video writes the detections alone")
+                raise MediaError(f"a video of {width}x{height} at {self.fps:g} frames/s cannot be written", where=self.path, mend="--no-annotate writes the detections alone")
         if drawn.shape[1::-1] != self.size:
             drawn = cv2.resize(drawn, self.size, interpolation=cv2.INTER_AREA)
         width, height = self.size
@@ -211,9 +229,6 @@ class Sinks:
                 os.replace(unfinished, sink.path)
             elif not self.frames and unfinished.exists():
                 unfinished.rmdir() if unfinished.is_dir() else unfinished.unlink()
-        if not self.frames:
-            with contextlib.suppress(OSError):  # not empty: it was not ours alone
-                self.sinks[0].path.parent.rmdir()
 
     @property
     def files(self) -> list[Path]:

@@ -240,7 +240,23 @@ def test_a_broken_set_is_one_line_and_leaves_no_report(labelled, systems, tmp_pa
     assert emo("compare", *systems, "--data", labelled, "--out", tmp_path / "out") == 1
     printed = capsys.readouterr()
     assert words in printed.err and len(printed.err.strip().splitlines()) == 1
-    assert not (tmp_path / "out" / "report.html").exists() and not (tmp_path / "out" / "compare.json").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_an_interrupted_comparison_leaves_what_was_there(labelled, systems, tmp_path, stands):
+    """No empty folder of ours, nor its parent; one that the user had made stays."""
+    out = tmp_path / "new" / "out"
+    if stands:
+        out.mkdir(parents=True)
+
+    def interrupt(done, expected):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare.run(systems, data=labelled, out=out, progress=interrupt)
+    assert out.exists() == out.parent.exists() == stands and not (stands and list(out.iterdir()))
 
 
 def test_a_set_with_classes_that_a_model_lacks(labelled, systems, tmp_path):

@@ -192,7 +192,8 @@ def test_the_command(video, detector_folder, classifier_folder, tmp_path, monkey
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
-        (("nosuch.mp4", "--model", "{model}"), 2, "nosuch.mp4: no such file"),
+        (("nosuch.mp4", "--model", "{model}"), 1, "nosuch.mp4: no such file"),
+        (("{video}", "--system", "two-stage", "--face-model", "nosuch.onnx"), 1, "nosuch.onnx: no such face model"),
         (("{video}", "--model", "nosuch"), 2, "there is no model 'nosuch'"),
         (("{video}", "--model", "{model}", "--conf", "2"), 2, "--conf"),
         (("{video}", "--model", "{model}", "--out", "{video}"), 2, "cannot be made"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -41,13 +42,17 @@ def split_of(path: Path) -> str:
 def _read_file(path: Path, base: Path, notes: Notes) -> Table:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-        images, annotations = content["images"], content["annotations"]
+        images, annotations = content["images"], list(content["annotations"])
         categories = {entry["id"]: entry["name"] for entry in content["categories"]}
-        by_id = {entry["id"]: str(entry["file_name"]) for entry in images}
-    except (OSError, ValueError) as error:
+        by_id = {entry["id"]: _name(entry["file_name"]) for entry in images}
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot be read as JSON: {error}", where=path) from None
     except (KeyError, TypeError) as error:
-        raise DataError(f"is no COCO file: {error} is missing", where=path, mend="expected images, annotations and categories") from None
+        what = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise DataError(f"is no COCO file: {what}", where=path, mend="expected images, annotations and categories") from None
+    if len(by_id) < len(images):
+        twice = Counter(entry["id"] for entry in images).most_common(1)[0][0]
+        raise DataError(f"two images have the id {twice}", where=path, mend="an annotation could mean either")
     ids, split = {}, split_of(path)
     for key, name in categories.items():
         try:
@@ -61,16 +66,17 @@ def _read_file(path: Path, base: Path, notes: Notes) -> Table:
         try:
             x, y, w, h = (float(value) for value in entry["bbox"])
             key, category = entry["image_id"], entry["category_id"]
-            if not np.isfinite([x, y, w, h]).all():
+            known = key in faces, category in ids  # TypeError when one is a list
+            if not np.isfinite([x, y, x + w, y + h]).all():
                 raise ValueError
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             notes.drop("bad-number", split, path, 0, f"{said}: its bbox is not four numbers, or it lacks an image or category")
             continue
         if entry.get("iscrowd"):
             notes.count("crowd region", split, 1)
-        elif key not in faces:
+        elif not known[0]:
             notes.drop("missing-image", split, path, 0, f"{said}: no image has id {key}")
-        elif category not in ids:
+        elif not known[1]:
             notes.drop("class-range", split, path, 0, f"{said}: no category has id {category}")
         else:
             faces[key].append(((x, y, x + w, y + h), ids[category]))
@@ -89,7 +95,12 @@ def _read_file(path: Path, base: Path, notes: Notes) -> Table:
     )  # fmt: skip
 
 
+def _name(value) -> str:
+    """A file's name as the file system has it: JSON can spell half a character, which no file name holds."""
+    return str(value).encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
+
+
 def _image_folder(base: Path, split: str, some: list[str]) -> Path:
     names = ("", "images", *(f"{part}{year}" for part in (split, "val" if split == "valid" else split) for year in ("", "2017", "2014")))
     folders = [base / outer / name for outer in ("", "images") for name in names]
-    return next((folder for folder in folders if any((folder / file).is_file() for file in some)), base)
+    return next((folder for folder in folders if any(os.path.isfile(folder / file) for file in some)), base)

@@ -27,8 +27,8 @@ def read(root: Path, notes: Notes) -> Table:
         raise DataError(f"holds no {LIST[0]}" if root.is_dir() else "no such folder", where=root, mend="give the folder that holds label.lst and image/origin")
     base = path.parent if root.is_file() else root
     rows: dict[str, list[tuple]] = {}
-    for line, text in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
-        fields = text.split()
+    for line, text in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"), start=1):
+        fields = text.strip().rsplit(maxsplit=7)  # a name may have spaces
         if not fields:
             continue
         try:
@@ -46,7 +46,7 @@ def read(root: Path, notes: Notes) -> Table:
         else:
             rows.setdefault(fields[0], []).append((line, (left, top, right, bottom), EMOTIONS.index(EXPW[label])))
     some = list(rows)[:50]
-    folder = next((base / name for name in IMAGES if any((base / name / file).is_file() for file in some)), base / IMAGES[0])
+    folder = next((base / name for name in IMAGES if any(os.path.isfile(base / name / file) for file in some)), base / IMAGES[0])
     faces = [face for found in rows.values() for face in found]
     stems = [os.path.splitext(file)[0] for file in rows]
     return Table(

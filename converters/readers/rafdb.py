@@ -38,17 +38,18 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
         raise DataError("holds neither `aligned`, nor `original` and `boundingbox`", where=root, mend="unpack Image and Annotation")
     points = _find(root, "landmarks_5") if landmarks else None
     image, name, split, line, xyxy, emotion, marks = [], [], [], [], [], [], []
-    for number, text in enumerate(list_path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+    labels = {str(number): EMOTIONS.index(name) for number, name in RAFDB.items()}
+    for number, text in enumerate(list_path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"), start=1):
         if not text.strip():
             continue
         file, _, label = text.strip().rpartition(" ")
         file, label = file.strip(), label.strip()
         to = "train" if file.startswith("train") else "test" if file.startswith("test") else None
         stem = file.rpartition(".")[0]
-        if not file or "/" in file or to is None:
+        if not file or "/" in file or "\0" in file or to is None:
             notes.drop("path-escapes" if "/" in file else "bad-number", to or "", list_path, number, f"'{text[:80]}' is not `train_N.jpg LABEL`")
             continue
-        if not label.isdigit() or int(label) not in RAFDB:
+        if label not in labels:
             notes.drop("class-range", to, list_path, number, f"label '{label[:40]}' is not in 1..7")
             continue
         box = (np.nan,) * 4
@@ -62,7 +63,7 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
         split.append(SPLITS.index(to))
         line.append(number)
         xyxy.append(box)
-        emotion.append(EMOTIONS.index(RAFDB[int(label)]))
+        emotion.append(labels[label])
         marks.append(None if points is None or (at := _floats(points / f"{stem}.txt", 10)) is None else np.reshape(at, (5, 2)))
     return one_face_each(image, name, split, name, line, xyxy, emotion, list_path, landmarks=None if whole or points is None else marks)
 

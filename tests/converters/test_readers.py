@@ -158,9 +158,9 @@ def test_rafdb_reads_original_pictures_with_boxes_or_aligned_ones(tmp_path, nois
         boxes.parent.mkdir(parents=True, exist_ok=True)
         boxes.write_text(f"{number} 10.5 80 70\n")
     (tmp_path / "EmoLabel").mkdir()
-    (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text("\n".join([*lines, "train_00009.jpg 8", "train_00010.jpg 1", "../x.jpg 1"]) + "\n")
+    (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text("\n".join([*lines, "train_00009.jpg 8", "train_00010.jpg 1", "../x.jpg 1", "train_1.jpg \u00b2", "train_1.jpg " + "9" * 5000, "train_\0.jpg 1"]) + "\n")
     table, codes, _ = read("rafdb", tmp_path)
-    assert codes == ["class-range", "bad-number", "path-escapes"]
+    assert codes == ["class-range", "bad-number", "path-escapes", "class-range", "class-range", "bad-number"]
     assert [record.faces[0].emotion for record in table] == list(RAFDB.values())
     assert table.record(1).faces[0].xyxy_px == (2, 10.5, 80, 70) and table.record(6).split == "test"
     table, _, _ = read("rafdb", tmp_path, task="classifier")
@@ -187,6 +187,14 @@ def test_expw_has_several_faces_a_picture_and_top_before_left(tmp_path, noise):
     assert report["splits"]["train"] | {"by_class": 0} == {"pictures": 2, "faces": 3, "by_class": 0}
 
 
+def test_a_list_whose_first_name_is_longer_than_any_files_is_read(tmp_path, noise):
+    picture(tmp_path / "image" / "origin" / "a b\u00e9.jpg", noise, (200, 150))
+    (tmp_path / "image" / "origin" / "a b\u00e9.jpg").rename(tmp_path / "image" / "origin" / b"a b\xe9.jpg".decode("utf-8", "surrogateescape"))
+    (tmp_path / "label.lst").write_bytes(b"x" * 300 + b".jpg 0 10 20 80 60 40.5 3\na b\xe9.jpg 0 10 20 80 60 40.5 3\n")
+    report = convert([("expw", str(tmp_path))], tmp_path / "../expw-long-out", Settings())
+    assert report["splits"]["train"]["pictures"] == 1 and report["finding_counts"] == {"undecodable": 1, "unsafe-path": 2}
+
+
 def test_yolo_takes_classes_by_name_and_tells_bad_labels(darknet_set):
     names = ("anger", "happiness", "neutral")
     root = darknet_set("set", {"train": {"a.jpg": "0 0.5 0.5 0.5 0.5\n1 0.2 0.2 0.1 0.1\n", "b.jpg": "", "c.jpg": None, "d.jpg": "9 0.5 0.5 1 1\n"}}, names, groups={"a.jpg": "Ann"})
@@ -210,6 +218,8 @@ def test_yolo_reads_a_classifier_set_and_a_balanced_list_once(fer2013_csv, tmp_p
 @pytest.mark.parametrize("content, message", [
     ("{", "cannot be read as JSON"), ("[]", "is no COCO file"), ("{}", "'images' is missing"),
     ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}', "category 'cat' is no emotion"),
+    ('{"images": [], "annotations": null, "categories": []}', "is no COCO file"), ("[" * 100_000, "cannot be read as JSON"),
+    ('{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": [], "categories": []}', "two images have the id 1"),
 ])  # fmt: skip
 def test_a_json_that_is_not_cocos_is_one_error(tmp_path, content, message):
     (tmp_path / "train.json").write_text(content)
@@ -220,20 +230,25 @@ def test_a_json_that_is_not_cocos_is_one_error(tmp_path, content, message):
 def test_coco_by_hand(tmp_path, noise):
     picture(tmp_path / "val2017" / "a.jpg", noise)
     content = {
-        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "../b.jpg"}], "categories": [{"id": 3, "name": "joy"}],
+        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "../b.jpg"}, {"id": 9, "file_name": "\ud800.jpg"}],
+        "categories": [{"id": 3, "name": "joy"}],
         "annotations": [
             {"id": 1, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 20]},
             {"id": 2, "image_id": 7, "category_id": 3, "bbox": [1, 2, 30, 20], "iscrowd": 1},
-            {"id": 3, "image_id": 9, "category_id": 3, "bbox": [1, 2, 3, 4]},
+            {"id": 3, "image_id": 10, "category_id": 3, "bbox": [1, 2, 3, 4]},
             {"id": 4, "image_id": 7, "category_id": 4, "bbox": [1, 2, 3, 4]},
             {"id": 5, "image_id": 7, "category_id": 3, "bbox": [1, 2, None, 4]},
+            {"id": 6, "image_id": 7, "category_id": 3, "bbox": [1, 2, 10**400, 4]},
+            {"id": 7, "image_id": [7], "category_id": 3, "bbox": [1, 2, 3, 4]},
         ],
     }  # fmt: skip
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_val2017.json").write_text(json.dumps(content))
     table, codes, left_out = read("coco", tmp_path)
-    assert codes == ["missing-image", "class-range", "bad-number", "path-escapes"] and left_out["valid", "crowd region"] == 1
-    assert len(table) == 1 and table.record(0).split == "valid" and table.record(0).faces[0].xyxy_px == (1, 2, 31, 22)
+    assert codes == ["missing-image", "class-range", *["bad-number"] * 3, "path-escapes"] and left_out["valid", "crowd region"] == 1
+    assert len(table) == 2 and table.record(0).split == "valid" and table.record(0).faces[0].xyxy_px == (1, 2, 31, 22)
+    report = convert([("coco", str(tmp_path))], tmp_path / "../coco-out", Settings())
+    assert report["splits"]["valid"]["pictures"] == 1 and report["finding_counts"]["missing-image"] == 2
 
 
 def test_affectnet_rows_keep_their_names_when_one_holds_a_line_end(tmp_path, noise):

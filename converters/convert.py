@@ -113,7 +113,7 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
     if task in ("detector", "coco"):
         table, whole = boxed_and_whole(table)
         if len(whole):
-            stages.append(_scene_stage(whole, ids, work, settings))
+            stages.append(_scene_stage(whole, ids, work, settings, notes))
         write = partial(detector.write_chunk, ids=ids, work=work, link=settings.link, verify=settings.verify)
     elif task == "classifier":
         table = one_face_only(table, notes)
@@ -163,8 +163,10 @@ def _parts(stages, jobs, cluster):
         yield from chunked_map(function, chunks, min(jobs or os.cpu_count() or 1, most), cluster)
 
 
-def _scene_stage(whole: Table, ids, work, settings: Settings):
+def _scene_stage(whole: Table, ids, work, settings: Settings, notes: Notes):
     photos = listed(settings.backgrounds) if settings.backgrounds else []
+    _, good = classifier.usable(whole, notes, settings.verify)  # before they are dealt, so that a bad one is told once
+    whole = whole.take(np.flatnonzero(good))
     hands, (many, pays) = plan(whole.split, settings.scenes, settings.seed), SCENES
     chunks = []
     for start in range(0, len(hands), many):

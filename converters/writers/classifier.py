@@ -13,7 +13,7 @@ import numpy as np
 
 from ..images import probe
 from ..labels import EMOTIONS
-from ..records import SPLITS, Table
+from ..records import SPLITS, Notes, Table
 from .detector import Written, place, quoted, sound
 from .pixels import write_png
 
@@ -27,15 +27,21 @@ def labels_for(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
     raise AssertionError("a path of 255 characters cannot hold a thousand labels")
 
 
-def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Path, link: str, verify: bool = False) -> Written:
-    """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label."""
-    out = Written()
+def usable(table: Table, notes: Notes, verify: bool = False) -> tuple[list, np.ndarray]:
+    """The pictures' headers (None where the dataset holds the pixels), and (N,) bool: which can be used."""
     infos = [None if table.pixels and table.pixels[i] is not None else probe(path) for i, path in enumerate(table.image)]
     linked = [i for i, info in enumerate(infos) if info is not None]
     good = np.ones(len(table), bool)
     if linked:
         part = table if len(linked) == len(table) else table.take(np.array(linked))
-        good[linked] = sound(part, [infos[i] for i in linked], out.notes, verify)
+        good[linked] = sound(part, [infos[i] for i in linked], notes, verify)
+    return infos, good
+
+
+def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Path, link: str, verify: bool = False) -> Written:
+    """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label."""
+    out = Written()
+    infos, good = usable(table, out.notes, verify)
     emotion = table.emotion[table.first[:-1]].tolist()
     split, line = table.split.tolist(), table.line.tolist()
     root, made = f"{work}/", set()

@@ -105,3 +105,16 @@ def test_boxed_and_whole_pictures_make_one_set(tmp_path, affectnet, fer2013_csv)
     names = [path.relative_to(tmp_path / "out").as_posix() for path in read_list(tmp_path / "out" / "train.txt")]
     assert names[:7] == [f"train/1/{i}.jpg" for i in range(7)] and all("/scenes/" in name for name in names[7:])
     assert sum(part["pictures"] for part in report["splits"].values()) == 12
+
+
+def test_a_bad_crop_is_told_once_and_stands_in_no_scene(tmp_path, noise):
+    for number in range(4):
+        path = tmp_path / "faces" / "train" / "happy" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), noise(number))
+    path.with_name("cut.jpg").write_bytes(path.read_bytes()[:-300])
+    path.with_name("zero.jpg").write_bytes(b"")
+    report = convert([("folder", str(tmp_path / "faces"))], tmp_path / "out", Settings(scenes=12, size=(160, 120)))
+    assert report["finding_counts"] == {"truncated": 1, "zero-bytes": 1} and report["splits"]["train"]["pictures"] == 12
+    assert {item["reason"]: item["rows"] for item in report["left_out"]} == {"truncated": 1, "zero-bytes": 1}
+    assert "cut.jpg" not in (tmp_path / "out" / "manifest.csv").read_text()

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from converters.errors import CfgError
+from converters.errors import CfgError, MediaError
 from darknet_runner.cfgfile import Cfg
 
 from .models import Model
@@ -67,6 +67,15 @@ def set_threads(count: int | None) -> None:
 
     if count is not None:
         cv2.setNumThreads(count)
+
+
+def name_for_opencv(path) -> str:
+    """The path as text; MediaError for one that is no UTF-8, of which OpenCV's own readers and writers crash."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise MediaError("its name is no UTF-8, which OpenCV cannot open", where=path, mend="rename it") from None
+    return str(path)
 
 
 def quiet_opencv() -> None:

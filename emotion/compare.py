@@ -11,6 +11,7 @@ which they differ most.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -21,7 +22,6 @@ import numpy as np
 from converters.darknetfiles import read_data
 from converters.errors import MediaError, UsageError
 from converters.labels import EMOTIONS
-from darknet_runner.rundir import write_text
 
 from . import __version__, metrics, report, sinks
 from .detections import Detections, Detector
@@ -149,9 +149,20 @@ def run(
             "settings": settings_of(conf, iou, bool(data_file), limit),
             "systems": [contestant.result() for contestant in contestants], "agreement": agreement.result(),
         }  # fmt: skip
-        write_text(folder / "report.html", report.render(result, gallery.chosen()))
-        write_text(folder / "compare.json", json.dumps(result, indent=2) + "\n")
+        write(folder / "report.html", report.render(result, gallery.chosen()))
+        write(folder / "compare.json", json.dumps(result, indent=2) + "\n")
     return result | {"files": [str(folder / name) for name in FILES]}
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all; MediaError says which file a full disk, or missing rights, kept from being written."""
+    unfinished = sinks.part(path)
+    try:
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are no UTF-8
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise MediaError(f"cannot be written: {error.strerror}", where=path) from None
 
 
 def settings_of(conf, iou, labelled, limit) -> dict:

@@ -18,6 +18,8 @@ import numpy as np
 from converters import boxes
 from converters.errors import MediaError
 
+from .backends import name_for_opencv
+
 # What makes a finder's box as large as a face's box in LFW's labels: median ratio of the longer sides over
 # 250 pictures of lfw-affectnet's validation.csv, 0.95 for haar, 1.05 for ssd, 1.00 for yunet.
 BOX_SCALE = {"haar": 1.05, "ssd": 0.95, "yunet": 1.0, "yolo": 1.0}
@@ -91,9 +93,9 @@ class Haar:
         import cv2
 
         path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
-        self.cascade = cv2.CascadeClassifier()
+        self.cascade, name = cv2.CascadeClassifier(), name_for_opencv(path)
         try:
-            loaded = self.cascade.load(str(path))
+            loaded = self.cascade.load(name)
         except (cv2.error, SystemError):
             loaded = False
         if not loaded or self.cascade.empty():
@@ -126,7 +128,7 @@ class Ssd:
         graph = self._graph(path)
         try:
             read = cv2.dnn.readNetFromTensorflow if path.suffix == ".pb" else lambda weights, graph: cv2.dnn.readNetFromCaffe(graph, weights)
-            self.net = read(str(path), str(graph))
+            self.net = read(name_for_opencv(path), name_for_opencv(graph))
         except cv2.error:
             raise MediaError(f"OpenCV cannot load it with {graph.name}", where=path, mend="an SSD face detector is a pair of files that belong together") from None
         self.conf = conf
@@ -161,7 +163,7 @@ class YuNet:
         import cv2
 
         try:
-            self.net = cv2.FaceDetectorYN.create(str(path), "", (320, 320), max(conf, 1e-3), 0.3, 5000)
+            self.net = cv2.FaceDetectorYN.create(name_for_opencv(path), "", (320, 320), max(conf, 1e-3), 0.3, 5000)
         except cv2.error:
             raise MediaError("is no YuNet that OpenCV can load", where=path) from None
         self.settings = {"finder": "yunet", "file": path.name, "conf": conf, "nms_iou": 0.3, "longest_side": LONGEST}

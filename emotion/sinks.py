@@ -19,6 +19,7 @@ import numpy as np
 
 from converters.errors import MediaError, UsageError
 
+from .backends import name_for_opencv
 from .detections import Detections
 from .sources import Frame
 
@@ -55,8 +56,8 @@ def prepare_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> 
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()) and not force:
             raise UsageError("is not empty", where=folder, mend="--force replaces what emo wrote there; or choose another --out")
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"cannot be made: {error.strerror}", where=folder) from None
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError("cannot be made: it, or what it would lie in, is no folder", where=folder, mend="choose another --out") from None
     except OSError as error:
         raise MediaError(f"cannot be made: {error.strerror}", where=folder) from None
     stale = [path for name in files for path in (folder / name, part(folder / name)) if path.exists()]
@@ -73,7 +74,8 @@ class Jsonl:
     """First a header record, then one record a frame, also for frames without a face."""
 
     def __init__(self, path: Path, header: dict):
-        self.path, self.file = path, open(part(path), "w", encoding="utf-8")
+        # A name that is no UTF-8 gets JSON's own escape: it reads back as the name that it was.
+        self.path, self.file = path, open(part(path), "w", encoding="utf-8", errors="backslashreplace")
         self._line({"type": "header"} | header)
 
     def _line(self, record):
@@ -111,7 +113,7 @@ class Csv:
 
     def __init__(self, path: Path, names):
         self.path, self.names = path, names
-        self.file = open(part(path), "w", newline="", encoding="utf-8")
+        self.file = open(part(path), "w", newline="", encoding="utf-8", errors="backslashreplace")
         self.rows = csv.writer(self.file, lineterminator="\n")
         self.rows.writerow(["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *names])
 
@@ -163,7 +165,7 @@ class Video:
     """
 
     def __init__(self, path: Path, fps: float):
-        self.path, self.fps, self.writer, self.size = path, fps, None, None
+        self.path, self.fps, self.writer, self.size, self.frames = path, fps, None, None, 0
 
     def write(self, frame, found, drawn) -> None:
         import cv2
@@ -171,7 +173,7 @@ class Video:
         if self.writer is None:
             height, width = drawn.shape[:2]
             self.size = width, height
-            self.writer = cv2.VideoWriter(str(part(self.path)), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width + width % 2, height + height % 2))
+            self.writer = cv2.VideoWriter(name_for_opencv(part(self.path)), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width + width % 2, height + height % 2))
             if not self.writer.isOpened():
                 raise MediaError(f"a video of {width}x{height} at {self.fps:g} frames/s cannot be written", where=self.path, mend="--no-annotate writes the detections alone")
         if drawn.shape[1::-1] != self.size:
@@ -180,10 +182,17 @@ class Video:
         if width % 2 or height % 2:
             drawn = cv2.copyMakeBorder(drawn, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
         self.writer.write(drawn)
+        self.frames += 1
 
     def close(self):
+        """MediaError when not all frames are in the file: OpenCV's writer says nothing of a full disk."""
+        import cv2
+
         if self.writer is not None:
             self.writer.release()
+            whole = round(cv2.VideoCapture(str(part(self.path)), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)) == self.frames
+            if not whole:
+                raise MediaError("cannot be written to its end", where=self.path, mend="is the disk full? --no-annotate writes the detections alone")
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
@@ -210,19 +219,27 @@ class Sinks:
         self.frames = 0
 
     def write(self, frame: Frame, found: Detections, drawn: np.ndarray | None) -> None:
-        self.frames += 1
         for sink in self.sinks:
             try:
                 sink.write(frame, found, drawn)
             except OSError as error:
                 raise MediaError(f"cannot be written: {error.strerror}", where=sink.path) from None
+        self.frames += 1
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
+        fault = None
         for sink in self.sinks:
-            sink.close()
+            try:
+                sink.close()
+            except OSError as full:
+                fault = fault or MediaError(f"cannot be written: {full.strerror}", where=sink.path)
+            except MediaError as cut:
+                fault = fault or cut
+        if kind is None and fault:
+            raise fault
         for sink in self.sinks:
             unfinished = part(sink.path)
             if kind is None and unfinished.exists():

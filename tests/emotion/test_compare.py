@@ -144,6 +144,16 @@ def test_the_report_holds_everything_itself(labelled, systems, tmp_path):
         assert words in text, words
 
 
+def test_a_name_that_is_no_utf_8_in_the_report(systems, tmp_path, squares):
+    folder = tmp_path / "in\udcff"
+    folder.mkdir()
+    cv2.imwrite(str(tmp_path / "a.png"), squares([(0, 0, 1)])[0])
+    (tmp_path / "a.png").rename(folder / "a\udcfe.png")
+    compare.run(systems, media=[folder], out=tmp_path / "out")
+    assert r"in\udcff" in (tmp_path / "out" / "report.html").read_text("utf-8")
+    assert json.loads((tmp_path / "out" / "compare.json").read_text())["subject"]["media"] == [str(folder)]
+
+
 def test_names_in_the_report_are_escaped(systems, tmp_path, squares):
     name = "<b>&amp;'\".png"
     cv2.imwrite(str(tmp_path / name), squares([(1, 1, 6)])[0])
@@ -240,6 +250,17 @@ def test_a_broken_set_is_one_line_and_leaves_no_report(labelled, systems, tmp_pa
     assert emo("compare", *systems, "--data", labelled, "--out", tmp_path / "out") == 1
     printed = capsys.readouterr()
     assert words in printed.err and len(printed.err.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_is_told_of_the_file_and_leaves_nothing(tmp_path, systems, squares):
+    import subprocess
+    import sys
+
+    cv2.imwrite(str(tmp_path / "a.png"), squares([(0, 0, 1)])[0])
+    line = f"ulimit -f 1; exec {sys.executable} -m emotion.cli compare {' '.join(systems)} {tmp_path / 'a.png'} --out {tmp_path / 'out'}"
+    run = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (1, "") and run.stderr == f"emo: {tmp_path / 'out' / 'report.html'}: cannot be written: File too large\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -170,6 +170,34 @@ def test_no_annotate_writes_detections_alone(video, detector, tmp_path):
     assert names(tmp_path / "out") == ["detections.csv", "detections.jsonl"] and len(records(tmp_path / "out")[1]) == 3
 
 
+@pytest.mark.parametrize("kilobytes", [4, 40])
+def test_a_full_disk_leaves_nothing_that_looks_finished(kilobytes, tmp_path, detector_folder, video_factory):
+    """The file size limit of the shell, as a disk that is full: of noise, a frame takes more."""
+    rng = np.random.default_rng(0)
+    video = video_factory(tmp_path / "a.mp4", [rng.integers(0, 256, (96, 96, 3), np.uint8) for _ in range(30)], fps=10)
+    line = f"ulimit -f {2 * kilobytes}; exec {sys.executable} -m emotion.cli detect {video} --model {detector_folder} --out {tmp_path / 'out'}"
+    run = subprocess.run(["sh", "-c", line], capture_output=True, text=True)  # sh counts in 512 bytes
+    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1) and "out/" in run.stderr and "cannot be written" in run.stderr
+    assert all(".part" in name for name in names(tmp_path / "out"))
+
+
+def test_a_name_that_is_no_utf_8(tmp_path, detector, squares, video, monkeypatch):
+    """OpenCV crashes on it; a picture is read without OpenCV's own reader, a video is refused in one line."""
+    folder = tmp_path / "in\udcff"
+    folder.mkdir()
+    cv2.imwrite(str(tmp_path / "a.png"), squares([(0, 0, 1)])[0])
+    (tmp_path / "a.png").rename(folder / "a\udcfe\n.png")
+    detect.run(folder, detector, tmp_path / "out")
+    header, (frame,) = records(tmp_path / "out")
+    assert header["source"] == str(folder) and frame["picture"] == "a\udcfe\n.png" and len(frame["faces"]) == 1
+    assert (tmp_path / "out" / "pictures" / "a\udcfe\n.png").is_file()
+    with pytest.raises(MediaError, match="no UTF-8"):
+        detect.run(video.rename(folder / "v.mp4"), detector, tmp_path / "refused")
+    with pytest.raises(MediaError, match="no UTF-8"):
+        detect.run((folder / "v.mp4").rename(video), detector, folder / "out")
+    assert not (tmp_path / "refused").exists() and not (folder / "out").exists()
+
+
 def emo(*args):
     with pytest.raises(SystemExit) as stop:
         main([str(arg) for arg in args])

@@ -63,6 +63,8 @@ def test_finders_that_need_files(portrait, name, files):
         ("a.pb", b"junk", MediaError, "no .pbtxt beside it"),
         ("a.onnx", b"junk", MediaError, "no YuNet"),
         ("a.xml", b"junk", MediaError, "no Haar cascade"),
+        ("a\udcff.onnx", b"junk", MediaError, "no UTF-8"),
+        ("a\udcff.xml", b"junk", MediaError, "no UTF-8"),
         ("nosuch", None, UsageError, "no model 'nosuch'"),
         ("", None, MediaError, "holds no face finder"),
     ],

@@ -19,7 +19,7 @@ from converters import images
 from converters.darknetfiles import read_list
 from converters.errors import MediaError
 
-from .backends import quiet_opencv
+from .backends import name_for_opencv, quiet_opencv
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".gif", ".jp2"}
 LISTS = {".txt", ".list", ".lst"}
@@ -69,8 +69,8 @@ class Video:
         import cv2
 
         said = round(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        # How many frames there should be; None when neither the container nor the caller says.
-        self.count: int | None = min(said, limit or said) if said > 0 else limit
+        self.promised = min(said, limit or said) if said > 0 else None  # by the container; live formats keep no count
+        self.count: int | None = self.promised or limit  # how many frames to expect, at most when only the caller says
         rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.fps: float = rate if 0.1 <= rate <= 1000 else 25.0  # the average; 25 when nothing usable is said
 
@@ -78,8 +78,9 @@ class Video:
         quiet_opencv()
         import cv2
 
+        name = name_for_opencv(self.path)
         try:
-            capture = cv2.VideoCapture(str(self.path), cv2.CAP_FFMPEG)
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         except cv2.error:
             capture = None
         good, first = capture.read() if capture is not None and capture.isOpened() else (False, None)
@@ -101,9 +102,8 @@ class Video:
                 yield Frame(index, round(time_s, 6), bgr)
                 index, last = index + 1, time_s
                 bgr = self.capture.read()[1]
-            expected = self.count
-            if bgr is None and expected and index < 0.95 * expected - 1:
-                raise MediaError(f"the video breaks off after {index} of about {expected} frames", where=self.path, mend="the file is damaged or cut; what was read is kept as partial")
+            if bgr is None and self.promised and index < 0.95 * self.promised - 1:
+                raise MediaError(f"the video breaks off after {index} of about {self.promised} frames", where=self.path, mend="the file is damaged or cut; what was read is kept as partial")
         finally:
             self.capture.release()
 
@@ -119,6 +119,8 @@ def read_picture(path: Path, upright: bool = True) -> np.ndarray:
 
 def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video:
     """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video.
+
+    An animated GIF is a video; in a folder or list it is a picture, its first frame.
 
     MediaError when there is no such path, or when it cannot be opened or holds nothing.
     """
@@ -139,9 +141,20 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video:
         files = read_list(path)
         digits = len(str(len(files)))
         return Pictures(path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit)
-    if suffix in PICTURES:
+    if suffix in PICTURES and not (suffix == ".gif" and is_animated(path)):
         return Pictures(path, [(path.name, path)], "picture", limit)
     return Video(path, limit)
+
+
+def is_animated(gif: Path) -> bool:
+    """Whether it has a second frame; False also for what is no GIF, which the reader of pictures will say."""
+    from PIL import Image
+
+    try:
+        with Image.open(gif) as picture:
+            return getattr(picture, "is_animated", False)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def folder_pictures(folder: Path) -> list[Path]:

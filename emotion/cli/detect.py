@@ -94,7 +94,7 @@ def table(summary) -> str:
     emotions = ", ".join(f"{name} {count}" for name, count in summary.emotions.items() if count)
     stages = ", ".join(f"{stage} {spent:g}" for stage, spent in summary.stages.items())
     lines = [
-        f"{summary.faces} faces in {summary.frames} frames ({summary.frames_without_face} without one)" + (f": {emotions}" if emotions else ""),
+        f"{summary.faces} {'face' if summary.faces == 1 else 'faces'} in {summary.frames} {'frame' if summary.frames == 1 else 'frames'} ({summary.frames_without_face} without one)" + (f": {emotions}" if emotions else ""),
         f"{summary.frames_per_s:g} frames/s; ms a frame: {stages}",
         *summary.files,
     ]  # fmt: skip

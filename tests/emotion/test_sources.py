@@ -166,6 +166,31 @@ def test_unreadable_pictures_are_skipped_when_someone_listens(tmp_path):
         list(open_source(tmp_path))
 
 
+def test_an_animated_gif_is_a_video_with_its_own_times(tmp_path):
+    from PIL import Image
+
+    red, half = Image.new("RGBA", (64, 48), "red"), Image.new("RGBA", (64, 48))
+    half.paste((0, 255, 0, 255), (0, 0, 20, 20))
+    red.save(tmp_path / "a.gif", save_all=True, append_images=[half, red], duration=[100, 500, 200], disposal=1)
+    red.save(tmp_path / "still.gif")
+    source = open_source(tmp_path / "a.gif")
+    frames = list(source)
+    assert source.kind == "video" and [frame.time_s for frame in frames] == [0, 0.1, 0.6]
+    assert frames[1].bgr[10, 10].tolist() == [0, 255, 0] and frames[1].bgr[40, 40].tolist() == [0, 0, 255]  # drawn over the one before
+    assert open_source(tmp_path / "still.gif").kind == "picture"
+    assert [frame.name for frame in open_source(tmp_path)] == ["a.gif", "still.gif"]
+    (tmp_path / "junk.gif").write_bytes(b"GIF89a junk")
+    with pytest.raises(MediaError, match="no picture"):
+        list(open_source(tmp_path / "junk.gif"))
+
+
+def test_a_limit_is_no_promise_of_the_container(tmp_path):
+    """A format without a count of frames (here: one picture under a video's name) has not broken off below --limit."""
+    cv2.imwrite(str(tmp_path / "a.jpg"), greys(2)[1])
+    (tmp_path / "a.jpg").rename(tmp_path / "a.mp4")
+    assert len(list(open_source(tmp_path / "a.mp4", limit=40))) == 1
+
+
 def cut_video(path, keep=0.5):
     """An AVI whose header promises more than there is."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))

@@ -58,6 +58,9 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, classes: int = 7
     emotion, split, lines, pixels = [], [], [], []
     for line, label, use, values in rows(path):
         to = usages.get(use)
+        if not use:
+            notes.drop("bad-number", "", path, line, "the row has no Usage: is the file cut?")
+            continue
         if to is None:
             raise DataError(f"Usage '{use[:40]}' is unknown", where=path, line=line, mend=nearest(use, USAGES))
         if to == "none":

@@ -1,7 +1,8 @@
 """Any `<split>/<class>/<image>` tree: splits and classes by name and synonym, in any case and order.
 
 A root comes in, a Table of whole-picture faces goes out. A class folder that is no emotion is an error
-that lists the known names, since nobody means it. `<class>/<image>` without splits is all train.
+that lists the known names, since nobody means it. `<class>/<image>` without splits is all train. Beside
+splits, pictures in folders of other names are left out and counted.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, c
         raise DataError("no such folder", where=root, mend="give a folder of <split>/<class>/<image>")
     splits = {entry.name: SPLIT_NAMES[entry.name.lower()] for entry in _folders(root) if entry.name.lower() in SPLIT_NAMES}
     tops = [(root / name, split) for name, split in sorted(splits.items())] or [(root, "train")]
+    for other in _folders(root) if splits else ():
+        if other.name not in splits:
+            notes.count(f"picture in '{other.name}', which is no split", "", len(_pictures(other.path)))
     image, name, split, emotion = [], [], [], []
     for top, default in tops:
         for folder in _folders(top):

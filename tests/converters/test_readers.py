@@ -70,6 +70,11 @@ def test_a_bad_row_of_fer2013_is_a_finding(fer2013_csv, row, code):
     assert codes == [code] and left_out == {("train", code): 1} and len(table) == 5
 
 
+def test_a_fer2013_that_was_cut_keeps_its_whole_rows(fer2013_csv):
+    table, codes, left_out = read("fer2013", fer2013_csv(4, rows=[f"0,{GOOD[:900]}"]))
+    assert codes == ["bad-number"] and left_out == {("", "bad-number"): 1} and len(table) == 4
+
+
 @pytest.mark.parametrize("text, message", [
     ("", "has no column emotion, pixels, Usage"), ("emotion,pixels\n0,1\n", "has no column Usage"),
     (f"emotion,pixels,Usage\n0,{GOOD},Testing\n", "Usage 'Testing' is unknown"), (b"\xff\xfe\x00", "cannot be read as CSV"),
@@ -90,6 +95,14 @@ def test_folders_in_any_order_and_case(tmp_path, noise):
         ("train", "Happy"), ("train", "Anger"), ("test", "Happy"), ("valid", "Sad"),
     ]  # fmt: skip
     assert table.record(0).faces[0].xyxy_px is None
+
+
+def test_pictures_beside_the_splits_are_counted(tmp_path, noise):
+    for name in ("train/happy/1.png", "Validation_new/sad/2.png", "Validation_new/sad/3.png", "notes/x/read.me"):
+        picture(tmp_path / name.replace("read.me", "4.png"), noise)
+    (tmp_path / "notes/x/4.png").rename(tmp_path / "notes/x/read.me")
+    table, codes, left_out = read("folder", tmp_path)
+    assert not codes and len(table) == 1 and left_out == {("", "picture in 'Validation_new', which is no split"): 2}
 
 
 def test_an_unknown_class_folder_names_the_known_ones(tmp_path, noise):

@@ -48,6 +48,7 @@ CODES: dict[str, tuple[str, str]] = {
     "class-range": ("error", "the class id is not in the class map"),
     "missing-label": ("error", "a picture has no label file"),
     "label-without-image": ("warning", "a label file has no picture"),
+    "empty-list": ("error", "the list names no picture, so nothing can be trained on or measured with it"),
     "unlisted-image": ("info", "a picture of the set is in none of its lists"),
     "no-label-match": ("error", "a classifier's path matches none of its labels"),
     "two-labels-match": ("error", "a classifier's path matches more than one label"),

@@ -142,9 +142,11 @@ def read_faces(path: Path, classes: int, info: ImageInfo, min_face: float = 0.0)
 
 
 def _by_line(one: DarknetSet, examined: dict[str, _Examined]) -> list[Finding]:
-    """What each line of each list has by itself, and lines that name a picture again."""
+    """What each list and each of its lines has by itself, and lines that name a picture again."""
     out, repeats_meant = [], _is_balanced(one)
     for subset, images in one.images.items():
+        if not images:
+            out.append(finding("empty-list", "holds no line", file=one.data.list_of(subset), subset=subset))
         first: dict[str, int] = {}
         for image, line in zip(images, one.lines[subset]):
             if image in first:

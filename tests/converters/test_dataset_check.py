@@ -43,7 +43,7 @@ def hostile(darknet_set, noise):
         "images/deep.jpg": LABEL,
     }  # fmt: skip
     valid = {"v0.jpg": LABEL, "p0.jpg": LABEL, "both-too.jpg": LABEL, "like-d.jpg": LABEL, "anna-2.jpg": LABEL}
-    root = darknet_set("hostile", {"train": train, "valid": valid}, groups={"anna-1.jpg": "anna", "anna-2.jpg": "anna"})
+    root = darknet_set("hostile", {"train": train, "valid": valid, "test": {}}, groups={"anna-1.jpg": "anna", "anna-2.jpg": "anna"})
     t, v = root / "train", root / "valid"
     (t / "gone.jpg").unlink()
     (t / "zero.jpg").write_bytes(b"")
@@ -89,7 +89,7 @@ def hostile(darknet_set, noise):
         "near-leak": label("like-c.png", 0),
         "leak": label("both.jpg", 0) | label("anna-1.jpg", 0) | {("train", str(v / "v0.jpg"), 0)},
         "unsafe-path": {at("a b$(x).jpg")}, "label-trap": {at("images/deep.jpg")},
-        "label-without-image": {("", str(t / "orphan.txt"), 0)}, "unlisted-image": {("", str(v / "extra.png"), 0)},
+        "empty-list": {("test", str(root / "test.txt"), 0)}, "label-without-image": {("", str(t / "orphan.txt"), 0)}, "unlisted-image": {("", str(v / "extra.png"), 0)},
     }  # fmt: skip
 
 

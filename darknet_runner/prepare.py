@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from converters.darknetfiles import DataFile, read_data
 from converters.errors import DataError, RunError, UsageError
 
 from . import cfgfile, rundir, templates
-from .rundir import RunDir
+from .rundir import RunDir, sha256
 
 
 def find_data(root: str | Path = "data") -> Path:
@@ -45,8 +45,12 @@ def prepare(
         render["anchors"] = cluster(sizes, head.integer("num", 1), seed).sizes_px
     cfg = templates.render(source, data.classes, **render)
     run = rundir.create(runs, name or Path(template).stem)
-    cfgfile.save(cfg, run.cfg)
-    rundir.write_text(run.names, "".join(f"{name}\n" for name in data.names))
+    try:
+        cfgfile.save(cfg, run.cfg)
+        rundir.write_text(run.names, "".join(f"{name}\n" for name in data.names))
+    except OSError as error:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise RunError(f"the run folder cannot be written: {error.strerror}", where=run.path) from None
     return run
 
 
@@ -54,11 +58,25 @@ def record(run: RunDir, data: Path, settings: dict, argv: list[str] | None = Non
     """Write args.toml (the effective settings) and the run.json that says what began, on what, with what."""
     lines = [f"{key} = {_toml(value)}\n" for key, value in settings.items() if value is not None]
     rundir.write_text(run.path / "args.toml", "".join(lines))
+    pretrained = settings.get("pretrained")
     run.write_json(
         engine=engine, verdict="running", started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         argv=argv if argv is not None else sys.argv, cfg=str(run.cfg), data=str(data), settings=settings,
-        hashes={"cfg": sha256(run.cfg), "data": sha256(data)}, versions=versions(),
+        hashes=hashes(run.cfg, read_data(data)), versions=versions(),
+        started_from={"path": str(pretrained), "sha256": sha256(pretrained)} if pretrained else None,
     )  # fmt: skip
+
+
+def hashes(cfg: Path, data: DataFile) -> dict:
+    """The sha256 of what is trained, and on what: the cfg, the .data file and its lists."""
+    lists = {split: path for split in ("train", "valid") if (path := getattr(data, split)) and path.is_file()}
+    return {"cfg": sha256(cfg), "data": {name: sha256(path) for name, path in {"data": data.path, **lists}.items()}}
+
+
+def record_resumed(run: RunDir, engine: str) -> None:
+    """Write to run.json that `engine` goes on, and from which weights."""
+    last = run.weights_file("last")
+    run.write_json(engine=engine, verdict="running", started_from={"path": str(last), "sha256": sha256(last)})
 
 
 def reopen(path: str | Path) -> tuple[RunDir, dict]:
@@ -68,11 +86,6 @@ def reopen(path: str | Path) -> tuple[RunDir, dict]:
     if not run.weights_file("last").is_file():
         raise RunError("has no last weights to resume from", where=run.path, mend="train it anew")
     return run, info
-
-
-def sha256(path: str | Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def versions() -> dict[str, str]:

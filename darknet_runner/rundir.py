@@ -7,6 +7,7 @@ and `weights/` has `model_best.weights`, `model_last.weights`, `model_<iteration
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -58,6 +59,10 @@ class RunDir:
                 return self.weights_file(tag)
         raise RunError("the run has saved no weights yet", where=self.path)
 
+    def weights_hashes(self) -> dict[str, str]:
+        """The sha256 of every file of weights, by its name."""
+        return {path.name: sha256(path) for path in sorted(self.weights.glob("*.weights"))}
+
     def read_json(self) -> dict:
         try:
             return json.loads((self.path / "run.json").read_text())
@@ -83,6 +88,11 @@ class RunDir:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def sha256(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -352,6 +352,7 @@ class Trainer:
             run.write_json(
                 verdict=verdict, reasons=reasons, iterations=progress.iteration, loss=progress.average, best={self.metric: progress.best},
                 pictures_per_second=pictures / seconds if seconds else None, waiting_share=loader.waited / seconds if seconds else None,
+                weights=run.weights_hashes(),
             )  # fmt: skip
         return TrainResult(run, verdict, progress.iteration, progress.average, progress.best, reasons)
 

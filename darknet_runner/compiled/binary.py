@@ -206,6 +206,9 @@ _P_IGNORED = {"net": ("mosaic", "cutmix", "mixup", "letter_box", "label_smooth_e
 def lacks(binary: Binary, cfg: Cfg) -> list[Lack]:
     """What of `cfg` the binary cannot do, in the cfg's order."""
     found = []
+    if always_in_colour(binary, cfg):
+        channels = cfg.net.integer("channels", 0)  # training copies three channels a picture over an input that has fewer
+        found.append(Lack(f"channels={channels} (it loads pictures with three)", cfg.net.lines["channels"], "training" if channels == 1 else "network"))
     sections, activations = (_P_SECTIONS, _P_ACTIVATIONS) if binary.flavour == "pjreddie" else (_A_SECTIONS, _A_ACTIVATIONS)
     for section in cfg.sections:
         if section.type not in sections:
@@ -224,6 +227,11 @@ def lacks(binary: Binary, cfg: Cfg) -> list[Lack]:
     if binary.flavour == "alexeyab" and not binary.opencv and cfg.net.integer("mosaic", 0):
         found.append(Lack("mosaic, which needs a build with OpenCV", cfg.net.lines["mosaic"], "training"))
     return found
+
+
+def always_in_colour(binary: Binary, cfg: Cfg) -> bool:
+    """Whether the binary loads three channels a picture (load_image_color, src/data.c) for a cfg that has another number."""
+    return cfg.net.integer("channels", 3) != 3 and (binary.flavour == "pjreddie" or not cfg.is_detector)
 
 
 def _neutral(key, section):

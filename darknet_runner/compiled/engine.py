@@ -34,7 +34,8 @@ class CompiledEngine:
             reasons.append(f"{self.binary.title} at {self.binary.path} was built without GPU")
         if job.device == "cpu" and self.binary.gpu:
             reasons.append(f"{self.binary.title} at {self.binary.path} trains on the GPU only")
-        own = [f"--{key}" for key, off in (("optimizer", "sgd"), ("ema", 0.0), ("clip", 0.0), ("amp", False), ("patience", 0)) if getattr(job, key) != off]
+        builtins = (("optimizer", "sgd"), ("ema", 0.0), ("prior", 0.5), ("clip", 0.0), ("amp", False), ("patience", 0))
+        own = [f"--{key}" for key, off in builtins if getattr(job, key) != off]
         if own:
             reasons.append(f"{', '.join(own)}: the built-in engine only")
         if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):
@@ -42,7 +43,7 @@ class CompiledEngine:
         if self.binary.flavour == "hank-ai" and job.pretrained and not job.resume:
             from .. import layers, weights
 
-            if Path(job.pretrained).stat().st_size != weights.weights_bytes(layers.trace(cfg)):
+            if Path(job.pretrained).is_file() and Path(job.pretrained).stat().st_size != weights.weights_bytes(layers.trace(cfg)):
                 reasons.append("hank-ai/darknet rejects weights that are a part of the network's")
         return reasons
 
@@ -57,8 +58,12 @@ class CompiledEngine:
 
     def judge_cfg(self, cfg: cfgfile.Cfg) -> tuple[list[str], list[str]]:
         """Why this binary cannot run a network, and why its results differ."""
-        differs = self.binary.flavour == "pjreddie"
-        return self.cannot_run(cfg), [f"{self.binary.title} at {self.binary.path} letter-boxes or crops in its own way"] if differs else []
+        differs = []
+        if self.binary.flavour == "pjreddie":
+            differs.append(f"{self.binary.title} at {self.binary.path} letter-boxes or crops in its own way")
+        if binaries.always_in_colour(self.binary, cfg):
+            differs.append(f"{self.binary.title} at {self.binary.path} takes the red channel for grey")
+        return self.cannot_run(cfg), differs
 
     def cannot_run(self, cfg: cfgfile.Cfg, training: bool = False) -> list[str]:
         """Why this binary cannot run (or train) the network; empty when it can."""

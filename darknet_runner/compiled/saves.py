@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from converters.errors import WeightsError
@@ -14,6 +15,9 @@ from converters.errors import WeightsError
 from .. import weights
 from ..rundir import STEM, RunDir
 from .binary import Binary
+
+
+ASIDE = "best.aside"  # in the weights folder, while a resumed start runs
 
 
 def adopt(run: RunDir, path: Path, binary: Binary, classifier: bool, expected: int) -> Path:
@@ -49,6 +53,21 @@ def newest(run: RunDir, expected: int) -> tuple[Path, int] | None:
         return None
     seen, _, path = max(found)
     return path, seen
+
+
+def put_aside(run: RunDir) -> None:
+    """Keep the best weights before a resumed start: the binary's own best begins at 0 again, and its first is written over ours."""
+    if run.weights_file("best").exists():
+        shutil.copy2(run.weights_file("best"), run.weights / ASIDE)
+
+
+def put_back(run: RunDir, improved: bool) -> None:
+    """Undo `put_aside`: the earlier best is best again unless the start found a better one."""
+    if (run.weights / ASIDE).exists():
+        if improved:
+            (run.weights / ASIDE).unlink()
+        else:
+            os.replace(run.weights / ASIDE, run.weights_file("best"))
 
 
 def recover(run: RunDir, expected: int) -> None:

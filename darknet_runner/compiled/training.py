@@ -7,7 +7,6 @@ final weights have the exact length, no list of bad files grew, and the loss is 
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 import os
@@ -22,7 +21,8 @@ from converters.errors import RunError, WeightsError
 
 from .. import cfgfile, chart, layers, weights
 from ..engine import TrainJob, TrainResult
-from ..rundir import RunDir, write_text
+from ..prepare import hashes
+from ..rundir import RunDir, sha256, write_text
 from . import command, saves
 from .binary import Binary, plain
 from .feed import lay_out
@@ -80,6 +80,10 @@ class Metrics:
         self._file.flush()
         return out
 
+    def scores(self) -> list[float]:
+        """mAP or top-1 of every validation so far."""
+        return [float(score) for row in self.rows if (score := row.get("map") or row.get("top1"))]
+
     def close(self) -> None:
         self._file.close()
 
@@ -112,7 +116,7 @@ class Training:
     def _run(self):
         run, began = self.job.run, time.time()
         run.write_json(engine="compiled", binary=self.binary.as_dict(), started=datetime.now().isoformat(timespec="seconds"), verdict="running",
-                       hashes={"cfg": digest(self.job.cfg), "data": self._data_digest()})  # fmt: skip
+                       hashes=hashes(self.job.cfg, self.data))  # fmt: skip
         found = saves.newest(run, self.expected) if self.job.resume else None
         if found and found[1] // self.batch >= self.max_batches:
             return self._finished_before(found)
@@ -127,7 +131,7 @@ class Training:
         run.write_json(
             verdict=result.verdict, reasons=list(result.reasons), notes=outcome.notes, returncode=outcome.returncode, iterations=result.iterations,
             max_batches=self.max_batches, loss=result.loss, best={"top1" if self.classifier else "map": self.best}, ended=datetime.now().isoformat(timespec="seconds"),
-            seconds=round(time.time() - began, 3), weights=self._weights_digests(),
+            seconds=round(time.time() - began, 3), weights=run.weights_hashes(),
         )  # fmt: skip
         return result
 
@@ -175,9 +179,13 @@ class Training:
             os.symlink(os.path.abspath(begun_with), run.path / "feed" / "start.weights")
         at = found[1] // self.batch if found else 0
         argv = self.argv("feed/start.weights" if begun_with else None)
-        run.write_json(darknet_argv=argv, cwd=str(run.path), resumed_at=at or None, started_from=begun_with and {"path": str(begun_with), "sha256": digest(begun_with)})
+        run.write_json(darknet_argv=argv, cwd=str(run.path), resumed_at=at or None, started_from=begun_with and {"path": str(begun_with), "sha256": sha256(begun_with)})
         outcome, watchdog = Outcome(), Watchdog(run.path, self.expected, self.settings.silence_s, self.settings.min_free)
         metrics = Metrics(run, self.data.names, at)
+        self.best = max([*metrics.scores(), *([] if self.best is None else [self.best])], default=None)
+        earlier = self.best
+        if found:
+            saves.put_aside(run)
         board = None
         if self.settings.tensorboard:
             from ..board import Board
@@ -195,6 +203,7 @@ class Training:
         finally:
             for row in parser.close():
                 self._take(row, metrics, progress, board)
+            saves.put_back(run, improved=self.best != earlier)
             metrics.close()
             if board:
                 board.close()
@@ -224,7 +233,7 @@ class Training:
             trouble = trouble or self._adopt(due)
             if trouble := trouble or watchdog.tick():
                 outcome.trouble = replace(trouble, what=feed.told(trouble.what))
-            if asked:
+            if asked and not outcome.signal:
                 outcome.signal = asked[0]
                 if asked[0] == "SIGINT" and not self.job.quiet:
                     print("\nemo: stopping; Ctrl-C again to stop at once", file=sys.stderr)
@@ -311,14 +320,6 @@ class Training:
             said = []
         return f"'{said[-1][:160]}'" if said else "it said nothing"
 
-    def _data_digest(self):
-        """Of the .data file and its lists."""
-        found = {"data": digest(self.data.path)}
-        return found | {split: digest(path) for split in ("train", "valid") if (path := getattr(self.data, split)) and path.is_file()}
-
-    def _weights_digests(self):
-        return {path.name: digest(path) for path in sorted(self.job.run.weights.glob("*.weights"))}
-
 
 class Progress:
     """A bar on a terminal's stderr, and chart.png drawn again from time to time. A closed terminal is no fault."""
@@ -363,11 +364,6 @@ def fill(row: Row, scores: dict) -> None:
     else:
         row.top1 = scores["top1"]
         row.k, row.topk = next(((int(key[3:]), value) for key, value in scores.items() if key.startswith("top") and key != "top1"), (None, None))
-
-
-def digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def finite_weights(path: Path) -> bool:

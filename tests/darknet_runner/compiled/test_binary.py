@@ -83,6 +83,19 @@ def test_what_a_flavour_lacks():
     assert not binary.lacks(alexey, mish)
 
 
+def test_grey_networks():
+    """pjreddie's, and everybody's classifiers, load three channels whatever the cfg says: grey trainings overrun the input."""
+    debian, alexey, hank = told("Not an option: version"), told(ALEXEY), told(HANK)
+    grey = templates.load("face-small")
+    for found in (debian, alexey):
+        assert [(lack.what.split(" ")[0], lack.spoils) for lack in binary.lacks(found, grey)][:1] == [("channels=1", "training")]
+    detector = templates.load("v3-tiny")
+    assert not binary.lacks(debian, detector)
+    detector = detector.edit({0: {"channels": 1}})
+    assert [lack.spoils for lack in binary.lacks(debian, detector)] == ["training"]
+    assert not binary.lacks(alexey, detector) and not binary.lacks(hank, detector)
+
+
 def test_debians(debian):
     found = binary.probe(debian)
     assert found.flavour == "pjreddie" and not found.gpu and found.trouble is None

@@ -232,6 +232,28 @@ def test_auto_recover_doubles_subdivisions(stand_in, job):
     assert [(row["iteration"], row["loss"]) for row in rows_of(todo.run)] == [("1", "1.0"), ("2", "1.0"), ("3", "0.5"), ("4", "0.5")]
 
 
+@pytest.mark.parametrize("later, kept", [(0.2, 2), (0.6, 4)])
+def test_the_best_of_a_resumed_run_is_the_best_of_all_its_starts(stand_in, job, later, kept):
+    """AlexeyAB's and hank-ai's begin with a best of 0 again and write model_best.weights over the earlier one."""
+    body = f"""
+    import pathlib
+    first = not pathlib.Path("weights/model_last.weights").exists()
+    for number in (1, 2) if first else (3, 4):
+        row(number)
+    print(f" mean average precision (mAP@0.50) = {{0.5 if first else {later}}}", flush=True)
+    save("model_best.weights", number)
+    save("model_last.weights" if first else "model_final.weights", number)
+    """
+    todo = job(evaluate=False)
+    engine = stand_in(body)
+    assert engine.train(todo).metric == 0.5
+    result = engine.train(replace(todo, resume=True))
+    assert (result.verdict, result.metric) == ("finished", max(0.5, later))
+    assert todo.run.read_json()["best"] == {"map": max(0.5, later)}
+    assert weights.header_bytes(todo.run.weights_file("best"))[1] == 4 * kept
+    assert sorted(path.name for path in todo.run.weights.iterdir()) == [f"{STEM}_{tag}.weights" for tag in ("best", "final", "last")]
+
+
 def test_a_second_signal_is_immediate(stand_in, job):
     """A program that does not heed SIGTERM is killed at once by the second Ctrl-C."""
     todo = job(evaluate=False)

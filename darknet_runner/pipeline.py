@@ -43,6 +43,7 @@ class Plan:
     anchors: str = "cfg"
     seed: int = 0
     job: dict = field(default_factory=dict)  # further fields of both TrainJobs: device, threads, workers, quiet ...
+    engine: dict = field(default_factory=dict)  # what the caller chose the engines by; kept for going on
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,11 @@ class State:
 
     def write(self) -> None:
         write_text(self.path, json.dumps(self.content, indent=2, default=str) + "\n")
+
+
+def plan_of(folder: Path) -> Plan:
+    """The plan of an earlier pipeline's folder."""
+    return State.load(Path(folder)).plan
 
 
 def check(plan: Plan, binary: bool, progress: Callable = lambda items, **_: items) -> None:
@@ -173,7 +179,9 @@ def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainRes
         state.write()
     job = _job(plan, kind, run, None if resume else pretrained, resume)
     engine, why = engine_for(job)
-    if not resume:
+    if resume:
+        prepare.record_resumed(run, engine.name)
+    else:
         prepare.record(run, job.data, {"cfg": getattr(plan, kind), "pretrained": pretrained and str(pretrained)}, engine=engine.name)
     say(f"{kind}: {'going on with' if resume else 'training'} {run.path} with {why}")
     result = engine.train(job)

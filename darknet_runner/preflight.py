@@ -40,16 +40,18 @@ def check(cfg: Cfg, data: DataFile, *, pretrained: Path | None = None, clear: bo
     gpu: also estimate whether the batch fits into the GPU's memory (when nvidia-smi tells how much there is).
     """
     found = check_cfg(cfg, data, binary=binary)
+    if pretrained is not None:
+        found += check_pretrained(cfg, pretrained, clear)
+    if run is not None:
+        found += check_place(cfg, run)
+    files = []  # last, since there may be thousands
     for split in ("train", "valid"):
         if split == "train" or data.valid is not None:
             listed = check_lists(data, split)
             found += listed
             if not any(item.severity == "error" for item in listed):
-                found += check_files(data, split, progress)
-    if pretrained is not None:
-        found += check_pretrained(cfg, pretrained, clear)
-    if run is not None:
-        found += check_place(cfg, run)
+                files += check_files(data, split, progress)
+    found += files
     if gpu and not any(item.severity == "error" for item in found):
         found += check_gpu(cfg)
     return found

@@ -52,7 +52,7 @@ def check_lists(data: DataFile, split: str) -> list[Finding]:
         seen: set[Path] = set()
         again = next(path for path in listed if path in seen or seen.add(path))
         add("duplicate-row", "warning", lines.index(next(line for line in lines if line.strip() and str(again).endswith(line.strip()))) + 1,
-            f"{len(listed) - len(set(listed))} pictures are listed again, the first of them {again.name}")  # fmt: skip
+            f"listed again: {len(listed) - len(set(listed))} of the lines, the first {again.name}")  # fmt: skip
     return found
 
 

@@ -53,19 +53,42 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     if bool(resume) == bool(classifier and detector):
         raise click.UsageError("give --classifier and --detector to begin, or --resume FOLDER to go on")
 
-    def engine_for(job):
-        return choose(engine, lambda compiled: compiled.judge(job), darknet=darknet, settings=Settings(allow_broken_cpu=allow_broken_cpu))
-
+    chosen = {"engine": engine, "darknet": darknet, "allow_broken_cpu": allow_broken_cpu}
     plan, folder = None, Path(resume) if resume else None
+    if resume:
+        chosen |= _as_begun(work.plan_of(folder).engine)
+
+    def engine_for(job):
+        settings = Settings(allow_broken_cpu=chosen["allow_broken_cpu"])
+        return choose(chosen["engine"], lambda compiled: compiled.judge(job), darknet=chosen["darknet"], settings=settings)
+
     if not resume:
         found = _both(data)
         told = {"device": device, "threads": threads, "workers": workers, "quiet": quiet}
-        plan = work.Plan(classifier, detector, *found, seed=seed, job=told, **sizes)
+        plan = work.Plan(classifier, detector, *found, seed=seed, job=told, engine=chosen, **sizes)
         work.check(plan, binary=engine == "compiled", progress=progress_bar(quiet))
         folder = rundir.create(runs, name).path
         (folder / "weights").rmdir()  # the folders of the two trainings have theirs
     say = (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
-    _report(work.run(folder, plan, engine_for, say), as_json)
+    try:
+        result = work.run(folder, plan, engine_for, say)
+    except KeyboardInterrupt:  # between the trainings, or before one had begun
+        click.echo(f"go on with: emo darknet pipeline --resume {folder}", err=True)
+        raise
+    _report(result, as_json)
+
+
+def _as_begun(engine: dict) -> dict:
+    """How the engines of a pipeline that goes on are chosen: as when it began, but for what is told now.
+
+    UsageError for an option that would change the steps.
+    """
+    source = click.get_current_context().get_parameter_source
+    told = {key for key in click.get_current_context().params if source(key).name == "COMMANDLINE"}
+    if fixed := sorted(told - {"engine", "darknet", "allow_broken_cpu", "resume", "as_json", "quiet"}):
+        names = ", ".join(f"--{key.replace('_', '-')}" for key in fixed)
+        raise click.UsageError(f"{names}: a pipeline that goes on keeps its own")
+    return {key: value for key, value in engine.items() if key not in told}
 
 
 def _both(paths) -> tuple[str, str]:

@@ -9,15 +9,17 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from emotion.cli import options
 
-# What a resumed run takes from the command line, not from its own settings.
-OF_THE_MACHINE = ("device", "threads", "workers", "quiet", "engine", "darknet", "allow_broken_cpu", "print_command", "dry_run", "gpus",
-                  "mjpeg_port", "auto_recover", "silence", "tensorboard")  # fmt: skip
+# What may be told anew to a run that is resumed; what is not told is as it was, and all else stays as it was.
+OF_THE_MACHINE = ("device", "threads", "workers", "engine", "darknet", "allow_broken_cpu", "gpus", "mjpeg_port", "auto_recover", "silence",
+                  "tensorboard")  # fmt: skip
+OF_NOW = ("quiet", "print_command", "dry_run")
 
 
 @click.command()
@@ -80,25 +82,24 @@ def train(template, data, resume, as_json, **settings):
     from darknet_runner import prepare
     from darknet_runner.engine import choose
 
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # torchrun: one of several processes of the built-in engine
-        settings["engine"] = "builtin"
-        if int(os.environ["RANK"]):
-            from darknet_runner.builtin.train import train as follow
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun: one of several processes of the built-in engine
+    if several and int(os.environ["RANK"]):
+        from darknet_runner.builtin.train import train as follow
 
-            follow(None)
-            return
+        follow(None)
+        return
     if bool(template) == bool(resume):
         raise click.UsageError("give --cfg NAME to train anew, or --resume RUN to go on")
     if resume:
         run, info = _reopen(resume)
         data = data or info["data"]
-        settings |= {key: value for key, value in info["settings"].items() if key not in OF_THE_MACHINE}
-        if settings["engine"] == "auto" and not settings["darknet"]:
-            settings["engine"] = info["engine"]
+        _as_it_was(settings, info)
         loaded = prepare.data_of(data)
     else:
         loaded = prepare.data_of(data)
         data = loaded.path
+    if several:
+        settings["engine"] = "builtin"
     only_look = settings["print_command"] or settings["dry_run"]
     with _run_folder(template, loaded, settings, only_look) if not resume else _kept(run) as run:
         job = job_of(run, data, bool(resume), settings)
@@ -106,7 +107,7 @@ def train(template, data, resume, as_json, **settings):
             click.echo(_command(job, settings))
             return
         engine, why = choose(settings["engine"], lambda engine: engine.judge(job), darknet=settings["darknet"], settings=compiled_settings(settings))
-        _preflight(job, engine, loaded, settings)
+        _preflight(job, engine, loaded, settings, template)
         if settings["dry_run"]:
             click.echo(f"would train {template or resume} on {data} with {why}")
             return
@@ -119,7 +120,9 @@ def train(template, data, resume, as_json, **settings):
 
             need_torch("emo darknet train without a Darknet binary")
             _of_binaries_only(settings, why)
-        if not resume:
+        if resume:
+            prepare.record_resumed(run, engine.name)
+        else:
             prepare.record(run, data, {"cfg": template, **settings}, engine=engine.name)
     if not settings["quiet"]:
         click.echo(f"{'going on with' if resume else 'training'} {run.path} on {data} with {why}", err=True)
@@ -134,6 +137,25 @@ def train(template, data, resume, as_json, **settings):
 
         board.from_metrics(run)
     _report(result, as_json)
+
+
+def _as_it_was(settings, info):
+    """The settings of a run that is resumed: its own, but for what the command line says of the machine.
+
+    UsageError for an option that would change the training.
+    """
+    source = click.get_current_context().get_parameter_source
+    told = {key for key in settings if source(key).name == "COMMANDLINE"}
+    if fixed := sorted(told.difference(OF_THE_MACHINE, OF_NOW)):
+        names = ", ".join(f"--{key.replace('_', '-')}" for key in fixed).replace("--evaluate", "--map").replace("--cache-mb", "--cache")
+        raise click.UsageError(f"{names}: a run that is resumed keeps its own; begin another with --pretrained")
+    settings |= {key: value for key, value in info["settings"].items() if key in settings and key not in (*OF_NOW, *told)}
+    if not told & {"engine", "darknet"}:
+        settings["engine"] = info["engine"]
+        used = info.get("binary", {}).get("path")
+        settings["darknet"] = used if used and Path(used).is_file() else None
+    if settings["engine"] == "builtin":  # which has none of these; that they are asked for now is told below
+        settings |= {key: off for key, off in (("gpus", ()), ("mjpeg_port", None), ("auto_recover", False)) if key not in told}
 
 
 def _of_binaries_only(settings, why):
@@ -231,13 +253,20 @@ def _command(job, settings):
     return shlex.join(engine.argv(job))
 
 
-def _preflight(job, engine, data, settings):
-    from darknet_runner import cfgfile, preflight
+def _preflight(job, engine, data, settings, template):
+    from darknet_runner import cfgfile, preflight, templates
 
     compiled = engine.name == "compiled"
     gpu = engine.binary.gpu if compiled else settings["device"] != "cpu"
-    found = preflight.check(cfgfile.load(job.cfg), data, pretrained=job.pretrained, clear=job.clear or not compiled, run=job.run,
+    cfg = cfgfile.load(job.cfg)
+    found = preflight.check(cfg, data, pretrained=job.pretrained, clear=job.clear or not compiled, run=job.run,
                             binary=compiled, gpu=gpu, progress=progress_bar(settings["quiet"]))  # fmt: skip
+    if template:  # the run folder will be gone: the place is told in the user's own file, where the line is the same
+        source, rendered = templates.load(template).text.splitlines(), cfg.text.splitlines()
+        for index, item in enumerate(found):
+            if item.file == str(job.cfg):
+                there = slice(max(0, item.line - 1), item.line)
+                found[index] = replace(item, file=template, line=item.line if source[there] == rendered[there] else 0)
     preflight.refuse(found, settings["quiet"])
 
 
@@ -266,7 +295,8 @@ def _report(result, as_json):
             click.echo(reason, err=result.verdict == "failed")
         click.echo(f"weights: {result.run.weights}/")
     if result.verdict == "interrupted":
-        click.echo(f"go on with: emo darknet train --resume {result.run.path}", err=True)
+        saved = result.run.weights_file("last").is_file()
+        click.echo(f"go on with: emo darknet train --resume {result.run.path}" if saved else "there is nothing to go on from: train it anew", err=True)
         sys.exit(130)
     if result.verdict == "failed":
         sys.exit(1)

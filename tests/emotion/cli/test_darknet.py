@@ -174,6 +174,112 @@ def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
     assert code == 0 and json.loads(out)["iterations"] == told["iterations"] + 150 and "going on with" in err
 
 
+def test_a_resumed_run_keeps_its_binary_and_its_options(folder, debian, capsys):
+    """The one of --darknet, not whichever is found first; what would change the training is refused, not passed over."""
+    own = folder / "mine" / "darknet"
+    own.parent.mkdir()
+    own.write_text(f'#!/bin/sh\nexec {debian} "$@"\n')
+    own.chmod(0o755)
+    assert emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--no-map", "--darknet", own, "--threads", 1)[0] == 0
+    run = folder / "runs" / "small-001"
+    os.replace(run / "weights" / "model_final.weights", run / "weights" / "model_last.weights")
+    (run / "model.cfg").write_text((run / "model.cfg").read_text().replace("max_batches=4", "max_batches=6"))
+    code, _, err = emo(capsys, "darknet", "train", "--resume", run, "--iterations", 9, "--no-map")
+    assert code == 2 and "--map, --iterations: a run that is resumed keeps its own" in err
+    code, out, _ = emo(capsys, "darknet", "train", "--resume", run, "--dry-run", "--darknet", debian)
+    assert code == 0 and out.endswith(f"{debian}, as asked\n")
+    code, _, err = emo(capsys, "darknet", "train", "--resume", run)
+    told = json.loads((run / "run.json").read_text())
+    assert code == 0 and told["darknet_argv"][0] == str(own) and told["environment"]["OMP_NUM_THREADS"] == "1"
+    assert (told["resumed_at"], told["iterations"]) == (4, 6)
+
+
+def test_what_saved_nothing_is_not_to_be_resumed(folder, debian):
+    (folder / "small.cfg").write_text((folder / "small.cfg").read_text().replace("width=64", "width=1024").replace("height=64", "height=1024"))
+    code = "import sys; from emotion.cli import main; main(sys.argv[1:])"
+    args = ["darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--no-map", "--threads", "1", "--iterations", "10000"]
+    running = subprocess.Popen([sys.executable, "-c", code, *args], cwd=folder, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    metrics = folder / "runs" / "small-001" / "metrics.csv"
+    while not metrics.exists() and running.poll() is None:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130 and "nothing to go on from: train it anew" in err and "go on with" not in err
+    assert err.count("Ctrl-C again") == 1
+
+
+def test_run_json_of_either_engine_has_the_hashes(folder, debian, capsys):
+    import hashlib
+
+    for engine, more in (("compiled", ()), ("builtin", ("--workers", "0"))):
+        if engine == "builtin":
+            pytest.importorskip("torch")
+        args = ("--pretrained", "first.weights", "--clear") if Path("first.weights").exists() else ()
+        code, out, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", engine, "--no-map", "--json", *more, *args)
+        assert code == 0, err
+        run = Path(json.loads(out)["run"])
+        told = json.loads((run / "run.json").read_text())
+        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (run / "weights").glob("*.weights")}
+        assert told["weights"] == digests and "model_final.weights" in digests
+        assert told["hashes"]["cfg"] == hashlib.sha256((run / "model.cfg").read_bytes()).hexdigest()
+        assert told["hashes"]["data"]["train"] == hashlib.sha256(Path("data/train.txt").read_bytes()).hexdigest()
+        assert (told["started_from"] or {}).get("sha256") == (hashlib.sha256(Path("first.weights").read_bytes()).hexdigest() if args else None)
+        Path("first.weights").write_bytes((run / "weights" / "model_final.weights").read_bytes())
+
+
+def test_a_pipeline_that_goes_on_keeps_its_engine(folder, debian, capsys):
+    import shutil
+
+    classifier = (LOGS.parent / "conftest.py").read_text().partition('CLASSIFIER = """')[2].partition('"""')[0]
+    (folder / "classifier.cfg").write_text(classifier.format(iterations=4))
+    (folder / "crops").mkdir()
+    rows = []
+    for number, name in enumerate(NAMES):
+        rows.append(folder / "crops" / f"{name}.png")
+        cv2.imwrite(str(rows[-1]), np.full((40, 40, 3), 80 * number, np.uint8))
+    (folder / "crops" / "train.txt").write_text("".join(f"{path}\n" for path in rows))
+    (folder / "crops" / "labels.txt").write_text("\n".join(NAMES) + "\n")
+    write_data(folder / "crops" / "emo.data", classes=3, train="train.txt", valid="train.txt", names="labels.txt", labels="labels.txt")
+    code, _, err = emo(capsys, "darknet", "pipeline", "--classifier", "classifier.cfg", "--detector", "small.cfg", "--data", "crops/emo.data",
+                       "--data", "data/emo.data", "--engine", "compiled", "--threads", 1)  # fmt: skip
+    assert code == 0, err
+    state = folder / "runs" / "pipeline-001" / "pipeline.json"
+    told = json.loads(state.read_text())
+    for step in ("detector", "evaluation"):
+        del told["done"][step]
+    del told["runs"]["detector"]
+    state.write_text(json.dumps(told))
+    shutil.rmtree(state.parent / "detector-001")
+    code, _, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent, "--detector-size", 96)
+    assert code == 2 and "--detector-size: a pipeline that goes on keeps its own" in err
+    code, _, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent)
+    assert code == 0 and "detector-001 with pjreddie/darknet" in err.replace(str(state.parent) + "/", "") and "built-in" not in err, err
+
+
+def test_a_full_disk_at_the_start(folder, debian, capsys):
+    """A limit on the files' size stands in for it: the run folder is named, and gone again."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+        code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1 and "runs/small-001: the run folder cannot be written" in err and not list(Path("runs").glob("*"))
+
+
+def test_faults_of_the_cfg_are_told_in_the_users_file_and_before_the_pictures(folder, debian, capsys):
+    text = (folder / "small.cfg").read_text().replace("mask=0,1,2", "mask=0,1,3")
+    (folder / "small.cfg").write_text(text)
+    (folder / "short.weights").write_bytes(bytes(100))
+    (folder / "data" / "0.jpg").unlink()
+    code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--pretrained", "short.weights", "--net", "width=60")
+    line = text.splitlines().index("mask=0,1,3") + 1
+    assert code == 1 and f"small.cfg:{line}: [yolo] mask=0,1,3" in err and "small.cfg: width=60" in err and "runs/small-001/model.cfg:" not in err
+    assert err.index("mask=0,1,3") < err.index("short.weights: ") < err.index("0.jpg: ")
+
+
 def test_every_command_has_an_example_in_its_help(capsys):
     from emotion.cli.darknet import COMMANDS
 

@@ -35,7 +35,7 @@ def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
     """Draw the chart of a training and rename it into place; nothing is drawn without rows."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     rows = list(rows)
     if not rows:
@@ -53,7 +53,9 @@ def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
         plain = FuncFormatter(lambda value, _: f"{value:g}")
         low, high = left.get_ylim()
         left.yaxis.set_major_formatter(plain)
-        left.yaxis.set_minor_formatter(plain if high < 20 * low else NullFormatter())
+        if 20 * low < high < 1000 * low:
+            left.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        left.yaxis.set_minor_formatter(plain if high < 1000 * low else NullFormatter())
     left.set_xlabel("iteration")
     left.set_ylabel("loss")
     left.grid(alpha=0.25)

@@ -5,7 +5,7 @@
         for row in parser.feed(line): ...        # a row comes when the next iteration begins
     rows = parser.close()
 
-What is on a line decides, not the flavour: the grammars do not overlap. A validation belongs to the
+What is on a line decides, not the flavour: the grammars (emo's own is one) do not overlap. A validation belongs to the
 iteration after which it is printed (detectors), or before whose line it is printed (classifiers).
 """
 
@@ -70,6 +70,8 @@ _H_FIELDS = {
     "left": re.compile(rf"time remaining=({NUMBER}) (\w+)", re.I),
 }
 _UNITS = {"nanoseconds": 1e-9, "microseconds": 1e-6, "milliseconds": 1e-3, "seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
+# `6/100: loss 6.7628, average 10.3951, mAP 1.7% (best 1.7%), rate 0.000010, 22.9 pictures/s, ...` (emo's built-in engine)
+_ROW_EMO = re.compile(rf"^\s*(\d+)/(\d+): loss ({NUMBER}), average ({NUMBER})(?:, (mAP|top-1) ({NUMBER})% \(best {NUMBER}%\))?, rate ({NUMBER})", re.I)
 _REGION = re.compile(rf"Region \d+ Avg \(?IOU: ({NUMBER})\)?,.*?count: (\d+)", re.I)
 _AP = re.compile(rf"class_id = \d+, name = (.*?), ap = ({NUMBER})\s*%")
 _AP_H = re.compile(r"^\s*(\d+) (.+?)\s+([\d.]+|nan)\s+\d+\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+[\d.]+\s*$")
@@ -99,6 +101,7 @@ class LogParser:
         self.validation = Validation()
         self._overlaps: list[tuple[float, int]] = []
         self._table = False  # within hank-ai's table of classes
+        self._shown: tuple = (None, None)  # the score on the last line of emo's own
         self._top: Validation | None = None  # a classifier's validation, waiting for its row
 
     def feed(self, line: str) -> list[Row]:
@@ -110,6 +113,11 @@ class LogParser:
             return self._begin(Row(int(match[1]), loss, avg, rate, seconds, int(match[6]), left if left is None or left >= 0 else None))
         if match := _ROW_H.match(line):
             return self._begin(self._hank(match))
+        if match := _ROW_EMO.match(line):
+            self.total = int(match[2])
+            again, self._shown = match.group(5, 6) == self._shown, match.group(5, 6)  # it repeats the last validation's score
+            scores = {{"mAP": "map", "top-1": "top1"}[match[5]]: _share(match[6], True)} if match[5] and not again else {}
+            return self._begin(Row(int(match[1]), float(match[3]), float(match[4]), float(match[7]), **scores))
         if match := _REGION.search(line):
             if math.isfinite(float(match[1])):
                 self._overlaps.append((float(match[1]), int(match[2])))

@@ -24,14 +24,21 @@ def info(darknet, network, as_json):
     from converters.errors import RunError
     from darknet_runner import templates
     from darknet_runner.compiled import binary as binaries
+    from darknet_runner.compiled.engine import CompiledEngine
 
     path = binaries.find(darknet)
     if path is None:
         raise RunError("no Darknet binary was found", mend=f"--darknet PATH; {binaries.WHERE_TO_GET}")
     found = binaries.probe(path)
-    lacks = binaries.lacks(found, templates.load(network)) if network else []
+    cfg = templates.load(network) if network else None
+    lacks = binaries.lacks(found, cfg) if cfg else []
+    cannot = {}
+    if cfg:
+        engine = CompiledEngine(found)
+        trains = engine.cannot_run(cfg, training=True) + ([found.broken_training] if found.broken_training else [])
+        cannot = {"cannot_train": trains, "cannot_evaluate": engine.cannot_run(cfg)}
     if as_json:
-        click.echo(json.dumps(found.as_dict() | {"lacks": [vars(lack) for lack in lacks]}, indent=2))
+        click.echo(json.dumps(found.as_dict() | {"lacks": [vars(lack) for lack in lacks], **cannot}, indent=2))
         return
     yes = {True: "yes", False: "no", None: "cannot be told"}
     click.echo(f"{found.title} at {found.path}")
@@ -47,6 +54,9 @@ def info(darknet, network, as_json):
         click.echo(f"line {lack.line:<4} {lack.what}: {effects[lack.spoils]}")
     if network and not lacks:
         click.echo(f"{network}   all of it is known")
+    for job, reasons in cannot.items():
+        told = [reason for reason in reasons if reason != found.broken_training] or ["see training"] if reasons else []
+        click.echo(f"{job.removeprefix('cannot_') + 's':<10}{network}: {'no: ' + '; '.join(told) if reasons else 'yes'}")
 
 
 @click.command()
@@ -152,8 +162,10 @@ def log(file, out, force, as_json):
     folder.mkdir(parents=True, exist_ok=True)
     write_text(target, logs.to_csv(rows, names))
     chart.draw([row.as_dict(names) for row in rows], folder / "chart.png", Path(file).name)
-    scored = [row for row in rows if row.map is not None or row.topk is not None]
-    best = max(scored, key=lambda row: row.map if row.map is not None else row.topk, default=None)
+    def score(row):
+        return next((value for value in (row.map, row.topk, row.top1) if value is not None), None)
+
+    best = max((row for row in rows if score(row) is not None), key=score, default=None)
     summary = {"iterations": rows[-1].iteration, "rows": len(rows), "loss": rows[-1].loss, "avg_loss": rows[-1].avg_loss,
                "best": best and {"iteration": best.iteration, "map": best.map, "top1": best.top1, "topk": best.topk, "k": best.k},
                "csv": str(target), "chart": str(folder / "chart.png")}  # fmt: skip
@@ -162,5 +174,6 @@ def log(file, out, force, as_json):
         return
     click.echo(f"{len(rows)} iterations up to {rows[-1].iteration}, average loss {rows[-1].avg_loss:.4g}")
     if best:
-        click.echo(f"best {f'mAP {best.map:.2%}' if best.map is not None else f'top-{best.k} {best.topk:.2%}'} at iteration {best.iteration}")
+        what = "mAP" if best.map is not None else f"top-{best.k or 1}"
+        click.echo(f"best {what} {score(best):.2%} at iteration {best.iteration}")
     click.echo(f"{target}, {folder / 'chart.png'}")

@@ -54,6 +54,19 @@ def test_debian(logs_folder):
     assert (rows[230].loss, rows[230].avg_loss, rows[230].images, rows[230].top1) == (0.646746, 0.774633, 3680, None)
 
 
+def test_emos_own(tmp_path):
+    """The built-in engine's train.log says the last validation's score on every line; it belongs to the first of them."""
+    end = "rate 0.000100, 22.9 pictures/s, waiting 1%, 0:00 left\n"
+    (tmp_path / "train.log").write_text(
+        f"1/4: loss 11.5, average 11.5, {end}2/4: loss 9.5, average 11.3, mAP 1.7% (best 1.7%), {end}"
+        f"3/4: loss nan, average 11.0, mAP 1.7% (best 1.7%), {end}4/4: loss 6.0, average 10.5, mAP 1.2% (best 1.7%), {end}"
+    )
+    rows = by_iteration(tmp_path / "train.log")
+    assert [(row.loss, row.avg_loss, row.rate, row.map) for row in (rows[1], rows[2], rows[4])] == [
+        (11.5, 11.5, 1e-4, None), (9.5, 11.3, 1e-4, 0.017), (6.0, 10.5, 1e-4, 0.012)]  # fmt: skip
+    assert math.isnan(rows[3].loss) and rows[3].map is None
+
+
 def test_map_and_valid(logs_folder):
     parser = logs.LogParser()
     for line in (logs_folder / "alexey-map.log").read_text().splitlines():

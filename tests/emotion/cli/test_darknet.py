@@ -113,6 +113,10 @@ def test_a_binary_that_cannot(folder, debian, capsys):
 def test_info(folder, debian, capsys):
     code, out, _ = emo(capsys, "darknet", "info", "--cfg", "v4-tiny")
     assert code == 0 and "pjreddie/darknet" in out and "GPU no" in out and "groups in [route]: would be another network" in out
+    assert "trains    v4-tiny: no: pjreddie/darknet cannot do groups in [route]" in out and "evaluates v4-tiny: no: " in out
+    code, out, _ = emo(capsys, "darknet", "info", "--cfg", "face-small", "--json")
+    told = json.loads(out)
+    assert code == 0 and "channels=1" in told["cannot_train"][0] and told["cannot_evaluate"] == []
     code, out, _ = emo(capsys, "darknet", "info", "--json")
     told = json.loads(out)
     assert told["flavour"] == "pjreddie" and "train-classifier" in told["commands"] and told["lacks"] == []

@@ -38,10 +38,9 @@ class DarknetSet:
     def names(self) -> tuple[str, ...]:
         return self.data.names
 
-    def group(self, image: str) -> str | None:
-        """The person or source that the manifest gives for a picture; None when it says nothing."""
-        rows = self.manifest.get(image)
-        return (rows[0].get(_GROUP) or None) if rows else None
+    def groups(self, image: str) -> list[str]:
+        """The people or sources that the manifest gives for a picture, one for most, several for a composed scene."""
+        return list(dict.fromkeys(row[_GROUP] for row in self.manifest.get(image, ()) if row.get(_GROUP)))
 
     def faces(self, image: str) -> np.ndarray:
         """(N, 5) class id and cxcywh_rel; a classifier's picture is one face that fills it. Raises DataError."""

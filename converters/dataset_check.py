@@ -185,17 +185,17 @@ def _groups_on_both_sides(one: DarknetSet) -> list[Finding]:
     for image, subsets in _sides(one).items():
         if len(subsets) > 1:
             out.append(finding("leak", f"the same file is also in {' and '.join(subsets[1:])}", file=image, subset=subsets[0]))
-        group = one.group(image)
-        if group is not None:
+        for group in one.groups(image):
             for subset in subsets:
                 members[group][subset].append(image)
+    said = {item.file for item in out}
     for group, by_subset in members.items():
         present = [subset for subset in SPLITS if subset in by_subset]
         for number, subset in enumerate(present[:-1]):
             later = present[number + 1]
-            others = set(by_subset[later])
             for image in by_subset[subset]:
-                if image not in others:  # said above
+                if image not in said:  # once, however many of a scene's people are there
+                    said.add(image)
                     out.append(finding("leak", f"'{group}' is also in {later}: {by_subset[later][0]}", file=image, subset=subset))
     return out
 

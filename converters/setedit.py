@@ -68,19 +68,19 @@ def split(
 ) -> dict:
     """All pictures of the set dealt out anew, group by group, by a hash of the group's name.
 
-    by="group": the manifest's group, else the file's name. by="picture": the file's content, so that equal
-    pictures go to one side wherever they lie.
+    by="group": the manifest's group, else the file's name; scenes that share a face go together, and so do those that
+    share another with one of them. by="picture": the file's content, so that equal pictures go to one side wherever they lie.
     """
     listed = list(dict.fromkeys(image for images in one.images.values() for image in images))
     if by == "group":
-        keys = [one.group(image) or Path(image).stem for image in listed]
+        keys = splits.joined([one.groups(image) or [Path(image).stem] for image in listed])
     else:
         keys = [content_hash(image).hex() for image in listed]
     sides = splits.assign(keys, shares, seed)
     images = {name: [] for name in SPLITS if name == "train" or shares.get(name)}
     for image, side in zip(listed, sides):
         images[side].append(image)
-    done = {"split": str(one.data.path), "shares": shares, "by": by, "groups": len(set(keys)), "seed": seed}
+    done = {"split": str(one.data.path), "shares": shares, "by": by, "groups": len(set(keys)), "largest": max(Counter(keys).values(), default=0), "seed": seed}
     return _write(out, images, one, _rows(one), done, [one], force)
 
 

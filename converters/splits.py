@@ -35,6 +35,25 @@ def assign(groups: Sequence[str], shares: Mapping[str, float], seed: int = 0) ->
     return [known[group] for group in groups]
 
 
+def joined(groups: Sequence[Sequence[str]]) -> list[str]:
+    """One name for the groups of each picture, which may be several (the people in a scene): the same for all that
+    share one, directly or through others. The least of their names, so that the order does not matter.
+    """
+    above: dict[str, str] = {}
+
+    def top(group: str) -> str:
+        while above.setdefault(group, group) != group:
+            above[group] = above[above[group]]
+            group = above[group]
+        return group
+
+    for first, *others in groups:
+        for other in others:
+            low, high = sorted((top(first), top(other)))
+            above[high] = low
+    return [top(some[0]) for some in groups]
+
+
 def repeats(class_ids: Sequence[Sequence[int]], classes: int, cap: float = 4.0, power: float = 1.0) -> np.ndarray:
     """(N,) how often each picture should come, 1..cap, so that rare classes are seen more.
 

@@ -19,6 +19,7 @@ from ..images import probe
 from ..labels import EMOTIONS, canonical
 from ..outdir import REPORT
 from ..records import SPLITS, Notes, Table
+from ..splits import joined
 
 
 def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
@@ -58,13 +59,13 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
             head, _, tail = stem.partition("/")
             name.append(tail if tail and head in (data.data.labels or ()) else stem)
             split.append(SPLITS.index(to))
-            group.append(data.group(path) or name[-1])
+            group.append(data.groups(path) or [name[-1]])
             line.append(number)
             count.append(len(faces))
             xyxy.append(corners)
             emotion += [ids[int(value)] for value in faces[:, 0]]
     return Table(
-        image=image, name=name, split=np.array(split, np.int8), group=group, source=np.zeros(len(image), np.int16),
+        image=image, name=name, split=np.array(split, np.int8), group=joined(group), source=np.zeros(len(image), np.int16),
         line=np.array(line, np.int32), first=np.concatenate([[0], np.cumsum(count, dtype=np.int64)]),
         xyxy=np.concatenate([np.zeros((0, 4)), *xyxy]), emotion=np.array(emotion, np.int8), sources=(str(data.data.path),),
     )  # fmt: skip

@@ -222,7 +222,8 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
     """Deal all pictures of a set out anew into train, valid and test.
 
     Whole groups go to one side, chosen by a hash of the group's name: the same set gives the same split, and
-    nobody changes side as it grows. Shares are kept on average.
+    nobody changes side as it grows. Shares are kept on average. Composed scenes that share faces go together;
+    where that leaves one large group, emo convert --valid sets people aside before scenes are composed.
 
     \b
     emo dataset split data/both --valid 0.1 --test 0.1 --out data/both-split
@@ -231,7 +232,7 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
     from converters.darknetset import load
 
     report = setedit.split(load(source), out, {"valid": valid, "test": test}, by=by, seed=seed, force=force)
-    _report(report, as_json, quiet, f"{report['groups']} groups")
+    _report(report, as_json, quiet, f"{report['groups']} groups, the largest of {report['largest']} pictures")
 
 
 @dataset.command()

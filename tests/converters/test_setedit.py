@@ -11,6 +11,7 @@ import pytest
 
 from converters import setedit
 from converters.checks import finding, write_csv
+from converters.convert import Settings, convert
 from converters.darknetfiles import read_data, read_list
 from converters.darknetset import find_data, load
 from converters.dataset_check import check
@@ -33,7 +34,7 @@ def test_merge(loaded, tmp_path):
     assert data.names == a.names and data.train.is_absolute() and Path(data.backup).is_dir()
     assert names(tmp_path / "both", "train") == ["1.jpg", "2.jpg", "4.jpg"] and names(tmp_path / "both", "test") == ["5.jpg"]
     both = load(tmp_path / "both")
-    assert both.group(a.images["train"][0]) == "anna" and both.group(b.images["train"][0]) is None
+    assert both.groups(a.images["train"][0]) == ["anna"] and both.groups(b.images["train"][0]) == []
     assert check(both) == []
     assert json.loads((tmp_path / "both" / "report.json").read_text())["pictures"] == report["pictures"]
     # A set that holds another is that other's pictures once.
@@ -91,6 +92,25 @@ def test_split_by_group_moves_nobody_as_the_set_grows(loaded, tmp_path):
     assert (tmp_path / "l" / "train.txt").read_bytes() == first
     rows = list(csv.DictReader((tmp_path / "l" / "manifest.csv").read_text().splitlines()))
     assert {Path(row["image"]).name: row["split"] for row in rows} == sides["l"]
+
+
+def test_scenes_that_share_a_face_go_to_one_side(fer2013_csv, tmp_path):
+    options = Settings(scenes=40, size=(160, 120), usage="PublicTest=train,PrivateTest=train")
+    convert([("fer2013", str(fer2013_csv(120)))], tmp_path / "scenes", options)
+    whole = load(tmp_path / "scenes")
+    half = len(whole.images["train"]) // 2
+    (tmp_path / "scenes" / "valid.txt").write_text("".join(f"{image}\n" for image in whole.images["train"][half:]))
+    (tmp_path / "scenes" / "train.txt").write_text("".join(f"{image}\n" for image in whole.images["train"][:half]))
+    with open(whole.data.path, "a") as file:
+        file.write(f"valid = {tmp_path}/scenes/valid.txt\n")
+    people = [set(whole.groups(image)) for image in whole.images["train"]]
+    shared = sum(any(some & other for other in people[half:]) for some in people[:half])
+    one = load(tmp_path / "scenes")
+    leaks = [item for item in check(one, decode=False) if item.code == "leak"]
+    assert len(leaks) == len({item.file for item in leaks}) == shared > 0
+    report = setedit.split(one, tmp_path / "out", {"valid": 0.4})
+    assert 1 < report["groups"] < 40 and report["largest"] > 1
+    assert not [item for item in check(load(tmp_path / "out"), decode=False) if item.code == "leak"]
 
 
 def test_split_by_picture_keeps_equal_pictures_together(loaded, tmp_path):

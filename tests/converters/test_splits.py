@@ -25,6 +25,26 @@ def test_as_a_set_grows_nobody_changes_side(before, added, seed):
         assert sides.setdefault(group, side) == side  # one side a group
 
 
+@given(st.lists(st.lists(st.integers(0, 12).map(str), min_size=1, max_size=3), max_size=12), st.randoms())
+def test_pictures_that_share_a_group_have_one_name_whatever_their_order(keys, random):
+    names = splits.joined(keys)
+    for some, name in zip(keys, names):
+        assert all(name == other for more, other in zip(keys, names) if set(some) & set(more))
+        if len(some) == 1 and all(some == more for more in keys if set(some) & set(more)):
+            assert name == some[0]
+    order = random.sample(range(len(keys)), len(keys))
+    assert splits.joined([keys[i] for i in order]) == [names[i] for i in order]
+    assert len(set(names)) == len(_islands(keys))
+
+
+def _islands(keys):
+    """Sets of groups that hang together, by the plainest means."""
+    islands = []
+    for some in map(set, keys):
+        islands = [island for island in islands if not island & some] + [some.union(*(island for island in islands if island & some))]
+    return islands
+
+
 @given(st.integers(0, 100), st.floats(0, 0.4), st.floats(0, 0.4), st.floats(0, 0.2))
 def test_a_larger_share_takes_from_train_alone(seed, valid, test, more):
     names = [f"person {number}" for number in range(60)]

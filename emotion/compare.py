@@ -1,6 +1,7 @@
 """Two systems on the same pictures, side by side: what `emo compare` does.
 
-With labels: mAP@0.5, class-blind face AP, accuracy and macro-F1 on matched faces, missed and extra faces.
+With labels: mAP@0.5, class-blind face AP, accuracy and macro-F1 on matched faces, missed and extra faces,
+each with its 95% interval and that of the difference; McNemar's test and calibration of the emotions.
 Without: faces found by each. Always: agreement on the faces both found, time per stage, and the frames on
 which they differ most.
 
@@ -23,14 +24,15 @@ from converters.darknetfiles import read_data
 from converters.errors import MediaError, UsageError
 from converters.labels import EMOTIONS
 
-from . import __version__, metrics, report, sinks
+from . import __version__, bootstrap, metrics, report, sinks
 from .detections import Detections, Detector
-from .evaluate import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames
+from .evaluate import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames, units_of
 from .gallery import Gallery
 from .sources import Frame, Pictures, Video, open_source
 from .systems import open_system
 
 TIMED = 50  # frames of a labelled set that are timed, at `conf`: at the score floor there are more boxes to handle
+FEWEST_REPLICATES = 100
 FILES = ("compare.json", "report.html")
 
 
@@ -109,16 +111,20 @@ def shipped_media() -> list[Path]:
 def run(
     systems: tuple[str, str], *, data: str | Path | None = None, split: str = "valid", media=(), out: str | Path | None = None,
     conf: float = 0.25, iou: float = 0.45, face_model: str | None = None, limit: int | None = None, force: bool = False,
+    replicates: int = 1000, seed: int = 0,
     skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
 ) -> dict:  # fmt: skip
     """Compare two systems (see `systems`) and write compare.json and report.html to `out`.
 
     data   a .data file: labelled pictures of its `split`; else `media`, paths; else the media that ship
     limit  only the first N pictures of the set, or frames of each medium
+    replicates, seed  resamples of a labelled set, for intervals; 0 for none
     Returns what compare.json holds. Raises EmoError for a system, set or medium that cannot be used.
     """
     if data and media:
         raise UsageError("a labelled set and media were given", mend="compare on one of them")
+    if 0 < replicates < FEWEST_REPLICATES:
+        raise UsageError(f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none")
     contestants = [Contestant(label, open_system(spec, face_model=face_model, conf=conf, iou=iou), conf) for label, spec in zip(labels(systems), systems)]
     data_file = read_data(data) if data else None
     if data_file:
@@ -149,9 +155,24 @@ def run(
             "settings": settings_of(conf, iou, bool(data_file), limit),
             "systems": [contestant.result() for contestant in contestants], "agreement": agreement.result(),
         }  # fmt: skip
+        if data_file:
+            result["significance"] = significance(*(contestant.tally for contestant in contestants), *units_of(data_file, split, limit), replicates, seed)
         write(folder / "report.html", report.render(result, gallery.chosen()))
         write(folder / "compare.json", json.dumps(result, indent=2) + "\n")
     return result | {"files": [str(folder / name) for name in FILES]}
+
+
+def significance(first: Tally, second: Tally, units: np.ndarray, grouped: bool, replicates: int, seed: int) -> dict:
+    """Intervals and differences (`bootstrap.paired`), and McNemar's test of the faces that both found."""
+    a, b = first.right(), second.right()
+    both = (a >= 0) & (b >= 0)
+    table = {f"{'right' if x else 'wrong'}_{'right' if y else 'wrong'}": int(((a == x) & (b == y)).sum()) for x in (1, 0) for y in (1, 0)}
+    p = metrics.mcnemar(table["right_wrong"], table["wrong_right"])
+    found = bootstrap.paired(first.evidence(), second.evidence(), units, replicates, seed) if replicates else None
+    return {
+        "replicates": replicates, "seed": seed, "level": bootstrap.LEVEL, "unit": "group" if grouped else "picture", "units": int(units.max()) + 1,
+        "figures": found, "mcnemar": {"faces": int(both.sum())} | table | {"p": p},
+    }  # fmt: skip
 
 
 def write(path: Path, text: str) -> None:

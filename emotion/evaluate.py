@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +21,7 @@ from converters.errors import DataError, MediaError
 from darknet_runner.ap import mean_ap
 
 from . import metrics
+from .bootstrap import Evidence, rank
 from .detections import Detections, Detector
 from .sources import Frame, read_picture
 
@@ -53,6 +57,35 @@ def labelled_frames(data: DataFile, split: str = "valid", limit: int | None = No
         yield Frame(index, None, bgr, path.name), Truth(xyxy, label[:, 0].astype(int))
 
 
+def units_of(data: DataFile, split: str, limit: int | None = None) -> tuple[np.ndarray, bool]:
+    """Which pictures of a split are not independent: (P,) a unit's number each, and whether a manifest named groups.
+
+    manifest.csv beside the .data names the group (a person, a source) of each face; pictures that share
+    one, directly or through others, are one unit. Without it each picture is its own.
+    """
+    paths = [os.path.abspath(path) for path in read_list(data.list_of(split))[:limit]]
+    manifest, groups = Path(data.path).parent / "manifest.csv", {}
+    if manifest.is_file():
+        with open(manifest, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            for row in csv.DictReader(file):
+                if row.get("image") and row.get("group"):
+                    groups.setdefault(os.path.abspath(manifest.parent / row["image"]), []).append(row["group"])
+    root = {}  # name of a group or picture -> one it is joined to; itself for the one that stands for all
+
+    def top(name):
+        root.setdefault(name, name)
+        while root[name] != name:
+            root[name] = name = root[root[name]]
+        return name
+
+    for path in paths:
+        for group in groups.get(path, []):
+            root[top(("group", group))] = top(path)
+    place = {path: index for index, path in enumerate(paths)}
+    units = np.unique([place[top(path)] for path in paths], return_inverse=True)[1]
+    return units, any(path in groups for path in paths)
+
+
 class Tally:
     """Counts of one detector over a labelled set, its classes put into the order of `names`."""
 
@@ -61,7 +94,10 @@ class Tally:
         self.columns = metrics.columns(detector, names)
         self.confusion = np.zeros((len(names), len(names)), int)
         self.predictions, self.faces, self.truths = [], [], []
-        self.missed, self.extra, self.missed_per_class = 0, 0, np.zeros(len(names), int)
+        self.missed_per_class = np.zeros(len(names), int)
+        self.named: list[np.ndarray] = []  # a picture: (M,) the class given to each labelled face, -1 for a missed one
+        self.confidence: list[np.ndarray] = []  # a picture: (M,) its score, given that it is a face; nan for a missed one
+        self.extra: list[int] = []  # a picture
 
     def add(self, found: Detections, truth: Truth) -> None:
         """One picture: detections down to the score floor, and what is there."""
@@ -71,27 +107,51 @@ class Tally:
         self.truths.append((truth.xyxy_px, truth.class_ids))
         sure = metrics.select(found, found.face >= self.conf)
         pairs = metrics.match(sure.xyxy_px, truth.xyxy_px, MATCH_IOU)
-        named = sure.scores[:, self.columns].argmax(1)
-        np.add.at(self.confusion, (truth.class_ids[pairs[:, 1]], named[pairs[:, 0]]), 1)
-        lost = np.delete(truth.class_ids, pairs[:, 1])
-        self.missed_per_class += np.bincount(lost, minlength=len(self.names))
-        self.missed, self.extra = self.missed + len(lost), self.extra + len(sure) - len(pairs)
+        named, confidence = np.full(len(truth.class_ids), -1), np.full(len(truth.class_ids), np.nan)
+        named[pairs[:, 1]] = sure.scores[:, self.columns].argmax(1)[pairs[:, 0]]
+        confidence[pairs[:, 1]] = sure.scores[:, self.columns].max(1, initial=0)[pairs[:, 0]]
+        np.add.at(self.confusion, (truth.class_ids[named >= 0], named[named >= 0]), 1)
+        self.missed_per_class += np.bincount(truth.class_ids[named < 0], minlength=len(self.names))
+        self.named.append(named)
+        self.confidence.append(confidence)
+        self.extra.append(len(sure) - len(pairs))
+
+    def right(self) -> np.ndarray:
+        """(faces,) 1 where a labelled face was found and rightly named, 0 where wrongly, -1 where missed."""
+        named, truth = np.concatenate(self.named), np.concatenate([ids for _, ids in self.truths])
+        return np.where(named < 0, -1, named == truth)
+
+    def evidence(self) -> Evidence:
+        """What the bootstrap counts again."""
+        pictures, classes = len(self.truths), len(self.names)
+        truths, confusion = np.zeros((pictures, classes), int), np.zeros((pictures, classes, classes), int)
+        for index, ((_, ids), named) in enumerate(zip(self.truths, self.named)):
+            np.add.at(truths[index], ids, 1)
+            np.add.at(confusion[index], (ids[named >= 0], named[named >= 0]), 1)
+        (faces,) = rank(self.faces, self.blind(), 1, MATCH_IOU)
+        missed = np.array([np.count_nonzero(named < 0) for named in self.named])
+        return Evidence(rank(self.predictions, self.truths, classes, MATCH_IOU), faces, truths, confusion, missed, np.array(self.extra))
+
+    def blind(self):
+        """The labelled faces as one class."""
+        return [(xyxy, np.zeros(len(ids), int)) for xyxy, ids in self.truths]
 
     def result(self) -> dict:
         """The figures; shares in 0..1, None where nothing is there to count."""
         by_class = mean_ap(self.predictions, self.truths, len(self.names), iou=MATCH_IOU, conf=self.conf)
-        blind = [(xyxy, np.zeros(len(ids), int)) for xyxy, ids in self.truths]
-        faces = mean_ap(self.faces, blind, 1, iou=MATCH_IOU, conf=self.conf)
+        faces = mean_ap(self.faces, self.blind(), 1, iou=MATCH_IOU, conf=self.conf)
+        right, confidence = self.right(), np.concatenate(self.confidence)
         f1 = metrics.f1_per_class(self.confusion)
         return {
             "map": number(by_class.mean), "face_ap": number(faces.mean),
             "accuracy": metrics.accuracy(self.confusion), "macro_f1": metrics.macro_f1(self.confusion),
             "faces": int(sum(len(ids) for _, ids in self.truths)), "matched": int(self.confusion.sum()),
-            "missed": self.missed, "extra": self.extra,
+            "missed": int(self.missed_per_class.sum()), "extra": sum(self.extra),
             "ap": dict(zip(self.names, map(number, by_class.ap))), "f1": dict(zip(self.names, map(number, f1))),
             "truths": dict(zip(self.names, by_class.truths.tolist())),
             "missed_per_class": dict(zip(self.names, self.missed_per_class.tolist())),
             "confusion": self.confusion.tolist(),
+            "calibration": metrics.calibration(confidence[right >= 0], right[right >= 0] == 1),
         }  # fmt: skip
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import textwrap
+
+from . import verdict
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -10,7 +13,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
-    """The table: (name, a value a system, which one is better or None, what it means)."""
+    """The table: (name, a value a system, which one was shown to be better or None, what it means)."""
     systems, agreement = result["systems"], result["agreement"]
     conf, match = result["settings"]["conf"], result["settings"]["match_iou"]
     rows = []
@@ -21,15 +24,18 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
             best = values.index(better(values))
         rows.append((name, [text(value) for value in values], best, meaning))
 
+    def labelled(key, text, meaning):
+        rows.append((verdict.NAMES[key], [text(each[key]) for each in found], verdict.better(result, key), meaning))
+
     if "labelled" in systems[0]:
         found = [system["labelled"] for system in systems]
-        row("mAP@0.5", [each["map"] for each in found], percent, "mean over the classes that occur of the AP at IoU 0.5", max)
-        row("face AP@0.5", [each["face_ap"] for each in found], percent, "AP of the boxes, whatever the emotion", max)
-        row("accuracy", [each["accuracy"] for each in found], percent, f"emotion right, of labelled faces matched at IoU {match:g} and score {conf:g}", max)
-        row("macro-F1", [each["macro_f1"] for each in found], percent, "of the same faces, mean over classes", max)
+        labelled("map", percent, "mean over the classes that occur of the AP at IoU 0.5")
+        labelled("face_ap", percent, "AP of the boxes, whatever the emotion")
+        labelled("accuracy", percent, f"emotion right, of labelled faces matched at IoU {match:g} and score {conf:g}")
+        labelled("macro_f1", percent, "of the same faces, mean over classes")
         row("matched faces", [each["matched"] for each in found], str, f"of {found[0]['faces']} labelled")
-        row("missed faces", [each["missed"] for each in found], str, "labelled, not found", min)
-        row("extra faces", [each["extra"] for each in found], str, "found, not labelled: false, or faces that nobody labelled")
+        labelled("missed", str, "labelled, not found")
+        labelled("extra", str, "found, not labelled: false, or faces that nobody labelled")
     else:
         row("faces found", [system["faces_found"] for system in systems], str, f"at score {conf:g}")
         row("frames without a face", [system["frames_without_face"] for system in systems], str, f"of {result['subject']['frames']}")
@@ -51,8 +57,21 @@ def text(result: dict) -> str:
         stages = " + ".join(f"{stage} {spent:g}" for stage, spent in system["latency"]["stages_ms"].items())
         lines.append(f"{system['system']}: {stages} ms")
     agreement = result["agreement"]
+    if "significance" in result:
+        lines += ["", *intervals(result), *(textwrap.fill(f"- {sentence}", 118, subsequent_indent="  ") for sentence in verdict.sentences(result)), ""]
     lines.append(f"both found {agreement['matched']} faces and named {agreement['same_emotion']} of them alike ({percent(agreement['share'])})")
     return "\n".join(lines)
+
+
+def intervals(result: dict) -> list[str]:
+    """The table of differences, for a terminal."""
+    rows = [(name, *spans, difference, said) for name, spans, difference, said in verdict.differences(result)]
+    if not rows:
+        return []
+    heads = [system["system"] for system in result["systems"]]
+    table = [("95% intervals", *heads, "difference", ""), *rows]
+    wide = [max(len(row[column]) for row in table) for column in range(4)]
+    return ["  ".join([row[0].ljust(wide[0]), *(row[column].rjust(wide[column]) for column in (1, 2, 3)), row[4]]).rstrip() for row in table]
 
 
 def flat(settings: dict, prefix: str = "") -> list[tuple[str, str]]:
@@ -73,4 +92,8 @@ def render(result: dict, shown: dict) -> str:
     page = Environment(loader=PackageLoader("emotion", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page.filters |= {"percent": percent, "flat": flat, "base64": lambda data: base64.b64encode(data).decode()}
     slowest = max(system["latency"]["total_ms"] for system in result["systems"])
-    return page.get_template("report.html").render(result=result, rows=figures(result), shown=shown, slowest=slowest)
+    return page.get_template("report.html").render(
+        result=result, rows=figures(result), shown=shown, slowest=slowest,
+        differences=verdict.differences(result) if "significance" in result else [],
+        sentences=verdict.sentences(result) if "significance" in result else [],
+    )  # fmt: skip

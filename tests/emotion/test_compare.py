@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.darknetfiles import write_data
+from converters.darknetfiles import read_data, write_data
 from converters.errors import DataError, UsageError
-from emotion import compare, report
+from emotion import bootstrap, compare, report, verdict
 from emotion.cli import main
+from emotion.evaluate import Tally, labelled_frames, units_of
 from emotion.gallery import Gallery
 from emotion.sources import Frame
 
@@ -71,6 +72,91 @@ def test_labelled_figures_are_those_of_the_construction(labelled, systems, tmp_p
     assert (agreement["matched"], agreement["same_emotion"], agreement["only"], agreement["share"]) == (19, 19, [0, 0], 1.0)
     saved = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert saved == {key: value for key, value in result.items() if key != "files"}
+
+
+def test_what_is_counted_again_is_what_was_counted(labelled, systems):
+    """The evidence that is resampled gives, each picture once, every figure of the tally; also AP with weak boxes."""
+    data = read_data(labelled)
+    for spec in systems:
+        tally = Tally(detector := systems_of(spec), data.names, 0.25)
+        for frame, truth in labelled_frames(data):
+            (found,) = detector.detect([frame.bgr])
+            tally.add(found, truth)
+        result, again = tally.result(), bootstrap.figures(tally.evidence(), np.ones((10, 1), np.int32))
+        assert {name: again[name][0] for name in bootstrap.FIGURES} == pytest.approx({name: result[name] for name in bootstrap.FIGURES})
+        scores = result["calibration"]
+        assert (scores["faces"], scores["accuracy"]) == (18, pytest.approx(14 / 18)) and sum(row["faces"] for row in scores["bins"]) == 18
+        assert scores["confidence"] == pytest.approx(np.nanmean(np.concatenate(tally.confidence))) and tally.right().tolist().count(-1) == 2
+
+
+def systems_of(spec):
+    from emotion.systems import open_system
+
+    return open_system(spec, conf=0.005)
+
+
+def test_significance_of_two_that_agree(labelled, systems, tmp_path):
+    result = compare.run(systems, data=labelled, out=tmp_path / "out", replicates=200, seed=5)
+    about = result["significance"]
+    assert (about["replicates"], about["seed"], about["unit"], about["units"]) == (200, 5, "picture", 10)
+    assert about["mcnemar"] == {"faces": 18, "right_right": 14, "right_wrong": 0, "wrong_right": 0, "wrong_wrong": 4, "p": 1.0}
+    accuracy = about["figures"]["accuracy"]
+    assert accuracy["difference"] == {"value": 0, "low": 0, "high": 0, "shown": False} and accuracy["systems"][0] == accuracy["systems"][1]
+    assert accuracy["systems"][0]["low"] < 14 / 18 < accuracy["systems"][0]["high"]
+    page, said = (tmp_path / "out" / "report.html").read_text(), report.text(result)
+    for words in ("no difference was shown", "200 resamples of 10 pictures", "exact McNemar test, p = 1.000", "expected calibration error", "fewer than 10 labelled faces"):
+        assert words in page and words in " ".join(said.split()), words
+    assert page.count("<svg") == 2 and "is better" not in page
+    assert all(row[2] is None for row in report.figures(result)[:7])  # nothing is marked as better
+    again = compare.run(systems, data=labelled, out=tmp_path / "again", replicates=200, seed=5)
+    assert again["significance"] == about
+
+
+def test_a_difference_that_is_shown(tmp_path, systems, squares, detector_factory):
+    """Thirty pictures; the second system names every face Neutral."""
+    for index in range(30):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), squares([(1, 1, index % 7)])[0])
+        (tmp_path / f"{index}.txt").write_text(f"{index % 7} 0.375 0.375 0.25 0.25\n")
+    (tmp_path / "list.txt").write_text("".join(f"{index}.png\n" for index in range(30)))
+    (tmp_path / "emo.names").write_text("\n".join(CLASSES))
+    write_data(tmp_path / "emo.data", classes=7, valid="list.txt", names="emo.names")
+    result = compare.run((systems[1], f"yolo:{detector_factory(tmp_path / 'shy', gain=0.0)}"), data=tmp_path / "emo.data", out=tmp_path / "out")
+    found, test = result["significance"]["figures"], result["significance"]["mcnemar"]
+    assert found["accuracy"]["difference"]["value"] == pytest.approx(5 / 30 - 1) and found["accuracy"]["difference"]["shown"]
+    assert (test["right_right"], test["right_wrong"], test["wrong_right"]) == (5, 25, 0) and test["p"] == pytest.approx(2 / 2**25)
+    assert not found["face_ap"]["difference"]["shown"] and not found["missed"]["difference"]["shown"]
+    assert verdict.better(result, "accuracy") == 0 and verdict.better(result, "missed") is None
+    said = report.text(result)
+    assert f"{systems[1]} is better" in said and "p < 0.001" in said and f"{systems[1]} names them better" in " ".join(said.split())
+
+
+def test_fewer_is_better_of_missed_and_extra_faces():
+    def shown(value):
+        return {"difference": {"value": value, "low": value - 0.1, "high": value + 0.1, "shown": True}}
+
+    result = {"significance": {"figures": {"missed": shown(3.0), "extra": shown(-3.0), "map": shown(0.3), "accuracy": shown(-0.3)}}}
+    assert [verdict.better(result, name) for name in ("missed", "extra", "map", "accuracy")] == [0, 1, 1, 0]
+
+
+def test_people_in_several_pictures_are_one_unit(labelled, systems, tmp_path):
+    """Pictures 0 and 1 show A; 2 shows A and B, 3 B: one unit of four. 4 and 5 are C's; 6 has no group, 7 to 9 no row."""
+    people = {0: "A", 1: "A", 3: "B", 4: "C", 5: "C", 6: ""}
+    rows = [f"{index:02d}.png,{name}\n" for index, name in people.items()] + ["02.png,A\n", "02.png,B\n", "elsewhere.png,A\n"]
+    (labelled.parent / "manifest.csv").write_text("image,group\n" + "".join(rows))
+    units, grouped = units_of(read_data(labelled), "valid")
+    assert grouped and len(set(units[:4])) == len(set(units[4:6])) == 1 and sorted(set(units.tolist())) == list(range(6))
+    assert units_of(read_data(labelled), "valid", 3)[0].tolist() == [0, 0, 0]
+    result = compare.run(systems, data=labelled, out=tmp_path / "out")
+    assert result["significance"]["figures"] is None and result["significance"]["units"] == 6
+    assert "6 people or sources (as the manifest names them, each with all its pictures) are too few" in " ".join(report.text(result).split())
+
+
+def test_without_resamples(labelled, systems, tmp_path, capsys):
+    assert emo("compare", *systems, "--data", labelled, "--out", tmp_path / "a", "--bootstrap", 0) == 0
+    said = capsys.readouterr().out
+    assert "95% intervals" not in said and "No intervals were asked for" in said and "McNemar" in said
+    assert emo("compare", *systems, "--data", labelled, "--out", tmp_path / "b", "--bootstrap", 50) == 2
+    assert "--bootstrap 50 is too few" in capsys.readouterr().err and not (tmp_path / "b").exists()
 
 
 def test_a_perfect_system_scores_one(tmp_path, systems, squares):

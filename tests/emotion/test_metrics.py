@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,3 +59,29 @@ def test_classes_are_mapped_by_name():
     assert metrics.columns(Detector, ("Happy", "Sad")) == [1, 0]
     with pytest.raises(UsageError, match="does not know Fear"):
         metrics.columns(Detector, ("Happy", "Fear"))
+
+
+def test_mcnemar_by_hand():
+    """1 against 8: 2 x (1 + 9) / 2^9."""
+    assert metrics.mcnemar(1, 8) == metrics.mcnemar(8, 1) == pytest.approx(20 / 512)
+    assert metrics.mcnemar(0, 5) == pytest.approx(2 / 32) and metrics.mcnemar(4, 4) == 1 and metrics.mcnemar(0, 0) == 1
+    assert metrics.mcnemar(9, 12) == pytest.approx(2 * sum(math.comb(21, k) for k in range(10)) / 2**21)
+    assert 0 < metrics.mcnemar(900, 1100) < 1e-4  # no overflow
+
+
+def test_calibration_by_hand():
+    """Two faces at 0.9, one right: |0.5 - 0.9|; two at 0.55 and 0.65, both right, a bin each; 1.0 belongs to the last bin."""
+    found = metrics.calibration([0.9, 0.9, 0.55, 0.65, 1.0], [1, 0, 1, 1, 1])
+    assert found["ece"] == pytest.approx((2 * 0.4 + 0.45 + 0.35 + 0) / 5)
+    assert [row["faces"] for row in found["bins"]] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 1]
+    assert found["bins"][8] == {"low": 0.8, "high": 0.9, "faces": 2, "confidence": 0.9, "accuracy": 0.5} and found["bins"][0]["accuracy"] is None
+    assert (found["faces"], found["confidence"], found["accuracy"]) == (5, pytest.approx(0.8), 0.8)
+    empty = metrics.calibration([], [])
+    assert (empty["ece"], empty["faces"], empty["confidence"]) == (None, 0, None)
+
+
+def test_a_calibrated_score_has_no_error():
+    rng = np.random.default_rng(0)
+    score = rng.random(200_000)
+    assert metrics.calibration(score, rng.random(200_000) < score)["ece"] < 0.01
+    assert metrics.calibration(score, rng.random(200_000) < score / 2)["ece"] == pytest.approx(0.25, abs=0.01)

@@ -280,14 +280,20 @@ def _classes(head, shown, ids, weight, first, inverse, order, overlap):
 
 
 def best_overlaps(boxes, picture, truth):
-    """Per prediction (B, n, H, W): its highest IoU with a truth of its picture, and that truth."""
+    """Per prediction (B, n, H, W): its highest IoU with a truth of its picture, and that truth.
+
+    All pictures' first truths at once, then all second ones ...: few operations, whatever the batch, as a GPU needs it.
+    """
     best = torch.zeros_like(boxes[..., 0])
     best_truth = torch.zeros_like(best, dtype=torch.long)
-    for index in range(len(boxes)):
-        mine = torch.nonzero(picture == index)[:, 0]
-        if len(mine):
-            best[index], which = overlaps(boxes[index].unsqueeze(-2), truth[mine]).max(-1)  # (n, H, W, T)
-            best_truth[index] = mine[which]
+    before = torch.tril(picture[:, None] == picture, -1).sum(1)  # (T,) truths of the same picture that come earlier
+    for turn in range(int(before.max()) + 1):
+        mine = torch.nonzero(before == turn)[:, 0]
+        where = picture[mine]
+        found = overlaps(boxes[where], truth[mine].view(-1, 1, 1, 1, 4))  # (K, n, H, W)
+        better = found > best[where]
+        best[where] = torch.where(better, found, best[where])
+        best_truth[where] = torch.where(better, mine.view(-1, 1, 1, 1), best_truth[where])
     return best, best_truth
 
 

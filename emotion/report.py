@@ -15,7 +15,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
     """The table: (name, a value a system, which one was shown to be better or None, what it means)."""
     systems, agreement = result["systems"], result["agreement"]
-    conf, match = result["settings"]["conf"], result["settings"]["match_iou"]
+    conf, match, threads = (result["settings"][key] for key in ("conf", "match_iou", "threads"))
     rows = []
 
     def row(name, values, text, meaning, better=None):
@@ -40,7 +40,7 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
         row("faces found", [system["faces_found"] for system in systems], str, f"at score {conf:g}")
         row("frames without a face", [system["frames_without_face"] for system in systems], str, f"of {result['subject']['frames']}")
         row("found by it alone", agreement["only"], str, f"no box of the other overlaps with IoU {match:g}")
-    row("ms a frame", [system["latency"]["total_ms"] for system in systems], "{:.1f}".format, f"median of {systems[0]['latency']['frames_timed']} frames, one at a time, {result['settings']['threads']} threads, without decoding", min)
+    row("ms a frame", [system["latency"]["total_ms"] for system in systems], "{:.1f}".format, f"median of {systems[0]['latency']['frames_timed']} frames, one at a time, {threads} {'thread' if threads == 1 else 'threads'}, without decoding", min)
     row("frames/s", [system["latency"]["frames_per_s"] for system in systems], "{:.1f}".format, "that follow from it", max)
     return rows
 

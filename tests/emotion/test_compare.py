@@ -370,3 +370,26 @@ def test_a_set_with_classes_that_a_model_lacks(labelled, systems, tmp_path):
     (labelled.parent / "emo.names").write_text("\n".join([*CLASSES[:6], "Boredom"]))
     with pytest.raises(UsageError, match="does not know Boredom"):
         compare.run(systems, data=labelled, out=tmp_path / "out")
+
+
+def test_a_set_without_a_face_or_without_a_find(tmp_path, systems, squares, detector_factory):
+    """Negatives alone, and a system that finds nothing: no figure, no interval, no test, and a page that says so."""
+    for index in range(12):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), squares([(1, 1, index % 7)] if index % 2 else [])[0])
+        (tmp_path / f"{index}.txt").write_text("")
+    (tmp_path / "list.txt").write_text("".join(f"{index}.png\n" for index in range(12)))
+    (tmp_path / "emo.names").write_text("\n".join(CLASSES))
+    write_data(tmp_path / "emo.data", classes=7, valid="list.txt", names="emo.names")
+    blind = f"yolo:{detector_factory(tmp_path / 'blind', bias=-60.0)}"
+    result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "negatives", replicates=100)
+    found = result["significance"]["figures"]
+    assert found["map"]["difference"] == {"value": None, "low": None, "high": None, "shown": False} and found["accuracy"]["systems"][0]["low"] is None
+    assert found["extra"]["difference"]["value"] == -6 and found["extra"]["difference"]["shown"] and f"{blind} finds fewer" in report.text(result)
+    assert result["significance"]["mcnemar"]["faces"] == 0 and "McNemar" not in report.text(result)
+    for index in range(1, 12, 2):
+        (tmp_path / f"{index}.txt").write_text(f"{index % 7} 0.375 0.375 0.25 0.25\n")
+    result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "blind-one", replicates=100)
+    found = result["significance"]["figures"]
+    assert found["missed"]["difference"]["value"] == 6 and f"{systems[1]} misses fewer" in report.text(result)
+    assert found["accuracy"]["difference"]["value"] is None and "nan" not in (tmp_path / "blind-one" / "compare.json").read_text().lower()
+    assert result["systems"][1]["labelled"]["calibration"]["ece"] is None

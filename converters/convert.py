@@ -19,6 +19,7 @@ import numpy as np
 
 from . import outdir, readers
 from .backgrounds import listed
+from .checks import label_trap, path_problem
 from .crops import Look
 from .darknetset import write_lists
 from .errors import DataError, UsageError, nearest
@@ -81,6 +82,11 @@ def convert(
         table = table.take(np.arange(min(limit, len(table))))
     if not len(table):
         raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
+    if settings.task not in ("csv", "hdf5"):  # lists hold absolute paths
+        final = os.path.abspath(out)
+        for code, problem in (("unsafe-path", path_problem(final)), ("label-trap", label_trap(final) if settings.task in ("detector", "coco") else None)):
+            if problem:
+                notes.note(code, "warning", "", final, 0, f"the output's own path {problem}")
     with nullcontext() if dry_run else outdir.building(out) as work:
         if dry_run:
             faces = np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)

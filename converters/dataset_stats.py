@@ -169,7 +169,8 @@ def _plot_faces(pyplot, one, measured):
             shares.hist(np.sqrt(part.faces[:, 3:].prod(1)), np.linspace(0, 1, 41), **style)
     sizes.set(xlabel="root of the face's area, px", ylabel="density", title="Sizes of faces")
     shares.set(xlabel="root of the face's share of its picture", title="Sizes relative to the picture")
-    sizes.legend()
+    if everything:  # matplotlib warns of an empty one
+        sizes.legend()
     centres = np.concatenate([np.zeros((0, 2)), *(part.faces[:, 1:3] for part in everything)])
     counts, _, _ = np.histogram2d(centres[:, 1], centres[:, 0], bins=40, range=[[0, 1], [0, 1]])
     image = places.imshow(counts, extent=(0, 1, 1, 0), cmap="viridis")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import click
 
@@ -130,8 +131,11 @@ def summary(report: dict, out: str) -> str:
     lines = ["  ".join(f"{value!s:>{w}}" if i else f"{value!s:<{w}}" for i, (value, w) in enumerate(zip(row, width))) for row in rows]
     for item in report["left_out"]:
         lines.append(f"left out of {item['split'] or 'all'}: {item['rows']} x {item['reason']}")
-    noted = {code: count for code, count in report["finding_counts"].items() if not any(item["reason"] == code for item in report["left_out"])}
+    whole = [finding for finding in report["findings"] if not finding["subset"] and finding["severity"] == "warning"]  # of the output itself
+    noted = Counter(report["finding_counts"]) - Counter(finding["code"] for finding in whole)
+    noted = {code: count for code, count in noted.items() if not any(item["reason"] == code for item in report["left_out"])}
     lines += [f"noted: {count} x {code}" for code, count in noted.items()]
+    lines += [f"noted: {finding['message']}" for finding in whole]
     if "valid" not in report["splits"]:
         lines.append("no picture is for validation; --valid 0.1 sets a tenth of the people aside")
     wrote = {"csv": "/fer2013.csv", "hdf5": ""}.get(report["task"], "/emo.data")

@@ -262,6 +262,16 @@ def test_an_output_in_use_is_refused_and_force_replaces_only_emos_own(affectnet,
             run(root, place, force=True)
 
 
+@pytest.mark.parametrize("folder, task, code", [
+    ("my data", "detector", "unsafe-path"), ("é", "classifier", "unsafe-path"), ("images", "detector", "label-trap"),
+    ("images", "classifier", None), ("my data", "csv", None), ("plain", "detector", None),
+])  # fmt: skip
+def test_an_output_whose_own_path_a_darknet_binary_cannot_take_is_told(affectnet, tmp_path, folder, task, code):
+    source, out = affectnet("affectnet", {"training.csv": ROWS}), tmp_path / folder / "out"
+    for report in (run(source, out, task=task), convert([("affectnet", str(source))], tmp_path / folder / "b", Settings(task), dry_run=True)):
+        assert codes(report) == ([code] if code else []) and all("Darknet" in finding["message"] for finding in report["findings"])
+
+
 def test_dry_run_writes_nothing_and_says_what_would_be(affectnet, tmp_path):
     report = run(affectnet("affectnet", GOOD), tmp_path / "out", dry_run=True)
     assert report["splits"]["train"]["pictures"] == 4 and not (tmp_path / "out").exists()

@@ -53,6 +53,12 @@ def test_plots(one, tmp_path):
         dataset_stats.plot(one, measured, tmp_path / "file")
 
 
+@pytest.mark.filterwarnings("error")
+def test_an_empty_set_is_plotted_without_a_word(loaded, tmp_path):
+    one = loaded("one", {"train": {}, "valid": {}})
+    assert len(dataset_stats.plot(one, dataset_stats.measure(one), tmp_path / "plots")) == 3
+
+
 def test_an_empty_split_is_no_fault(loaded, tmp_path):
     one = loaded("one", {"train": {"a.jpg": "1 0.5 0.5 0.25 0.5\n"}, "valid": {}})
     measured = dataset_stats.measure(one)

@@ -93,6 +93,8 @@ def test_a_made_affectnet_converts(emo):
         kept = [row for row in csv.DictReader(file) if int(row["expression"]) < 7]
     assert len(one.images["train"]) == len(kept) < 24
     assert emo("dataset", "check", "--strict")[0] == 0
+    _, out, _ = emo("convert", "affectnet", "--out", "my data")
+    assert "noted: the output's own path has characters that a Darknet binary cannot take: ' '" in out and "unsafe-path" not in out
 
 
 @pytest.mark.skipif(not (SHARED / "datasets" / "lfw-affectnet").is_dir(), reason="needs ../shared/datasets/lfw-affectnet")

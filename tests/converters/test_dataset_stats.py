@@ -55,7 +55,9 @@ def test_plots(one, tmp_path):
 
 @pytest.mark.filterwarnings("error")
 def test_an_empty_set_is_plotted_without_a_word(loaded, tmp_path):
-    one = loaded("one", {"train": {}, "valid": {}})
+    made = loaded("one", {"train": {"a.jpg": ""}})
+    made.data.list_of("train").write_text("")
+    one = load(made.data.path)
     assert len(dataset_stats.plot(one, dataset_stats.measure(one), tmp_path / "plots")) == 3
 
 

@@ -225,7 +225,7 @@ def lacks(binary: Binary, cfg: Cfg) -> list[Lack]:
         if section.type == "yolo" and section.integer("random", 0) and max(cfg.size_wh) < 320:
             found.append(Lack("random=1 (it would train at 320 to 608 pixels)", section.lines["random"], "training"))
     if binary.flavour == "alexeyab" and not binary.opencv and cfg.net.integer("mosaic", 0):
-        found.append(Lack("mosaic, which needs a build with OpenCV", cfg.net.lines["mosaic"], "training"))
+        found.append(Lack("mosaic, which needs a build with OpenCV (--net mosaic=0 trains without)", cfg.net.lines["mosaic"], "training"))
     return found
 
 

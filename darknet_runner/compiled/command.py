@@ -40,8 +40,8 @@ def train(binary: Binary, data: Path, cfg: Path, weights: Path | None, options: 
     argv = [str(binary.path), kind, "train", str(data), str(cfg), *([str(weights)] if weights else [])]
     flavour = binary.flavour
     if options.mjpeg_port is not None:
-        if flavour != "alexeyab" or not binary.opencv:
-            raise RunError(f"{binary.title} has no -mjpeg_port here", where=binary.path, mend="it takes AlexeyAB's, built with OpenCV")
+        if flavour != "alexeyab":  # which reads it without OpenCV too, and serves nothing: the engine refuses that
+            raise RunError(f"{binary.title} has no -mjpeg_port", where=binary.path, mend="it takes AlexeyAB's, built with OpenCV")
         argv += ["-mjpeg_port", str(options.mjpeg_port)]
     if flavour in ("alexeyab", "hank-ai"):
         argv.append("-dont_show")

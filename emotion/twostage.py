@@ -8,7 +8,7 @@ import numpy as np
 
 from converters.errors import DataError
 
-from . import resize
+from darknet_runner import resize
 from .backends import Backend, OpenCVBackend
 from .clock import Clock
 from .detections import Detections

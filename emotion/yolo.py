@@ -14,7 +14,7 @@ import numpy as np
 from converters import boxes
 from darknet_runner.cfgfile import Cfg
 
-from . import resize
+from darknet_runner import resize
 from .backends import Backend, OpenCVBackend
 from .clock import Clock
 from .detections import Detections

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from converters import boxes as boxlib
 from converters.darknetfiles import DataFile, class_of_path, label_path, read_label, read_list
@@ -19,6 +18,7 @@ from converters.errors import DataError
 
 from ..ap import mean_ap
 from ..objects import NMS_IOU, nms
+from ..resize import letter_size, letterbox, resize
 from .data import read_picture
 from .heads import head_of
 from .network import Network
@@ -27,27 +27,9 @@ SCORE_FLOOR = 0.005
 
 
 def fitted(picture: np.ndarray, size_wh, letter_box: bool = False) -> torch.Tensor:
-    """uint8 (H, W, C) -> (1, C, h, w) float in 0..1, as src/image.c resize_image: bilinear, corners aligned.
-
-    letter_box keeps the aspect and fills with 0.5.
-    """
-    tensor = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
-    width, height = size_wh
-    inner_w, inner_h = letter_size(picture.shape[1::-1], size_wh) if letter_box else (width, height)
-    if tensor.shape[2:] != (inner_h, inner_w):
-        tensor = F.interpolate(tensor, (inner_h, inner_w), mode="bilinear", align_corners=True)
-    if (inner_w, inner_h) == (width, height):
-        return tensor
-    left, top = (width - inner_w) // 2, (height - inner_h) // 2
-    return F.pad(tensor, (left, width - inner_w - left, top, height - inner_h - top), value=0.5)
-
-
-def letter_size(source_wh, size_wh) -> tuple[int, int]:
-    """The size of the picture within a letter box; src/image.c, letterbox_image."""
-    width, height = source_wh
-    if size_wh[0] / width < size_wh[1] / height:
-        return size_wh[0], max(1, height * size_wh[0] // width)
-    return max(1, width * size_wh[1] // height), size_wh[1]
+    """uint8 (H, W, C) -> (1, C, h, w) float in 0..1, as Darknet resizes it; letter_box keeps the aspect and fills with 0.5."""
+    plane = letterbox(picture, size_wh)[0] if letter_box else resize(picture, size_wh)
+    return torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1)))[None] / 255
 
 
 def found_boxes(network: Network, raw: list[torch.Tensor], floor: float, most: int | None = None):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converters.errors import DataError
-from emotion import resize
+from darknet_runner import resize
 from emotion.faces import open_finder
 from emotion.models import find
 from emotion.twostage import BATCH, Classifier, TwoStage, crop

@@ -3,32 +3,29 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emotion import resize
+from darknet_runner import resize
 
 
 def darknet_resize(picture, width, height):
-    """src/image.c, resize_image, pixel by pixel: first the columns, then the rows.
-
-    One thing is not followed: where rounding puts the last row a hair below the last source row, Darknet
-    takes next to nothing of the row above it, and the row comes out black.
-    """
+    """src/image.c, resize_image, pixel by pixel in single precision: first the columns, then the rows."""
+    one = np.float32
     rows, columns, _ = picture.shape
-    step_x, step_y = (columns - 1) / (width - 1), (rows - 1) / (height - 1)
-    part = np.zeros((rows, width, picture.shape[2]))
+    step_x, step_y = one(columns - 1) / one(width - 1), one(rows - 1) / one(height - 1)
+    part = np.zeros((rows, width, picture.shape[2]), one)
     for x in range(width):
-        at = x * step_x
+        at = one(x) * step_x
         low = int(at)
         if x == width - 1 or columns == 1:
             part[:, x] = picture[:, columns - 1]
         else:
-            part[:, x] = (1 - (at - low)) * picture[:, low] + (at - low) * picture[:, low + 1]
-    out = np.zeros((height, width, picture.shape[2]))
+            part[:, x] = (1 - (at - one(low))) * picture[:, low] + (at - one(low)) * picture[:, low + 1]
+    out = np.zeros((height, width, picture.shape[2]), one)
     for y in range(height):
-        at = y * step_y if y < height - 1 else rows - 1
+        at = one(y) * step_y
         low = int(at)
-        out[y] = (1 - (at - low)) * part[low]
+        out[y] = (1 - (at - one(low))) * part[low]
         if y < height - 1 and rows > 1:
-            out[y] += (at - low) * part[low + 1]
+            out[y] += (at - one(low)) * part[low + 1]
     return out
 
 
@@ -36,7 +33,7 @@ def darknet_resize(picture, width, height):
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40), st.integers(0, 9))
 def test_resize_is_darknets(rows, columns, height, width, seed):
     picture = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), np.uint8)
-    assert np.allclose(resize.resize(picture, (width, height)), darknet_resize(picture.astype(float), width, height), atol=2e-3)
+    assert np.allclose(resize.resize(picture, (width, height)), darknet_resize(picture.astype(np.float32), width, height), atol=2e-3)
 
 
 def test_grey_is_resized_as_a_plane():
@@ -48,6 +45,12 @@ def test_a_picture_of_the_right_size_is_unchanged():
     picture = np.random.default_rng(0).integers(0, 256, (8, 6, 3), np.uint8)
     out = resize.resize(picture, (6, 8))
     assert out.dtype == np.float32 and np.array_equal(out, picture)
+
+
+def test_the_last_row_is_black_where_darknets_is():
+    picture = np.full((850, 50, 3), 200, np.uint8)
+    assert resize.resize(picture, (384, 384))[-1].max() < 1 and resize.resize(picture, (384, 384))[-2].min() > 199
+    assert resize.resize(picture[:849], (384, 384))[-1].min() == 200
 
 
 def test_corners_are_kept():

@@ -85,7 +85,7 @@ def _read_file(path: Path, base: Path, notes: Notes) -> Table:
             notes.drop("path-escapes", split, path, 0, f"'{name[:120]}' leaves the image folder")
             del by_id[key], faces[key]
     rows = [face for key in by_id for face in faces[key]]
-    stems = [os.path.splitext(name)[0] for name in by_id.values()]
+    stems = [os.path.splitext(name)[0].removeprefix(f"{split}/") for name in by_id.values()]  # which emo's own files have
     n = len(stems)
     return Table(
         image=[str((folder / name).absolute()) for name in by_id.values()], name=stems, split=np.full(n, SPLITS.index(split), np.int8),

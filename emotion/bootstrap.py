@@ -21,7 +21,8 @@ from . import metrics
 
 FIGURES = ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")
 LEVEL = 0.95
-FEWEST = 10  # units below which resamples say nothing of what was not drawn
+FEWEST = 10  # units, of a set or of a class in it, below which resamples say nothing of what was not drawn
+OVER_CLASSES = ("map", "macro_f1")
 CHUNK = 50  # resamples at a time: bounds the memory, and stays in the processor's cache
 
 
@@ -140,12 +141,13 @@ def paired(first: Evidence, second: Evidence, units: np.ndarray, replicates: int
 
     units  (P,) which unit, 0..U-1, each picture belongs to: U of them are drawn, with replacement, each time
     Returns {figure: {"systems": [{"low", "high"}, ...], "difference": {"value", "low", "high", "shown"}}}; a
-    difference is `shown` when 0 lies outside its interval. None with fewer than FEWEST units.
+    difference is `shown` when 0 lies outside its interval, and, of OVER_CLASSES, no class is `scarce`: one Anger
+    decides a seventh of mAP, and no resample can make another of it. None with fewer than FEWEST units.
     """
     count = int(units.max()) + 1 if len(units) else 0
     if count < FEWEST:
         return None
-    once = np.ones((len(units), 1), np.int32)
+    few, once = bool(scarce(first.truths, units)), np.ones((len(units), 1), np.int32)
     here = [figures(evidence, once) for evidence in (first, second)]
     rng, drawn = np.random.default_rng(seed), {name: [] for name in FIGURES}
     for start in range(0, replicates, CHUNK):
@@ -158,9 +160,16 @@ def paired(first: Evidence, second: Evidence, units: np.ndarray, replicates: int
     for name, parts in drawn.items():
         *systems, difference = (interval(values) for values in np.concatenate(parts, 1))
         value = float(here[1][name][0] - here[0][name][0])
-        shown = difference["low"] is not None and not difference["low"] <= 0 <= difference["high"]
+        shown = difference["low"] is not None and not difference["low"] <= 0 <= difference["high"] and not (few and name in OVER_CLASSES)
         out[name] = {"systems": systems, "difference": {"value": None if np.isnan(value) else value} | difference | {"shown": shown}}
     return out
+
+
+def scarce(truths: np.ndarray, units: np.ndarray) -> dict[int, int]:
+    """Classes that occur, but in fewer than FEWEST units, and in how many: truths (P, C), units (P,)."""
+    shows = np.zeros((int(units.max(initial=-1)) + 1, truths.shape[1]), bool)
+    np.logical_or.at(shows, units, truths > 0)
+    return {class_id: int(count) for class_id, count in enumerate(shows.sum(0)) if 0 < count < FEWEST}
 
 
 def interval(values: np.ndarray) -> dict[str, float | None]:

@@ -168,10 +168,12 @@ def significance(first: Tally, second: Tally, units: np.ndarray, grouped: bool, 
     both = (a >= 0) & (b >= 0)
     table = {f"{'right' if x else 'wrong'}_{'right' if y else 'wrong'}": int(((a == x) & (b == y)).sum()) for x in (1, 0) for y in (1, 0)}
     p = metrics.mcnemar(table["right_wrong"], table["wrong_right"])
-    found = bootstrap.paired(first.evidence(), second.evidence(), units, replicates, seed) if replicates else None
+    evidence = first.evidence(), second.evidence()
+    found = bootstrap.paired(*evidence, units, replicates, seed) if replicates else None
+    scarce = {first.names[class_id]: count for class_id, count in bootstrap.scarce(evidence[0].truths, units).items()}
     return {
         "replicates": replicates, "seed": seed, "level": bootstrap.LEVEL, "unit": "group" if grouped else "picture", "units": int(units.max()) + 1,
-        "figures": found, "mcnemar": {"faces": int(both.sum())} | table | {"p": p},
+        "scarce": scarce, "figures": found, "mcnemar": {"faces": int(both.sum())} | table | {"p": p},
     }  # fmt: skip
 
 
@@ -214,8 +216,15 @@ def expected_frames(data, split, limit) -> int:
 
 
 def labels(systems) -> list[str]:
-    """The two names under which results stand; told apart when they are the same."""
-    a, b = systems
+    """The two names under which results stand: paths without their folders, unless only these tell them apart."""
+
+    def short(system):
+        kind, colon, rest = system.partition(":")
+        return kind + colon + "+".join(os.path.basename(part.rstrip("/")) for part in rest.split("+"))
+
+    a, b = map(short, systems)
+    if a == b:
+        a, b = systems
     return [a, b] if a != b else [f"{a} (1)", f"{b} (2)"]
 
 

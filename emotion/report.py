@@ -58,7 +58,7 @@ def text(result: dict) -> str:
         lines.append(f"{system['system']}: {stages} ms")
     agreement = result["agreement"]
     if "significance" in result:
-        lines += ["", *intervals(result), *(textwrap.fill(f"- {sentence}", 118, subsequent_indent="  ") for sentence in verdict.sentences(result)), ""]
+        lines += ["", *intervals(result), *(textwrap.fill(f"- {sentence}", 118, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for sentence in verdict.sentences(result)), ""]
     lines.append(f"both found {agreement['matched']} faces and named {agreement['same_emotion']} of them alike ({percent(agreement['share'])})")
     return "\n".join(lines)
 

@@ -5,10 +5,12 @@ In: the result of `compare.run` on a labelled set. Out: rows and sentences, for 
 
 from __future__ import annotations
 
+from .bootstrap import FEWEST
+
 NAMES = {"map": "mAP@0.5", "face_ap": "face AP@0.5", "accuracy": "accuracy", "macro_f1": "macro-F1", "missed": "missed faces", "extra": "extra faces"}
 SHARES = ("map", "face_ap", "accuracy", "macro_f1")  # the others are counts, of which fewer is better
 NONE_SHOWN = "no difference was shown"
-RARE = 10  # labelled faces of a class below which its AP and F1 say little
+TOO_FEW = "too few faces of some classes to say"
 ALPHA = 0.05
 
 
@@ -33,8 +35,10 @@ def differences(result: dict) -> list[tuple[str, list[str], str, str]]:
 
         difference, winner = found["difference"], better(result, name)
         text = "–" if difference["value"] is None else f"{scale * difference['value']:+.{digits}f} ({span(difference, '+')})"
+        low, high = difference["low"], difference["high"]
+        unsaid = TOO_FEW if winner is None and low is not None and not low <= 0 <= high else NONE_SHOWN
         does = "is better" if name in SHARES else "misses fewer" if name == "missed" else "finds fewer"
-        rows.append((NAMES[name], [span(each) for each in found["systems"]], text, NONE_SHOWN if winner is None else f"{heads[winner]} {does}"))
+        rows.append((NAMES[name], [span(each) for each in found["systems"]], text, unsaid if winner is None else f"{heads[winner]} {does}"))
     return rows
 
 
@@ -50,9 +54,12 @@ def sentences(result: dict) -> list[str]:
             f"The difference is {heads[1]} - {heads[0]}, of shares in points. {NONE_SHOWN.capitalize()} where its interval holds 0: "
             "it may lie either way, or be none. Of twenty such intervals one misses the truth by chance."
         )
-        rare = [f"{name} {count}" for name, count in labelled[0]["truths"].items() if 0 < count < RARE]
-        if rare:
-            out.append(f"Of some classes there are fewer than {RARE} labelled faces ({', '.join(rare)}): mAP and macro-F1 rest on them as much as on the others, and are less sure than their intervals say.")
+        if about["scarce"]:
+            listed = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
+            out.append(
+                f"Some classes occur with fewer than {FEWEST} {'people or sources' if about['unit'] == 'group' else 'pictures'} ({listed}). mAP and macro-F1 rest on them "
+                "as much as on the others: their intervals are too narrow, and no difference in them is called shown."
+            )
         for head, found in zip(heads, labelled):
             if found["faces"] and not found["missed"]:
                 share = min(1, 3 / about["units"])

@@ -96,6 +96,14 @@ def test_the_seed_decides():
     assert bootstrap.paired(one, other, units, 120, 3) == bootstrap.paired(one, other, units, 120, 3) != bootstrap.paired(one, other, units, 120, 4)
 
 
+def test_a_class_of_too_few_people_decides_nothing():
+    """Twelve people with a face of class 0 in two pictures each, nine of them with one of class 1 as well."""
+    truths, units = np.zeros((24, 3), int), np.arange(24) // 2
+    truths[:, 0] = 1
+    truths[:18, 1] = 1
+    assert bootstrap.scarce(truths, units) == {1: 9} and bootstrap.scarce(truths, np.arange(24)) == {}
+
+
 def test_too_few_units_give_no_intervals():
     one = evidence([1] * 40)
     assert bootstrap.paired(one, one, np.arange(40) % 9, 100) is None and bootstrap.paired(one, one, np.arange(40) % 10, 100) is not None

@@ -104,7 +104,7 @@ def test_significance_of_two_that_agree(labelled, systems, tmp_path):
     assert accuracy["difference"] == {"value": 0, "low": 0, "high": 0, "shown": False} and accuracy["systems"][0] == accuracy["systems"][1]
     assert accuracy["systems"][0]["low"] < 14 / 18 < accuracy["systems"][0]["high"]
     page, said = (tmp_path / "out" / "report.html").read_text(), report.text(result)
-    for words in ("no difference was shown", "200 resamples of 10 pictures", "exact McNemar test, p = 1.000", "expected calibration error", "fewer than 10 labelled faces"):
+    for words in ("no difference was shown", "200 resamples of 10 pictures", "exact McNemar test, p = 1.000", "expected calibration error", "fewer than 10 pictures (Neutral "):
         assert words in page and words in " ".join(said.split()), words
     assert page.count("<svg") == 2 and "is better" not in page
     assert all(row[2] is None for row in report.figures(result)[:7])  # nothing is marked as better
@@ -126,8 +126,16 @@ def test_a_difference_that_is_shown(tmp_path, systems, squares, detector_factory
     assert (test["right_right"], test["right_wrong"], test["wrong_right"]) == (5, 25, 0) and test["p"] == pytest.approx(2 / 2**25)
     assert not found["face_ap"]["difference"]["shown"] and not found["missed"]["difference"]["shown"]
     assert verdict.better(result, "accuracy") == 0 and verdict.better(result, "missed") is None
-    said = report.text(result)
-    assert f"{systems[1]} is better" in said and "p < 0.001" in said and f"{systems[1]} names them better" in " ".join(said.split())
+    said, name = report.text(result), result["systems"][0]["system"]
+    assert f"{name} is better" in said and "p < 0.001" in said and f"{name} names them better" in " ".join(said.split())
+    assert found["map"]["difference"]["high"] < 0 and not found["map"]["difference"]["shown"]  # of four or five faces a class
+    assert result["significance"]["scarce"] == {**dict.fromkeys(CLASSES, 4), "Neutral": 5, "Happy": 5} and "too few faces of some classes to say" in said
+
+
+def test_names_of_systems_are_short_unless_folders_tell_them_apart():
+    assert compare.labels(("two-stage:a/b/yunet.onnx+runs/fer-001/", "yolo:/x/y.cfg")) == ["two-stage:yunet.onnx+fer-001", "yolo:y.cfg"]
+    assert compare.labels(("yolo:a/model.cfg", "yolo:b/model.cfg")) == ["yolo:a/model.cfg", "yolo:b/model.cfg"]
+    assert compare.labels(("yolo", "yolo")) == ["yolo (1)", "yolo (2)"] and compare.labels(("two-stage:+x/m", "two-stage")) == ["two-stage:+m", "two-stage"]
 
 
 def test_fewer_is_better_of_missed_and_extra_faces():
@@ -384,12 +392,12 @@ def test_a_set_without_a_face_or_without_a_find(tmp_path, systems, squares, dete
     result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "negatives", replicates=100)
     found = result["significance"]["figures"]
     assert found["map"]["difference"] == {"value": None, "low": None, "high": None, "shown": False} and found["accuracy"]["systems"][0]["low"] is None
-    assert found["extra"]["difference"]["value"] == -6 and found["extra"]["difference"]["shown"] and f"{blind} finds fewer" in report.text(result)
+    assert found["extra"]["difference"]["value"] == -6 and found["extra"]["difference"]["shown"] and "blind finds fewer" in report.text(result)
     assert result["significance"]["mcnemar"]["faces"] == 0 and "McNemar" not in report.text(result)
     for index in range(1, 12, 2):
         (tmp_path / f"{index}.txt").write_text(f"{index % 7} 0.375 0.375 0.25 0.25\n")
     result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "blind-one", replicates=100)
     found = result["significance"]["figures"]
-    assert found["missed"]["difference"]["value"] == 6 and f"{systems[1]} misses fewer" in report.text(result)
+    assert found["missed"]["difference"]["value"] == 6 and f"{result['systems'][0]['system']} misses fewer" in report.text(result)
     assert found["accuracy"]["difference"]["value"] is None and "nan" not in (tmp_path / "blind-one" / "compare.json").read_text().lower()
     assert result["systems"][1]["labelled"]["calibration"]["ece"] is None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class RunDir:
         """Merge `fields` into run.json, renamed into place."""
         target = self.path / "run.json"
         known = json.loads(target.read_text()) if target.exists() else {}
-        write_text(target, json.dumps(known | fields, indent=2, default=str) + "\n")
+        write_text(target, json.dumps(jsonable(known | fields), indent=2, default=str) + "\n")
 
     def append_metrics(self, row: dict) -> None:
         """Append a row to metrics.csv; the first row sets the columns, later rows leave unknown ones out."""
@@ -88,6 +89,15 @@ class RunDir:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+def jsonable(value):
+    """`value` with null for nan and inf, which JSON has not and other programs' readers refuse."""
+    if isinstance(value, dict):
+        return {key: jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def sha256(path: str | Path) -> str:

@@ -67,13 +67,14 @@ def top_k(model, cfg, weights, data, split, engine, darknet, device, as_json):
 
 def _evaluate(found, engine, darknet, device, as_json, split, more):
     from darknet_runner.engine import choose
+    from darknet_runner.rundir import jsonable
 
     chosen, why = choose(engine, lambda compiled: compiled.judge_cfg(found.cfg), darknet=darknet)
     click.echo(f"evaluating {found.weights} with {why}", err=True)
     if chosen.name == "builtin":
         more = more | {"device": device}
     scores = chosen.evaluate(found.cfg.path, found.data.path, found.weights, split, **more)
-    click.echo(json.dumps(scores, indent=2) if as_json else table(scores))
+    click.echo(json.dumps(jsonable(scores), indent=2) if as_json else table(scores))
 
 
 def table(scores: dict) -> str:

@@ -302,4 +302,5 @@ def test_tensorboard_is_named_when_it_is_missing(stand_in, job):
 def test_run_json_survives_as_json(stand_in, job):
     todo = job(evaluate=False)
     stand_in("row(1, 'nan')").train(todo)
-    assert json.loads((todo.run.path / "run.json").read_text())["verdict"] == "failed"
+    told = json.loads((todo.run.path / "run.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    assert told["verdict"] == "failed" and told["loss"] is None

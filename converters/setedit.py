@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -108,12 +109,14 @@ def clean(
     rejected: Iterable[str] = (), force: bool = False,
 ) -> dict:  # fmt: skip
     """The lists without what is rejected: pictures with findings of severity error or a code in `also`, but
-    not one in `keep`; repeated lines; and the paths in `rejected`. A finding names its picture or its label file.
+    not one in `keep`; repeated lines; and the paths in `rejected`. A finding names its picture or its label file, and
+    so may `rejected`; those that the set has not are in the report.
     """
     for code in (*also, *keep):
         if code not in CODES:
             raise UsageError(f"'{code}' is no finding", mend=nearest(code, CODES))
-    reasons: dict[tuple[str, str], str] = {("", str(Path(path).absolute())): "rejected" for path in rejected}
+    rejected = set(map(os.path.abspath, rejected))
+    reasons: dict[tuple[str, str], str] = {("", path): "rejected" for path in rejected}
     lines: dict[tuple[str, int], str] = {}
     for found in findings:
         if (found.severity != "error" and found.code not in ("duplicate-row", *also)) or found.code in keep:
@@ -133,7 +136,9 @@ def clean(
             else:
                 images[name].append(image)
         gone[name] = dict(counts.most_common())
-    return _write(out, images, one, _rows(one), {"cleaned": str(one.data.path), "left_out": gone}, [one], force)
+    strangers = rejected - {file for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))}
+    done = {"cleaned": str(one.data.path), "left_out": gone, "not_in_the_set": sorted(strangers)}
+    return _write(out, images, one, _rows(one), done, [one], force)
 
 
 def read_findings(path: str | Path) -> list[Finding]:

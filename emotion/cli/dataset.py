@@ -292,4 +292,6 @@ def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet
         found = find(one, jobs=jobs or os.cpu_count() or 1, progress=_progress(quiet, "chunks of 256 pictures"))
     report = setedit.clean(one, out, found, also=also, keep=keep, rejected=read_lines(Path(reject)) if reject else (), force=force)
     lines = [f"  {split}: {number} left out as {reason}" for split, gone in report["left_out"].items() for reason, number in gone.items()]
+    if strangers := report["not_in_the_set"]:
+        lines.append(f"  {len(strangers)} paths in {reject} are none of the set's, such as {strangers[0]}")
     _report(report, as_json, quiet, *lines)

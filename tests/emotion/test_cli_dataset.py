@@ -52,9 +52,10 @@ def test_a_made_set_through_every_command(emo, tmp_path):
     assert emo("dataset", "check", "both", "--quiet")[:2] == (0, "")
     assert json.loads(emo("dataset", "check", "both", "--json")[1])["counts"]["zero-bytes"] == 1
     assert emo("dataset", "view", "both", "--findings", "f.csv", "--code", "zero-bytes")[1] == "contact-sheet.png: 1 pictures\n"
-    Path("reject.txt").write_text(f"{tmp_path}/b/train/000001.jpg\n")
+    Path("reject.txt").write_text("a/../b/train/000001.jpg\nb/train/1.jpg\n")
     code, out, _ = emo("dataset", "clean", "both", "--findings", "f.csv", "--reject", "reject.txt", "--out", "clean")
-    assert code == 0 and "clean/emo.data: 22 train, 6 valid" in out and "1 left out as zero-bytes" in out
+    assert code == 0 and "clean/emo.data: 22 train, 6 valid" in out and "1 left out as zero-bytes" in out and "train: 1 left out as rejected" in out
+    assert f"1 paths in reject.txt are none of the set's, such as {tmp_path}/b/train/1.jpg" in out
     code, out, _ = emo("dataset", "check", "clean", "--strict")
     assert code == 0 and "error" not in out
 

@@ -1,6 +1,6 @@
 """Backends: what computes a network. In: a blob (B, C, h, w) float32 in 0..1. Out: arrays.
 
-A backend's `forward` gives, for a detector, one array (B, rows, 5 + classes) of each [yolo] layer: centre
+A backend's `forward` gives, for a detector, arrays (B, rows, 5 + classes), together all heads' rows: centre
 x, y, width, height relative to the network's input, objectness, and objectness times class probability
 of each class; for a classifier, one array (B, classes) of probabilities.
 """
@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from converters.errors import CfgError, MediaError
+from converters.errors import CfgError, MediaError, MissingExtra
 from darknet_runner.cfgfile import Cfg
 
 from .models import Model
@@ -56,15 +56,45 @@ class OpenCVBackend:
         return out.shape[-2:]
 
 
+class OnnxBackend:
+    """ONNX Runtime, on the network that `export.to_onnx` makes of the model: what stays when OpenCV reads no Darknet any more."""
+
+    name = "onnx"
+
+    def __init__(self, model: Model):
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingExtra("onnxruntime", "onnx", "--backend onnx") from None
+        from .export import to_onnx
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = _threads or 0
+        settings.log_severity_level = 3
+        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
+        self.session = onnxruntime.InferenceSession(to_onnx(model).SerializeToString(), settings, providers=providers)
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]:
+        return self.session.run(None, {"pictures": blob})
+
+
+BACKENDS = {backend.name: backend for backend in (OpenCVBackend, OnnxBackend)}
+
+
 def inference_cfg(cfg: Cfg) -> Cfg:
-    """A copy in which each [yolo] reports scores down to `FLOOR`."""
-    return cfg.edit({index: {"thresh": FLOOR} for index, section in enumerate(cfg.sections) if section.type == "yolo"})
+    """A copy in which each head reports scores down to `FLOOR`."""
+    return cfg.edit({index: {"thresh": FLOOR} for index, section in enumerate(cfg.sections) if section.type in ("yolo", "region")})
+
+
+_threads: int | None = None
 
 
 def set_threads(count: int | None) -> None:
-    """Limit OpenCV to `count` threads; None leaves its choice, one a core."""
+    """Limit OpenCV, and backends made from now on, to `count` threads; None leaves their choice, one a core."""
+    global _threads
     import cv2
 
+    _threads = count
     if count is not None:
         cv2.setNumThreads(count)
 

@@ -59,15 +59,15 @@ def shipped() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(shipped_folder().glob("*/model.cfg"))}
 
 
-def find(spec: str | Path | None, task: str, *, weights_file: str | Path | None = None, names_file: str | Path | None = None) -> Model:
+def find(spec: str | Path | None, task: str | None, *, weights_file: str | Path | None = None, names_file: str | Path | None = None) -> Model:
     """The model that `spec` names: a shipped model, a model folder, a run folder, or a .cfg or .weights file.
 
-    None is the shipped default of `task` (detector or classifier). `weights_file` and `names_file` overrule
+    A spec of None is the shipped default of `task` (detector or classifier); a task of None takes either. `weights_file` and `names_file` overrule
     what lies beside the cfg. Raises UsageError for a name there is not or a model of the other task,
     WeightsError for weights that do not fit the cfg or the card's sha256, DataError for wrong names.
     """
     model = _load(*_locate(spec, task), weights_file, names_file)
-    if model.task != task:
+    if task and model.task != task:
         what = "finds faces, it does not classify crops" if task == "classifier" else "classifies crops, it does not find faces"
         raise UsageError(f"'{model.name}' is a {model.task}: it {what}", where=model.cfg.path, mend=f"name a {task}")
     return model

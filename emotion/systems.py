@@ -14,6 +14,7 @@ from pathlib import Path
 from converters.errors import UsageError, nearest
 
 from . import models
+from .backends import BACKENDS
 from .detections import Detector
 from .faces import open_finder
 from .twostage import Classifier, TwoStage
@@ -24,18 +25,22 @@ SYSTEMS = ("yolo", "two-stage")
 
 def open_system(
     spec: str, *, model: str | None = None, weights: str | Path | None = None, names: str | Path | None = None,
-    face_model: str | None = None, conf: float = 0.25, iou: float = 0.45,
+    face_model: str | None = None, conf: float = 0.25, iou: float = 0.45, backend: str = "opencv",
 ) -> Detector:  # fmt: skip
     """The detector that `spec` names. `model` and `face_model` hold where `spec` does not say.
 
     conf  the face's score must exceed it: a YOLO's objectness, a face finder's own score
     iou   NMS overlap of a YOLO
+    backend  what computes the networks, see `backends.BACKENDS`; face finders that are no Darknet networks have their own
     """
     kind, _, rest = spec.partition(":")
     if kind not in SYSTEMS:
         raise UsageError(f"no system '{kind}'", mend=nearest(kind, SYSTEMS))
+    if backend not in BACKENDS:
+        raise UsageError(f"no backend '{backend}'", mend=nearest(backend, BACKENDS))
     if kind == "yolo":
-        return YoloDetector(models.find(rest or model, "detector", weights_file=weights, names_file=names), conf, iou)
+        found = models.find(rest or model, "detector", weights_file=weights, names_file=names)
+        return YoloDetector(found, conf, iou, BACKENDS[backend](found))
     face, _, classifier = rest.partition("+")
     found = models.find(classifier or model, "classifier", weights_file=weights, names_file=names)
-    return TwoStage(open_finder(face or face_model, conf, iou), Classifier(found))
+    return TwoStage(open_finder(face or face_model, conf, iou), Classifier(found, BACKENDS[backend](found)))

@@ -78,7 +78,7 @@ class YoloDetector:
 
 def nms_beta(cfg: Cfg) -> float | None:
     """beta_nms when the last [yolo], where Darknet looks, has nms_kind=greedynms; None for plain IoU."""
-    last = [section for section in cfg.layers if section.type == "yolo"][-1]
+    last = [section for section in cfg.layers if section.type in ("yolo", "region")][-1]
     return last.number("beta_nms", 0.6) if last.text("nms_kind") == "greedynms" else None
 
 

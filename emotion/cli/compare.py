@@ -19,13 +19,14 @@ from emotion.cli.detect import progress_bar
 @options.conf
 @options.iou
 @options.limit
+@options.backend
 @click.option("--bootstrap", type=options.Whole(min=0), default=1000, show_default=True, help="Resamples of a labelled set, for 95% intervals; 0 for none.")
 @options.seed
-@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV; default: all cores.")
+@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 @options.force
 @options.as_json
 @options.quiet
-def compare(words, data, split, face_model, out, conf, iou, limit, bootstrap, seed, threads, force, as_json, quiet):
+def compare(words, data, split, face_model, out, conf, iou, limit, backend, bootstrap, seed, threads, force, as_json, quiet):
     """Compare two systems on the same pictures, labelled or not.
 
     Without --data and MEDIA the media that ship are used. Writes compare.json and report.html to --out,
@@ -57,7 +58,7 @@ def compare(words, data, split, face_model, out, conf, iou, limit, bootstrap, se
     with progress_bar(quiet) as advance:
         result = comparison.run(
             (words[0], words[1]), data=data, split=split, media=words[2:], out=out, conf=conf, iou=iou, face_model=face_model,
-            limit=limit, force=force, replicates=bootstrap, seed=seed, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),
+            limit=limit, backend=backend, force=force, replicates=bootstrap, seed=seed, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(result, indent=2))

@@ -21,13 +21,14 @@ from emotion.cli import options
 @options.conf
 @options.iou
 @options.limit
+@options.backend
 @click.option("--annotate/--no-annotate", default=True, show_default=True, help="Write the annotated picture or video.")
 @click.option("--strict", is_flag=True, help="An unreadable picture in a folder ends the run.")
-@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV; default: all cores.")
+@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 @options.force
 @options.as_json
 @options.quiet
-def detect(source, system, model, weights, names, face_model, out, conf, iou, limit, annotate, strict, threads, force, as_json, quiet):
+def detect(source, system, model, weights, names, face_model, out, conf, iou, limit, backend, annotate, strict, threads, force, as_json, quiet):
     """Find faces and their emotions in a picture, a folder, a list file or a video.
 
     Writes detections.jsonl, detections.csv and the annotated picture(s) or video to --out, by default
@@ -44,7 +45,7 @@ def detect(source, system, model, weights, names, face_model, out, conf, iou, li
     from emotion.backends import set_threads
 
     set_threads(threads)
-    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=conf, iou=iou)
+    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=conf, iou=iou, backend=backend)
     if not model and not quiet:
         hint_at_newest_run(detector)
     with progress_bar(quiet) as advance:

@@ -62,6 +62,22 @@ def test_figures_of_the_whole_set_by_hand():
     assert found["macro_f1"].tolist() == pytest.approx([0.8, 0.8])  # 2 x 2 / (3 + 2); class 1 has no truths
 
 
+def test_missed_and_extra_faces_are_of_as_many_faces_and_pictures_as_the_set_has():
+    """One face missed, three found in another picture, with an extra box: the first twice is 2 of 2, so 4 of 4; 0 extra."""
+    found = bootstrap.figures(evidence([0, 3], missed=[1, 0], extra=[0, 1]), np.array([[2, 0, 3], [0, 2, 3]], np.int32))
+    assert found["missed"].tolist() == [4, 0, 1] and found["extra"].tolist() == [0, 2, 1]
+
+
+def test_map_does_not_jump_when_its_rare_class_is_not_drawn():
+    """Forty faces of one class, all found, and one of another, never: mAP is 0.5 in every resample, not 1 in a third of them."""
+    truths, confusion = np.zeros((41, 2), int), np.zeros((41, 2, 2), int)
+    truths[:40, 0] = truths[40, 1] = confusion[:40, 0, 0] = 1
+    hits, none = Ranked(np.arange(40), np.ones(40, bool)), Ranked(np.zeros(0, int), np.zeros(0, bool))
+    one = Evidence([hits, none], hits, truths, confusion, np.eye(41, dtype=int)[40], np.zeros(41, int))
+    found = bootstrap.paired(one, one, np.arange(41), 200)
+    assert found["map"]["systems"][0] == {"low": 0.5, "high": 0.5} and found["missed"]["systems"][0]["high"] > 1
+
+
 def test_a_class_that_a_resample_lacks_keeps_its_own_figures():
     two = Evidence(
         [Ranked(np.array([0]), np.array([True])), Ranked(np.array([0, 1]), np.array([False, True]))], Ranked(np.array([0, 1]), np.array([True, True])),

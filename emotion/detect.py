@@ -18,6 +18,7 @@ from . import __version__, sinks
 from .clock import Clock
 from .detections import Detections, Detector
 from .draw import draw
+from .live import Live
 from .sources import Frame, Pictures, Video, open_source
 
 BATCH = 4  # frames in one forward pass: as many are held at once, however long the source is
@@ -25,7 +26,8 @@ BATCH = 4  # frames in one forward pass: as many are held at once, however long 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. `stages` are milliseconds a frame; `unreadable` are pictures that were left out."""
+    """What a run did. `stages` are milliseconds a frame; `unreadable` are pictures that were left out, `missed`
+    frames of a live source that came while the one before was at work."""
 
     source: str
     system: str
@@ -34,6 +36,7 @@ class Summary:
     frames_without_face: int
     emotions: dict[str, int]
     unreadable: int
+    missed: int
     seconds: float
     frames_per_s: float
     stages: dict[str, float]
@@ -84,7 +87,7 @@ def run(
     clock, counts, frames, without, start = Clock(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = sinks.output_folder(out or default_out(opened.path), force, sources=[opened.path])
     with target as folder, sinks.Sinks(sinks_for(opened, detector, folder, annotate)) as writing:
-        for frame, found in stream(clock.timed("decode", opened), detector):
+        for frame, found in stream(clock.timed("decode", opened), detector, 1 if opened.live else BATCH):
             with clock("draw"):
                 drawn = draw(frame.bgr, found, detector.names) if writing.needs_drawing else None
             with clock("write"):
@@ -100,7 +103,7 @@ def run(
     stages = {"decode": clock.stages.pop("decode")} | detector.clock.take() | clock.stages
     return Summary(
         source=str(source), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
-        emotions=counts, unreadable=len(unreadable), seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
+        emotions=counts, unreadable=len(unreadable), missed=getattr(opened, "missed", 0), seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
         stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()}, files=tuple(map(str, writing.files)),
     )  # fmt: skip
 
@@ -109,17 +112,17 @@ def default_out(source: Path) -> Path:
     return Path("detect-out") / (Path(os.path.abspath(source)).stem or "root")  # a link keeps the name that was typed
 
 
-def sinks_for(source: Pictures | Video, detector: Detector, folder: Path, annotate: bool) -> list:
+def sinks_for(source: Pictures | Video | Live, detector: Detector, folder: Path, annotate: bool) -> list:
     """JSONL and CSV always; an annotated picture, folder or video, as the source is."""
     header = {
-        "program": "emo", "version": __version__, "source": str(source.path), "kind": source.kind,
+        "program": "emo", "version": __version__, "source": getattr(source, "name", str(source.path)), "kind": source.kind,
         "names": list(detector.names), "settings": detector.settings,
     }  # fmt: skip
     if source.fps:
         header["fps"] = source.fps
     found = [sinks.Jsonl(folder / "detections.jsonl", header), sinks.Csv(folder / "detections.csv", detector.names)]
     if annotate and source.kind == "video":
-        found.append(sinks.Video(folder / "annotated.mp4", source.fps))
+        found.append(sinks.Video(folder / "annotated.mp4", source.fps, keep_time=source.live))
     elif annotate and source.kind == "picture":
         found.append(sinks.Picture(folder / f"annotated{'.png' if source.path.suffix.lower() == '.png' else '.jpg'}"))
     elif annotate:

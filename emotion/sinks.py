@@ -157,15 +157,19 @@ class Folder:
         pass
 
 
+LONGEST_S = 10.0  # that a frame of a live source is shown for, when nothing comes
+
+
 class Video:
     """mp4v, the one codec an OpenCV wheel can always write; at the source's average frame rate.
 
+    keep_time: a frame is shown until the next one's time, or not at all, since those of a live source come unevenly.
     The codec needs even sides: an odd one gains a row or column, repeated. A frame of another size than the
     first is scaled to it.
     """
 
-    def __init__(self, path: Path, fps: float):
-        self.path, self.fps, self.writer, self.size, self.frames = path, fps, None, None, 0
+    def __init__(self, path: Path, fps: float, keep_time: bool = False):
+        self.path, self.fps, self.keep_time, self.writer, self.size, self.frames = path, fps, keep_time, None, None, 0
 
     def write(self, frame, found, drawn) -> None:
         import cv2
@@ -181,8 +185,10 @@ class Video:
         width, height = self.size
         if width % 2 or height % 2:
             drawn = cv2.copyMakeBorder(drawn, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        self.writer.write(drawn)
-        self.frames += 1
+        due = round(frame.time_s * self.fps) + 1 - self.frames if self.keep_time else 1
+        for _ in range(min(due, round(LONGEST_S * self.fps))):
+            self.writer.write(drawn)
+            self.frames += 1
 
     def close(self):
         """MediaError when not all frames are in the file: OpenCV's writer says nothing of a full disk."""

@@ -1,4 +1,4 @@
-"""Sources: a picture, a folder, a list file or a video -> frames, one at a time.
+"""Sources: a picture, a folder, a list file, a video, a camera or a stream -> frames, one at a time.
 
     source = open_source("video.mp4")
     for frame in source: frame.index, frame.time_s, frame.bgr
@@ -20,6 +20,7 @@ from converters.darknetfiles import read_list
 from converters.errors import MediaError
 
 from .backends import name_for_opencv, quiet_opencv
+from .live import Live, is_live
 
 PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".gif", ".jp2"}
 LISTS = {".txt", ".list", ".lst"}
@@ -38,7 +39,7 @@ class Frame:
 class Pictures:
     """Picture files, in the order given. `skip(error)`, when set, is told of those that cannot be read."""
 
-    kind, fps = "pictures", None
+    kind, fps, live = "pictures", None, False
 
     def __init__(self, path: Path, files: list[tuple[str, Path]], kind: str, limit: int | None = None):
         self.path, self.kind, self.files = path, kind, files[:limit]
@@ -61,7 +62,7 @@ class Pictures:
 class Video:
     """A video file; frames are decoded as they are asked for, never held."""
 
-    kind = "video"
+    kind, live = "video", False
 
     def __init__(self, path: Path, limit: int | None = None):
         self.path, self.limit = path, limit
@@ -117,13 +118,16 @@ def read_picture(path: Path, upright: bool = True) -> np.ndarray:
     return images.decode(path, upright=upright)
 
 
-def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video:
-    """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video.
+def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video | Live:
+    """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video; or a camera
+    (camera, camera:1, 1) or the URL of a stream.
 
     An animated GIF is a video; in a folder or list it is a picture, its first frame.
 
     MediaError when there is no such path, or when it cannot be opened or holds nothing.
     """
+    if is_live(str(path)):
+        return Live(str(path), limit)
     path = Path(path)
     if path.is_dir():
         files = folder_pictures(path)

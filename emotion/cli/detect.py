@@ -29,16 +29,18 @@ from emotion.cli import options
 @options.as_json
 @options.quiet
 def detect(source, system, model, weights, names, face_model, out, conf, iou, limit, backend, annotate, strict, threads, force, as_json, quiet):
-    """Find faces and their emotions in a picture, a folder, a list file or a video.
+    """Find faces and their emotions in a picture, a folder, a list file, a video, a camera or a stream.
 
     Writes detections.jsonl, detections.csv and the annotated picture(s) or video to --out, by default
     detect-out/<name of the source>. Until the end their names hold `.part`; an interrupted run leaves
-    them so.
+    them so. A camera (camera, camera:1) or a stream
+    (rtsp://..., http://...) goes on until Ctrl-C or --limit, which end it well.
 
     \b
     emo detect video.mp4
     emo detect photos/ --system two-stage --face-model yunet.onnx --conf 0.5
     emo detect video.mp4 --model runs/v4-tiny-001 --out mine
+    emo detect camera --limit 500
     """
     from emotion import detect as detection
     from emotion import systems
@@ -96,6 +98,7 @@ def table(summary) -> str:
     stages = ", ".join(f"{stage} {spent:g}" for stage, spent in summary.stages.items())
     lines = [
         f"{summary.faces} {'face' if summary.faces == 1 else 'faces'} in {summary.frames} {'frame' if summary.frames == 1 else 'frames'} ({summary.frames_without_face} without one)" + (f": {emotions}" if emotions else ""),
+        *([f"{summary.missed} frames came while another was at work"] if summary.missed else []),
         f"{summary.frames_per_s:g} frames/s; ms a frame: {stages}",
         *summary.files,
     ]  # fmt: skip

@@ -307,7 +307,10 @@ def test_valid_sets_whole_people_aside_and_the_same_ones_as_the_set_grows(affect
 
 
 def test_an_interrupted_run_leaves_no_output_and_can_be_started_again(many, tmp_path):
-    script = "import sys; from converters.convert import *; convert([('affectnet', sys.argv[1])], sys.argv[2], Settings(task='crops', size=(1500, 1500)), jobs=1)"
+    script = (
+        "import sys, time; from converters.convert import *; slow = lambda parts, total: (time.sleep(60) or part for part in parts)\n"
+        "convert([('affectnet', sys.argv[1])], sys.argv[2], Settings(task='crops'), jobs=1, progress=slow)"
+    )
     out = tmp_path / "out"
     run(many, tmp_path / "whole")
     for how in (signal.SIGINT, signal.SIGKILL):

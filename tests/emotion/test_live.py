@@ -41,6 +41,7 @@ def server(tmp_path):
                     for index in range(count):
                         data = cv2.imencode(".jpg", np.full((48, 64, 3), min(4 * index, 255), np.uint8))[1].tobytes()
                         self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data))
+                        serve.sent = index + 1
                         time.sleep(every_s)
                     self.wfile.write(b"--frame--\r\n")
                 except OSError:
@@ -78,9 +79,12 @@ def test_who_is_slow_misses_frames_and_gets_the_newest(server):
     source, seen = Live(server(60, 0.02)), []
     for frame in source:
         seen.append(int(frame.bgr.mean()))
-        time.sleep(0.2)
-    assert source.missed > 10 and len(seen) < 20
-    assert all(b - a > 8 for a, b in zip(seen[1:], seen[2:-1]))  # several frames on each time
+        enough = min(60, server.sent + 6)
+        while server.sent < enough:  # however slow the machine, six more come meanwhile
+            time.sleep(0.01)
+        time.sleep(0.05)
+    assert source.missed > 20 and len(seen) < 30
+    assert seen == sorted(set(seen))
 
 
 def test_limit_ends_it(server):

@@ -1,8 +1,9 @@
 """For all tests.
 
 Property tests take the same cases in every run, so that a build fails for what was changed in it;
-`HYPOTHESIS_PROFILE=explore python -m pytest` looks for new ones, other ones in each run. Ctrl-C works in the
-programs that tests start, also when a shell runs pytest in the background, where it is ignored.
+`HYPOTHESIS_PROFILE=explore python -m pytest` looks for new ones, other ones in each run. Ctrl-C and a
+closed terminal end the programs that tests start, also when pytest runs in the background or under nohup, which
+have them ignored.
 """
 
 import os
@@ -14,5 +15,6 @@ settings.register_profile("same", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)

@@ -12,7 +12,7 @@ Steps, each skipped when its result is in --work already:
   6. both evaluated, and put with their cards into --out (default: the package's cfg/models)
 
 The best weights are chosen on the valid splits (PublicTest; the validation list); test splits are only
-measured at the end. On one CPU core the detector takes about an hour, the classifier half.
+measured at the end. On one CPU core the detector takes about two hours and a half, the classifier half an hour.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ LONGER = ["--size", "320", "--batch", "32", "--subdivisions", "2", "--iterations
 SCENES, DRAWN = 6000, 1600
 DETECTOR_SIZE = 384  # larger than it is trained: 416 finds more small faces and loses faces that fill the picture, 320 the reverse
 CROP_SCALE = 0.9  # FER2013's crops are tighter than a face finder's boxes; best of 0.7 to 1.1 on 391 faces of lfw-affectnet's training list
-INPUT = "/ 255, stretched to the size with corners aligned"
 
 
 @click.command()
@@ -68,7 +67,7 @@ def main(fer2013, affectnet, work, out, only, threads):
             "task": "classifier", "data": "FER2013, usage Training (28,558 faces of 35,710 recovered)",
             "split": "trained on Training, best top-1 on PublicTest, measured on both others", "licence": "weights MIT; FER2013 is for research",
         }, {name: {"top1": found["top1"], "faces": found["settings"]["pictures"]} for name, found in measured.items()},
-            {"input": "grey " + INPUT, "crop_scale": CROP_SCALE})  # fmt: skip
+            {"input": "grey / 255, stretched to the size with corners aligned", "crop_scale": CROP_SCALE})  # fmt: skip
     if only != "classifier":
         short = emo.trained("nano-face", crops, *CLASSIFIER, *SHORT)
         beginning = work / "nano-face.conv"
@@ -86,7 +85,7 @@ def main(fer2013, affectnet, work, out, only, threads):
             "task": "detector", "data": "lfw-affectnet (4,547 pictures), 4,798 scenes composed of FER2013's Training faces, 1,280 drawn scenes",
             "split": "best mAP@0.5 on lfw-affectnet's validation list with 601 scenes of PublicTest faces and 320 drawn ones",
             "licence": "weights MIT; LFW and FER2013 are for research",
-        }, {}, {"input": "RGB " + INPUT})  # fmt: skip
+        }, {}, {"input": "RGB / 255, in a grey letter box of the size"})  # fmt: skip
         measured = {
             "lfw-affectnet validation": emo.valid(folder, faces, "valid"),
             "FER2013 scenes, PublicTest faces": emo.valid(folder, scenes, "valid"),
@@ -137,7 +136,8 @@ def package(run: Path, folder: Path, size: int, card: dict, metrics: dict, prepr
     """A model folder of a run's best weights, with the input size to run it at, and its card."""
     folder.mkdir(parents=True, exist_ok=True)
     cfg = cfgfile.load(run / "model.cfg")
-    cfgfile.save(cfg.edit({0: {"width": size, "height": size, "batch": 1, "subdivisions": 1}}), folder / "model.cfg")
+    wide = {"letter_box": 1} if cfg.is_detector else {}  # so that faces keep their shape in pictures that are no squares
+    cfgfile.save(cfg.edit({0: {"width": size, "height": size, "batch": 1, "subdivisions": 1} | wide}), folder / "model.cfg")
     shutil.copyfile(run / "weights/model_best.weights", folder / "model.weights")
     shutil.copyfile(run / "emo.names", folder / "emo.names")
     if not cfg.is_detector:

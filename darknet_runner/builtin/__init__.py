@@ -61,8 +61,8 @@ class BuiltinEngine:
 
         from .. import cfgfile
         from .. import weights as weightsfile
+        from .device import pick_device
         from .network import Network
-        from .train import pick_device
 
         parsed = cfgfile.load(cfg)
         target = pick_device(device)

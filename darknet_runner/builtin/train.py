@@ -30,6 +30,7 @@ from ..engine import TrainJob, TrainResult
 from ..templates import classes_of
 from .augment import Options
 from .data import Loader, TrainSet
+from .device import pick_device
 from .display import Display
 from .evaluate import evaluate_classifier, evaluate_detector
 from .heads import head_of
@@ -41,20 +42,6 @@ SAVE_LAST, SAVE_NUMBERED = 100, 1000  # batches; src/detector.c
 SIZE_HOLD = 10  # batches between size changes with random=1
 EXPLODED = 1000  # times the first loss: no training, but a runaway
 MOST_BOXES = 300  # a picture, when validating while training; early networks see faces everywhere
-
-
-def pick_device(name: str) -> torch.device:
-    """auto, cpu, cuda or cuda:N; UsageError when there is no such device."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name}: {str(error).splitlines()[0]}", mend="take auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and device.index is None:
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's: one GPU a process
-    return device
 
 
 @dataclass

@@ -66,7 +66,7 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, classes: int = 7
         if to == "none":
             notes.count(f"Usage {use}", "", 1)
             continue
-        face = face_of(values)
+        face, label = face_of(values), label.removesuffix(".0")  # as a spreadsheet saves it
         if face is None:
             notes.drop("bad-number", to, path, line, f"pixels are not {SIDE * SIDE} numbers in 0..255")
         elif label not in ids:

@@ -48,6 +48,11 @@ def test_fer2013_spellings(fer2013_csv, tmp_path, name, header):
         assert table.record(5).image.name == "fer0000005.png" and table.record(5).line == 7
 
 
+def test_fer2013_from_a_spreadsheet(fer2013_csv):
+    table, codes, _ = read("fer2013", fer2013_csv(0, rows=[f"3.0,{GOOD},Training", f"3,{GOOD},Training"]))
+    assert codes == [] and table.emotion[0] == table.emotion[1]
+
+
 def test_fer2013_usages_go_where_they_are_told(fer2013_csv):
     path = fer2013_csv(8)
     table, _, left_out = read("fer2013", path, usage="PrivateTest=valid,PublicTest=none")

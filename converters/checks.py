@@ -55,6 +55,7 @@ CODES: dict[str, tuple[str, str]] = {
     "unknown-class": ("error", "the class name or id is not one of the dataset's"),
     "several-faces": ("error", "the picture shows several faces, so its class would be ambiguous"),
     "no-face": ("error", "the picture has no face, so it has no class"),
+    "no-effect": ("warning", "an option has no effect on this dataset"),
     "not-an-emotion": ("info", "the row is of a class that is no emotion, and is left out"),
 }
 SEVERITIES = ("error", "warning", "info")

@@ -37,6 +37,13 @@ SCENE_SIZE = (416, 416)
 # Pictures a chunk, and chunks from which another process pays. The chunks are fixed, so that the output
 # does not depend on the number of processes.
 LINKS, CUTS, SCENES = (2000, 4), (100, 4), (50, 2)
+BOXED, CUT = ("detector", "coco"), ("crops", "csv", "hdf5")
+# The settings that only some forms use, or only some readers take (see `readers.KINDS`); all others count everywhere.
+FORMS = {
+    "no_face": BOXED, "scenes": BOXED, "backgrounds": BOXED, "size": (*BOXED, *CUT), "link": (*BOXED, "classifier"),
+    "enlarge": CUT, "align": CUT, "grey": CUT,
+}  # fmt: skip
+READERS = {option: tuple(kind for kind, (_, takes, _) in readers.KINDS.items() if option in takes) for option in ("no_face", "usage", "labels")}
 SAID = 1000  # findings of one code that report.json holds; all are counted
 
 
@@ -82,9 +89,12 @@ def convert(
         table = table.take(np.arange(min(limit, len(table))))
     if not len(table):
         raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
+    idle = [f"--{option}" for option in ("size", "scenes", "backgrounds") if getattr(settings, option)]
+    if settings.task in BOXED and idle and not np.isnan(table.xyxy).any():
+        notes.note("no-effect", "warning", "", "", 0, f"{' and '.join(idle)}: no face fills its picture, so no scene is composed, and pictures are linked as they are")
     if settings.task not in ("csv", "hdf5"):  # lists hold absolute paths
         final = os.path.abspath(out)
-        for code, problem in (("unsafe-path", path_problem(final)), ("label-trap", label_trap(final) if settings.task in ("detector", "coco") else None)):
+        for code, problem in (("unsafe-path", path_problem(final)), ("label-trap", label_trap(final) if settings.task in BOXED else None)):
             if problem:
                 notes.note(code, "warning", "", final, 0, f"the output's own path {problem}")
     with nullcontext() if dry_run else outdir.building(out) as work:
@@ -101,11 +111,20 @@ def convert(
     return report
 
 
+def no_effect(option: str, task: str, kinds: list[str]) -> str | None:
+    """Where `option`, a field of Settings, counts, when it does not for a `task` from datasets of these `kinds`; else None."""
+    if task not in FORMS.get(option, TASKS):
+        return f"only --task {' or '.join(FORMS[option])} uses it"
+    if option in READERS and not set(READERS[option]) & set(kinds):
+        return f"only {' and '.join(READERS[option])} {'has' if len(READERS[option]) == 1 else 'have'} it"
+    return None
+
+
 def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes) -> Table:
     """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`."""
     options = asdict(settings) | {"landmarks": settings.align}
     table = one_row_each(concat([readers.read(kind, path, notes, **options) for kind, path in sources]), notes)
-    table = chosen(table, settings.classes, notes, whole=settings.task in ("detector", "coco"))
+    table = chosen(table, settings.classes, notes, whole=settings.task in BOXED)
     return set_aside(table, settings.valid, settings.seed) if settings.valid else table
 
 
@@ -116,7 +135,7 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
     if task in ("classifier", "crops"):
         labels = classifier.labels_for(names, f"{final}/{'/'.join(SPLITS)}/")
     label_of = {emotion: (labels or names)[i] for emotion, i in enumerate(ids.tolist()) if i >= 0}
-    if task in ("detector", "coco"):
+    if task in BOXED:
         table, whole = boxed_and_whole(table)
         if len(whole):
             stages.append(_scene_stage(whole, ids, work, settings, notes))

@@ -86,7 +86,7 @@ def run(
         opened.skip = lambda error: (unreadable.append(1), skipped(error))
     clock, counts, frames, without, start = Clock(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = sinks.output_folder(out or default_out(opened.path), force, sources=[opened.path])
-    with target as folder, sinks.Sinks(sinks_for(opened, detector, folder, annotate)) as writing:
+    with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, annotate)) as writing:
         for frame, found in stream(clock.timed("decode", opened), detector, 1 if opened.live else BATCH):
             with clock("draw"):
                 drawn = draw(frame.bgr, found, detector.names) if writing.needs_drawing else None

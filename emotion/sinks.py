@@ -1,8 +1,9 @@
 """Sinks: detections as JSONL and CSV, annotated pictures and video, under one folder.
 
 While it is being written, every file's name says so (`detections.part.jsonl`, `annotated.part.mp4`); they
-get their names together when the source has ended well. What an interrupted or failed run leaves keeps
-its `.part` name: it can be read, and never looks finished.
+get their names together when the source has ended well, in place of an earlier run's. What an interrupted
+or failed run leaves keeps its `.part` name, and the earlier run's files stay: it can be read, and never looks
+finished.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def output_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> I
 
 
 def prepare_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Path:
-    """Make `folder`; refuse one that holds anything unless `force`, which takes out the `files` emo wrote there.
+    """Make `folder`; refuse one that holds anything unless `force`; take out what an unfinished run left of `files`.
 
     UsageError when it is not empty, is a file, or when one of `sources` would be replaced; MediaError when it
     cannot be written.
@@ -60,14 +61,18 @@ def prepare_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> 
         raise UsageError("cannot be made: it, or what it would lie in, is no folder", where=folder, mend="choose another --out") from None
     except OSError as error:
         raise MediaError(f"cannot be made: {error.strerror}", where=folder) from None
-    stale = [path for name in files for path in (folder / name, part(folder / name)) if path.exists()]
-    mine = {path.resolve() for path in stale}
+    mine = {path.resolve() for name in files for path in (folder / name, part(folder / name))}
     for source in map(Path, sources):
         if mine & {source.resolve(), *source.resolve().parents}:
             raise UsageError("would be replaced by its own output", where=source, mend="choose another --out")
-    for path in stale:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    remove(part(folder / name) for name in files)
     return folder
+
+
+def remove(paths) -> None:
+    """Files, folders with all in them, and what is not there."""
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 class Jsonl:
@@ -217,11 +222,12 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
 class Sinks:
     """Several sinks as one; a context manager that names the files when its block ends without an error.
 
-    After an error what was written keeps its `.part` names; when no frame was, nothing stays.
+    Only then does what an earlier run left in `folder` go. After an error what was written keeps its `.part`
+    names; when no frame was, nothing of it stays.
     """
 
-    def __init__(self, sinks):
-        self.sinks, self.needs_drawing = sinks, any(isinstance(sink, (Picture, Folder, Video)) for sink in sinks)
+    def __init__(self, folder, sinks):
+        self.folder, self.sinks, self.needs_drawing = folder, sinks, any(isinstance(sink, (Picture, Folder, Video)) for sink in sinks)
         self.frames = 0
 
     def write(self, frame: Frame, found: Detections, drawn: np.ndarray | None) -> None:
@@ -246,12 +252,13 @@ class Sinks:
                 fault = fault or cut
         if kind is None and fault:
             raise fault
-        for sink in self.sinks:
-            unfinished = part(sink.path)
-            if kind is None and unfinished.exists():
-                os.replace(unfinished, sink.path)
-            elif not self.frames and unfinished.exists():
-                unfinished.rmdir() if unfinished.is_dir() else unfinished.unlink()
+        if kind is None:
+            remove(self.folder / name for name in FILES)
+        elif not self.frames:
+            remove(part(sink.path) for sink in self.sinks)
+        for sink in self.sinks if kind is None else ():
+            if part(sink.path).exists():  # a video without a frame has no file
+                os.replace(part(sink.path), sink.path)
 
     @property
     def files(self) -> list[Path]:

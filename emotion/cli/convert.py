@@ -60,7 +60,8 @@ class Size(click.ParamType):
 @options.dry_run
 @options.as_json
 @options.quiet
-def convert(kind, source, task, more, classes, out, jobs, cluster, limit, force, dry_run, as_json, quiet, **settings):
+@click.pass_context
+def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, force, dry_run, as_json, quiet, **settings):
     """Turn a dataset into Darknet files.
 
     KIND is the dataset, SOURCE its folder or list (default: a folder of its name here). Writes to
@@ -84,13 +85,18 @@ def convert(kind, source, task, more, classes, out, jobs, cluster, limit, force,
     coco       JSON with emotions as categories
     hdf5       what --task hdf5 wrote
     """
-    from converters.convert import Settings
+    from converters.convert import Settings, no_effect
     from converters.convert import convert as run
+    from converters.errors import UsageError
 
     sources = [(kind, source)]
     for pair in more:
         other, equals, path = pair.partition("=")
         sources.append((other, path or None))
+    for option in ctx.command.params:  # what stands in a settings file or the environment is for all conversions
+        typed = ctx.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+        if typed and (why := no_effect(option.name, task, [name for name, _ in sources])):
+            raise UsageError(f"{'/'.join(option.opts + option.secondary_opts)} has no effect here", mend=why)
     out = out or f"data/{'+'.join(name for name, _ in sources)}-{task}"
     report = run(
         sources, out, Settings(task=task, classes=int(classes), **settings), jobs=jobs, cluster=cluster,

@@ -112,6 +112,30 @@ def test_a_full_folder_is_refused_and_force_replaces_only_emos_files(video, dete
     assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt"]
 
 
+@pytest.mark.parametrize("done", [0, 4])
+def test_force_keeps_the_earlier_result_until_the_new_one_is_whole(video, detector, tmp_path, done):
+    """An interruption before the first batch is written, and one after it; then a run that ends well."""
+    out = tmp_path / "out"
+    detect.run(video, detector, out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    class Broken(YoloDetector):
+        def detect(self, frames):
+            if self.calls >= done // detect.BATCH:
+                raise KeyboardInterrupt
+            self.calls += 1
+            return super().detect(frames)
+
+    broken = Broken(detector.model)
+    broken.calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        detect.run(video, broken, out, force=True)
+    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert before.items() <= after.items() and all(".part." in name for name in after.keys() - before.keys()) and bool(after.keys() - before.keys()) == bool(done)
+    detect.run(video, detector, out, force=True, annotate=False)
+    assert names(out) == ["detections.csv", "detections.jsonl"]
+
+
 def test_the_source_is_never_replaced(video, detector, tmp_path):
     out = tmp_path / "out"
     detect.run(video, detector, out)

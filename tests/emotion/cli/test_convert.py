@@ -59,6 +59,12 @@ def test_json_is_the_report_and_quiet_is_quiet(folder):
     (["affectnet", "--classes", "5"], 2, "'5' is not one of"),
     (["affectnet", "--size", "big"], 2, "'big' is neither N nor WxH"),
     (["affectnet", "--task", "csv", "--colour"], 2, "grey pictures only"),
+    (["affectnet", "--align"], 2, "--align has no effect here (only --task crops or csv or hdf5 uses it)"),
+    (["affectnet", "--task", "classifier", "--size", "96"], 2, "--size has no effect here (only --task detector or coco or crops or csv or hdf5 uses it)"),
+    (["affectnet", "--colour"], 2, "--grey/--colour has no effect here"),
+    (["affectnet", "--task", "csv", "--link", "copy"], 2, "--link has no effect here (only --task detector or coco or classifier uses it)"),
+    (["affectnet", "--usage", "Training=train"], 2, "--usage has no effect here (only fer2013 and ferplus have it)"),
+    (["affectnet", "--labels", "votes", "--with", "fer2013=f.csv"], 2, "--labels has no effect here (only ferplus has it)"),
     (["affectnet", "--cluster", "tcp://127.0.0.1:9"], 1, "no Dask scheduler answers at tcp://127.0.0.1:9"),
     (["fer2013", "affectnet/training.csv"], 1, "training.csv:1: has no column emotion, pixels, Usage"),
     (["yolo", "affectnet"], 2, "expected one .data file, found none"),
@@ -67,6 +73,17 @@ def test_a_fault_is_one_clear_line(folder, arguments, code, said):
     done = emo(folder, "convert", *arguments)
     assert done.returncode == code and said in done.stderr.splitlines()[-1] and done.stdout == ""
     assert not (folder / "data").exists() or not list((folder / "data").glob("*"))
+
+
+def test_what_is_set_for_all_conversions_is_not_told_of_each(folder):
+    (folder / "emo.toml").write_text("[convert]\nalign = true\nenlarge = 1.3\n")
+    done = emo(folder, "--config", "emo.toml", "convert", "affectnet")
+    assert done.returncode == 0 and done.stderr == ""
+
+
+def test_a_size_that_nothing_gets_is_told(folder):
+    done = emo(folder, "convert", "affectnet", "--size", "416", "--scenes", "3")
+    assert done.returncode == 0 and "noted: --size and --scenes: no face fills its picture, so no scene is composed" in done.stdout
 
 
 def test_a_second_run_is_refused_without_force(folder):

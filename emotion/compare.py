@@ -58,7 +58,7 @@ class Contestant:
         if truth is not None:
             (weak,) = self.weak.detect([frame.bgr])
             self.tally.add(weak, truth)
-            found = metrics.select(weak, weak.face >= self.conf)
+            found = weak.take(weak.face >= self.conf)
         self.faces, self.frames_without = self.faces + len(found), self.frames_without + (len(found) == 0)
         return found
 

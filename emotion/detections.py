@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -19,12 +19,14 @@ class Detections:
     scores    (N, C) float32, how likely each class is, given that it is a face
     face      (N,) float32, how sure the detector is that this is a face
     track_ids (N,) int64, or None when nothing tracks
+    frame_scores (N, C) float32, what `scores` were before a tracker smoothed them, or None
     """
 
     xyxy_px: np.ndarray
     scores: np.ndarray
     face: np.ndarray
     track_ids: np.ndarray | None = None
+    frame_scores: np.ndarray | None = None
 
     @classmethod
     def empty(cls, classes: int) -> Detections:
@@ -32,6 +34,10 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.xyxy_px)
+
+    def take(self, kept) -> Detections:
+        """Those of a mask, or of indices in their order."""
+        return Detections(*(None if (values := getattr(self, field.name)) is None else values[kept] for field in fields(self)))
 
     @property
     def class_scores(self) -> np.ndarray:

@@ -105,7 +105,7 @@ class Tally:
         self.predictions.append((found.xyxy_px, np.where(scores > SCORE_FLOORS["yolo"], scores, 0)))
         self.faces.append((found.xyxy_px, found.face[:, None]))
         self.truths.append((truth.xyxy_px, truth.class_ids))
-        sure = metrics.select(found, found.face >= self.conf)
+        sure = found.take(found.face >= self.conf)
         pairs = metrics.match(sure.xyxy_px, truth.xyxy_px, MATCH_IOU)
         named, confidence = np.full(len(truth.class_ids), -1), np.full(len(truth.class_ids), np.nan)
         named[pairs[:, 1]] = sure.scores[:, self.columns].argmax(1)[pairs[:, 0]]

@@ -73,11 +73,6 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> di
     return {"ece": ece, "faces": count, "confidence": mean[0], "accuracy": mean[1], "bins": rows}
 
 
-def select(found: Detections, mask) -> Detections:
-    tracks = None if found.track_ids is None else found.track_ids[mask]
-    return Detections(found.xyxy_px[mask], found.scores[mask], found.face[mask], tracks)
-
-
 def columns(detector: Detector, names: tuple[str, ...]) -> list[int]:
     """Where each of `names` stands in the detector's classes; UsageError when it lacks one."""
     lacking = [name for name in names if name not in detector.names]

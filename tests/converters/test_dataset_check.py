@@ -100,8 +100,8 @@ def test_the_hostile_set_gives_every_finding_and_no_other(hostile):
         found.setdefault(item.code, set()).add((item.subset, item.file, item.line))
         assert item.message and item.severity in checks.SEVERITIES
     assert found == expected
-    of_classifiers, of_readers = {"no-label-match", "two-labels-match"}, {"several-faces", "no-face"}
-    assert set(expected) == CODES - of_classifiers - of_readers
+    of_classifiers, of_converting = {"no-label-match", "two-labels-match"}, {"several-faces", "no-face", "no-effect"}
+    assert set(expected) == CODES - of_classifiers - of_converting
 
 
 def test_jobs_change_nothing(hostile, monkeypatch):

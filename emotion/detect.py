@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from converters.errors import MediaError
+from converters.errors import MediaError, UsageError
 
 from . import __version__, sinks
 from .clock import Clock
@@ -20,6 +20,7 @@ from .detections import Detections, Detector
 from .draw import draw
 from .live import Live
 from .sources import Frame, Pictures, Video, open_source
+from .tracking import Tracker
 
 BATCH = 4  # frames in one forward pass: as many are held at once, however long the source is
 
@@ -27,7 +28,7 @@ BATCH = 4  # frames in one forward pass: as many are held at once, however long 
 @dataclass(frozen=True)
 class Summary:
     """What a run did. `stages` are milliseconds a frame; `unreadable` are pictures that were left out, `missed`
-    frames of a live source that came while the one before was at work."""
+    frames of a live source that came while the one before was at work; `tracks` is None when nothing was tracked."""
 
     source: str
     system: str
@@ -37,6 +38,7 @@ class Summary:
     emotions: dict[str, int]
     unreadable: int
     missed: int
+    tracks: int | None
     seconds: float
     frames_per_s: float
     stages: dict[str, float]
@@ -69,25 +71,31 @@ def stream(frames, detector: Detector, batch: int = BATCH) -> Iterator[tuple[Fra
 
 def run(
     source: str | Path, detector: Detector, out: str | Path | None = None, *, limit: int | None = None, force: bool = False,
-    annotate: bool = True, skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
+    annotate: bool = True, tracker: Tracker | None = None, skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
 ) -> Summary:  # fmt: skip
     """Detect in `source` and write detections.jsonl, detections.csv and what is annotated to `out`.
 
     out       default `detect-out/<stem of the source>`
     annotate  also write annotated.jpg (.png), pictures/ or annotated.mp4
+    tracker   follow faces through a video, see `tracking`; `detector` should give faces from `tracker.low` on
     skipped   told of every unreadable picture of a folder or list; without it the first one is an error
     progress  called with (frames done, frames expected or None)
     Raises UsageError for an output that is not empty, MediaError for a source that cannot be read to its end;
     then what was written keeps its `.part` name.
     """
     opened = open_source(source, limit)
+    if tracker and opened.kind != "video":
+        raise UsageError("pictures are no video in which faces could be tracked", where=source, mend="leave --track out")
     unreadable = []
     if isinstance(opened, Pictures) and opened.kind != "picture" and skipped:
         opened.skip = lambda error: (unreadable.append(1), skipped(error))
     clock, counts, frames, without, start = Clock(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = sinks.output_folder(out or default_out(opened.path), force, sources=[opened.path])
-    with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, annotate)) as writing:
+    with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, annotate, tracker)) as writing:
         for frame, found in stream(clock.timed("decode", opened), detector, 1 if opened.live else BATCH):
+            if tracker:
+                with clock("track"):
+                    found = tracker.update(found, frame.time_s, frame.bgr)
             with clock("draw"):
                 drawn = draw(frame.bgr, found, detector.names) if writing.needs_drawing else None
             with clock("write"):
@@ -103,7 +111,7 @@ def run(
     stages = {"decode": clock.stages.pop("decode")} | detector.clock.take() | clock.stages
     return Summary(
         source=str(source), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
-        emotions=counts, unreadable=len(unreadable), missed=getattr(opened, "missed", 0), seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
+        emotions=counts, unreadable=len(unreadable), missed=getattr(opened, "missed", 0), tracks=tracker and tracker.count, seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
         stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()}, files=tuple(map(str, writing.files)),
     )  # fmt: skip
 
@@ -112,15 +120,17 @@ def default_out(source: Path) -> Path:
     return Path("detect-out") / (Path(os.path.abspath(source)).stem or "root")  # a link keeps the name that was typed
 
 
-def sinks_for(source: Pictures | Video | Live, detector: Detector, folder: Path, annotate: bool) -> list:
-    """JSONL and CSV always; an annotated picture, folder or video, as the source is."""
+def sinks_for(source: Pictures | Video | Live, detector: Detector, folder: Path, annotate: bool, tracker: Tracker | None) -> list:
+    """JSONL and CSV always; tracks' CSV; an annotated picture, folder or video, as the source is."""
     header = {
         "program": "emo", "version": __version__, "source": getattr(source, "name", str(source.path)), "kind": source.kind,
-        "names": list(detector.names), "settings": detector.settings,
+        "names": list(detector.names), "settings": detector.settings | ({"tracking": tracker.settings} if tracker else {}),
     }  # fmt: skip
     if source.fps:
         header["fps"] = source.fps
-    found = [sinks.Jsonl(folder / "detections.jsonl", header), sinks.Csv(folder / "detections.csv", detector.names)]
+    found = [sinks.Jsonl(folder / "detections.jsonl", header), sinks.Csv(folder / "detections.csv", detector.names, bool(tracker))]
+    if tracker:
+        found.append(sinks.Tracks(folder / "tracks.csv", detector.names))
     if annotate and source.kind == "video":
         found.append(sinks.Video(folder / "annotated.mp4", source.fps, keep_time=source.live))
     elif annotate and source.kind == "picture":

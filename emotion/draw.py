@@ -18,11 +18,12 @@ def colour_of(name: str, index: int = 0) -> tuple[int, int, int]:
 
 
 def draw(frame: np.ndarray, found: Detections, names) -> np.ndarray:
-    """A copy of the BGR frame with each face's box, best class and its score in per cent."""
+    """A copy of the BGR frame with each face's box, the number of its track, best class and its score in per cent."""
     out = frame.copy()
     for index in reversed(range(len(found))):  # the best is drawn last, on top
         class_id = int(found.class_ids[index])
-        text = f"{names[class_id]} {found.scores[index, class_id]:.0%}"
+        number = "" if found.track_ids is None else f"#{found.track_ids[index]} "
+        text = f"{number}{names[class_id]} {found.scores[index, class_id]:.0%}"
         label(out, found.xyxy_px[index], text, colour_of(names[class_id], class_id))
     return out
 

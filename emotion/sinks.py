@@ -24,7 +24,7 @@ from .backends import name_for_opencv
 from .detections import Detections
 from .sources import Frame
 
-FILES = ("detections.jsonl", "detections.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures")
+FILES = ("detections.jsonl", "detections.csv", "tracks.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures")
 
 
 def part(path: Path) -> Path:
@@ -109,27 +109,52 @@ def faces_of(found: Detections) -> list[dict]:
         }
         if found.track_ids is not None:
             face["track"] = int(found.track_ids[index])
+            face["frame_scores"] = [round(float(value), 6) for value in found.frame_scores[index]]
         faces.append(face)
     return faces
 
 
 class Csv:
-    """One row a face: frame, time_s, picture, x1, y1, x2, y2, face, emotion, score, then a column a class."""
+    """One row a face: frame, time_s, picture, x1, y1, x2, y2, face, emotion, score, a column a class, and of a tracked one its track."""
 
-    def __init__(self, path: Path, names):
+    def __init__(self, path: Path, names, tracked: bool = False):
         self.path, self.names = path, names
         self.file = open(part(path), "w", newline="", encoding="utf-8", errors="backslashreplace")
         self.rows = csv.writer(self.file, lineterminator="\n")
-        self.rows.writerow(["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *names])
+        self.rows.writerow(["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *names, *(["track"] if tracked else [])])
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
         for face in faces_of(found):
             time_s = "" if frame.time_s is None else frame.time_s
             best = face["class_id"]
-            self.rows.writerow([frame.index, time_s, frame.name or "", *face["xyxy_px"], face["face"], self.names[best], face["scores"][best], *face["scores"]])
+            track = [face["track"]] if "track" in face else []
+            self.rows.writerow([frame.index, time_s, frame.name or "", *face["xyxy_px"], face["face"], self.names[best], face["scores"][best], *face["scores"], *track])
 
     def close(self):
         self.file.close()
+
+
+class Tracks:
+    """One row a track: from when to when, in how many frames, and the mean of its frames' own scores with the best class of it.
+
+    A few numbers a track are held until the end.
+    """
+
+    def __init__(self, path: Path, names):
+        self.path, self.names, self.tracks = path, names, {}
+
+    def write(self, frame: Frame, found: Detections, drawn) -> None:
+        for track, scores in zip(found.track_ids.tolist(), found.frame_scores):
+            first_s, _, frames, total = self.tracks.get(track, (frame.time_s, 0, 0, 0))
+            self.tracks[track] = first_s, frame.time_s, frames + 1, total + scores.astype(float)
+
+    def close(self):
+        with open(part(self.path), "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["track", "first_s", "last_s", "frames", "emotion", "score", *self.names])
+            for track, (first_s, last_s, frames, total) in sorted(self.tracks.items()):
+                mean = [round(value, 6) for value in (total / frames).tolist()]
+                rows.writerow([track, first_s, last_s, frames, self.names[int(np.argmax(mean))], max(mean), *mean])
 
 
 class Picture:

@@ -93,9 +93,8 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
     for pair in more:
         other, equals, path = pair.partition("=")
         sources.append((other, path or None))
-    for option in ctx.command.params:  # what stands in a settings file or the environment is for all conversions
-        typed = ctx.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
-        if typed and (why := no_effect(option.name, task, [name for name, _ in sources])):
+    for option in ctx.command.params:
+        if options.typed(ctx, option) and (why := no_effect(option.name, task, [name for name, _ in sources])):
             raise UsageError(f"{'/'.join(option.opts + option.secondary_opts)} has no effect here", mend=why)
     out = out or f"data/{'+'.join(name for name, _ in sources)}-{task}"
     report = run(

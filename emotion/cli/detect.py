@@ -22,37 +22,46 @@ from emotion.cli import options
 @options.iou
 @options.limit
 @options.backend
+@click.option("--track", is_flag=True, help="Videos, cameras, streams: number each face and follow it; its scores are smoothed over time.")
+@click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="With --track: time constant of the smoothing in seconds; 0 for none.")
 @click.option("--annotate/--no-annotate", default=True, show_default=True, help="Write the annotated picture or video.")
 @click.option("--strict", is_flag=True, help="An unreadable picture in a folder ends the run.")
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 @options.force
 @options.as_json
 @options.quiet
-def detect(source, system, model, weights, names, face_model, out, conf, iou, limit, backend, annotate, strict, threads, force, as_json, quiet):
+@click.pass_context
+def detect(ctx, source, system, model, weights, names, face_model, out, conf, iou, limit, backend, track, smooth, annotate, strict, threads, force, as_json, quiet):
     """Find faces and their emotions in a picture, a folder, a list file, a video, a camera or a stream.
 
     Writes detections.jsonl, detections.csv and the annotated picture(s) or video to --out, by default
-    detect-out/<name of the source>. Until the end their names hold `.part`; an interrupted run leaves
-    them so. A camera (camera, camera:1) or a stream
-    (rtsp://..., http://...) goes on until Ctrl-C or --limit, which end it well.
+    detect-out/<name of the source>; with --track also tracks.csv. Until the end their names hold `.part`;
+    an interrupted run leaves them so. A camera (camera, camera:1) or a stream (rtsp://..., http://...) goes on
+    until Ctrl-C or --limit, which end it well.
 
     \b
     emo detect video.mp4
     emo detect photos/ --system two-stage --face-model yunet.onnx --conf 0.5
     emo detect video.mp4 --model runs/v4-tiny-001 --out mine
+    emo detect video.mp4 --track
     emo detect camera --limit 500
     """
     from emotion import detect as detection
     from emotion import systems
     from emotion.backends import set_threads
+    from emotion.tracking import Tracker
 
+    for option in ctx.command.params:
+        if option.name == "smooth" and options.typed(ctx, option) and not track:
+            raise click.UsageError("--smooth has no effect without --track")
     set_threads(threads)
-    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=conf, iou=iou, backend=backend)
+    tracker = Tracker(conf, smooth) if track else None
+    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=tracker.low if tracker else conf, iou=iou, backend=backend)
     if not model and not quiet:
         hint_at_newest_run(detector)
     with progress_bar(quiet) as advance:
         summary = detection.run(
-            source, detector, out, limit=limit, force=force, annotate=annotate, progress=advance,
+            source, detector, out, limit=limit, force=force, annotate=annotate, tracker=tracker, progress=advance,
             skipped=None if strict else lambda error: click.echo(f"emo: {error}: left out", err=True),
         )  # fmt: skip
     if as_json:
@@ -98,6 +107,7 @@ def table(summary) -> str:
     stages = ", ".join(f"{stage} {spent:g}" for stage, spent in summary.stages.items())
     lines = [
         f"{summary.faces} {'face' if summary.faces == 1 else 'faces'} in {summary.frames} {'frame' if summary.frames == 1 else 'frames'} ({summary.frames_without_face} without one)" + (f": {emotions}" if emotions else ""),
+        *([f"{summary.tracks} {'track' if summary.tracks == 1 else 'tracks'}"] if summary.tracks is not None else []),
         *([f"{summary.missed} frames came while another was at work"] if summary.missed else []),
         f"{summary.frames_per_s:g} frames/s; ms a frame: {stages}",
         *summary.files,

@@ -21,6 +21,11 @@ def name_in_environment(command: click.Command, prefix: str) -> None:
         name_in_environment(sub, f"{prefix}_{name}")
 
 
+def typed(ctx: click.Context, option: click.Parameter) -> bool:
+    """Whether it stands on the command line: what a settings file or the environment says is for all runs, this for one."""
+    return ctx.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
+
+
 class Number(click.FloatRange):
     """A range of finite numbers: nan is in click's own ranges, and inf in those without an end."""
 

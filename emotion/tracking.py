@@ -1,0 +1,142 @@
+"""Faces followed through a video: one number a person, and scores that do not flicker.
+
+    tracker = Tracker(conf=0.25)
+    for frame, found in detect.stream(video, detector):        # detector opened with conf=tracker.low
+        followed = tracker.update(found, frame.time_s, frame.bgr)
+        followed.track_ids, followed.scores                    # scores smoothed over time, followed.frame_scores not
+
+Association in the manner of ByteTrack (Zhang et al. 2022, arXiv:2110.06864): faces above `conf` are matched with all
+tracks first, weaker ones then go on with tracks that found none, and are left out otherwise. A track's place is
+predicted by a Kalman filter of constant velocity in seconds, not frames, so that a variable frame rate is no
+matter; boxes are enlarged before their overlap is taken (Yang et al. 2023, arXiv:2211.14317), so that a small face
+that moves its own width between two frames is still met; pairs are taken greedily, the largest overlap first.
+A cut ends all tracks, so that nobody inherits the emotion of who sat there before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from converters import boxes
+from converters.errors import UsageError
+
+from .detections import Detections
+
+# Lengths in sides of the face's box (the root of its area), times in seconds.
+MEASURED = 0.05  # standard deviation of a box's centre about the face
+MOVES = 2.0  # a face's velocity changes by this within a second
+STARTS = 1.0  # and a new track's has this about zero
+SIZE_GAIN = 0.5  # of a new box in the track's size
+WEAK = 0.4  # of `conf`: how weak a face may be that goes on with a track
+ENLARGED, IOU, WEAK_IOU = 1.6, 0.2, 0.5  # boxes by this factor; their least overlap with the predicted one; and for weak faces
+THUMBNAIL, CUT = (32, 32), 0.5  # a cut: frames whose thumbnails correlate less than this
+
+
+class Track:
+    """One face: where it is and goes, and its scores so far."""
+
+    def __init__(self, number: int, xyxy, time_s: float, classes: int):
+        self.number, self.time_s, self.seen_s = number, time_s, time_s
+        self.centre, self.size = (xyxy[:2] + xyxy[2:]) / 2, xyxy[2:] - xyxy[:2]
+        self.velocity, self.covariance = np.zeros(2), np.diag([MEASURED**2, STARTS**2])  # in sides, the same for x and y
+        self.total, self.weight = np.zeros(classes), 0.0
+
+    def predict(self, time_s: float) -> None:
+        step, self.time_s = max(0.0, time_s - self.time_s), time_s
+        self.centre = self.centre + self.velocity * step
+        move = np.array([[1, step], [0, 1]])
+        unrest = MOVES**2 * np.array([[step**3 / 3, step**2 / 2], [step**2 / 2, step]])
+        self.covariance = move @ self.covariance @ move.T + unrest
+
+    def correct(self, xyxy) -> None:
+        gain = self.covariance[:, 0] / (self.covariance[0, 0] + MEASURED**2)
+        off = (xyxy[:2] + xyxy[2:]) / 2 - self.centre
+        self.centre, self.velocity = self.centre + gain[0] * off, self.velocity + gain[1] * off
+        self.covariance = self.covariance - np.outer(gain, self.covariance[0])
+        self.size = self.size + SIZE_GAIN * (xyxy[2:] - xyxy[:2] - self.size)
+
+    def smooth(self, scores, face: float, smooth_s: float) -> np.ndarray:
+        """The mean of the scores so far, weighted by the face's score and by exp(-age / smooth_s)."""
+        fade = np.exp(-(self.time_s - self.seen_s) / smooth_s) if smooth_s else 0.0
+        self.total, self.weight, self.seen_s = fade * self.total + face * scores, fade * self.weight + face, self.time_s
+        return self.total / self.weight if self.weight else scores
+
+    @property
+    def xyxy(self) -> np.ndarray:
+        return np.concatenate([self.centre - self.size / 2, self.centre + self.size / 2])
+
+
+class Tracker:
+    """`update(found, time_s, bgr)`, frame by frame in the order of time -> Detections with track_ids.
+
+    conf      score from which a face begins a track; the detector should give faces from `low` on
+    smooth_s  time constant of the scores in seconds; 0: each frame its own
+    keep_s    how long a face that is not found is waited for
+    """
+
+    def __init__(self, conf: float = 0.25, smooth_s: float = 0.5, keep_s: float = 1.0):
+        if not smooth_s >= 0 or not keep_s >= 0:
+            raise UsageError("a time is below zero", where="tracking", mend="smooth_s and keep_s are seconds, 0 or more")
+        self.conf, self.low, self.smooth_s, self.keep_s = conf, WEAK * conf, smooth_s, keep_s
+        self.tracks: list[Track] = []
+        self.count, self._thumbnail = 0, None
+        self.settings = {"conf": conf, "weak_conf": self.low, "enlarged": ENLARGED, "iou": IOU, "weak_iou": WEAK_IOU, "smooth_s": smooth_s, "keep_s": keep_s, "cut_correlation": CUT}
+
+    def update(self, found: Detections, time_s: float, bgr: np.ndarray | None = None) -> Detections:
+        """The faces of the frame at `time_s` that are above `conf` or go on with a track.
+
+        Their `scores` are smoothed, `frame_scores` are as they came. `bgr`, the frame, shows cuts; without it there are none.
+        """
+        if bgr is not None and self._is_cut(bgr):
+            self.tracks = []
+        self.tracks = [track for track in self.tracks if time_s - track.seen_s <= self.keep_s]
+        for track in self.tracks:
+            track.predict(time_s)
+        strong = found.face > self.conf
+        owner: dict[int, Track] = {}
+        for faces, least in ((np.flatnonzero(strong), IOU), (np.flatnonzero(~strong), WEAK_IOU)):
+            free = [track for track in self.tracks if track not in owner.values()]
+            owner |= {int(faces[face]): free[at] for face, at in pairs(found.xyxy_px[faces], [track.xyxy for track in free], least)}
+        for face in np.flatnonzero(strong).tolist():
+            if face not in owner:
+                self.count += 1
+                owner[face] = Track(self.count, found.xyxy_px[face].astype(float), time_s, found.scores.shape[1])
+                self.tracks.append(owner[face])
+            else:
+                owner[face].correct(found.xyxy_px[face])
+        for face in np.flatnonzero(~strong).tolist():
+            if face in owner:
+                owner[face].correct(found.xyxy_px[face])
+        kept = sorted(owner)  # best first, as they came
+        scores = [owner[face].smooth(found.scores[face], float(found.face[face]), self.smooth_s) for face in kept]
+        return Detections(
+            found.xyxy_px[kept], np.array(scores, np.float32).reshape(len(kept), -1) if kept else found.scores[:0], found.face[kept],
+            np.array([owner[face].number for face in kept], np.int64), found.scores[kept],
+        )  # fmt: skip
+
+    def _is_cut(self, bgr) -> bool:
+        import cv2
+
+        down, across = (max(1, side // 128) for side in bgr.shape[:2])  # area interpolation of every pixel would take longer than all else here
+        small = cv2.resize(bgr[::down, ::across], THUMBNAIL, interpolation=cv2.INTER_AREA)
+        before, self._thumbnail = self._thumbnail, cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(float)
+        if before is None:
+            return False
+        a, b = before - before.mean(), self._thumbnail - self._thumbnail.mean()
+        spread = np.sqrt((a**2).sum() * (b**2).sum())
+        return bool((a * b).sum() < CUT * spread) if spread > 1 else not np.allclose(before, self._thumbnail, atol=8)
+
+
+def pairs(a_xyxy, b_xyxy, least: float) -> list[tuple[int, int]]:
+    """(N, 4), (M, 4) -> (i, j) that overlap by `least` or more when enlarged, each i and j once, the largest overlap first."""
+    if not len(a_xyxy) or not len(b_xyxy):
+        return []
+    overlap = boxes.iou(*(boxes.enlarge(xyxy, ENLARGED) for xyxy in (a_xyxy, b_xyxy)))
+    out = []
+    for flat in np.argsort(-overlap, axis=None, kind="stable").tolist():
+        i, j = divmod(flat, overlap.shape[1])
+        if overlap[i, j] < least:
+            break
+        if all(i != x and j != y for x, y in out):
+            out.append((i, j))
+    return out

@@ -181,7 +181,7 @@ class Loader:
                 except DataError as error:
                     link.send(error)
                     return
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             pass  # the trainer has ended
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
@@ -193,7 +193,7 @@ class Loader:
                 worker, turn = count % self.workers, count // self.workers
                 try:
                     message = self.links[worker].recv()
-                except EOFError:
+                except (EOFError, ConnectionError):
                     raise RunError("a worker process ended without a word", mend="out of memory? try --workers 0") from None
                 if isinstance(message, Exception):
                     raise message
@@ -201,7 +201,7 @@ class Loader:
                 pictures = self._buffer(worker, turn, shape).copy()
                 try:
                     self.links[worker].send(None)
-                except BrokenPipeError:
+                except ConnectionError:
                     pass  # it has made its last one
             self.waited += time.perf_counter() - began
             yield pictures, targets

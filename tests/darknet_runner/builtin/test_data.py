@@ -1,11 +1,13 @@
 """Pictures as they are read for training, and the cache that worker processes share."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from converters.errors import DataError
-from darknet_runner.builtin.data import Cache, order, read_picture
+from darknet_runner.builtin.data import Cache, Loader, order, read_picture
 
 
 @pytest.fixture
@@ -50,3 +52,19 @@ def test_every_picture_once_an_epoch_in_another_order_each():
     first, second = order(50, 3, 0).copy(), order(50, 3, 1).copy()
     assert sorted(first) == sorted(second) == list(range(50))
     assert not np.array_equal(first, second) and np.array_equal(first, order(50, 3, 0))
+
+
+def test_workers_end_without_a_word_when_the_trainer_is_gone(capfd):
+    """With unread messages in their pipes, as after Ctrl-C: that end says «connection reset», not «end of file»."""
+    data = SimpleNamespace(channels=3, sample=lambda number, seed, size_wh, out: np.zeros((0, 5)))
+    loader = Loader(data, lambda m: (m, 1, (8, 8)), 0, 1000, 1, seed=0, workers=2, largest=(1, 8, 8))
+    next(iter(loader))
+    for link in loader.links:
+        assert link.poll(10)  # what it has made lies there
+    processes = list(loader.processes)
+    for link in reversed(loader.links):  # the later worker was forked with the earlier one's link
+        link.close()
+    for process in reversed(processes):
+        process.join(10)
+    assert [process.exitcode for process in processes] == [0, 0] and capfd.readouterr().err == ""
+    loader.close()

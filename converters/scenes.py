@@ -130,16 +130,23 @@ def _head(rng, face):
     hair_grey = float(np.percentile(grey[: max(1, h // 8)], 25))
     if face.ndim == 3:
         return np.ascontiguousarray(face, np.float32), face[int(0.6 * h), int(0.3 * w)].astype(np.float32), palette_colour(rng) * 0.5
-    # Grey -> skin: strongest in the mid tones, paling to white, with the mean light kept; hue and strength vary
-    # from person to person, and the light from scene to scene. Green lies between blue and red, or skin looks sick.
+    table = skin_tones(rng)
+    hair = table[int(min(hair_grey, 150))] * rng.uniform(0.5, 1.0)
+    return table[grey], table[int(skin_grey)], hair
+
+
+def skin_tones(rng) -> np.ndarray:
+    """(256, 3) float, the BGR colour of each grey level of a face.
+
+    Strongest in the mid tones, paling to white, with the mean light kept; hue and strength vary from person to
+    person, and the light from scene to scene.
+    """
     blue = rng.uniform(0.58, 0.82)
-    tone = np.array([blue, 0.5 * (blue + 1) + rng.uniform(-0.05, 0.0), 1.0], np.float32)
+    tone = np.array([blue, 0.5 * (blue + 1) + rng.uniform(-0.05, 0.0), 1.0], np.float32)  # green lies between blue and red, or skin looks sick
     levels = np.arange(256, dtype=np.float32)[:, None]
     tint = 1 + (tone - 1) * rng.uniform(0.6, 1.0) * np.clip(1.25 - np.abs(levels / 255 - 0.45) * 1.3, 0, 1)
     light = np.array([rng.uniform(0.92, 1.06), 1.0, rng.uniform(0.96, 1.06)], np.float32)
-    table = np.clip(levels * tint * light / tint.mean(axis=1, keepdims=True), 0, 255)
-    hair = table[int(min(hair_grey, 150))] * rng.uniform(0.5, 1.0)
-    return table[grey], table[int(skin_grey)], hair
+    return np.clip(levels * tint * light / tint.mean(axis=1, keepdims=True), 0, 255)
 
 
 def _window(canvas, x1, y1, x2, y2):

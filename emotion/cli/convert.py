@@ -13,24 +13,6 @@ from emotion.cli import options
 TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 
 
-class Size(click.ParamType):
-    """`416` or `640x480` -> (width, height)."""
-
-    name = "size"
-
-    def convert(self, value, param, ctx):
-        if isinstance(value, tuple):
-            return value
-        try:
-            width, _, height = str(value).lower().partition("x")
-            size = int(width), int(height or width)
-        except ValueError:
-            self.fail(f"'{value}' is neither N nor WxH")
-        if not all(32 <= side <= 8192 for side in size):
-            self.fail(f"{value}: sides are 32 to 8192 pixels")
-        return size
-
-
 @click.command(context_settings={"show_default": True})
 @click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
 @click.argument("source", type=click.Path(), required=False)
@@ -41,7 +23,7 @@ class Size(click.ParamType):
 @click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="affectnet: No-Face rows: drop, or keep as pictures without faces.")
 @click.option("--usage", metavar="USAGE=SPLIT,...", help="fer2013, ferplus: default Training=train,PublicTest=valid,PrivateTest=test; none leaves one out.")
 @click.option("--labels", type=click.Choice(["majority", "votes"]), default="majority", help="ferplus: the class with over half of the votes, or their distribution.")
-@click.option("--size", type=Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, csv and hdf5 48.")
+@click.option("--size", type=options.Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, csv and hdf5 48.")
 @click.option("--scenes", type=options.Whole(min=1), help="detector: scenes to compose of face crops; default: one for every three or four faces.")
 @click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. "
               "A face in a photograph would be one that no label tells of, so take pictures without people.")  # fmt: skip

@@ -237,6 +237,38 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
+@click.option("--count", type=options.Whole(min=1), default=1000, show_default=True, help="How many collages, shared out among the splits.")
+@click.option("--size", type=options.Size(), default="416", show_default=True, metavar="N|WxH", help="Of a collage, in pixels.")
+@click.option("--backgrounds", type=click.Path(), help="Folder of photographs without people to lay them on; default: drawn grounds.")
+@click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
+@options.jobs
+@options.seed
+@options.force
+@options.as_json
+@options.quiet
+def collage(source, count, size, backgrounds, out, jobs, seed, force, as_json, quiet):
+    """Lay a detector set's pictures on common grounds: several faces a picture, small and large.
+
+    A detector trained on pictures of one large face misses small ones and those beside others. Merge the
+    collages with the set that they are made of.
+
+    \b
+    emo dataset collage data/affectnet-detector --count 1500 --out data/collages
+    emo dataset merge data/affectnet-detector data/collages --out data/both
+    """
+    import os
+
+    from converters.collage import collage as run
+    from converters.darknetset import load
+
+    report = run(load(source), out, count, size_wh=size, backgrounds=backgrounds, seed=seed, jobs=jobs or os.cpu_count(), force=force,
+                 progress=_progress(quiet, "parts"))  # fmt: skip
+    lost = report["left_out"]
+    _report(report, as_json, quiet, *([f"{len(lost)} pictures were left out: {next(iter(lost.values()))}" + (", ..." if len(lost) > 1 else "")] if lost else []))
+
+
+@dataset.command()
+@click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @click.option("--cap", type=options.Number(min=1), default=4.0, show_default=True, help="A picture comes at most this often.")
 @click.option("--power", type=options.Number(0, 1), default=1.0, show_default=True,

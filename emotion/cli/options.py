@@ -46,6 +46,24 @@ class Whole(click.IntRange):
         return super()._describe_range() if self.max != 2**31 - 1 else f"x>={self.min}"
 
 
+class Size(click.ParamType):
+    """`416` or `640x480` -> (width, height)."""
+
+    name = "size"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, tuple):
+            return value
+        try:
+            width, _, height = str(value).lower().partition("x")
+            size = int(width), int(height or width)
+        except ValueError:
+            self.fail(f"'{value}' is neither N nor WxH")
+        if not all(32 <= side <= 8192 for side in size):
+            self.fail(f"{value}: sides are 32 to 8192 pixels")
+        return size
+
+
 out = click.option("--out", "-o", type=click.Path(), help="Where to write.")
 jobs = click.option("--jobs", "-j", type=Whole(min=1), default=None, help="Processes; default: all cores.")
 seed = click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Seed of everything random.")

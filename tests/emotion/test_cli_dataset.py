@@ -33,6 +33,8 @@ def test_a_made_set_through_every_command(emo, tmp_path):
     assert emo("dataset", "synth", "--as", "yolo", "--count", 20, "--out", "data/a") == (0, "data/a: 16 train, 4 valid\n", "")
     code, out, _ = emo("dataset", "synth", "--as", "yolo", "--count", 10, "--seed", 1, "--out", "b", "--json")
     assert code == 0 and json.loads(out)["rows"] == {"train": 8, "valid": 2}
+    code, out, _ = emo("dataset", "collage", "--count", 5, "--size", "160x128", "--out", "collages", "--jobs", 1)
+    assert (code, out) == (0, "collages/emo.data: 4 train, 1 valid\n") and cv2.imread("collages/train/collage0000000.jpg").shape == (128, 160, 3)
     code, out, err = emo("dataset", "check", "--strict")
     assert (code, out, err) == (0, "data/a/emo.data: 16 train, 4 valid\nnothing found\n", "")
     code, out, _ = emo("dataset", "stats", "--out", "plots")
@@ -67,6 +69,8 @@ def test_a_made_set_through_every_command(emo, tmp_path):
         (["stats", "nowhere"], 2, "nowhere: no such file or folder"),
         (["merge", "a", "--out", "x"], 2, "at least two sets"),
         (["merge", "a", "b"], 2, "Missing option '--out'"),
+        (["collage", "--out", "x", "--size", "9"], 2, "sides are 32 to 8192"),
+        (["collage", "--out", "x", "--backgrounds", "nowhere"], 2, "data: no such file or folder"),
         (["synth", "--as", "affectnt", "--out", "x"], 2, "'affectnt' is not one of"),
         (["synth", "--as", "fer2013", "--classes", "8", "--out", "x"], 2, "FER2013 has no Contempt"),
         (["view", "--code", "leak"], 2, "--code needs --findings"),

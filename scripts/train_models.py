@@ -88,7 +88,7 @@ def main(fer2013, affectnet, work, out, only, threads):
         run = emo.trained("emo-v4-nano", wide, "--cfg", str(longer / "model.cfg"), *WIDER, "--pretrained", str(longer / "weights/model_best.weights"))
         folder = package(run, out / "emo-v4-nano", DETECTOR_SIZE, {
             "task": "detector", "data": "lfw-affectnet (4,547 pictures), 2,450 collages of them, 4,798 scenes composed of FER2013's Training faces, 1,280 drawn scenes",
-            "split": "best mAP@0.5 on lfw-affectnet's validation list with 250 collages of it, 601 or 602 scenes of PublicTest faces and 320 drawn ones",
+            "split": "best mAP@0.5 on lfw-affectnet's validation list with 250 collages of it, 602 scenes of PublicTest faces and 320 drawn ones",
             "licence": "weights MIT; LFW and FER2013 are for research",
         }, {}, {"input": "RGB / 255, in a grey letter box of the size"})  # fmt: skip
         measured = {

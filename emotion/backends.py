@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from converters.errors import CfgError, MediaError, MissingExtra
+from converters.errors import CfgError, MediaError, MissingExtra, UsageError
 from darknet_runner.cfgfile import Cfg
 
 from .models import Model
@@ -32,10 +32,13 @@ class OpenCVBackend:
 
     name = "opencv"
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, device: str = "auto"):
         import cv2
 
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"--device {device}: OpenCV computes on the CPU", mend="--backend torch takes GPUs, and onnx does with onnxruntime-gpu")
         cfg = inference_cfg(model.cfg)
+        self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
         try:
             self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg.text.encode(), np.uint8), np.fromfile(model.weights, np.uint8))
         except cv2.error as error:
@@ -46,7 +49,11 @@ class OpenCVBackend:
 
     def forward(self, blob: np.ndarray) -> list[np.ndarray]:
         self.net.setInput(blob)
-        return [out.reshape(len(blob), *self._shape(out, len(blob))) for out in self.net.forward(self.outputs)]
+        found = [out.reshape(len(blob), *self._shape(out, len(blob))) for out in self.net.forward(self.outputs)]
+        if self.temperature == 1:
+            return found
+        warm = [out ** (1 / self.temperature) for out in found]  # the importer passes over a [softmax]'s temperature
+        return [out / out.sum(1, keepdims=True) for out in warm]
 
     @staticmethod
     def _shape(out, batch):
@@ -61,7 +68,7 @@ class OnnxBackend:
 
     name = "onnx"
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, device: str = "auto"):
         try:
             import onnxruntime
         except ImportError:
@@ -71,14 +78,62 @@ class OnnxBackend:
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = _threads or 0
         settings.log_severity_level = 3
-        providers = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in onnxruntime.get_available_providers()]
-        self.session = onnxruntime.InferenceSession(to_onnx(model).SerializeToString(), settings, providers=providers)
+        kind, _, number = device.partition(":")
+        gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        if kind not in ("auto", "cpu", "cuda") or kind == "cuda" and not gpu:
+            raise UsageError(f"--device {device}: this ONNX Runtime has no such device", mend="take auto or cpu, or install onnxruntime-gpu")
+        providers = [("CUDAExecutionProvider", {"device_id": number or "0"})] if gpu and kind != "cpu" else []
+        self.session = onnxruntime.InferenceSession(to_onnx(model).SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"])
 
     def forward(self, blob: np.ndarray) -> list[np.ndarray]:
         return self.session.run(None, {"pictures": blob})
 
 
-BACKENDS = {backend.name: backend for backend in (OpenCVBackend, OnnxBackend)}
+class TorchBackend:
+    """The built-in engine's own network: every layer that it trains, on CPU or GPU."""
+
+    name = "torch"
+
+    def __init__(self, model: Model, device: str = "auto"):
+        try:
+            import torch
+        except ImportError:
+            raise MissingExtra("torch", "train", "--backend torch") from None
+        from darknet_runner import weights
+        from darknet_runner.builtin.device import pick_device
+        from darknet_runner.builtin.network import Network
+
+        if _threads:
+            torch.set_num_threads(_threads)
+        self.device = pick_device(device)
+        self.name = f"torch on {self.device}"
+        self.network = Network(model.cfg)
+        self.network.load(weights.read(model.cfg, model.weights))
+        self.network.eval().to(self.device, memory_format=torch.channels_last)
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]:
+        import torch
+
+        from darknet_runner.builtin.heads import head_of
+
+        with torch.inference_mode():
+            pictures = torch.from_numpy(blob).to(self.device, memory_format=torch.channels_last)
+            if not self.network.heads:
+                return [self.network.probabilities(pictures).cpu().numpy()]
+            out = []
+            for layer, raw in zip(self.network.heads, self.network(pictures)):
+                boxes, objectness, classes = head_of(layer.section).decode(raw.float(), self.network.cfg.size_wh)
+                rows = torch.cat([boxes, objectness[..., None], classes * objectness[..., None]], -1)
+                out.append(rows.flatten(1, 3).cpu().numpy())
+            return out
+
+
+BACKENDS = {backend.name: backend for backend in (OpenCVBackend, OnnxBackend, TorchBackend)}
+
+
+def softmax_temperature(cfg: Cfg) -> float:
+    """Of the classifier's [softmax]; 1 where it says nothing."""
+    return next((section.number("temperature", 1) for section in cfg.layers if section.type == "softmax"), 1.0)
 
 
 def inference_cfg(cfg: Cfg) -> Cfg:

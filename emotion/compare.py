@@ -110,7 +110,7 @@ def shipped_media() -> list[Path]:
 
 def run(
     systems: tuple[str, str], *, data: str | Path | None = None, split: str = "valid", media=(), out: str | Path | None = None,
-    conf: float = 0.25, iou: float = 0.45, face_model: str | None = None, backend: str = "opencv", limit: int | None = None, force: bool = False,
+    conf: float = 0.25, iou: float = 0.45, face_model: str | None = None, backend: str = "opencv", device: str = "auto", limit: int | None = None, force: bool = False,
     replicates: int = 1000, seed: int = 0,
     skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
 ) -> dict:  # fmt: skip
@@ -125,11 +125,11 @@ def run(
         raise UsageError("a labelled set and media were given", mend="compare on one of them")
     if 0 < replicates < FEWEST_REPLICATES:
         raise UsageError(f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none")
-    contestants = [Contestant(label, open_system(spec, face_model=face_model, conf=conf, iou=iou, backend=backend), conf) for label, spec in zip(labels(systems), systems)]
+    contestants = [Contestant(label, open_system(spec, face_model=face_model, conf=conf, iou=iou, backend=backend, device=device), conf) for label, spec in zip(labels(systems), systems)]
     data_file = read_data(data) if data else None
     if data_file:
         for contestant, spec in zip(contestants, systems):
-            contestant.weak = open_system(spec, face_model=face_model, conf=SCORE_FLOORS[contestant.detector.name], iou=iou, backend=backend)
+            contestant.weak = open_system(spec, face_model=face_model, conf=SCORE_FLOORS[contestant.detector.name], iou=iou, backend=backend, device=device)
             contestant.tally = Tally(contestant.weak, data_file.names, conf)
         frames, subject = labelled_frames(data_file, split, limit), {"data": str(data), "split": split, "names": list(data_file.names)}
     else:

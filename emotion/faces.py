@@ -10,6 +10,7 @@ has a `box_scale`, because the finders draw a face differently tight (see `BOX_S
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +19,7 @@ import numpy as np
 from converters import boxes
 from converters.errors import MediaError
 
-from .backends import name_for_opencv
+from .backends import OpenCVBackend, name_for_opencv
 
 # What makes a finder's box as large as a face's box in LFW's labels: median ratio of the longer sides over
 # 250 pictures of lfw-affectnet's validation.csv, 0.95 for haar, 1.05 for ssd, 1.00 for yunet.
@@ -35,26 +36,27 @@ class FaceFinder(Protocol):
         """BGR frame (H, W, 3) -> xyxy_px (N, 4) float32, clipped to the frame, and scores (N,) float32."""
 
 
-def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float = 0.45) -> FaceFinder:
+def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float = 0.45, backend: Callable = OpenCVBackend) -> FaceFinder:
     """The face finder that `spec` names; None is haar, which needs no file.
 
     spec  `haar`; a Haar cascade .xml; an SSD's .pb (its .pbtxt beside it) or .caffemodel (its .prototxt);
           a YuNet .onnx; a Darknet detector's folder, .cfg or .weights; or a folder with one of them
     conf  score below which a face is dropped
+    backend  Model -> Backend, for a Darknet detector; the others compute with OpenCV
     """
     if spec is None or str(spec) == "haar":
         return Haar(conf)
     path = Path(spec)
     if path.is_dir():
         if any(path.glob("*.cfg")):
-            return YoloFaces(path, conf, iou)
+            return YoloFaces(path, conf, iou, backend)
         found = [file for suffix in (".pb", ".caffemodel", ".onnx") for file in sorted(path.glob(f"*{suffix}"))]
         if not found:
             raise MediaError("holds no face finder", where=path, mend="expected a .pb with its .pbtxt, a .caffemodel with its .prototxt, an .onnx, or a model.cfg")
         path = found[0]
     kind = {".pb": Ssd, ".caffemodel": Ssd, ".onnx": YuNet, ".xml": Haar}.get(path.suffix)
     if kind is None:
-        return YoloFaces(spec, conf, iou)
+        return YoloFaces(spec, conf, iou, backend)
     if not path.is_file():
         raise MediaError("no such face model", where=path)
     return kind(conf, path)
@@ -182,11 +184,12 @@ class YoloFaces:
 
     name, box_scale = "yolo", BOX_SCALE["yolo"]
 
-    def __init__(self, spec: str | Path, conf: float, iou: float):
+    def __init__(self, spec: str | Path, conf: float, iou: float, backend: Callable = OpenCVBackend):
         from .models import find
         from .yolo import YoloDetector
 
-        self.detector = YoloDetector(find(spec, "detector"), conf, iou)
+        model = find(spec, "detector")
+        self.detector = YoloDetector(model, conf, iou, backend(model))
         self.settings = {"finder": "yolo"} | {key: value for key, value in self.detector.settings.items() if key != "system"}
 
     def find(self, frame):

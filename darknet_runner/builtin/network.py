@@ -55,6 +55,13 @@ class Network(nn.Module):
         return raw or [x.flatten(1)]
 
     @torch.no_grad()
+    def probabilities(self, x) -> torch.Tensor:
+        """(B, C) of a classifier, with its [softmax]'s temperature and groups."""
+        logits = self(x)[0].float()
+        last = self.end < len(self.layers) and self.layers[self.end].type == "softmax"
+        return self.stack[self.end](logits, []) if last else torch.softmax(logits, 1)
+
+    @torch.no_grad()
     def outputs(self, x) -> list[torch.Tensor]:
         """Every layer's output (B, C, H, W), heads activated, as Darknet has them in `l.output`."""
         outs = []

@@ -28,8 +28,7 @@ def predict(network: Network, names: Sequence[str], images: Sequence[Path], *, c
     for path in images:
         picture = read_picture(path, channels)
         if not cfg.is_detector:
-            logits = network(cropped(picture, size)[None].to(device))[0].float()
-            scores = torch.softmax(logits.flatten(), 0).cpu().tolist()
+            scores = network.probabilities(cropped(picture, size)[None].to(device)).flatten().cpu().tolist()
             ranked = sorted(zip(names, scores), key=lambda pair: -pair[1])
             out.append({"image": str(path), "scores": {name: round(score, 6) for name, score in ranked}})
             continue

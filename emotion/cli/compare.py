@@ -20,13 +20,14 @@ from emotion.cli.detect import progress_bar
 @options.iou
 @options.limit
 @options.backend
+@options.device
 @click.option("--bootstrap", type=options.Whole(min=0), default=1000, show_default=True, help="Resamples of a labelled set, for 95% intervals; 0 for none.")
 @options.seed
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 @options.force
 @options.as_json
 @options.quiet
-def compare(words, data, split, face_model, out, conf, iou, limit, backend, bootstrap, seed, threads, force, as_json, quiet):
+def compare(words, data, split, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, force, as_json, quiet):
     """Compare two systems on the same pictures, labelled or not.
 
     Without --data and MEDIA the media that ship are used. Writes compare.json and report.html to --out,
@@ -58,7 +59,7 @@ def compare(words, data, split, face_model, out, conf, iou, limit, backend, boot
     with progress_bar(quiet) as advance:
         result = comparison.run(
             (words[0], words[1]), data=data, split=split, media=words[2:], out=out, conf=conf, iou=iou, face_model=face_model,
-            limit=limit, backend=backend, force=force, replicates=bootstrap, seed=seed, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),
+            limit=limit, backend=backend, device=device, force=force, replicates=bootstrap, seed=seed, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(result, indent=2))

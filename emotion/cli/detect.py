@@ -22,6 +22,7 @@ from emotion.cli import options
 @options.iou
 @options.limit
 @options.backend
+@options.device
 @click.option("--track", is_flag=True, help="Videos, cameras, streams: number each face and follow it; its scores are smoothed over time.")
 @click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="With --track: time constant of the smoothing in seconds; 0 for none.")
 @click.option("--annotate/--no-annotate", default=True, show_default=True, help="Write the annotated picture or video.")
@@ -31,7 +32,7 @@ from emotion.cli import options
 @options.as_json
 @options.quiet
 @click.pass_context
-def detect(ctx, source, system, model, weights, names, face_model, out, conf, iou, limit, backend, track, smooth, annotate, strict, threads, force, as_json, quiet):
+def detect(ctx, source, system, model, weights, names, face_model, out, conf, iou, limit, backend, device, track, smooth, annotate, strict, threads, force, as_json, quiet):
     """Find faces and their emotions in a picture, a folder, a list file, a video, a camera or a stream.
 
     Writes detections.jsonl, detections.csv and the annotated picture(s) or video to --out, by default
@@ -56,7 +57,7 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
             raise click.UsageError("--smooth has no effect without --track")
     set_threads(threads)
     tracker = Tracker(conf, smooth) if track else None
-    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=tracker.low if tracker else conf, iou=iou, backend=backend)
+    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=tracker.low if tracker else conf, iou=iou, backend=backend, device=device)
     if not model and not quiet:
         hint_at_newest_run(detector)
     with progress_bar(quiet) as advance:

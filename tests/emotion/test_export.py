@@ -75,23 +75,6 @@ def test_every_layer_that_has_a_form(text, tmp_path):
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("system", ["yolo", "two-stage"])
-def test_faces_are_the_same_in_both(system):
-    """OpenCV adds 1e-6 to a variance, Darknet and emo 1e-5."""
-    cv2 = pytest.importorskip("cv2")
-    from emotion.compare import shipped_media
-    from emotion.systems import open_system
-
-    frames = [cv2.imread(str(path)) for path in shipped_media() if path.suffix == ".jpg"]
-    found, expected = (open_system(system, backend=backend).detect(frames) for backend in ("onnx", "opencv"))
-    assert sum(map(len, expected)) >= len(frames)
-    for ours, other in zip(found, expected):
-        assert len(ours) == len(other)
-        np.testing.assert_allclose(ours.xyxy_px, other.xyxy_px, atol=0.5)
-        np.testing.assert_allclose(ours.face, other.face, atol=0.005)
-        np.testing.assert_allclose(ours.scores, other.scores, atol=0.005)
-
-
 def test_what_has_no_form_is_named(tmp_path):
     from emotion.export import to_onnx
 

@@ -73,11 +73,13 @@ def test_one_picture_is_enough(debian, network, detector_data):
     assert CompiledEngine(debian).predict(cfg, data.names, whole, images[:1]) == every[:1]
 
 
-def test_classes_are_ours(debian, network, classifier_data):
+@pytest.mark.parametrize("temperature", ["", "temperature=3\n"])
+def test_classes_are_ours(debian, network, classifier_data, temperature):
     pytest.importorskip("torch")
     from darknet_runner.builtin import BuiltinEngine
 
     cfg, whole = network("classifier")
+    cfg.write_text(cfg.read_text().replace("[softmax]\n", "[softmax]\n" + temperature))
     data = read_data(classifier_data)
     images = read_list(data.list_of("valid"))
     theirs = CompiledEngine(debian).predict(cfg, data.names, whole, images)

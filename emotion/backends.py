@@ -37,6 +37,8 @@ class OpenCVBackend:
 
         if device not in ("auto", "cpu"):
             raise UsageError(f"--device {device}: OpenCV computes on the CPU", mend="--backend torch takes GPUs, and onnx does with onnxruntime-gpu")
+        if region := next((section for section in model.cfg.layers if section.type == "region"), None):
+            raise CfgError("OpenCV does not decode [region] as Darknet does: it has an NMS of its own", where=model.cfg.path, line=region.line, mend="take --backend onnx or torch")
         cfg = inference_cfg(model.cfg)
         self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
         try:
@@ -137,8 +139,8 @@ def softmax_temperature(cfg: Cfg) -> float:
 
 
 def inference_cfg(cfg: Cfg) -> Cfg:
-    """A copy in which each head reports scores down to `FLOOR`."""
-    return cfg.edit({index: {"thresh": FLOOR} for index, section in enumerate(cfg.sections) if section.type in ("yolo", "region")})
+    """A copy in which each [yolo] reports scores down to `FLOOR`."""
+    return cfg.edit({index: {"thresh": FLOOR} for index, section in enumerate(cfg.sections) if section.type == "yolo"})
 
 
 _threads: int | None = None

@@ -144,14 +144,14 @@ def _load(name, cfg_path, weights_path, names_path, weights_file, names_file) ->
 def class_count(cfg: Cfg) -> int:
     """A detector's `classes`, or the outputs of a classifier, which must end in [softmax]."""
     layers = trace(cfg)
-    counts = {layer.section.integer("classes", 20) for layer in layers if layer.type == "yolo"}
+    counts = {layer.section.integer("classes", 20) for layer in layers if layer.type in ("yolo", "region")}
     if len(counts) == 1:
         return counts.pop()
     if counts:
-        raise CfgError(f"its [yolo] sections differ in classes: {sorted(counts)}", where=cfg.path)
+        raise CfgError(f"its heads differ in classes: {sorted(counts)}", where=cfg.path)
     last = [layer for layer in layers if layer.type != "cost"][-1]
     if last.type != "softmax":
-        raise CfgError(f"ends in [{last.type}]; emo runs networks that end in [yolo] or [softmax]", where=cfg.path, line=last.section.line)
+        raise CfgError(f"ends in [{last.type}]; emo runs networks that end in [yolo], [region] or [softmax]", where=cfg.path, line=last.section.line)
     return last.out[0] * last.out[1] * last.out[2]
 
 

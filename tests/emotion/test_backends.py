@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.errors import MissingExtra, UsageError
+from converters.errors import CfgError, MissingExtra, UsageError
 from darknet_runner import cfgfile, weights
 from emotion import models
 from emotion.backends import BACKENDS, OpenCVBackend, TorchBackend
@@ -50,6 +50,26 @@ def test_a_temperature_is_heard(tmp_path, backend):
     for temperature, out in zip((1, 2), found):
         powers = np.exp(logits / temperature)
         np.testing.assert_allclose(out, powers / powers.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_a_region_head_is_not_left_to_opencv(tmp_path):
+    """OpenCV drops boxes by an NMS of its own, and stops at an assertion without softmax."""
+    torch, _ = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
+    from darknet_runner.builtin.network import Network
+
+    text = ("[net]\nwidth=64\nheight=64\nchannels=3\n[convolutional]\nfilters=24\nsize=3\nstride=8\npad=1\nactivation=linear\n"
+            "[region]\nanchors=1,1.5,3,2\nnum=2\nclasses=7\ncoords=4\nsoftmax=1\n")  # fmt: skip
+    (tmp_path / "model.cfg").write_text(text)
+    (tmp_path / "emo.names").write_text("".join(f"c{index}\n" for index in range(7)))
+    torch.manual_seed(0)
+    weights.write(cfgfile.parse(text), tmp_path / "model.weights", Network(cfgfile.parse(text)).arrays(), 0)
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    found, other = (open_system(f"yolo:{tmp_path}", backend=backend, conf=0.4).detect([frame])[0] for backend in ("torch", "onnx"))
+    assert len(found) == len(other) > 5
+    np.testing.assert_allclose(found.xyxy_px, other.xyxy_px, atol=0.01)
+    np.testing.assert_allclose(found.scores, other.scores, atol=1e-4)
+    with pytest.raises(CfgError, match=r"model.cfg:11: OpenCV does not decode \[region\].*--backend onnx or torch"):
+        open_system(f"yolo:{tmp_path}")
 
 
 def test_torch_runs_what_opencv_cannot(tmp_path):

@@ -160,10 +160,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def at_hand(root: str | Path = "runs") -> dict[str, Path]:
+    """What `find` takes -> folder: the models that ship, then the run folders under ./runs that have weights, the newest first."""
+    runs = [path.parent for path in _runs(root) if any((path.parent / "weights").glob("*.weights"))]
+    return shipped() | {str(run): run for run in runs}
+
+
+def _runs(root) -> list[Path]:
+    return sorted(Path(root).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+
+
 def newest_run(task: str, root: str | Path = "runs") -> Path | None:
     """The run folder last written to under ./runs that has weights for `task`; None when there is none."""
-    found = sorted(Path(root).glob("*/run.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in found:
+    for path in _runs(root):
         try:
             if find(path.parent, task):
                 return path.parent

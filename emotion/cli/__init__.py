@@ -25,6 +25,7 @@ COMMANDS = {
     "cfg": ("emotion.cli.cfg", "cfg", "Networks: list, show, render, draw and compare them."),
     "darknet": ("emotion.cli.darknet", "darknet", "Train and evaluate Darknet networks."),
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
+    "models": ("emotion.cli.models", "models", "Models at hand: list, show, verify them."),
     "export": ("emotion.cli.export", "export", "A model as ONNX."),
     "compare": ("emotion.cli.compare", "compare", "Compare two systems on the same pictures."),
 }

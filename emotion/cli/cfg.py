@@ -10,6 +10,7 @@ import click
 
 from converters.errors import UsageError
 from emotion.cli import options
+from emotion.cli.printing import columns
 
 
 @click.group()
@@ -21,15 +22,6 @@ def cfg():
     emo cfg show v4-tiny
     emo cfg render v4-tiny --classes 7 --size 320 --out my.cfg
     """
-
-
-def _table(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = (0,)) -> None:
-    """Print columns, numbers to the right, those of `left` to the left."""
-    rows = [header, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    for row in rows:
-        cells = [cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
-        click.echo("  ".join(cells).rstrip())
 
 
 def _shape(shape) -> str:
@@ -71,7 +63,7 @@ def list_(as_json):
         (one["name"], one["kind"], _shape(one["size"]), one["layers"], f"{one['weights_bytes'] / 1e6:.1f}", f"{one['bflops']:.3f}", one["about"])
         for one in found
     ]
-    _table(("name", "kind", "size", "layers", "MB", "BFLOPs", "what"), rows, left=(0, 1, 6))
+    columns(("name", "kind", "size", "layers", "MB", "BFLOPs", "what"), rows, left=(0, 1, 6))
 
 
 @cfg.command()
@@ -108,7 +100,7 @@ def show(network, strict, as_json):
              f"{layer.params:,}" if layer.params else "", f"{layer.bflops:.3f}" if layer.bflops else "")
             for layer in traced
         ]  # fmt: skip
-        _table(("", "layer", "what", "reads", "input", "output", "params", "BFLOPs"), rows, left=(1, 2))
+        columns(("", "layer", "what", "reads", "input", "output", "params", "BFLOPs"), rows, left=(1, 2))
         click.echo(f"{len(traced)} layers, {params:,} parameters, weights of {size:,} bytes, {layers.total_bflops(traced):.3f} BFLOPs, {operations:,} operations")
     if strict and findings:
         sys.exit(1)
@@ -197,7 +189,7 @@ def diff(a, b, as_json):
         sections = one.sections if difference.index + 1 < len(one.sections) else two.sections
         rows.append((where, sections[difference.index + 1].type, difference.key, *("-" if side is None else side for side in (difference.a, difference.b))))
     if rows:
-        _table(("layer", "section", "option", str(a), str(b)), rows, left=(1, 2, 3, 4))
+        columns(("layer", "section", "option", str(a), str(b)), rows, left=(1, 2, 3, 4))
     if first is None:
         click.echo("all layers compute the same: the weights of one fit the other")
     else:

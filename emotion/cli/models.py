@@ -1,0 +1,106 @@
+"""`emo models`: what can be named by --model, whether it is whole, and what its card says."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from converters.errors import EmoError
+from emotion.cli import options
+from emotion.cli.printing import columns
+
+
+@click.group()
+def models():
+    """Models at hand: those that ship, and the runs under ./runs.
+
+    \b
+    emo models list
+    emo models show emo-v4-nano
+    emo models verify
+    """
+
+
+@models.command("list")
+@options.as_json
+def list_(as_json):
+    """What --model takes here by name: the models that ship, then ./runs, the newest first.
+
+    \b
+    emo models list
+    """
+    from emotion import models as library
+
+    found = []
+    for name in library.at_hand():
+        try:
+            model = library.find(name, None)
+            found.append(model.describe() | {"name": name, "megabytes": round(model.weights.stat().st_size / 1e6, 1), "metrics": model.card.get("metrics", {})})
+        except EmoError as error:
+            found.append({"name": name, "fault": str(error)})
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    rows = []
+    for one in found:
+        if "fault" in one:
+            rows.append((one["name"], "", "", "", "", one["fault"]))
+            continue
+        metrics = "; ".join(f"{split}: " + ", ".join(f"{key} {value}" for key, value in figures.items()) for split, figures in one["metrics"].items())
+        rows.append((one["name"], one["task"], "x".join(map(str, one["input"][:2])), one["classes"], one["megabytes"], metrics))
+    columns(("name", "task", "input", "classes", "MB", "measured"), rows, left=(0, 1, 5))
+
+
+@models.command()
+@click.argument("model")
+@options.as_json
+def show(model, as_json):
+    """One model: its files, classes, hash, and its card. MODEL is as for --model.
+
+    \b
+    emo models show emo-fer
+    emo models show runs/v4-tiny-001 --json
+    """
+    from emotion import models as library
+
+    found = library.find(model, None)
+    told = found.describe() | {"cfg": str(found.cfg.path), "weights": str(found.weights), "classes": list(found.names)}
+    if as_json:
+        click.echo(json.dumps(told | {"card": found.card}, indent=2, ensure_ascii=False))
+        return
+    for key, value in (told | {key: value for key, value in found.card.items() if key not in told}).items():
+        tables = value if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values()) else {"": value}
+        for name, inner in tables.items():
+            text = ", ".join(f"{k} {v}" for k, v in inner.items()) if isinstance(inner, dict) else ", ".join(map(str, inner)) if isinstance(inner, list) else str(inner)
+            click.echo(f"{key}{f' ({name})' if name else ''}: {text}")
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[MODEL]...")
+@options.as_json
+def verify(names, as_json):
+    """Check models: weights of the cfg's exact length, finite, with the card's sha256; as many names as classes.
+
+    Without a MODEL all that `emo models list` shows. Exit code 1 when one is not whole.
+
+    \b
+    emo models verify
+    emo models verify runs/v4-tiny-001
+    """
+    from emotion import models as library
+
+    faults = {}
+    for name in names or library.at_hand():
+        try:
+            library.find(name, None)
+            faults[name] = None
+        except EmoError as error:
+            faults[name] = str(error)
+    if as_json:
+        click.echo(json.dumps(faults, indent=2, ensure_ascii=False))
+    else:
+        for name, fault in faults.items():
+            click.echo(f"{name}: {fault or 'whole'}")
+    if any(faults.values()):
+        raise SystemExit(1)

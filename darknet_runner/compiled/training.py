@@ -169,6 +169,10 @@ class Training:
         return command.train(self.binary, Path("feed/feed.data"), Path(self.job.cfg.name), Path(start) if start else None, self.options(), self.classifier)
 
     def _attempt(self, found) -> Outcome:
+        with interruptible() as asked:  # from the first file on, so that whatever was begun ends with a verdict
+            return self._watched(found, asked)
+
+    def _watched(self, found, asked) -> Outcome:
         run = self.job.run
         splits = ("train", "valid") if self.data.valid is not None else ("train",)
         every = 100 if self.max_batches >= 1000 else max(1, self.max_batches // 10)
@@ -196,7 +200,7 @@ class Training:
         run.write_json(environment={key: value for key, value in process.environment.items() if key.startswith(("OMP_", "CUDA", "OPENBLAS"))})
         parser = LogParser()
         try:
-            with interruptible() as asked, process:
+            with process:
                 self._read(process, parser, feed, watchdog, metrics, progress, board, outcome, asked, at)
             outcome.returncode = process.returncode
             self._after(parser, feed, watchdog, outcome)

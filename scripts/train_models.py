@@ -42,7 +42,7 @@ FINER = ["--cfg", "v4-nano", "--size", "320", "--batch", "32", "--subdivisions",
          "--learning-rate", "0.0006", "--ema", "0.998", "--net", "decay=0.02", "--net", "burn_in=30", "--map-every", "300", *MODERN]  # fmt: skip
 LONGER = ["--size", "320", "--batch", "32", "--subdivisions", "2", "--iterations", "1900", "--anchors", "cfg", "--learning-rate", "0.0008",
           "--ema", "0.999", "--net", "decay=0.03", "--net", "burn_in=60", "--yolo", "random=1.3", "--map-every", "475", *MODERN]  # fmt: skip
-WIDER = [*LONGER, "--iterations", "3000", "--map-every", "750"]
+WIDER = [*LONGER, "--iterations", "3000", "--map-every", "750", "--yolo", "anchors=17,17, 23,23, 35,35, 51,51, 79,79, 138,138"]  # LONGER's by 320/384: collages hold smaller faces
 SCENES, DRAWN, COLLAGES = 6000, 1600, 2700
 DETECTOR_SIZE = 384  # larger than it is trained: 416 finds more small faces and loses faces that fill the picture, 320 the reverse
 CROP_SCALE = 0.9  # FER2013's crops are tighter than a face finder's boxes; best of 0.7 to 1.1 on 391 faces of lfw-affectnet's training list

@@ -13,7 +13,7 @@ Steps, each skipped when its result is in --work already:
   7. both evaluated, and put with their cards into --out (default: the package's cfg/models)
 
 The best weights are chosen on the valid splits (PublicTest; the validation list); test splits are only
-measured at the end. On one CPU core the detector takes about four hours, the classifier half an hour.
+measured at the end. On one CPU core the detector takes about four and a half hours, the classifier half an hour.
 """
 
 from __future__ import annotations

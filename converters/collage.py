@@ -24,7 +24,7 @@ from .backgrounds import background, listed
 from .darknetfiles import label_path, read_label
 from .darknetset import DarknetSet
 from .errors import DataError, EmoError, MediaError, UsageError
-from .images import decode
+from .images import decode, probe
 from .parallel import chunked_map
 from .scenes import plan, skin_tones
 
@@ -40,8 +40,8 @@ def collage(
 ) -> dict:  # fmt: skip
     """Write `count` collages of the set `one` as a new set in the folder `out`; the report.
 
-    Each split has its share of them. Every picture is used before any is used again; one that cannot be read, or has no
-    label file, is left out and told in the report. UsageError for a classifier's set or an `out` in use.
+    Each split has its share of them. Every picture is used before any is used again; one that is not whole, or whose label
+    file is not there or not right, is left out and told in the report. UsageError for a classifier's set or an `out` in use.
     """
     if one.data.is_classifier:
         raise UsageError("holds a classifier's pictures, which have no boxes", where=one.data.path, mend="emo convert ... --task detector")
@@ -69,7 +69,8 @@ def collage(
                     manifest.writerows(rows)
                 left_out |= part["left_out"]
         if not any(images.values()):
-            raise DataError(f"none of its pictures can be used: {next(iter(left_out.values()))}", where=one.data.path)
+            why = next(iter(left_out.values()), "none has a face for which there is room")
+            raise DataError(f"none of its pictures can be used: {why}", where=one.data.path)
         darknetset.write_lists(work, os.path.abspath(out), images, one.names)
         report = {
             "collages_of": str(one.data.path), "seed": seed, "size_wh": list(size_wh), "classes": list(one.names),
@@ -89,13 +90,12 @@ def _write(chunk, classes, names, work, size_wh, seed, photos) -> dict:
         rng, pieces = np.random.default_rng([seed, number, 2]), []
         for image, groups in hand:
             try:
-                picture = decode(image)
-                faces = read_label(label_path(image), classes)
+                picture, xyxy, ids = _read(image, classes)
             except EmoError as error:
                 out["left_out"][image] = str(error)
                 continue
-            if len(faces):
-                pieces.append((picture, boxes.cxcywh_rel_to_xyxy(faces[:, 1:], picture.shape[1::-1]), (image, groups, faces[:, 0].astype(int))))
+            if len(ids):
+                pieces.append((picture, xyxy, (image, groups, ids)))
         canvas, laid = lay([piece[:2] for piece in pieces], rng, size_wh, photos)
         if not laid:
             continue
@@ -116,8 +116,19 @@ def _write(chunk, classes, names, work, size_wh, seed, photos) -> dict:
     return out
 
 
+def _read(image, classes):
+    """BGR pixels, boxes xyxy_px (N, 4) clipped to them, class ids (N,). EmoError for a picture or label that is not whole."""
+    if (info := probe(image)).problem:
+        raise MediaError(info.detail, where=image)
+    picture, faces = decode(image), read_label(label_path(image), classes)
+    xyxy = boxes.clip(boxes.cxcywh_rel_to_xyxy(faces[:, 1:], picture.shape[1::-1]), picture.shape[1::-1])
+    if not (xyxy[:, 2:] - xyxy[:, :2] >= 1).all():
+        raise DataError("holds a box of less than a pixel", where=label_path(image))
+    return picture, xyxy, faces[:, 0].astype(int)
+
+
 def lay(pieces, rng: np.random.Generator, size_wh: tuple[int, int], photos: list[str] = ()):
-    """A collage of `pieces`, (BGR uint8, boxes xyxy_px (N, 4)) each: uint8 (H, W, 3), and (which piece, its boxes there) of those laid.
+    """A collage of `pieces`, (BGR uint8, boxes xyxy_px (N, 4) within it) each: uint8 (H, W, 3), and (which piece, its boxes there) of those laid.
 
     A piece for which there is no room is left out, so there may be fewer.
     """
@@ -145,10 +156,10 @@ def _cut(rng, picture, xyxy):
     """The picture cut somewhere between its faces and its edges, perhaps mirrored and in other colours; and its boxes."""
     h, w = picture.shape[:2]
     share = rng.uniform(0.15, 1, 4)
-    low, high = np.maximum(xyxy[:, :2].min(axis=0), 0), np.minimum(xyxy[:, 2:].max(axis=0), (w, h))
+    low, high = xyxy[:, :2].min(axis=0), xyxy[:, 2:].max(axis=0)
     left, top = (low * (1 - share[:2])).astype(int).tolist()
     right, bottom = np.ceil(high + ((w, h) - high) * share[2:]).astype(int).tolist()
-    cut, xyxy = picture[top:bottom, left:right], boxes.clip(xyxy, (w, h)) - (left, top, left, top)
+    cut, xyxy = picture[top:bottom, left:right], xyxy - (left, top, left, top)
     if (cut == cut[..., :1]).all():
         cut = skin_tones(rng)[cut[..., 0]] if rng.random() < TINTED else cut
     elif rng.random() < GREYED:

@@ -135,7 +135,7 @@ BACKENDS = {backend.name: backend for backend in (OpenCVBackend, OnnxBackend, To
 
 def softmax_temperature(cfg: Cfg) -> float:
     """Of the classifier's [softmax]; 1 where it says nothing."""
-    return next((section.number("temperature", 1) for section in cfg.layers if section.type == "softmax"), 1.0)
+    return next((section.number("temperature", 1) for section in reversed(cfg.layers) if section.type == "softmax"), 1.0)
 
 
 def inference_cfg(cfg: Cfg) -> Cfg:

@@ -5,7 +5,7 @@
         followed = tracker.update(found, frame.time_s, frame.bgr)
         followed.track_ids, followed.scores                    # scores smoothed over time, followed.frame_scores not
 
-Association in the manner of ByteTrack (Zhang et al. 2022, arXiv:2110.06864): faces above `conf` are matched with all
+Association in the manner of ByteTrack (Zhang et al. 2022, arXiv:2110.06864): faces of `conf` or more are matched with all
 tracks first, weaker ones then go on with tracks that found none, and are left out otherwise. A track's place is
 predicted by a Kalman filter of constant velocity in seconds, not frames, so that a variable frame rate is no
 matter; boxes are enlarged before their overlap is taken (Yang et al. 2023, arXiv:2211.14317), so that a small face
@@ -83,7 +83,7 @@ class Tracker:
         self.settings = {"conf": conf, "weak_conf": self.low, "enlarged": ENLARGED, "iou": IOU, "weak_iou": WEAK_IOU, "smooth_s": smooth_s, "keep_s": keep_s, "cut_correlation": CUT}
 
     def update(self, found: Detections, time_s: float, bgr: np.ndarray | None = None) -> Detections:
-        """The faces of the frame at `time_s` that are above `conf` or go on with a track.
+        """The faces of the frame at `time_s` that have `conf` or more, or go on with a track.
 
         Their `scores` are smoothed, `frame_scores` are as they came. `bgr`, the frame, shows cuts; without it there are none.
         """
@@ -92,7 +92,7 @@ class Tracker:
         self.tracks = [track for track in self.tracks if time_s - track.seen_s <= self.keep_s]
         for track in self.tracks:
             track.predict(time_s)
-        strong = found.face > self.conf
+        strong = found.face >= self.conf
         owner: dict[int, Track] = {}
         for faces, least in ((np.flatnonzero(strong), IOU), (np.flatnonzero(~strong), WEAK_IOU)):
             free = [track for track in self.tracks if track not in owner.values()]

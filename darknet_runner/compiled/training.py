@@ -6,6 +6,7 @@ final weights have the exact length, no list of bad files grew, and the loss is 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import math
@@ -169,10 +170,11 @@ class Training:
         return command.train(self.binary, Path("feed/feed.data"), Path(self.job.cfg.name), Path(start) if start else None, self.options(), self.classifier)
 
     def _attempt(self, found) -> Outcome:
-        with interruptible() as asked:  # from the first file on, so that whatever was begun ends with a verdict
-            return self._watched(found, asked)
+        with contextlib.ExitStack() as listening:
+            asked = listening.enter_context(interruptible())  # from the first file on, so that whatever was begun ends with a verdict
+            return self._watched(found, asked, listening.close)
 
-    def _watched(self, found, asked) -> Outcome:
+    def _watched(self, found, asked, listen_no_more) -> Outcome:
         run = self.job.run
         splits = ("train", "valid") if self.data.valid is not None else ("train",)
         every = 100 if self.max_batches >= 1000 else max(1, self.max_batches // 10)
@@ -202,6 +204,7 @@ class Training:
         try:
             with process:
                 self._read(process, parser, feed, watchdog, metrics, progress, board, outcome, asked, at)
+            listen_no_more()  # the validation that may follow is ended by Ctrl-C as anything else
             outcome.returncode = process.returncode
             self._after(parser, feed, watchdog, outcome)
         finally:
@@ -218,14 +221,18 @@ class Training:
         """Lines -> rows, until the binary ends or must."""
         saved: set[str] = set()  # told since the last row
         due: set[str] = set()  # to be checked
-        first = True
+        first, over = True, False
         for line in process.lines():
             trouble = None
             if line is not None:
                 line = plain(line)
                 trouble = watchdog.line(line)
+                if over and trouble and trouble.code == "bad-file":  # its loader, still at work while it exits
+                    outcome.notes.append(f"after everything was saved it said: {line.strip()[:160]}")
+                    trouble = None
                 if match := SAVED.search(line):
                     saved.add(match[1])
+                    over = over or match[1].endswith("_final.weights")
                 for row in parser.feed(line):
                     if first and at and row.iteration > at + max(1, len(self.job.gpus)):
                         outcome.notes.append(f"resumed at iteration {row.iteration}, not {at + 1}")

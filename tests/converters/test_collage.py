@@ -120,15 +120,22 @@ def test_bad_pictures_are_left_out_and_told(faces, tmp_path):
     (faces / "train" / "t0.png").write_bytes(b"")
     (faces / "train" / "t1.txt").unlink()
     (faces / "train" / "t2.txt").write_text("1 0.5 0.5 nan 1\n")
-    report = collage(one, tmp_path / "out", 10)
-    assert {path.rsplit("/")[-1] for path in report["left_out"]} == {"t0.png", "t1.png", "t2.png"} and sum(report["pictures"].values()) >= 8
+    (faces / "train" / "t3.txt").write_text("1 0.5 0.5 0.4 0.5\n1 0.5 0.5 0 0\n")
+    (faces / "train" / "t4.png").write_bytes((faces / "train" / "t4.png").read_bytes()[:-100])
+    report = collage(one, tmp_path / "out", 20)
+    assert {path.rsplit("/")[-1] for path in report["left_out"]} == {f"t{i}.png" for i in range(5)} and sum(report["pictures"].values()) >= 8
     for path in (faces / "train").glob("*.png"):
         path.unlink()
     for path in (faces / "valid").glob("*.png"):
         path.unlink()
-    with pytest.raises(DataError, match="none of its pictures can be used: .*no such picture"):
+    with pytest.raises(DataError, match="none of its pictures can be used: .*is not there"):
         collage(one, tmp_path / "other", 10)
     assert not (tmp_path / "other").exists()
+
+
+def test_pictures_without_a_face_make_no_collage(darknet_set, tmp_path):
+    with pytest.raises(DataError, match="none has a face for which there is room"):
+        collage(load(darknet_set("empty", {"train": {"a.png": "", "b.png": "\n"}})), tmp_path / "out", 3)
 
 
 def test_what_cannot_be_laid_is_refused(faces, tmp_path):

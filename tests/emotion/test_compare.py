@@ -374,6 +374,19 @@ def test_an_interrupted_comparison_leaves_what_was_there(labelled, systems, tmp_
     assert out.exists() == out.parent.exists() == stands and not (stands and list(out.iterdir()))
 
 
+def test_an_interrupted_second_comparison_keeps_the_first(labelled, systems, tmp_path):
+    out = tmp_path / "out"
+    compare.run(systems, data=labelled, out=out, replicates=0)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def interrupt(done, expected):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare.run(systems, data=labelled, out=out, force=True, progress=interrupt)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
 def test_a_set_with_classes_that_a_model_lacks(labelled, systems, tmp_path):
     (labelled.parent / "emo.names").write_text("\n".join([*CLASSES[:6], "Boredom"]))
     with pytest.raises(UsageError, match="does not know Boredom"):

@@ -145,9 +145,17 @@ def test_a_good_stand_in_passes(stand_in, job):
     assert (result.verdict, result.iterations, result.loss) == ("finished", 4, 1.0)
 
 
+def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
+    """Debian's exits while a thread reads the next batch: seen now and then, with all pictures there."""
+    body = "for i in range(1, 5): row(i)\nsave('model_final.weights', 4)\nprint('Cannot load image \"feed/train/0000001.jpg\"', flush=True)"
+    result = stand_in(body).train(todo := job(evaluate=False))
+    assert (result.verdict, result.reasons) == ("finished", ()) and "after everything was saved it said: Cannot load image" in (todo.run.path / "run.json").read_text()
+
+
 @pytest.mark.parametrize(
     "body, said",
     [
+        ("row(1)\nprint('Cannot load image \"feed/train/0000001.jpg\"', flush=True)\nrow(2)\ntime.sleep(60)", "a file that cannot be read"),
         ("pass", "it trained nothing (exit code 0): it said nothing"),
         ("row(1); row(2); row(3)", "it ended at iteration 3 of 4 (exit code 0)"),
         ("for i in range(1, 5): row(i)", "there are no final weights"),
@@ -201,6 +209,22 @@ def test_noise_does_not_hide_the_rows(stand_in, job):
     assert stand_in(body).train(todo).verdict == "finished"
     assert [row["iteration"] for row in rows_of(todo.run)] == ["1", "2", "3", "4"]
     assert todo.run.log.stat().st_size > 20_000_000
+
+
+def test_ctrl_c_ends_the_validation_after_the_run_at_once(stand_in, job, monkeypatch):
+    """While the binary runs a signal is noted first; the validation, which takes minutes, is ours and ends as anything does."""
+    engine, after = stand_in("for i in range(1, 5): row(i)\nsave('model_final.weights', 4)"), []
+
+    def validate(*_, **__):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+        after.append("went on")
+        return {}
+
+    monkeypatch.setattr(engine, "evaluate", validate)
+    with pytest.raises(KeyboardInterrupt):
+        engine.train(job())
+    assert after == []
 
 
 def test_the_log_on_a_full_disk(stand_in, job):

@@ -257,8 +257,8 @@ def test_a_pipeline_that_goes_on_keeps_its_engine(folder, debian, capsys):
     shutil.rmtree(state.parent / "detector-001")
     code, _, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent, "--detector-size", 96)
     assert code == 2 and "--detector-size: a pipeline that goes on keeps its own" in err
-    code, _, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent)
-    assert code == 0 and "detector-001 with pjreddie/darknet" in err.replace(str(state.parent) + "/", "") and "built-in" not in err, err
+    code, out, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent)
+    assert code == 0 and "detector-001 with pjreddie/darknet" in err.replace(str(state.parent) + "/", "") and "built-in" not in err, out + err
 
 
 def test_a_full_disk_at_the_start(folder, debian, capsys):

@@ -3,11 +3,15 @@
 A backend's `forward` gives, for a detector, arrays (B, rows, 5 + classes), together all heads' rows: centre
 x, y, width, height relative to the network's input, objectness, and objectness times class probability
 of each class; for a classifier, one array (B, classes) of probabilities.
+
+A backend may be shared by threads. OpenCV keeps a network's input and outputs in the network itself, so that one
+thread at a time has it; ONNX Runtime and PyTorch keep nothing there.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from typing import Protocol
 
 import numpy as np
@@ -48,10 +52,13 @@ class OpenCVBackend:
             raise CfgError(f"OpenCV cannot load this network: {reason}", where=cfg.path) from None
         self.net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
         self.outputs = self.net.getUnconnectedOutLayersNames()
+        self._turn = threading.Lock()
 
     def forward(self, blob: np.ndarray) -> list[np.ndarray]:
-        self.net.setInput(blob)
-        found = [out.reshape(len(blob), *self._shape(out, len(blob))) for out in self.net.forward(self.outputs)]
+        with self._turn:
+            self.net.setInput(blob)
+            outs = [out.copy() for out in self.net.forward(self.outputs)]  # they may lie in the network's own memory
+        found = [out.reshape(len(blob), *self._shape(out, len(blob))) for out in outs]
         if self.temperature == 1:
             return found
         warm = [out ** (1 / self.temperature) for out in found]  # the importer passes over a [softmax]'s temperature

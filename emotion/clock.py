@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 
 
 class Clock:
-    """Seconds per stage, summed; `stages` keeps the order in which stages were first met."""
+    """Seconds per stage, summed over the threads; `stages` keeps the order in which stages were first met."""
 
     def __init__(self):
         self.stages: dict[str, float] = {}
+        self._turn = threading.Lock()
 
     @contextmanager
     def __call__(self, stage: str):
@@ -18,7 +20,9 @@ class Clock:
         try:
             yield
         finally:
-            self.stages[stage] = self.stages.get(stage, 0.0) + time.perf_counter() - start
+            spent = time.perf_counter() - start
+            with self._turn:
+                self.stages[stage] = self.stages.get(stage, 0.0) + spent
 
     def timed(self, stage: str, items):
         """Iterate over `items`, counting the wait for each of them to `stage`."""
@@ -32,5 +36,6 @@ class Clock:
 
     def take(self) -> dict[str, float]:
         """The stages so far; the clock starts again at nothing."""
-        taken, self.stages = self.stages, {}
+        with self._turn:
+            taken, self.stages = self.stages, {}
         return taken

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
+from converters.errors import MediaError
+
 from .clock import Clock
 
 
@@ -51,7 +53,7 @@ class Detections:
 
 
 class Detector(Protocol):
-    """Anything that finds faces and names their emotion."""
+    """Anything that finds faces and names their emotion. One may be shared by threads."""
 
     name: str
     names: tuple[str, ...]  # class names, in id order
@@ -60,4 +62,22 @@ class Detector(Protocol):
     clock: Clock  # seconds per stage so far
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
-        """frames: BGR uint8 (H, W, 3), each of its own size -> one Detections a frame."""
+        """frames: BGR uint8 (H, W, 3), each of its own size -> one Detections a frame.
+
+        MediaError for anything else, see `checked_frames`.
+        """
+
+
+def checked_frames(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The frames as a list; MediaError names the first that is no BGR uint8 array (H, W, 3) with pixels in it."""
+    if isinstance(frames, np.ndarray) and frames.ndim < 4:
+        raise MediaError(f"detect() was given one array of shape {frames.shape}, not a list of frames", mend="for one frame: detect([frame])")
+    frames = list(frames)
+    for index, frame in enumerate(frames):
+        if not isinstance(frame, np.ndarray):
+            raise MediaError(f"frame {index} is a {type(frame).__name__}, not an array (H, W, 3) of uint8, BGR", mend="a file is read by emotion.sources")
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
+            grey = frame.ndim == 2 or frame.ndim == 3 and frame.shape[2] == 1
+            mend = "cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) makes one of a grey one" if grey and frame.size and frame.dtype == np.uint8 else None
+            raise MediaError(f"frame {index} is an array {frame.shape} of {frame.dtype}; wanted: (H, W, 3) of uint8, BGR", mend=mend)
+    return frames

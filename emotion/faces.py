@@ -1,7 +1,8 @@
 """Face finders of the two-stage system: haar, ssd, yunet, and a yolo one.
 
 Each gives, for a frame, face boxes `# (N, 4)` in its pixels and a score `# (N,)` in 0..1, best first, and
-has a `box_scale`, because the finders draw a face differently tight (see `BOX_SCALE`).
+has a `box_scale`, because the finders draw a face differently tight (see `BOX_SCALE`). A finder may be shared by
+threads: OpenCV's objects keep what they work on, so that one thread at a time has each.
 
     finder = open_finder("haar"); finder.find(frame)
     open_finder("models/opencv_face_detector_uint8.pb"), open_finder("yunet.onnx"), open_finder("runs/v4-tiny-001")
@@ -10,6 +11,7 @@ has a `box_scale`, because the finders draw a face differently tight (see `BOX_S
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -103,6 +105,7 @@ class Haar:
         if not loaded or self.cascade.empty():
             raise MediaError("is no Haar cascade that OpenCV can load", where=path)
         self.neighbours = max(1, math.ceil(15 * conf / (1 - conf) - 1e-9)) if conf < 1 else 2**30
+        self._turn = threading.Lock()
         self.settings = {"finder": "haar", "file": path.name, "conf": conf, "neighbours": self.neighbours, "scale_factor": 1.1, "smallest_face": "1/20 of the shorter side, at least 20 pixels"}
 
     def find(self, frame):
@@ -111,7 +114,8 @@ class Haar:
         small, back = shrunk(frame)
         least = max(20, min(small.shape[:2]) // 20)
         grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        found, counts = self.cascade.detectMultiScale2(grey, 1.1, self.neighbours, minSize=(least, least))
+        with self._turn:
+            found, counts = self.cascade.detectMultiScale2(grey, 1.1, self.neighbours, minSize=(least, least))
         if not len(found):
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
         counts = np.ravel(counts).astype(float)
@@ -133,7 +137,7 @@ class Ssd:
             self.net = read(name_for_opencv(path), name_for_opencv(graph))
         except cv2.error:
             raise MediaError(f"OpenCV cannot load it with {graph.name}", where=path, mend="an SSD face detector is a pair of files that belong together") from None
-        self.conf = conf
+        self.conf, self._turn = conf, threading.Lock()
         self.settings = {"finder": "ssd", "file": path.name, "conf": conf, "input": [300, 300]}
 
     @staticmethod
@@ -149,8 +153,10 @@ class Ssd:
     def find(self, frame):
         import cv2
 
-        self.net.setInput(cv2.dnn.blobFromImage(frame, 1.0, (300, 300), (104, 177, 123)))
-        rows = self.net.forward()[0, 0]  # (N, 7): picture, class, score, x1, y1, x2, y2
+        blob = cv2.dnn.blobFromImage(frame, 1.0, (300, 300), (104, 177, 123))
+        with self._turn:
+            self.net.setInput(blob)
+            rows = self.net.forward()[0, 0].copy()  # (N, 7): picture, class, score, x1, y1, x2, y2
         rows = rows[rows[:, 2] > self.conf]
         height, width = frame.shape[:2]
         return tidy(rows[:, 3:] * (width, height, width, height), np.minimum(rows[:, 2], 1), frame)
@@ -168,12 +174,14 @@ class YuNet:
             self.net = cv2.FaceDetectorYN.create(name_for_opencv(path), "", (320, 320), max(conf, 1e-3), 0.3, 5000)
         except cv2.error:
             raise MediaError("is no YuNet that OpenCV can load", where=path) from None
+        self._turn = threading.Lock()
         self.settings = {"finder": "yunet", "file": path.name, "conf": conf, "nms_iou": 0.3, "longest_side": LONGEST}
 
     def find(self, frame):
         small, back = shrunk(frame)
-        self.net.setInputSize(small.shape[1::-1])
-        rows = self.net.detect(small)[1]  # (N, 15): x, y, w, h, five landmarks, score
+        with self._turn:
+            self.net.setInputSize(small.shape[1::-1])
+            rows = self.net.detect(small)[1]  # (N, 15): x, y, w, h, five landmarks, score
         rows = np.zeros((0, 15), np.float32) if rows is None else rows
         xywh = rows[:, :4] * back
         return tidy(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), rows[:, 14], frame)

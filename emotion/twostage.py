@@ -11,7 +11,7 @@ from converters.errors import DataError
 from darknet_runner import resize
 from .backends import Backend, OpenCVBackend
 from .clock import Clock
-from .detections import Detections
+from .detections import Detections, checked_frames
 from .faces import FaceFinder
 from .models import Model
 
@@ -53,6 +53,7 @@ class TwoStage:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
+        frames = checked_frames(frames)
         with self.clock("face"):
             found = [self.finder.find(frame) for frame in frames]
         with self.clock("classify"):

@@ -17,7 +17,7 @@ from darknet_runner.cfgfile import Cfg
 from darknet_runner import resize
 from .backends import Backend, OpenCVBackend
 from .clock import Clock
-from .detections import Detections
+from .detections import Detections, checked_frames
 from .models import Model
 
 INSIDE = 0.8  # share of a box in a better and bigger one from which it is a part of that face; IoU does not see it
@@ -45,7 +45,7 @@ class YoloDetector:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
-        if not len(frames):
+        if not (frames := checked_frames(frames)):
             return []
         with self.clock("prepare"):
             blob, placed = self.prepare(frames)

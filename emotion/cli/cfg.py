@@ -21,6 +21,7 @@ def cfg():
     emo cfg list
     emo cfg show v4-tiny
     emo cfg render v4-tiny --classes 7 --size 320 --out my.cfg
+    emo cfg conv --conv 32x3,64x3,128x3 --dense 64,64 --out my.cfg
     """
 
 
@@ -141,6 +142,42 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
         network, classes, size=size, anchors=anchors, batch=batch, subdivisions=subdivisions,
         iterations=iterations, learning_rate=learning_rate,
     ).text  # fmt: skip
+    if out:
+        _write(text, out, force)
+    else:
+        click.echo(text, nl=False)
+
+
+@cfg.command()
+@click.option("--conv", required=True, metavar="SPEC", help="Stages, each with a 2x2 pooling behind it: 32x3 is 32 filters of 3x3, 2*32x3 two such layers.")
+@click.option("--dense", default="", metavar="N,N,...", help="Outputs of the dense layers before the one for the classes.")
+@click.option("--dropout", type=options.Number(min=0, max=0.99), default=0, show_default=True, help="Share dropped behind each dense layer.")
+@click.option("--conv-dropout", default="", metavar="P[,P...]", help="Share dropped behind each pooling, or one a stage.")
+@click.option("--activation", type=click.Choice(["leaky", "relu", "mish", "swish", "elu"]), default="leaky", show_default=True)
+@click.option("--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch norm in the convolutions.")
+@click.option("--classes", type=options.Whole(min=1), default=7, show_default=True, help="How many classes.")
+@click.option("--size", type=options.Whole(min=8), default=48, show_default=True, help="Width and height of the input.")
+@click.option("--channels", type=click.Choice(["1", "3"]), default="1", show_default=True, help="1 grey, 3 colour.")
+@options.out
+@options.force
+def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, size, channels, out, force):
+    """A plain convolutional classifier from a description.
+
+    Prints the cfg, or writes it to --out.
+
+    \b
+    emo cfg conv --conv 32x3,64x3,128x3 --dense 64,64 --dropout 0.5 --out my.cfg
+    emo cfg conv --conv "2*32x3,2*64x3,2*128x3" --dense 256 --conv-dropout .3,.3,.25
+    """
+    from darknet_runner import cfgfile, layers
+    from darknet_runner.network.conv_net import ConvNet
+
+    net = ConvNet.of(
+        conv, dense, conv_dropout=conv_dropout, dropout=dropout, activation=activation, batch_norm=batch_norm,
+        classes=classes, size=size, channels=int(channels),
+    )  # fmt: skip
+    text = net.text(Path(out).stem if out else "my")
+    layers.trace(cfgfile.parse(text))
     if out:
         _write(text, out, force)
     else:

@@ -153,7 +153,7 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
 @click.option("--dense", default="", metavar="N,N,...", help="Outputs of the dense layers before the one for the classes.")
 @click.option("--dropout", type=options.Number(min=0, max=0.99), default=0, show_default=True, help="Share dropped behind each dense layer.")
 @click.option("--conv-dropout", default="", metavar="P[,P...]", help="Share dropped behind each pooling, or one a stage.")
-@click.option("--activation", type=click.Choice(["leaky", "relu", "mish", "swish", "elu"]), default="leaky", show_default=True)
+@click.option("--activation", type=click.Choice(["leaky", "relu", "mish", "swish", "elu"]), default="leaky", show_default=True, help="Behind each convolution and dense layer.")
 @click.option("--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch norm in the convolutions.")
 @click.option("--classes", type=options.Whole(min=1), default=7, show_default=True, help="How many classes.")
 @click.option("--size", type=options.Whole(min=8), default=48, show_default=True, help="Width and height of the input.")

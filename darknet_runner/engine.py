@@ -99,7 +99,7 @@ def choose(wanted: str, ask: Callable[[CompiledEngine], tuple[list[str], list[st
     path = binaries.find(darknet)
     if path is None:
         if wanted == "compiled":
-            raise RunError("no Darknet binary was found", mend=f"--darknet PATH; {binaries.WHERE_TO_GET}")
+            raise RunError("no Darknet binary was found", mend=binaries.where_to_get())
         return BuiltinEngine(), "the built-in engine: no Darknet binary was found"
     try:
         engine = CompiledEngine(path, *([settings] if settings else []))

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from converters import settings_files
 from converters.darknetfiles import read_data
 from converters.errors import RunError, UsageError
 
@@ -58,6 +59,17 @@ class PipelineResult:
     reasons: tuple[str, ...] = ()
 
 
+NUMBER = (int, type(None))
+JOB = {"device": str, "threads": NUMBER, "workers": NUMBER, "quiet": bool}
+PLAN = {
+    "classifier": str, "detector": str, "classifier_data": str, "detector_data": str, "anchors": str, "seed": int, "job": JOB,
+    **dict.fromkeys(("classifier_iterations", "detector_iterations", "classifier_size", "detector_size", "batch", "subdivisions"), NUMBER),
+    "engine": {"engine": str, "darknet": (str, type(None)), "allow_broken_cpu": bool},
+}  # fmt: skip
+
+DONE = {"classifier": {"run": str}, "cut-off": {"layers": int}, "partial": {"file": str, "bytes": int}, "detector": {"run": str}, "evaluation": {}}
+
+
 class State:
     """pipeline.json: the plan, and what each done step gave."""
 
@@ -68,11 +80,18 @@ class State:
     @classmethod
     def load(cls, folder: Path) -> State:
         state = cls(folder)
-        try:
-            state.content = json.loads(state.path.read_text())
-            state.content["plan"], state.content["done"], state.content["runs"]
-        except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"is no pipeline's folder: {error}", where=folder) from None
+        if not state.path.is_file():
+            raise RunError("is no pipeline's folder: it has no pipeline.json", where=folder)
+        state.content = settings_files.read_json(state.path, {"plan": PLAN, "done": DONE, "runs": {"classifier": str, "detector": str}}, ("plan", "done", "runs"), RunError)
+        settings_files.checked(state.content["plan"], {}, state.path, ("classifier", "detector", "classifier_data", "detector_data"), RunError, "plan.")
+        for step, keys in DONE.items():
+            if step in state.content["done"]:
+                settings_files.checked(state.content["done"][step], {}, state.path, tuple(keys), RunError, f"done.{step}.")
+        if unknown := sorted(state.content["plan"].get("job", {}).keys() - {item.name for item in fields(TrainJob)}):
+            raise RunError(f"'plan.job.{unknown[0]}' is no setting of a training", where=state.path)
+        for kind, name in state.content["runs"].items():
+            if kind not in STEPS or Path(name).name != name or name in ("", ".", ".."):
+                raise RunError(f"'runs.{kind}' is {name!r}; wanted: the name of a folder in it", where=state.path)
         return state
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import shutil
 import sys
 from pathlib import Path
 
+from converters import settings_files
 from converters.darknetfiles import DataFile, read_data
 from converters.errors import DataError, RunError, UsageError
 
@@ -61,7 +63,7 @@ def record(run: RunDir, data: Path, settings: dict, argv: list[str] | None = Non
     pretrained = settings.get("pretrained")
     run.write_json(
         engine=engine, verdict="running", started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        argv=argv if argv is not None else sys.argv, cfg=str(run.cfg), data=str(data), settings=settings,
+        argv=argv if argv is not None else sys.argv, cfg=str(run.cfg), data=os.path.abspath(data), settings=settings,
         hashes=hashes(run.cfg, read_data(data)), versions=versions(),
         started_from={"path": str(pretrained), "sha256": sha256(pretrained)} if pretrained else None,
     )  # fmt: skip
@@ -82,7 +84,9 @@ def record_resumed(run: RunDir, engine: str) -> None:
 def reopen(path: str | Path) -> tuple[RunDir, dict]:
     """A run folder to go on with, and its run.json; RunError when it has nothing to go on from."""
     run = RunDir(Path(path))
-    info = run.read_json()
+    info = settings_files.checked(run.read_json(), {}, run.path / "run.json", ("engine", "data", "settings"), RunError)
+    if info["engine"] not in ("builtin", "compiled"):
+        raise RunError(f"'engine' is {info['engine']!r}; wanted: builtin or compiled", where=run.path / "run.json")
     if not run.weights_file("last").is_file():
         raise RunError("has no last weights to resume from", where=run.path, mend="train it anew")
     return run, info

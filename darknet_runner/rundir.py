@@ -14,9 +14,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from converters import settings_files
 from converters.errors import RunError
 
 STEM = "model"
+# What run.json holds, where it holds it. A run's `data` is written absolute.
+FIELDS = {
+    "engine": str, "verdict": str, "data": str, "cfg": str, "settings": dict, "argv": list, "hashes": dict, "versions": dict, "reasons": list,
+    "iterations": int, "loss": (float, type(None)), "best": dict, "started": str, "weights": dict,
+    "binary": {"path": str, "flavour": str}, "started_from": (dict, type(None)), "notes": list,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,15 +72,20 @@ class RunDir:
         return {path.name: sha256(path) for path in sorted(self.weights.glob("*.weights"))}
 
     def read_json(self) -> dict:
-        try:
-            return json.loads((self.path / "run.json").read_text())
-        except (OSError, ValueError) as error:
-            raise RunError(f"is no run folder: {error}", where=self.path) from None
+        """run.json, its keys' types checked; RunError when it is not there or does not hold them."""
+        if not (self.path / "run.json").is_file():
+            raise RunError("is no run folder: it has no run.json", where=self.path)
+        return settings_files.read_json(self.path / "run.json", FIELDS, error=RunError)
+
+    def data_file(self) -> Path | None:
+        """The .data file that run.json names: absolute, or relative to the run folder (in older ones to the current folder); None without one."""
+        told = self.read_json().get("data")
+        return None if told is None else next((path for path in (self.path / told, Path(told)) if path.exists()), Path(told))
 
     def write_json(self, **fields) -> None:
         """Merge `fields` into run.json, renamed into place."""
         target = self.path / "run.json"
-        known = json.loads(target.read_text()) if target.exists() else {}
+        known = self.read_json() if target.exists() else {}
         write_text(target, json.dumps(jsonable(known | fields), indent=2, default=str) + "\n")
 
     def append_metrics(self, row: dict) -> None:

@@ -22,8 +22,10 @@ from converters.errors import RunError
 
 from ..cfgfile import Cfg
 
-USUAL_PLACES = ("~/darknet/darknet", "~/darknet/build/darknet", "~/darknet/build/src-cli/darknet", "./darknet",
-                "./darknet/darknet", "/usr/local/bin/darknet", "/usr/bin/darknet", "/opt/darknet/darknet")  # fmt: skip
+# A program is run when the user named it or when it lies where only the machine's owner can put one. What lies in the
+# current folder, or is written in a run folder, may have come from anybody: it is told, and not run.
+SYSTEM_PLACES = ("/usr/local/bin/darknet", "/usr/bin/darknet", "/opt/darknet/darknet")
+OWN_BUILDS = ("~/darknet/darknet", "~/darknet/build/darknet", "~/darknet/build/src-cli/darknet", "./darknet", "./darknet/darknet")
 WHERE_TO_GET = "see 'A Darknet binary' in the README, or use --engine builtin"
 COMMANDS = {
     "alexeyab": ("train", "train-classifier", "map", "valid", "test", "top-k", "predict", "partial", "anchors"),
@@ -93,7 +95,7 @@ class Lack:
 
 
 def find(explicit: str | Path | None = None) -> Path | None:
-    """The binary to use: `explicit`, else EMO_DARKNET, else PATH, else the usual places; None when there is none.
+    """The binary to use: `explicit`, else EMO_DARKNET, else PATH's absolute folders, else the system's places; None when there is none.
 
     RunError when the one that was named is missing or not executable.
     """
@@ -108,9 +110,31 @@ def find(explicit: str | Path | None = None) -> Path | None:
         if not os.access(found, os.X_OK):
             raise RunError("is not executable", where=found, mend=f"chmod +x {found}")
         return Path(found).absolute()
-    found = shutil.which("darknet")
-    places = [found] if found else [Path(place).expanduser() for place in USUAL_PLACES]
-    return next((Path(place).absolute() for place in places if Path(place).is_file() and os.access(place, os.X_OK)), None)
+    folders = [folder for folder in os.get_exec_path() if os.path.isabs(folder)]
+    found = shutil.which("darknet", path=os.pathsep.join(folders)) if folders else None
+    return next((Path(place) for place in ([found] if found else SYSTEM_PLACES) if _is_program(place)), None)
+
+
+def _is_program(path) -> bool:
+    return Path(path).is_file() and os.access(path, os.X_OK)
+
+
+def where_to_get() -> str:
+    """What to do when `find` gives None: name one of those that lie about, or get one."""
+    seen = next((place for place in OWN_BUILDS if _is_program(Path(place).expanduser())), None)
+    return f"--darknet {seen} runs the one there" if seen else f"--darknet PATH; {WHERE_TO_GET}"
+
+
+def find_again(recorded: str | None, where: str | Path) -> Path | None:
+    """The binary with which a run or pipeline goes on that was begun with the one at `recorded`.
+
+    RunError when that is not the one that `find` gives: `recorded` is read from a file that may have come from anybody.
+    """
+    found = find()
+    if recorded and not os.environ.get("EMO_DARKNET") and found != Path(recorded):
+        mend = f"--darknet {recorded} does, if you trust it" if _is_program(recorded) else "name another with --darknet"
+        raise RunError(f"was trained with {recorded}, which emo does not run because a file says so", where=where, mend=f"{mend}; --engine builtin goes on without a binary")
+    return found
 
 
 def probe(path: str | Path) -> Binary:

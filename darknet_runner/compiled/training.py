@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import math
 import os
 import sys
@@ -388,7 +387,4 @@ def finite_weights(path: Path) -> bool:
 
 def state(run: RunDir) -> dict:
     """run.json, or an empty dict when it was never written."""
-    try:
-        return json.loads((run.path / "run.json").read_text())
-    except (OSError, ValueError):
-        return {}
+    return run.read_json() if (run.path / "run.json").exists() else {}

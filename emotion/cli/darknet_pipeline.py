@@ -46,6 +46,7 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     """
     from darknet_runner import pipeline as work
     from darknet_runner import rundir
+    from darknet_runner.compiled import binary as binaries
     from darknet_runner.compiled.training import Settings
     from darknet_runner.engine import choose
     from emotion.cli.darknet_train import progress_bar
@@ -53,10 +54,10 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     if bool(resume) == bool(classifier and detector):
         raise click.UsageError("give --classifier and --detector to begin, or --resume FOLDER to go on")
 
-    chosen = {"engine": engine, "darknet": darknet, "allow_broken_cpu": allow_broken_cpu}
+    chosen = {"engine": engine, "darknet": darknet and str(binaries.find(darknet)), "allow_broken_cpu": allow_broken_cpu}
     plan, folder = None, Path(resume) if resume else None
     if resume:
-        chosen |= _as_begun(work.plan_of(folder).engine)
+        chosen |= _as_begun(work.plan_of(folder).engine, folder)
 
     def engine_for(job):
         settings = Settings(allow_broken_cpu=chosen["allow_broken_cpu"])
@@ -78,17 +79,25 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     _report(result, as_json)
 
 
-def _as_begun(engine: dict) -> dict:
+def _as_begun(engine: dict, folder: Path) -> dict:
     """How the engines of a pipeline that goes on are chosen: as when it began, but for what is told now.
 
-    UsageError for an option that would change the steps.
+    UsageError for an option that would change the steps, RunError for a binary that only pipeline.json names.
     """
+    from converters.errors import RunError
+    from darknet_runner.compiled import binary as binaries
+
     source = click.get_current_context().get_parameter_source
     told = {key for key in click.get_current_context().params if source(key).name == "COMMANDLINE"}
     if fixed := sorted(told - {"engine", "darknet", "allow_broken_cpu", "resume", "as_json", "quiet"}):
         names = ", ".join(f"--{key.replace('_', '-')}" for key in fixed)
         raise click.UsageError(f"{names}: a pipeline that goes on keeps its own")
-    return {key: value for key, value in engine.items() if key not in told}
+    if engine.get("engine") not in ("auto", "builtin", "compiled"):
+        raise RunError(f"'plan.engine.engine' is {engine.get('engine')!r}; wanted: auto, builtin or compiled", where=folder / "pipeline.json")
+    kept = {key: engine[key] for key in ("engine", "allow_broken_cpu") if key in engine and key not in told}
+    if engine.get("darknet") and not told & {"engine", "darknet"}:
+        kept["darknet"] = binaries.find_again(str(Path(engine["darknet"]).absolute()), folder)
+    return kept
 
 
 def _both(paths) -> tuple[str, str]:

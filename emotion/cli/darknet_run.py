@@ -155,5 +155,5 @@ def located(model, cfg, weights, data, need_data=True):
     if not path.is_file():
         raise UsageError("no such weights", where=path)
     if need_data and data is None and folder is not None and (folder / "run.json").is_file():
-        data = run.read_json().get("data")
+        data = run.data_file()
     return SimpleNamespace(cfg=parsed, weights=path, names=run.names, data=prepare.data_of(data) if need_data else None)

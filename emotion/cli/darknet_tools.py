@@ -28,7 +28,7 @@ def info(darknet, network, as_json):
 
     path = binaries.find(darknet)
     if path is None:
-        raise RunError("no Darknet binary was found", mend=f"--darknet PATH; {binaries.WHERE_TO_GET}")
+        raise RunError("no Darknet binary was found", mend=binaries.where_to_get())
     found = binaries.probe(path)
     cfg = templates.load(network) if network else None
     lacks = binaries.lacks(found, cfg) if cfg else []

@@ -92,8 +92,8 @@ def train(template, data, resume, as_json, **settings):
         raise click.UsageError("give --cfg NAME to train anew, or --resume RUN to go on")
     if resume:
         run, info = _reopen(resume)
-        data = data or info["data"]
-        _as_it_was(settings, info)
+        data = data or run.data_file()
+        _as_it_was(settings, info, run)
         loaded = prepare.data_of(data)
     else:
         loaded = prepare.data_of(data)
@@ -139,23 +139,46 @@ def train(template, data, resume, as_json, **settings):
     _report(result, as_json)
 
 
-def _as_it_was(settings, info):
+def _as_it_was(settings, info, run):
     """The settings of a run that is resumed: its own, but for what the command line says of the machine.
 
-    UsageError for an option that would change the training.
+    UsageError for an option that would change the training, RunError for a setting that no option takes, and for a
+    binary that only run.json names.
     """
+    from converters.errors import RunError
+    from darknet_runner.compiled import binary as binaries
+
     source = click.get_current_context().get_parameter_source
     told = {key for key in settings if source(key).name == "COMMANDLINE"}
     if fixed := sorted(told.difference(OF_THE_MACHINE, OF_NOW)):
         names = ", ".join(f"--{key.replace('_', '-')}" for key in fixed).replace("--evaluate", "--map").replace("--cache-mb", "--cache")
         raise click.UsageError(f"{names}: a run that is resumed keeps its own; begin another with --pretrained")
-    settings |= {key: value for key, value in info["settings"].items() if key in settings and key not in (*OF_NOW, *told)}
+    for option in click.get_current_context().command.params:
+        key, value = option.name, info["settings"].get(option.name)
+        if value is None or key not in settings or key in (*OF_NOW, *told, "darknet"):
+            continue
+        try:
+            settings[key] = _value_of(option, value)
+        except (click.UsageError, TypeError, ValueError):
+            raise RunError(f"settings.{key} = {value!r} is no value of --{options.long_name(option)}", where=run.path / "run.json") from None
     if not told & {"engine", "darknet"}:
         settings["engine"] = info["engine"]
-        used = info.get("binary", {}).get("path")
-        settings["darknet"] = used if used and Path(used).is_file() else None
+        settings["darknet"] = binaries.find_again(info.get("binary", {}).get("path"), run.path) if info["engine"] == "compiled" else None
     if settings["engine"] == "builtin":  # which has none of these; that they are asked for now is told below
         settings |= {key: off for key, off in (("gpus", ()), ("mjpeg_port", None), ("auto_recover", False)) if key not in told}
+
+
+def _value_of(option, value):
+    """What JSON holds of an option's value, as the option takes it; an error of click's, a TypeError or a ValueError when it would not."""
+    if option.is_flag:
+        if not isinstance(value, bool):
+            raise TypeError
+        return value
+    if option.name == "gpus":
+        return tuple(map(int, value))
+    if option.multiple:
+        return tuple(map(str, value)) if isinstance(value, list) else ()
+    return option.type.convert(value, option, None)
 
 
 def _of_binaries_only(settings, why):
@@ -246,7 +269,7 @@ def _command(job, settings):
 
     path = None if settings["engine"] == "builtin" else binaries.find(settings["darknet"])
     if path is None:
-        raise RunError("there is no Darknet binary whose command could be printed", mend=f"--darknet PATH; {binaries.WHERE_TO_GET}")
+        raise RunError("there is no Darknet binary whose command could be printed", mend=binaries.where_to_get())
     engine = CompiledEngine(path, compiled_settings(settings))
     for reason in engine.cannot(job):
         click.echo(f"emo would not run it: {reason}", err=True)

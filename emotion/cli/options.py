@@ -77,4 +77,4 @@ iou = click.option("--iou", type=Number(0, 1), default=0.45, show_default=True, 
 backend = click.option("--backend", type=click.Choice(["opencv", "onnx", "torch"]), default="opencv", show_default=True, help="What computes the networks; onnx needs emo[onnx], torch emo[train].")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")
-darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the usual places.")
+darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the system places.")

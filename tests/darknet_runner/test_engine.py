@@ -44,7 +44,7 @@ def test_without_pytorch(program, monkeypatch):
 
 def test_without_a_binary(monkeypatch, tmp_path, program):
     monkeypatch.setenv("PATH", str(tmp_path / "empty"))
-    monkeypatch.setattr(binary, "USUAL_PLACES", ())
+    monkeypatch.setattr(binary, "SYSTEM_PLACES", ())
     assert chosen("auto", ([], [])) == ("builtin", "the built-in engine: no Darknet binary was found")
     with pytest.raises(RunError, match="no Darknet binary was found.*--darknet PATH"):
         chosen("compiled", ([], []))

@@ -46,7 +46,7 @@ def test_one_that_does_not_start():
 def test_finding(tmp_path, monkeypatch):
     monkeypatch.delenv("EMO_DARKNET", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(binary, "USUAL_PLACES", ())
+    monkeypatch.setattr(binary, "SYSTEM_PLACES", ())
     assert binary.find() is None
     program = tmp_path / "darknet"
     program.write_text("#!/bin/sh\n")

@@ -179,7 +179,7 @@ def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
 
 
 def test_a_resumed_run_keeps_its_binary_and_its_options(folder, debian, capsys):
-    """The one of --darknet, not whichever is found first; what would change the training is refused, not passed over."""
+    """The one of --darknet, named again, not whichever is found first; what would change the training is refused, not passed over."""
     own = folder / "mine" / "darknet"
     own.parent.mkdir()
     own.write_text(f'#!/bin/sh\nexec {debian} "$@"\n')
@@ -193,6 +193,8 @@ def test_a_resumed_run_keeps_its_binary_and_its_options(folder, debian, capsys):
     code, out, _ = emo(capsys, "darknet", "train", "--resume", run, "--dry-run", "--darknet", debian)
     assert code == 0 and out.endswith(f"{debian}, as asked\n")
     code, _, err = emo(capsys, "darknet", "train", "--resume", run)
+    assert code == 1 and f"was trained with {own}" in err, "no other one takes its place unasked"
+    code, _, err = emo(capsys, "darknet", "train", "--resume", run, "--darknet", own)
     told = json.loads((run / "run.json").read_text())
     assert code == 0 and told["darknet_argv"][0] == str(own) and told["environment"]["OMP_NUM_THREADS"] == "1"
     assert (told["resumed_at"], told["iterations"]) == (4, 6)

@@ -2,7 +2,7 @@
 
     yolo                       the one-stage detector that ships
     yolo:MODEL                 another one: a name, folder, run folder, .cfg or .weights
-    two-stage                  haar and the classifier that ships
+    two-stage                  the best face finder at hand and the classifier that ships
     two-stage:FACE             another face finder (see `faces.open_finder`)
     two-stage:FACE+MODEL       and another classifier; FACE may be empty
 """

@@ -36,8 +36,8 @@ def compare(words, data, split, face_model, out, conf, iou, limit, backend, devi
     \b
     A SYSTEM is
       yolo, yolo:MODEL       one network; a name, model or run folder, .cfg or .weights
-      two-stage              a face finder (haar) and the classifier that ships
-      two-stage:FACE         haar, or the files of another face finder
+      two-stage              the best face finder at hand and the classifier that ships
+      two-stage:FACE         yunet, ssd, haar, or the files of another face finder
       two-stage:FACE+MODEL   and another classifier
 
     \b

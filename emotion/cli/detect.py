@@ -16,7 +16,7 @@ from emotion.cli import options
 @click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
 @click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
-@click.option("--face-model", help="Two-stage: haar (default), an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one.")
+@click.option("--face-model", help="Two-stage: yunet, ssd (emo models pull), haar, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; default: the first of these at hand.")
 @options.out
 @options.conf
 @options.iou
@@ -58,8 +58,11 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
     set_threads(threads)
     tracker = Tracker(conf, smooth) if track else None
     detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=tracker.low if tracker else conf, iou=iou, backend=backend, device=device)
-    if not model and not quiet:
-        hint_at_newest_run(detector)
+    if not quiet:
+        if not model:
+            hint_at_newest_run(detector)
+        if system == "two-stage" and not face_model:
+            name_finder(detector)
     with progress_bar(quiet) as advance:
         summary = detection.run(
             source, detector, out, limit=limit, force=force, annotate=annotate, tracker=tracker, progress=advance,
@@ -81,11 +84,17 @@ def hint_at_newest_run(detector) -> None:
         click.echo(f"emo: using the {task} that ships; yours: --model {run}", err=True)
 
 
+def name_finder(detector) -> None:
+    """One line on stderr: which face finder was taken, nobody having named one."""
+    finder = detector.settings["face"]["finder"]
+    click.echo(f"emo: faces found by {finder}" + ("; 'emo models pull yunet' fetches a better finder" if finder == "haar" else ""), err=True)
+
+
 class progress_bar:
     """A bar on stderr, when that is a terminal: `with progress_bar(quiet) as advance: advance(done, total)`."""
 
-    def __init__(self, quiet: bool):
-        self.quiet, self.bar = quiet or not sys.stderr.isatty(), None
+    def __init__(self, quiet: bool, unit: str = "frame"):
+        self.quiet, self.unit, self.bar = quiet or not sys.stderr.isatty(), unit, None
 
     def __enter__(self):
         return None if self.quiet else self.advance
@@ -94,7 +103,7 @@ class progress_bar:
         from tqdm import tqdm
 
         if self.bar is None:
-            self.bar = tqdm(total=total, unit="frame", file=sys.stderr, dynamic_ncols=True)
+            self.bar = tqdm(total=total, unit=self.unit, unit_scale=self.unit == "B", file=sys.stderr, dynamic_ncols=True)
         self.bar.update(done - self.bar.n)
 
     def __exit__(self, *error):

@@ -1,4 +1,4 @@
-"""`emo models`: what can be named by --model, whether it is whole, and what its card says."""
+"""`emo models`: what can be named by --model, whether it is whole, what its card says; face finders of others."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from emotion.cli.printing import columns
 
 @click.group()
 def models():
-    """Models at hand: those that ship, and the runs under ./runs.
+    """Models at hand: those that ship, and the runs under ./runs; and face finders that others publish.
 
     \b
     emo models list
     emo models show emo-v4-nano
     emo models verify
+    emo models pull yunet
     """
 
 
@@ -104,3 +105,34 @@ def verify(names, as_json):
             click.echo(f"{name}: {fault or 'whole'}")
     if any(faults.values()):
         raise SystemExit(1)
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True, metavar="yunet|ssd...")
+@click.option("--from", "base", metavar="URL", help="The URL of a folder that holds the files, instead of their publishers'.")
+@options.as_json
+@options.quiet
+def pull(names, base, as_json, quiet):
+    """Fetch face finders for the two-stage system: yunet (0.2 MB, MIT), ssd (2.7 MB, Apache-2.0).
+
+    They are checked against their sha256 and kept in a cache, EMO_CACHE or the system's own; a broken download goes on
+    where it broke. From then on --system two-stage takes the best of yunet, ssd and haar without being told, and
+    --face-model takes them by name.
+
+    \b
+    emo models pull yunet
+    emo models pull ssd yunet --from http://mirror.local/models
+    """
+    from emotion import face_models
+    from emotion.cli.detect import progress_bar
+
+    found = {}
+    for name in names:
+        face_models.published(name)  # all names, before the first is fetched
+    for name in names:
+        with progress_bar(quiet, unit="B") as advance:
+            found[name] = str(face_models.pull(name, base, advance))
+        if not as_json and not quiet:
+            click.echo(f"{name}: {found[name]}")
+    if as_json:
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))

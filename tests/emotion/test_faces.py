@@ -21,21 +21,21 @@ def portrait():
 
 
 def test_haar_finds_the_portraits_one_face(portrait):
-    xyxy, scores = open_finder().find(portrait)
+    xyxy, scores = open_finder("haar").find(portrait)
     assert len(xyxy) == 1 and scores[0] > 0.5
     # The face, drawn round by eye: from the cap's rim to the chin, from ear to ear.
     assert boxes.iou(xyxy, [(160, 140, 375, 340)])[0, 0] > 0.6
 
 
 def test_haars_threshold_is_a_number_of_neighbours(portrait):
-    assert Haar(0.25).neighbours == 5 and Haar(0.5).neighbours == 15 and Haar(0.005).neighbours == 1
+    assert Haar(0.25).neighbours == 2 and Haar(0.5).neighbours == 6 and Haar(0.005).neighbours == 1
     assert len(open_finder("haar", conf=0.99).find(portrait)[0]) == 0
     assert (open_finder("haar", conf=0.3).find(portrait)[1] >= 0.3).all()
 
 
 def test_a_large_frame_is_shrunk_and_its_boxes_are_not(portrait):
     large = portrait.repeat(4, 0).repeat(4, 1)
-    small, big = open_finder().find(portrait)[0], open_finder().find(large)[0]
+    small, big = open_finder("haar").find(portrait)[0], open_finder("haar").find(large)[0]
     assert boxes.iou(small * 4, big)[0, 0] > 0.7
 
 
@@ -60,7 +60,8 @@ def test_finders_that_need_files(portrait, name, files):
     ("name", "content", "error", "words"),
     [
         ("a.pb", None, MediaError, "no such face model"),
-        ("a.pb", b"junk", MediaError, "no .pbtxt beside it"),
+        ("a.pb", b"junk", MediaError, "another SSD's .pb needs its .pbtxt beside it"),
+        ("a.caffemodel", b"junk", MediaError, "no .prototxt beside it"),
         ("a.onnx", b"junk", MediaError, "no YuNet"),
         ("a.xml", b"junk", MediaError, "no Haar cascade"),
         ("a\udcff.onnx", b"junk", MediaError, "no UTF-8"),

@@ -40,6 +40,7 @@ class TrainJob:
     seed: int = 0
     quiet: bool = False
     # What Darknet has not, off by default; the built-in engine only.
+    freeze_until: str | None = None  # a layer, by number or type: those before it do not learn (`builtin.freezing.layer_named`)
     optimizer: str = "sgd"  # sgd (Darknet's), adamw
     ema: float = 0.0  # decay of the averaged weights, which are then what is validated and saved; 0: none
     clip: float = 0.0  # largest norm of the gradient; 0: none

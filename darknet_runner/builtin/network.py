@@ -20,15 +20,20 @@ from converters.errors import CfgError
 from ..cfgfile import Cfg
 from ..layers import trace
 from ..weights import Weights
+from .freezing import Freezing
 from .modules import BUILDERS, Shortcut, Weighted
 
 HEADS = ("yolo", "region")
 
 
 class Network(nn.Module):
-    """A Darknet network. CfgError names a section that no module is built for."""
+    """A Darknet network. CfgError names a section that no module is built for.
 
-    def __init__(self, cfg: Cfg):
+    `freeze_until`, and the cfg's own options, say what does not learn: see `freezing`. While training, `iteration`
+    is the number of batches done.
+    """
+
+    def __init__(self, cfg: Cfg, freeze_until: str | int | None = None):
         super().__init__()
         self.cfg, self.layers = cfg, trace(cfg)
         for layer in self.layers:
@@ -38,21 +43,33 @@ class Network(nn.Module):
         self.kept = {source for layer in self.layers for source in layer.sources}
         self.heads = tuple(layer for layer in self.layers if layer.type in HEADS)
         self.end = next((layer.index for layer in self.layers if layer.type in ("softmax", "cost")), len(self.layers))
+        self.iteration, self.freezing = 0, Freezing(self, cfg, freeze_until)
+
+    def train(self, mode: bool = True) -> Network:
+        super().train(mode)
+        self.freezing.settle()
+        return self
 
     def forward(self, x) -> list[torch.Tensor]:
-        """The raw input of every head, or [logits (B, C)] of a classifier."""
+        """The raw input of every head, or [logits (B, C)] of a classifier; while training each takes a gradient."""
         outs, raw = {}, []
+        learns = self.training and torch.is_grad_enabled()
+        still = self.freezing.without_gradient() if learns else set()
         for layer, module in zip(self.layers, self.stack):
             if layer.type in HEADS:
-                raw.append(x)
+                raw.append(x.detach() if layer.index in still else x)
             elif not self.heads and layer.index >= self.end:
-                return [x.flatten(1)]
+                break
+            elif layer.index in still:
+                with torch.no_grad():
+                    x = module(x, outs)
             else:
                 x = module(x, outs)
             if layer.index in self.kept:
                 # An activation in place would change a kept output; modules make new tensors, so this is a view at most.
                 outs[layer.index] = x
-        return raw or [x.flatten(1)]
+        raw = raw or [x.flatten(1)]
+        return [one if one.requires_grad else one.detach().requires_grad_() for one in raw] if learns else raw
 
     @torch.no_grad()
     def probabilities(self, x) -> torch.Tensor:
@@ -90,7 +107,8 @@ class Network(nn.Module):
         return module.arrays() if hasattr(module, "arrays") else {}
 
     def parameter_groups(self) -> tuple[list, list]:
-        """(decayed, not decayed): Darknet applies weight decay to weights, not to biases and scales."""
-        decayed = [module.weight for module in self.stack if isinstance(module, (Weighted, Shortcut)) and module.weight is not None]
-        known = {id(parameter) for parameter in decayed}
-        return decayed, [parameter for parameter in self.parameters() if id(parameter) not in known]
+        """What learns, as (decayed, not decayed): Darknet applies weight decay to weights, not to biases and scales."""
+        weights = [module.weight for module in self.stack if isinstance(module, (Weighted, Shortcut)) and module.weight is not None]
+        known = {id(parameter) for parameter in weights}
+        plain = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        return [value for value in weights if value.requires_grad], [value for value in plain if value.requires_grad]

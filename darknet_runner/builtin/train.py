@@ -70,10 +70,13 @@ class Trainer:
         if job.threads:
             torch.set_num_threads(job.threads)
         torch.manual_seed(job.seed)
-        self.network = Network(self.cfg).to(self.device, memory_format=torch.channels_last)
+        self.network = Network(self.cfg, job.freeze_until).to(self.device, memory_format=torch.channels_last)
         self.heads = [head_of(layer.section) for layer in self.network.heads]
         self.options = Options.of(self.cfg)
         self.optimizer = self._optimizer()
+        self.network.freezing.govern(self.optimizer)
+        if self.network.freezing.frozen and not (job.quiet or self.rank):
+            print(f"emo: layers 0 to {self.network.freezing.frozen - 1} are frozen", file=sys.stderr)
         self.progress = Progress()
         self.ema: dict[str, torch.Tensor] = {}
         if job.resume:
@@ -105,7 +108,9 @@ class Trainer:
         net = self.cfg.net
         decayed, plain = self.network.parameter_groups()
         decay, momentum = net.number("decay", 0.0001), net.number("momentum", 0.9)
-        groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+        groups = self.network.freezing.by_rate([{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}])
+        if not groups:
+            raise RunError("nothing is left to learn: all layers with weights are frozen", where=self.cfg.path)
         if self.job.optimizer == "adamw":
             return torch.optim.AdamW(groups, lr=0.0)
         if self.job.optimizer != "sgd":
@@ -215,7 +220,10 @@ class Trainer:
         rows = [np.column_stack([np.full(len(label), index), label[:, 1:], label[:, 0]]) for index, label in enumerate(targets)]
         truths = torch.from_numpy(np.concatenate(rows)).float().to(self.device)
         deltas, cost = [], 0.0
-        for head, tensor in zip(self.heads, raw):
+        for layer, head, tensor in zip(self.network.heads, self.heads, raw):
+            if self.network.freezing.rules[layer.index].only_forward:
+                deltas.append(torch.zeros_like(tensor))
+                continue
             delta, part, _ = head.delta(tensor.detach().float(), truths, size_wh, self.seen)
             deltas.append((delta / -self.batch).to(tensor.dtype))
             cost += part / len(self.heads)  # src/network.c, get_network_cost: the mean over the heads
@@ -225,6 +233,7 @@ class Trainer:
     def step(self, batches) -> float:
         """One batch from the iterator of micro-batches: gradients, update; returns its loss."""
         self.network.train()
+        self.network.iteration = self.progress.iteration
         self.optimizer.zero_grad(set_to_none=True)
         torch.manual_seed(self.job.seed * 1_000_003 + self.progress.iteration * self.world + self.rank)  # dropout
         loss = sum(self.forward_backward(*next(batches)) for _ in range(self.parts // self.world))
@@ -233,7 +242,7 @@ class Trainer:
         if self.job.clip:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.clip)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.cfg.net, self.progress.iteration + 1)  # Darknet counts the batch before it updates
+            group["lr"] = group.get("scale", 1.0) * rate(self.cfg.net, self.progress.iteration + 1)  # Darknet counts the batch before it updates
         if math.isfinite(loss):
             self.optimizer.step()
             if self.ema:
@@ -249,10 +258,12 @@ class Trainer:
     def _share(self, loss):
         """Sum gradients and loss over the processes; batch-norm's rolling values take the mean."""
         for parameter in self.network.parameters():
+            if not parameter.requires_grad:
+                continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             distributed.all_reduce(parameter.grad)
-        for buffer in self.network.buffers():
+        for buffer in self.network.freezing.moving_statistics():
             distributed.all_reduce(buffer)
             buffer /= self.world
         total = torch.tensor([loss, float(self.stop is not None)], dtype=torch.float64, device=self.device)

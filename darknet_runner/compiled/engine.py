@@ -34,8 +34,8 @@ class CompiledEngine:
             reasons.append(f"{self.binary.title} at {self.binary.path} was built without GPU")
         if job.device == "cpu" and self.binary.gpu:
             reasons.append(f"{self.binary.title} at {self.binary.path} trains on the GPU only")
-        builtins = (("optimizer", "sgd"), ("ema", 0.0), ("prior", 0.5), ("clip", 0.0), ("amp", False), ("patience", 0))
-        own = [f"--{key}" for key, off in builtins if getattr(job, key) != off]
+        builtins = (("optimizer", "sgd"), ("ema", 0.0), ("prior", 0.5), ("clip", 0.0), ("amp", False), ("patience", 0), ("freeze_until", None))
+        own = [f"--{key.replace('_', '-')}" for key, off in builtins if getattr(job, key) != off]
         if own:
             reasons.append(f"{', '.join(own)}: the built-in engine only")
         if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):

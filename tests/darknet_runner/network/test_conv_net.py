@@ -106,7 +106,8 @@ def test_trains_and_gives_the_same_in_opencv_and_onnx(name, shades, tmp_path):
     after = weights.read(cfg, file).layers
     for index, (old, new) in enumerate(zip(before, after)):
         for block in old:
-            assert not np.array_equal(old[block], new[block]), f"layer {index} {block}"
+            still = name == "vgg-face" and index == 0  # its learning_rate is 0
+            assert np.array_equal(old[block], new[block]) == still, f"layer {index} {block}"
 
     network = Network(cfg).eval()
     network.load(weights.read(cfg, file))

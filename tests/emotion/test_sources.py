@@ -204,7 +204,7 @@ def cut_video(path, keep=0.5):
 
 def test_a_video_that_breaks_off_gives_its_frames_and_then_the_error(tmp_path):
     got = []
-    with pytest.raises(MediaError, match=r"breaks off after \d+ of about 60 frames"):
+    with pytest.raises(MediaError, match=r"breaks off after \d+ frames .*cut: it is shorter"):
         for frame in open_source(cut_video(tmp_path / "a.avi")):
             got.append(frame.index)
     assert 20 < len(got) < 40

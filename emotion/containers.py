@@ -1,0 +1,196 @@
+"""What a video's container states as a fact: how many frames its table lists, and that the file ends before the container does.
+
+    facts(Path("video.mp4")) == Facts(frames=90, cut=False)
+
+OpenCV's count of frames is the table's in an MP4 and an estimate elsewhere, the duration times a rate, which a variable
+rate, a late start or a longer sound make as wrong as one likes. Here only headers are read:
+MP4 and its kin (ISO 14496-12), Matroska and WebM (RFC 8794), AVI (RIFF), GIF. Of other containers nothing is known.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+MOST_TABLE = 64 << 20  # bytes of a table that is read; one of an hour's video is a megabyte
+
+
+@dataclass(frozen=True)
+class Facts:
+    """frames: how many are shown by the file's own table, None without one. cut: the file is shorter than it says."""
+
+    frames: int | None = None
+    cut: bool = False
+
+
+def facts(path: Path) -> Facts:
+    """By the file's content; nothing is known of one that cannot be read, or whose headers make no sense."""
+    try:
+        with open(path, "rb") as file:
+            head, length = file.read(16), os.fstat(file.fileno()).st_size
+            if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
+                return _mp4(file, length)
+            if head[:4] == b"\x1aE\xdf\xa3":
+                return Facts(cut=_matroska_is_cut(file, length))
+            if head[:4] == b"RIFF":
+                return Facts(cut=_riff_is_cut(file, length))
+            if head[:4] == b"GIF8":
+                return _gif(file)
+    except (OSError, struct.error, IndexError, ValueError):
+        pass
+    return Facts()
+
+
+# --- MP4 ---------------------------------------------------------------------------------------------------
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """(kind, start of the body, end) of the boxes from `start` to `end`; a box may claim to end beyond."""
+    while start + 8 <= end:
+        file.seek(start)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        body = start + 8
+        if size == 1:
+            (size,) = struct.unpack(">Q", file.read(8))
+            body += 8
+        elif size == 0:  # to the end
+            size = end - start
+        if size < body - start:
+            return
+        yield kind, body, start + size
+        start += size
+
+
+def _find(file, start, end, *kinds: bytes) -> tuple[int, int] | None:
+    """The body of the first box of that path; None when there is none, or it is not whole."""
+    for kind, body, until in _boxes(file, start, end):
+        if kind == kinds[0]:
+            if until > end:
+                return None
+            return _find(file, body, until, *kinds[1:]) if kinds[1:] else (body, until)
+    return None
+
+
+def _table(file, place) -> bytes:
+    start, end = place
+    file.seek(start)
+    return file.read(min(end - start, MOST_TABLE))
+
+
+def _mp4(file, length) -> Facts:
+    cut, counts = False, []
+    for kind, body, end in _boxes(file, 0, length):
+        cut |= end > length
+        if kind == b"moov" and end <= length:
+            movie = _table(file, _find(file, body, end, b"mvhd") or (0, 0))
+            tracks = [_frames_of_track(file, start, until, _timescale(movie)) for inner, start, until in _boxes(file, body, end) if inner == b"trak" and until <= end]
+            counts = [count for count in tracks if count is not None]
+    return Facts(min(counts, default=0) or None, cut)  # a fragmented one has an empty table
+
+
+def _timescale(header: bytes) -> int:
+    """Units a second of an mvhd or mdhd."""
+    return struct.unpack_from(">I", header, 20 if header[:1] == b"\1" else 12)[0]
+
+
+def _frames_of_track(file, start, end, movie_scale) -> int | None:
+    """How many samples of a video's track its edit list shows; None for a track of sound."""
+    handler, media = _find(file, start, end, b"mdia", b"hdlr"), _find(file, start, end, b"mdia", b"mdhd")
+    sizes, times = (_find(file, start, end, b"mdia", b"minf", b"stbl", kind) for kind in (b"stsz", b"stts"))
+    if not handler or not media or not sizes or _table(file, handler)[8:12] != b"vide":
+        return None
+    (count,) = struct.unpack_from(">I", _table(file, (sizes[0], sizes[0] + 12)), 8)
+    edits = _find(file, start, end, b"edts", b"elst")
+    if not edits or not times:
+        return count
+    scale = _timescale(_table(file, media))
+    shown, runs = 0, _runs(_table(file, times))
+    for duration, begin in _edits(_table(file, edits)):
+        if begin >= 0:  # -1 is a pause
+            last = begin + duration * scale / movie_scale if duration and movie_scale else float("inf")
+            shown += _samples_within(runs, begin, last)
+    return min(shown, count)
+
+
+def _edits(table: bytes) -> list[tuple[int, int]]:
+    """(duration in the movie's units, begin in the media's) of an elst."""
+    form = ">Qq4x" if table[:1] == b"\1" else ">Ii4x"
+    (count,) = struct.unpack_from(">I", table, 4)
+    return list(struct.iter_unpack(form, table[8 : 8 + struct.calcsize(form) * count]))
+
+
+def _runs(table: bytes) -> list[tuple[int, int]]:
+    """(how many samples, units each lasts) of an stts."""
+    (count,) = struct.unpack_from(">I", table, 4)
+    return list(struct.iter_unpack(">II", table[8 : 8 + 8 * min(count, (len(table) - 8) // 8)]))
+
+
+def _samples_within(runs, begin, end) -> int:
+    """Samples that are shown at some time from `begin` to `end`."""
+    found, at = 0, 0
+    for count, span in runs:
+        if span:
+            first, last = max(0, (begin - at) // span), min(count, (end - at) / span)
+            found += max(0, int(-(-last // 1)) - int(first))
+        elif begin <= at < end:
+            found += count
+        at += count * span
+    return found
+
+
+# --- others ------------------------------------------------------------------------------------------------
+
+
+def _vint(data: bytes, at: int) -> tuple[int | None, int]:
+    """An EBML length and the place after it; None for the unknown length, which live recordings have."""
+    width = 9 - data[at].bit_length()
+    value = int.from_bytes(data[at : at + width], "big") & ((1 << 7 * width) - 1)
+    return None if value == (1 << 7 * width) - 1 else value, at + width
+
+
+def _matroska_is_cut(file, length) -> bool:
+    file.seek(0)
+    data = file.read(4096)
+    header, at = _vint(data, 4)
+    at += header
+    if data[at : at + 4] != b"\x18\x53\x80\x67":  # Segment, which holds everything
+        return False
+    size, at = _vint(data, at + 4)
+    return size is not None and at + size > length
+
+
+def _riff_is_cut(file, length) -> bool:
+    """An AVI is one RIFF after another (OpenDML); a length of 0 or of all ones was never filled in."""
+    at = 0
+    while at + 8 <= length:
+        file.seek(at)
+        kind, size = struct.unpack("<4sI", file.read(8))
+        if kind != b"RIFF" or size in (0, 0xFFFFFFFF):
+            return False
+        at += 8 + size + size % 2
+    return at > length + 1  # the last byte of padding may be missing
+
+
+def _gif(file) -> Facts:
+    """Block by block (GIF89a, appendix A) to the trailer; one that ends before it is cut."""
+    file.seek(10)
+    (packed,) = file.read(3)[:1]
+    file.seek(13 + (3 << (packed & 7) + 1 if packed & 0x80 else 0))
+    frames = 0
+    while (kind := file.read(1)) not in (b"", b"\x3b"):
+        if kind == b"\x2c":
+            packed = file.read(9)[8]
+            file.seek((3 << (packed & 7) + 1 if packed & 0x80 else 0) + 1, os.SEEK_CUR)
+        elif kind == b"\x21":
+            file.seek(1, os.SEEK_CUR)
+        else:
+            return Facts()
+        while (size := file.read(1)) not in (b"", b"\0"):
+            file.seek(size[0], os.SEEK_CUR)
+        if size:
+            frames += kind == b"\x2c"
+    return Facts(None if not kind else frames, cut=not kind)

@@ -17,18 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
-from . import outdir, readers
-from .backgrounds import listed
-from .checks import label_trap, path_problem
-from .crops import Look
-from .darknetset import write_lists
+from . import output_folder, readers
+from .darknet_format.dataset import write_lists
+from .darknet_format.safe_names import safe_names
+from .emotions import EMOTIONS, class_names
 from .errors import DataError, UsageError, nearest
-from .labels import EMOTIONS, class_names
-from .names import safe_names
+from .face_crops import Look
+from .findings import label_trap, path_problem
 from .parallel import chunked_map
-from .records import SPLITS, Notes, Table, concat
-from .scenes import plan
-from .selection import boxed_and_whole, chosen, ids_of, one_face_only, one_row_each, set_aside
+from .synthesis.backgrounds import listed
+from .synthesis.scenes import plan
+from .table.records import SPLITS, Notes, Table, concat
+from .table.selection import boxed_and_whole, chosen, ids_of, one_face_only, one_row_each, set_aside
 from .writers import classifier, coco, crops, detector, scenes
 
 TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
@@ -83,7 +83,7 @@ def convert(
         raise UsageError("FER2013's csv holds grey pictures only", mend="--task hdf5 or crops keep colour")
     out, notes = Path(out), Notes()
     sources = [(kind, str(path or readers.default(kind))) for kind, path in sources]
-    outdir.check(out, force, [Path(path) for _, path in sources])
+    output_folder.check(out, force, [Path(path) for _, path in sources])
     table = load(sources, settings, notes)
     if limit:
         table = table.take(np.arange(min(limit, len(table))))
@@ -97,7 +97,7 @@ def convert(
         for code, problem in (("unsafe-path", path_problem(final)), ("label-trap", label_trap(final) if settings.task in BOXED else None)):
             if problem:
                 notes.note(code, "warning", "", final, 0, f"the output's own path {problem}")
-    with nullcontext() if dry_run else outdir.building(out) as work:
+    with nullcontext() if dry_run else output_folder.building(out) as work:
         if dry_run:
             faces = np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
             np.add.at(faces, (np.repeat(table.split, table.counts), table.emotion), 1)
@@ -107,7 +107,7 @@ def convert(
             report = _write(table, out, work, settings, notes, jobs, cluster, progress)
         report["sources"] = [{"kind": kind, "path": path} for kind, path in sources]
         if not dry_run:
-            (work / outdir.REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
+            (work / output_folder.REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
     return report
 
 

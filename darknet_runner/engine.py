@@ -6,19 +6,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from converters.errors import RunError
-
-from .rundir import RunDir
-
-if TYPE_CHECKING:
-    from .compiled.engine import CompiledEngine
-    from .compiled.training import Settings
+from .run.folder import RunDir
 
 
 @dataclass(frozen=True)
@@ -63,7 +56,7 @@ class TrainResult:
 
 
 class Engine(Protocol):
-    """One of `builtin.BuiltinEngine` and `compiled.CompiledEngine`."""
+    """One of `builtin.engine.BuiltinEngine` and `compiled.engine.CompiledEngine`."""
 
     name: str
 
@@ -77,47 +70,3 @@ class Engine(Protocol):
 
     def predict(self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25, **options) -> list[dict]:
         """A dict a picture: `objects` of a detector or `scores` of a classifier; best first."""
-
-
-def choose(wanted: str, ask: Callable[[CompiledEngine], tuple[list[str], list[str]]], *, darknet: str | Path | None = None,
-           settings: Settings | None = None, torch: bool = True) -> tuple[Engine, str]:  # fmt: skip
-    """The engine for a job, and one line that says which and why.
-
-    wanted   auto, builtin or compiled
-    ask      why a compiled engine cannot do the job, and why it would rather not: `engine.judge(job)` and the like
-    darknet  the binary; default: see `compiled.binary.find`
-    torch    whether the built-in engine needs PyTorch for this job
-
-    `auto` takes a binary that can do the whole job, else the built-in engine, else a binary that would
-    rather not. RunError when none can.
-    """
-    from .builtin import BuiltinEngine
-    from .compiled import binary as binaries
-    from .compiled.engine import CompiledEngine
-
-    if wanted == "builtin":
-        return BuiltinEngine(), "the built-in engine, as asked"
-    path = binaries.find(darknet)
-    if path is None:
-        if wanted == "compiled":
-            raise RunError("no Darknet binary was found", mend=binaries.where_to_get())
-        return BuiltinEngine(), "the built-in engine: no Darknet binary was found"
-    try:
-        engine = CompiledEngine(path, *([settings] if settings else []))
-        cannot, rather_not = ask(engine)
-    except RunError:
-        if wanted == "compiled" or darknet:
-            raise
-        return BuiltinEngine(), f"the built-in engine: {path} is no Darknet that emo knows"
-    if wanted == "compiled":
-        if cannot:
-            raise RunError("; ".join(cannot), where=path, mend="--engine builtin" if torch else None)
-        return engine, f"{engine.binary.summary()}, as asked"
-    if not cannot and not rather_not:
-        return engine, f"{engine.binary.summary()}: it can do the whole job"
-    why = "; ".join(cannot or rather_not)
-    if torch and find_spec("torch") is None:
-        if cannot:
-            raise RunError(why, where=path, mend="or install the built-in engine: pip install 'emo[train]'")
-        return engine, f"{engine.binary.summary()}: PyTorch, for the built-in engine, is not installed"
-    return BuiltinEngine(), f"the built-in engine: {why}"

@@ -16,13 +16,14 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from converters import settings_files
-from converters.darknetfiles import read_data
+from converters.darknet_format.files import read_data
 from converters.errors import RunError, UsageError
 
-from . import cfgdiff, cfgfile, layers, preflight, prepare, templates, weights
-from .compiled import saves
+from .compiled import saved_weights
 from .engine import Engine, TrainJob, TrainResult
-from .rundir import RunDir, write_text
+from .network import cfg_diff, cfg_file, layers, templates, weights_file
+from .run import create_run, preflight
+from .run.folder import RunDir, write_text
 
 STEPS = ("classifier", "cut-off", "partial", "detector", "evaluation")
 
@@ -121,7 +122,7 @@ def check(plan: Plan, binary: bool, progress: Callable = lambda items, **_: item
     one, two = _rendered(plan, "classifier"), _rendered(plan, "detector")
     if one.is_detector or not two.is_detector:
         raise UsageError(f"{plan.classifier} must be a classifier's cfg and {plan.detector} a detector's")
-    if not cfgdiff.first_difference(one, two):
+    if not cfg_diff.first_difference(one, two):
         raise UsageError(f"{plan.classifier} and {plan.detector} share no layers", mend="emo cfg diff shows why")
     found = []
     for cfg, data in ((one, plan.classifier_data), (two, plan.detector_data)):
@@ -159,12 +160,12 @@ def run(folder: Path, plan: Plan | None, engine_for: Callable[[TrainJob], tuple[
         return PipelineResult(folder, trained.verdict, "classifier", reasons=trained.reasons)
     classifier = RunDir(folder / trained["run"])
     if (cut := state.done("cut-off")) is None:
-        count = cfgdiff.first_difference(cfgfile.load(classifier.cfg), _rendered(plan, "detector"))
+        count = cfg_diff.first_difference(cfg_file.load(classifier.cfg), _rendered(plan, "detector"))
         cut = state.finish("cut-off", layers=count)
     say(f"cut-off: the first {cut['layers']} layers are the same")
     if (part := state.done("partial")) is None:
         backbone = folder / f"backbone.conv.{cut['layers']}"
-        weights.partial(cfgfile.load(classifier.cfg), classifier.newest_weights(), backbone, cut["layers"])
+        weights_file.partial(cfg_file.load(classifier.cfg), classifier.newest_weights(), backbone, cut["layers"])
         part = state.finish("partial", file=backbone.name, bytes=backbone.stat().st_size)
     say(f"partial: {part['file']}, {part['bytes']:,} bytes")
     trained = _training(state, plan, "detector", engine_for, say, folder / part["file"])
@@ -188,20 +189,20 @@ def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainRes
     folder, name = state.path.parent, state.content["runs"].get(kind)
     run, resume = RunDir(folder / name) if name else None, False
     if run is not None and run.cfg.is_file():
-        saves.recover(run, weights.weights_bytes(layers.trace(cfgfile.load(run.cfg))))
+        saved_weights.recover(run, weights_file.weights_bytes(layers.trace(cfg_file.load(run.cfg))))
         resume = run.weights_file("last").is_file()
     if not resume:  # nothing was saved: anew, in a folder of its own
         data = read_data(getattr(plan, f"{kind}_data"))
         anchors = plan.anchors if kind == "detector" else "cfg"
-        run = prepare.prepare(getattr(plan, kind), data, runs=folder, name=kind, anchors=anchors, seed=plan.seed, **_render_options(plan, kind))
+        run = create_run.create_run(getattr(plan, kind), data, runs=folder, name=kind, anchors=anchors, seed=plan.seed, **_render_options(plan, kind))
         state.content["runs"][kind] = run.path.name
         state.write()
     job = _job(plan, kind, run, None if resume else pretrained, resume)
     engine, why = engine_for(job)
     if resume:
-        prepare.record_resumed(run, engine.name)
+        create_run.write_resumed_metadata(run, engine.name)
     else:
-        prepare.record(run, job.data, {"cfg": getattr(plan, kind), "pretrained": pretrained and str(pretrained)}, engine=engine.name)
+        create_run.write_run_metadata(run, job.data, {"cfg": getattr(plan, kind), "pretrained": pretrained and str(pretrained)}, engine=engine.name)
     say(f"{kind}: {'going on with' if resume else 'training'} {run.path} with {why}")
     result = engine.train(job)
     if result.verdict != "finished":

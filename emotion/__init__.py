@@ -1,3 +1,3 @@
 """Weights -> detections -> metrics and reports."""
 
-__version__ = "0.1.0"
+from .version import __version__ as __version__

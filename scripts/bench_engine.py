@@ -27,7 +27,7 @@ from pathlib import Path
 
 import click
 
-from converters.darknetfiles import read_data, read_lines
+from converters.darknet_format.files import read_data, read_lines
 
 FEW, MANY = 10, 110  # pictures
 
@@ -127,17 +127,17 @@ def inference(cfg, binaries, data, root, setting) -> dict:
     import cv2
     import numpy as np
 
-    from darknet_runner import cfgfile, layers, templates, weights
     from darknet_runner.builtin.network import Network
+    from darknet_runner.network import cfg_file, layers, templates, weights_file
 
     described = read_data(data)
     rendered = templates.render(cfg, described.classes, size=setting["size"]).edit({0: {"batch": 1, "subdivisions": 1}})
     path, out = root / "model.cfg", {}
-    cfgfile.save(rendered, path)
+    cfg_file.save(rendered, path)
     arrays = Network(rendered).arrays()
     for head in [layer.index for layer in layers.trace(rendered) if layer.type == "yolo"]:
         arrays[head - 1]["biases"][:] = -10  # nothing is found, so that boxes and their AP take no time
-    weights.write(rendered, path.with_suffix(".weights"), arrays, 0)
+    weights_file.write(rendered, path.with_suffix(".weights"), arrays, 0)
     for engine in [None, *binaries]:
         seconds = []
         for count in FEW, MANY:
@@ -172,8 +172,8 @@ def timed(function) -> float:
 
 def operations(cfg, size):
     """Floating-point operations of a forward pass."""
-    from darknet_runner import templates
-    from darknet_runner.layers import trace
+    from darknet_runner.network import templates
+    from darknet_runner.network.layers import trace
 
     return sum(layer.bflops for layer in trace(templates.render(cfg, 7, size=size))) * 1e9
 

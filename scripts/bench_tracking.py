@@ -16,8 +16,8 @@ import click
 import numpy as np
 
 from converters.boxes import iou
-from emotion import tracking
-from emotion.detections import Detections
+from emotion.systems import tracking
+from emotion.systems.detections import Detections
 
 
 def crowd(seed: int, fps: float, seconds: float = 20, people: int = 5, missed: float = 0.1, trembling: float = 0.04, false: float = 0.05):
@@ -60,10 +60,12 @@ def follow(seeds, fps: float, **settings) -> dict:
 
 def of_video(path: str, system: str) -> dict:
     """Tracks of a video by their number of frames, and changes of the emotion within them as the frames say and as smoothed."""
-    from emotion import detect, sources, systems
+    from emotion import run_detection
+    from emotion.sources.open import open_source
+    from emotion.systems.open import open_system
 
     tracker, emotions = tracking.Tracker(), {}
-    for frame, found in detect.stream(sources.open_source(path), systems.open_system(system, conf=tracker.low)):
+    for frame, found in run_detection.stream(open_source(path), open_system(system, conf=tracker.low)):
         followed = tracker.update(found, frame.time_s, frame.bgr)
         for number, own, smooth in zip(followed.track_ids.tolist(), followed.frame_scores.argmax(1).tolist(), followed.class_ids.tolist()):
             emotions.setdefault(number, []).append((own, smooth))

@@ -12,16 +12,17 @@ import sys
 from pathlib import Path
 
 from converters.errors import EmoError
-from emotion import compare, detect, report
+from emotion import run_detection
 from emotion.cli.detect import table
-from emotion.systems import open_system
+from emotion.comparison import compare, report
+from emotion.systems.open import open_system
 
 
 def main(out: Path) -> None:
     media = {path.stem: path for path in compare.shipped_media()}
     for name, source in (("picture", media["group"]), ("video", media["clip"])):
         print(f"\nemo detect {source.name}")
-        print(table(detect.run(source, open_system("yolo"), out / name, force=True)))
+        print(table(run_detection.run(source, open_system("yolo"), out / name, force=True)))
     print("\nemo compare two-stage vs yolo")
     result = compare.run(("two-stage", "yolo"), out=out / "comparison", force=True)
     print("\n".join([report.text(result), *result["files"]]))

@@ -2,7 +2,7 @@
 """Make the pictures and the video that ship in cfg/media, from a public-domain portrait and drawn faces.
 
 The portrait is Commodore Grace M. Hopper's official one (US Navy, 1984), which comes with matplotlib's
-sample data; the drawn faces come from `converters.synth`.
+sample data; the drawn faces come from `converters.synthesis.datasets`.
 
     python scripts/make_media.py cfg/media
 """
@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from matplotlib import cbook
 
-from converters import synth
-from converters.drawn_face import paint_face
-from converters.drawn_person import EXPRESSIONS, Expression, Light, Pose, blend, random_person
+from converters.synthesis import datasets
+from converters.synthesis.face import paint_face
+from converters.synthesis.person import EXPRESSIONS, Expression, Light, Pose, blend, random_person
 
 FPS, SIZE_WH = 15, (480, 360)
 
@@ -31,7 +31,7 @@ def portrait() -> np.ndarray:
 def group(picture: np.ndarray) -> np.ndarray:
     """One picture of many faces: the portrait, small mirrored and grey copies of it, and drawn people."""
     cast = ("Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger", "Neutral")
-    people, _, _ = synth.draw_scene((900, 560), cast, np.random.default_rng(11), face_share=(0.2, 0.3))
+    people, _, _ = datasets.draw_scene((900, 560), cast, np.random.default_rng(11), face_share=(0.2, 0.3))
     large, small = (cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for size in ((320, 375), (160, 185)))
     grey = cv2.cvtColor(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     return np.hstack([np.vstack([large, np.hstack([small[:, ::-1], grey])]), people])
@@ -53,7 +53,7 @@ def zoom(picture: np.ndarray, seconds: float):
 def people(seconds: float):
     """Two drawn people whose faces move and change from one emotion to the next."""
     rng = np.random.default_rng(5)
-    background = cv2.GaussianBlur(synth.draw_background(SIZE_WH, rng), (0, 0), 2)
+    background = cv2.GaussianBlur(datasets.draw_background(SIZE_WH, rng), (0, 0), 2)
     cast = [(random_person(rng), ("Neutral", "Happy", "Surprise")), (random_person(rng), ("Neutral", "Anger", "Sad"))]
     count = round(seconds * FPS)
     for index in range(count):

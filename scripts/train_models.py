@@ -29,7 +29,7 @@ from pathlib import Path
 
 import click
 
-from darknet_runner import cfgfile, weights
+from darknet_runner.network import cfg_file, weights_file
 
 MODERN = ["--optimizer", "adamw", "--net", "policy=sgdr", "--net", "power=1"]
 CLASSIFIER = ["--cfg", "v4-nano-face", "--batch", "64", "--subdivisions", "1", "--learning-rate", "0.002", *MODERN]
@@ -141,9 +141,9 @@ class Emo:
 def package(run: Path, folder: Path, size: int, card: dict, metrics: dict, preprocessing: dict) -> Path:
     """A model folder of a run's best weights, with the input size to run it at, and its card."""
     folder.mkdir(parents=True, exist_ok=True)
-    cfg = cfgfile.load(run / "model.cfg")
+    cfg = cfg_file.load(run / "model.cfg")
     wide = {"letter_box": 1} if cfg.is_detector else {}  # so that faces keep their shape in pictures that are no squares
-    cfgfile.save(cfg.edit({0: {"width": size, "height": size, "batch": 1, "subdivisions": 1} | wide}), folder / "model.cfg")
+    cfg_file.save(cfg.edit({0: {"width": size, "height": size, "batch": 1, "subdivisions": 1} | wide}), folder / "model.cfg")
     shutil.copyfile(run / "weights/model_best.weights", folder / "model.weights")
     shutil.copyfile(run / "emo.names", folder / "emo.names")
     if not cfg.is_detector:
@@ -167,13 +167,13 @@ def folded(folder: Path) -> None:
 
     Its three input channels were always equal, so their weights in the first layer can be added up.
     """
-    cfg = cfgfile.load(folder / "model.cfg")
-    found = weights.read(cfg, folder / "model.weights")
+    cfg = cfg_file.load(folder / "model.cfg")
+    found = weights_file.read(cfg, folder / "model.weights")
     layers = [dict(blocks) for blocks in found.layers]
     layers[0]["weights"] = layers[0]["weights"].sum(1, keepdims=True)
     grey = cfg.edit({0: {"channels": 1, "saturation": None, "hue": None}})
-    weights.write(grey, folder / "model.weights", layers, found.seen)
-    cfgfile.save(grey, folder / "model.cfg")
+    weights_file.write(grey, folder / "model.weights", layers, found.seen)
+    cfg_file.save(grey, folder / "model.cfg")
 
 
 def tables(metrics: dict) -> str:

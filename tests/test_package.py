@@ -1,4 +1,4 @@
-"""The package as a whole: imports go one way, heavy ones wait, every command explains itself and stands in the README."""
+"""The package as a whole: imports go one way and in no circle, heavy ones wait, every command explains itself and stands in the README."""
 
 import ast
 import subprocess
@@ -14,24 +14,58 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {"converters": set(), "darknet_runner": {"converters"}, "emotion": {"converters", "darknet_runner"}}
 
 
+def module_name(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for package in MAY_IMPORT for path in (ROOT / package).rglob("*.py")}
+
+
+def executed(node):
+    """Every node below it, without what stands under `if TYPE_CHECKING`, which never runs."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test).endswith("TYPE_CHECKING"):
+            continue
+        yield child
+        yield from executed(child)
+
+
 def imported(path):
-    for node in ast.walk(ast.parse(path.read_text())):
+    """The dotted names of what it imports, wherever in the file: modules as they are, else the module of the name."""
+    package = module_name(path).split(".")[: None if path.name == "__init__.py" else -1]
+    for node in executed(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (name.name.split(".")[0] for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            yield node.module.split(".")[0]
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            yield from (full if (full := f"{module}.{name.name}") in MODULES else module for name in node.names)
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_go_one_way(package):
     forbidden = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
-    found = {(path.name, name) for path in (ROOT / package).rglob("*.py") for name in imported(path) if name in forbidden}
+    found = {(name, other) for name, path in MODULES.items() if name.split(".")[0] == package
+             for other in imported(path) if other.split(".")[0] in forbidden}  # fmt: skip
     assert not found
+
+
+def test_no_circle_between_modules():
+    """Not even one of imports that wait inside functions: whoever reads a module need not know who uses it."""
+    left = {name: {other for other in imported(path) if other in MODULES and other != name} for name, path in MODULES.items()}
+    while ends := [name for name, others in left.items() if not others & left.keys()]:
+        for name in ends:
+            del left[name]
+    while ends := set(left) - set().union(*left.values()):  # those whom nobody in a circle needs
+        for name in ends:
+            del left[name]
+    assert not left, f"in circles: {sorted(left)}"
 
 
 def test_cfg_is_data_only():
     assert [path.name for path in (ROOT / "cfg").rglob("*.py")] == ["__init__.py"]
-    assert set(imported(ROOT / "cfg" / "__init__.py")) == set()
+    assert list(imported(ROOT / "cfg" / "__init__.py")) == []
 
 
 def test_help_imports_nothing_heavy():

@@ -35,7 +35,7 @@ def installed(tmp_path_factory):
 
 def test_every_data_file_is_in_it(installed):
     wanted = [path for path in (ROOT / "cfg").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-    wanted += (ROOT / "emotion").glob("*.html")
+    wanted += (ROOT / "emotion").rglob("*.html")
     assert [path.name for path in wanted if not (installed / path.relative_to(ROOT)).is_file()] == []
     assert not (installed / "tests").exists()
 
@@ -43,9 +43,9 @@ def test_every_data_file_is_in_it(installed):
 def test_it_runs_outside_the_checkout(installed, tmp_path):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "import emotion.models, darknet_runner.templates as t, emotion.compare\n"
+        "import emotion.systems.models, darknet_runner.network.templates as t, emotion.comparison.compare\n"
         "assert emotion.__file__.startswith(sys.argv[1])\n"
-        "print(len(t.names()), sorted(emotion.models.shipped()), all(path.is_file() for path in emotion.compare.shipped_media()))\n"
+        "print(len(t.names()), sorted(emotion.systems.models.shipped()), all(path.is_file() for path in emotion.comparison.compare.shipped_media()))\n"
         "from emotion.cli import main; main(['cfg', 'show', 'v4-nano', '--json'])"
     )
     done = subprocess.run([sys.executable, "-c", code, str(installed)], cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""})

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 
 from ..errors import UsageError, nearest
-from ..records import Notes, Table
+from ..table.records import Notes, Table
 
 # kind -> (module, the options that its read takes, the SOURCE when none is given)
 KINDS = {

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import AFFECTNET_NOT_EMOTIONS
 from ..errors import DataError
-from ..labels import AFFECTNET_NOT_EMOTIONS
-from ..records import SPLITS, Notes, Table, concat
+from ..table.records import SPLITS, Notes, Table, concat
 
 COLUMNS = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height",

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS, canonical
 from ..errors import DataError
-from ..labels import EMOTIONS, canonical
-from ..records import SPLITS, Notes, Table, concat
+from ..table.records import SPLITS, Notes, Table, concat
 
 
 def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS, EXPW
 from ..errors import DataError
-from ..labels import EMOTIONS, EXPW
-from ..records import Notes, Table
+from ..table.records import Notes, Table
 
 LIST = ("label.lst", "label/label.lst", "data/label/label.lst", "label/label.txt")
 IMAGES = ("image/origin", "origin", "image", "images", "data/image/origin", "")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS, FER2013
 from ..errors import DataError, UsageError, nearest
-from ..labels import EMOTIONS, FER2013
-from ..records import SPLITS, Notes, Table, one_face_each
+from ..table.records import SPLITS, Notes, Table, one_face_each
 from .yolo import same_classes
 
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}

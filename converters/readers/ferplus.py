@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS, FERPLUS_COLUMNS
 from ..errors import DataError, nearest
-from ..labels import EMOTIONS, FERPLUS_COLUMNS
-from ..records import SPLITS, Notes, Table, one_face_each
+from ..table.records import SPLITS, Notes, Table, one_face_each
 from . import fer2013
 
 VOTES_FILE = "fer2013new.csv"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS, canonical
 from ..errors import DataError
-from ..labels import EMOTIONS, canonical
-from ..records import SPLITS, Notes, Table, one_face_each
+from ..table.records import SPLITS, Notes, Table, one_face_each
 
 SPLIT_NAMES = {
     "train": "train", "training": "train", "train_set": "train",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS, canonical
 from ..errors import DataError, MissingExtra
-from ..labels import EMOTIONS, canonical
-from ..records import SPLITS, Notes, Table, concat, one_face_each
+from ..table.records import SPLITS, Notes, Table, concat, one_face_each
 from .yolo import same_classes
 
 FILES = {"train": "train.h5", "valid": "val.h5", "test": "test.h5"}

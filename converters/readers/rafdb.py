@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS, RAFDB
 from ..errors import DataError
-from ..labels import EMOTIONS, RAFDB
-from ..records import SPLITS, Notes, Table, one_face_each
+from ..table.records import SPLITS, Notes, Table, one_face_each
 from . import folder
 
 LIST = "list_patition_label.txt"  # sic

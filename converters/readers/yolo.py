@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from ..boxes import cxcywh_rel_to_xyxy
-from ..darknetset import load
+from ..darknet_format.dataset import load
+from ..emotions import EMOTIONS, canonical
 from ..errors import DataError
 from ..images import probe
-from ..labels import EMOTIONS, canonical
-from ..outdir import REPORT
-from ..records import SPLITS, Notes, Table
-from ..splits import joined
+from ..output_folder import REPORT
+from ..table.records import SPLITS, Notes, Table
+from ..table.splits import joined
 
 
 def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:

@@ -1,7 +1,7 @@
 """The classifier form: `<split>/<label>/<name>`, each picture linked, or written when the dataset holds pixels.
 
 Darknet takes as class whichever label occurs anywhere in the path, so the labels are chosen not to
-occur in the output's own path, and names that hold one are spelled anew (`converters.names`).
+occur in the output's own path, and names that hold one are spelled anew (`converters.darknet_format.safe_names`).
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ..emotions import EMOTIONS
 from ..images import probe
-from ..labels import EMOTIONS
-from ..records import SPLITS, Notes, Table
+from ..table.records import SPLITS, Notes, Table
 from .detector import Written, place, quoted, sound
 from .pixels import write_png
 

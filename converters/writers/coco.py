@@ -6,8 +6,8 @@ import csv
 import json
 from pathlib import Path
 
-from ..labels import class_ids
-from ..records import SPLITS
+from ..emotions import class_ids
+from ..table.records import SPLITS
 
 
 def write(work: Path, names: tuple[str, ...]) -> None:

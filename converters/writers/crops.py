@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from .. import boxes
-from ..checks import box_problem
-from ..crops import Look, from_pixels, of_file
+from ..emotions import EMOTIONS, FER2013
 from ..errors import DataError, MediaError, MissingExtra
+from ..face_crops import Look, from_pixels, of_file
+from ..findings import box_problem
 from ..images import probe
-from ..labels import EMOTIONS, FER2013
-from ..records import SPLITS, Table
+from ..table.records import SPLITS, Table
 from .detector import Written, quoted, sound
 from .pixels import write_png
 

@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import boxes
-from ..checks import box_problem, picture_problems
+from ..emotions import EMOTIONS
 from ..errors import MediaError
+from ..findings import box_problem, picture_problems
 from ..images import SAFE_FORMATS, decode, probe
-from ..labels import EMOTIONS
-from ..records import SPLITS, Notes, Table
+from ..table.records import SPLITS, Notes, Table
 from .pixels import write_png
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same

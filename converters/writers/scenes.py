@@ -1,4 +1,4 @@
-"""Composed scenes in the detector form: JPEG pictures, labels beside them (see `converters.scenes`).
+"""Composed scenes in the detector form: JPEG pictures, labels beside them (see `converters.synthesis.scenes`).
 
 A chunk holds some scenes and the faces dealt to them; each scene is drawn from a generator seeded with
 the seed and the scene's number.
@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from .. import boxes
+from ..emotions import EMOTIONS
 from ..errors import MediaError
 from ..images import decode
-from ..labels import EMOTIONS
-from ..records import SPLITS, Table
-from ..scenes import compose
+from ..synthesis.scenes import compose
+from ..table.records import SPLITS, Table
 from .detector import CREATE, Written, quoted
 
 

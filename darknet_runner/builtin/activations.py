@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from converters.errors import CfgError
 
-from ..layers import Layer
+from ..network.layers import Layer
 
 
 def _ramp(x):

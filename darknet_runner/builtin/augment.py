@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..cfgfile import Cfg
+from ..network.cfg_file import Cfg
 
 VISIBLE = 0.3  # a face of which a crop leaves a smaller share is no label any more
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .. import chart
+from ..run import metrics_plot
 from .data import Loader
 from .rate import rate
 
@@ -73,7 +73,7 @@ class Display:
     def redraw(self) -> None:
         run = self.trainer.job.run
         if self.on:
-            chart.draw(chart.read_metrics(run.metrics), run.chart, run.path.name)
+            metrics_plot.draw(metrics_plot.read_metrics(run.metrics), run.chart, run.path.name)
 
 
 def _clock(seconds: float) -> str:

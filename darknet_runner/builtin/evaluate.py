@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from converters import boxes as boxlib
-from converters.darknetfiles import DataFile, class_of_path, label_path, read_label, read_list
+from converters.darknet_format.files import DataFile, class_of_path, label_path, read_label, read_list
 from converters.errors import DataError
 
-from ..ap import mean_ap
-from ..objects import NMS_IOU, nms
-from ..resize import letter_size, letterbox, resize
+from ..network.resize import letter_size, letterbox, resize
+from ..scoring.average_precision import mean_ap
+from ..scoring.nms import NMS_IOU, nms
 from .data import read_picture
 from .heads import head_of
 from .network import Network

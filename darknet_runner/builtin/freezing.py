@@ -29,7 +29,7 @@ from torch import nn
 
 from converters.errors import CfgError, nearest
 
-from ..cfgfile import Cfg
+from ..network.cfg_file import Cfg
 
 
 @dataclass(frozen=True)

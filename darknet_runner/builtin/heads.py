@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..cfgfile import Section
+from ..network.cfg_file import Section
 from .loss import YoloHead
 from .region import RegionHead
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 from converters.errors import CfgError
 
-from ..cfgfile import Section
+from ..network.cfg_file import Section
 
 IOU_LOSSES = ("mse", "iou", "giou", "diou", "ciou")
 

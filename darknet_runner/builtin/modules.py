@@ -14,7 +14,7 @@ from torch import nn
 
 from converters.errors import CfgError
 
-from ..layers import Layer, absolute, padded
+from ..network.layers import Layer, absolute, padded
 from .activations import activate_region, activate_yolo, activation
 
 

@@ -17,9 +17,9 @@ from torch import nn
 
 from converters.errors import CfgError
 
-from ..cfgfile import Cfg
-from ..layers import trace
-from ..weights import Weights
+from ..network.cfg_file import Cfg
+from ..network.layers import trace
+from ..network.weights_file import Weights
 from .freezing import Freezing
 from .modules import BUILDERS, Shortcut, Weighted
 

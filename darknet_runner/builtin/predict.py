@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..objects import NMS_IOU, nms, objects
+from ..scoring.nms import NMS_IOU, detections_as_dicts, nms
 from .data import read_picture
 from .evaluate import SCORE_FLOOR, cropped, fitted, found_boxes, unboxed
 from .network import Network
@@ -41,5 +41,5 @@ def predict(network: Network, names: Sequence[str], images: Sequence[Path], *, c
         scores = nms(xyxy, scores, NMS_IOU, beta)
         height, width = picture.shape[:2]
         xyxy = np.clip(xyxy * (width, height, width, height), 0, (width, height, width, height))
-        out.append({"image": str(path), "objects": objects(xyxy, scores, names, conf)})
+        out.append({"image": str(path), "objects": detections_as_dicts(xyxy, scores, names, conf)})
     return out

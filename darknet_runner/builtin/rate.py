@@ -6,7 +6,7 @@ import math
 
 from converters.errors import CfgError
 
-from ..cfgfile import Section
+from ..network.cfg_file import Section
 
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sig", "sgdr")
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from converters.errors import CfgError
 
-from ..cfgfile import Section
+from ..network.cfg_file import Section
 from .activations import activate_region
 from .loss import best_overlaps, centres, overlaps
 

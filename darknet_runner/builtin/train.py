@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from torch import distributed
 
-from converters.darknetfiles import read_data
+from converters.darknet_format.files import read_data
 from converters.errors import RunError, UsageError
 
-from .. import cfgfile, weights
 from ..engine import TrainJob, TrainResult
-from ..templates import classes_of
+from ..network import cfg_file, weights_file
+from ..network.templates import classes_of
 from .augment import Options
 from .data import Loader, TrainSet
 from .device import pick_device
@@ -60,7 +60,7 @@ class Trainer:
     """One run. `train` does it all; the parts are methods so that tests can take single steps."""
 
     def __init__(self, job: TrainJob):
-        self.job, self.cfg, self.data = job, cfgfile.load(job.cfg), read_data(job.data)
+        self.job, self.cfg, self.data = job, cfg_file.load(job.cfg), read_data(job.data)
         self.world, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         net = self.cfg.net
         self.batch, self.parts = net.integer("batch", 1), net.integer("subdivisions", 1)
@@ -128,7 +128,7 @@ class Trainer:
                     bias = self.network.stack[layer.index - 1].bias
                     bias.view(-1, 5 + head.classes)[:, 4] = math.log(self.job.prior / (1 - self.job.prior))
         if self.job.pretrained:
-            self.network.load(weights.read(self.cfg, self.job.pretrained, prefix=True))
+            self.network.load(weights_file.read(self.cfg, self.job.pretrained, prefix=True))
 
     # --- what is saved ---------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Trainer:
         with self.averaged():
             arrays = self.network.arrays()
         for tag in tags:
-            weights.write(self.cfg, self.job.run.weights_file(tag), arrays, self.seen)
+            weights_file.write(self.cfg, self.job.run.weights_file(tag), arrays, self.seen)
         if "last" in tags:
             state = {"progress": self.progress.__dict__, "optimizer": self.optimizer.state_dict()}
             if self.ema:
@@ -171,7 +171,7 @@ class Trainer:
 
     def _resume(self):
         last = self.job.run.weights_file("last")
-        found = weights.read(self.cfg, last)
+        found = weights_file.read(self.cfg, last)
         self.network.load(found)
         self.progress.iteration = found.seen // self.batch
         if not self.state_file.is_file():

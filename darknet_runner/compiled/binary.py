@@ -2,7 +2,7 @@
 
     binary = probe(find())
     binary.flavour, binary.gpu, binary.commands
-    lacks(binary, cfgfile.load("yolov4-tiny.cfg"))
+    lacks(binary, cfg_file.load("yolov4-tiny.cfg"))
 
 Flavours: `alexeyab` (AlexeyAB/darknet), `hank-ai` (its successor), `pjreddie` (the original, and Debian's package).
 """
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from converters.errors import RunError
 
-from ..cfgfile import Cfg
+from ..network.cfg_file import Cfg
 
 # A program is run when the user named it or when it lies where only the machine's owner can put one. What lies in the
 # current folder, or is written in a run folder, may have come from anybody: it is told, and not run.

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from converters.errors import RunError
 
-from .. import cfgfile
 from ..engine import TrainJob, TrainResult
-from . import binary as binaries
-from . import inference
+from ..network import cfg_file
+from . import binary as binaries, inference
 from .binary import Binary
-from .training import Settings, Training
+from .training import BinarySettings, Training
 
 
 class CompiledEngine:
@@ -20,13 +19,13 @@ class CompiledEngine:
 
     name = "compiled"
 
-    def __init__(self, binary: Binary | str | Path, settings: Settings = Settings()):
+    def __init__(self, binary: Binary | str | Path, settings: BinarySettings = BinarySettings()):
         self.binary = binary if isinstance(binary, Binary) else binaries.probe(binary)
         self.settings = settings
 
     def cannot(self, job: TrainJob) -> list[str]:
         """Why this binary cannot train the job; empty when it can."""
-        cfg = cfgfile.load(job.cfg)
+        cfg = cfg_file.load(job.cfg)
         reasons = self.cannot_run(cfg, training=True)
         if self.binary.broken_training and not self.settings.allow_broken_cpu:
             reasons.append(f"{self.binary.broken_training}; --allow-broken-cpu trains all the same")
@@ -41,9 +40,9 @@ class CompiledEngine:
         if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):
             reasons.append(f"{self.binary.title} serves no pictures here: --mjpeg-port takes AlexeyAB's, built with OpenCV")
         if self.binary.flavour == "hank-ai" and job.pretrained and not job.resume:
-            from .. import layers, weights
+            from ..network import layers, weights_file
 
-            if Path(job.pretrained).is_file() and Path(job.pretrained).stat().st_size != weights.weights_bytes(layers.trace(cfg)):
+            if Path(job.pretrained).is_file() and Path(job.pretrained).stat().st_size != weights_file.weights_bytes(layers.trace(cfg)):
                 reasons.append("hank-ai/darknet rejects weights that are a part of the network's")
         return reasons
 
@@ -56,7 +55,7 @@ class CompiledEngine:
             rather_not.append(f"{self.binary.path} was built without GPU, and there is one")
         return self.cannot(job), rather_not
 
-    def judge_cfg(self, cfg: cfgfile.Cfg) -> tuple[list[str], list[str]]:
+    def judge_cfg(self, cfg: cfg_file.Cfg) -> tuple[list[str], list[str]]:
         """Why this binary cannot run a network, and why its results differ."""
         differs = []
         if self.binary.flavour == "pjreddie":
@@ -65,7 +64,7 @@ class CompiledEngine:
             differs.append(f"{self.binary.title} at {self.binary.path} takes the red channel for grey")
         return self.cannot_run(cfg), differs
 
-    def cannot_run(self, cfg: cfgfile.Cfg, training: bool = False) -> list[str]:
+    def cannot_run(self, cfg: cfg_file.Cfg, training: bool = False) -> list[str]:
         """Why this binary cannot run (or train) the network; empty when it can."""
         reasons = [f"it does not start: {self.binary.trouble}"] if self.binary.trouble else []
         needed = ("train" if training else "valid") if cfg.is_detector else ("train-classifier" if training else "top-k")
@@ -91,7 +90,7 @@ class CompiledEngine:
 
     def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", **options) -> dict:
         """mAP and AP per class (detector) or top-k (classifier), with the settings that made them."""
-        loaded = cfgfile.load(cfg)
+        loaded = cfg_file.load(cfg)
         self._check(loaded)
         known = ("iou", "conf", "points", "threads") if loaded.is_detector else ("top", "threads")
         wanted = {key: value for key, value in options.items() if key in known and value is not None}
@@ -101,7 +100,7 @@ class CompiledEngine:
     def predict(self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25,
                 threads: int | None = None, **_) -> list[dict]:  # fmt: skip
         """A dict a picture: `objects` of a detector or `scores` of a classifier."""
-        self._check(cfgfile.load(cfg))
+        self._check(cfg_file.load(cfg))
         return inference.predict(self.binary, Path(cfg), names, Path(weights), images, conf=conf, threads=threads)
 
     def partial(self, cfg: Path, weights: Path, out: Path, count: int) -> int:

@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from converters import boxes as boxlib
-from converters.darknetfiles import label_path, read_data, read_label, read_list
+from converters.darknet_format.files import label_path, read_data, read_label, read_list
 from converters.errors import RunError, UsageError
 
-from .. import cfgfile, layers, weights
-from ..ap import mean_ap
-from ..objects import NMS_IOU, objects
-from . import command
+from ..network import cfg_file, layers, weights_file
+from ..scoring.average_precision import mean_ap
+from ..scoring.nms import NMS_IOU, detections_as_dicts
+from . import command_line
 from .binary import Binary, plain
-from .feed import RESULTS, Feed, lay_out, link
+from .linked_dataset import RESULTS, LinkedDataset, link_dataset, link_lists
 from .logs import LogParser, Validation
 from .process import run
 
@@ -35,17 +35,17 @@ MIN_LIST = 4  # pjreddie's `valid` reads four paths, however many there are
 
 
 @contextlib.contextmanager
-def bench(cfg_path: Path, weights_path: Path) -> Iterator[tuple[Path, cfgfile.Cfg]]:
+def bench(cfg_path: Path, weights_path: Path) -> Iterator[tuple[Path, cfg_file.Cfg]]:
     """A folder with model.cfg set to inference, and model.weights; the weights' length is checked first.
 
     These programs take any file for weights, and predict from noise.
     """
-    cfg = cfgfile.load(cfg_path)
-    weights.read(cfg, weights_path)
+    cfg = cfg_file.load(cfg_path)
+    weights_file.read(cfg, weights_path)
     changes = {"batch": 1, "subdivisions": 1} | {key: None for key in TRAINING_ONLY if key in cfg.net.options}
     with tempfile.TemporaryDirectory(prefix="emo-") as name:
         folder = Path(name)
-        cfgfile.save(cfg.edit({0: changes}), folder / "model.cfg")
+        cfg_file.save(cfg.edit({0: changes}), folder / "model.cfg")
         os.symlink(os.path.abspath(weights_path), folder / "model.weights")
         yield folder, cfg
 
@@ -66,9 +66,9 @@ def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_p
     counts = np.bincount(np.concatenate([label[:, 0] for label in truths]).astype(int), minlength=data.classes)
     with bench(cfg_path, weights_path) as (folder, cfg):
         settings |= {"size": list(cfg.size_wh), "nms": {"iou": NMS_IOU, "per_class": True}}
-        feed = link(folder, data.names, {"valid": images})
+        feed = link_lists(folder, data.names, {"valid": images})
         if "map" in binary.commands:
-            argv = command.map_(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf=conf, iou=iou, points=points)
+            argv = command_line.map_(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf=conf, iou=iou, points=points)
             found = _validated(binary, argv, folder, threads)
             if found.map is None or len(found.ap) != data.classes:
                 raise RunError("`map` printed no complete result", where=binary.path)
@@ -96,8 +96,8 @@ def evaluate_classifier(binary: Binary, cfg_path: Path, data_path: Path, weights
     data = read_data(data_path)
     images, k = read_list(data.list_of(split)), min(top or data.top, data.classes)
     with bench(cfg_path, weights_path) as (folder, cfg):
-        feed = link(folder, data.names, {"valid": images}, classifier=data.labels, top=k)
-        found = _validated(binary, command.top_k(binary, feed.data, Path("model.cfg"), Path("model.weights")), folder, threads)
+        feed = link_lists(folder, data.names, {"valid": images}, classifier=data.labels, top=k)
+        found = _validated(binary, command_line.top_k(binary, feed.data, Path("model.cfg"), Path("model.weights")), folder, threads)
     if found.images != len(images):
         raise RunError(f"`classifier valid` looked at {found.images or 0} of {len(images)} pictures", where=binary.path)
     return {"top1": found.top1, f"top{k}": found.topk,
@@ -123,7 +123,7 @@ def _size(path) -> tuple[int, int]:
         return picture.size[::-1] if orientation >= 5 else ImageOps.exif_transpose(picture).size if orientation > 1 else picture.size
 
 
-def _detections(binary: Binary, folder: Path, feed: Feed, images: Sequence[Path], threads) -> list[tuple[np.ndarray, np.ndarray]]:
+def _detections(binary: Binary, folder: Path, feed: LinkedDataset, images: Sequence[Path], threads) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per picture xyxy_px (N, 4) and scores (N, C) after NMS, from the files of pjreddie's `detector valid`.
 
     It is the only way to that flavour's boxes; the others' `valid` stops its NMS at 0.6, and they have `test -out`.
@@ -131,7 +131,7 @@ def _detections(binary: Binary, folder: Path, feed: Feed, images: Sequence[Path]
     listed = (folder / "feed" / "valid.txt").read_text().split()
     if len(listed) < MIN_LIST:
         (folder / "feed" / "valid.txt").write_text("".join(f"{name}\n" for name in listed + [listed[-1]] * (MIN_LIST - len(listed))))
-    returncode, lines = run(command.valid(binary, feed.data, Path("model.cfg"), Path("model.weights")), cwd=folder, threads=threads)
+    returncode, lines = run(command_line.valid(binary, feed.data, Path("model.cfg"), Path("model.weights")), cwd=folder, threads=threads)
     if not any("total detection time" in line.lower() for line in lines):
         raise failed("valid", binary, returncode, lines)
     classes, rows = len(feed.names), [{} for _ in images]
@@ -159,13 +159,13 @@ def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: 
     images = [Path(path) for path in images]
     with bench(cfg_path, weights_path) as (folder, cfg):
         if cfg.is_detector:
-            feed = link(folder, tuple(names), {"valid": images}, labels=False)
+            feed = link_lists(folder, tuple(names), {"valid": images}, labels=False)
             if binary.flavour != "pjreddie":
                 return _tested(binary, folder, feed, images, names, conf, threads)
             found = _detections(binary, folder, feed, images, threads)
-            return [{"image": str(path), "objects": objects(xyxy, scores, names, conf)} for path, (xyxy, scores) in zip(images, found)]
-        feed = link(folder, tuple(names), {"valid": images}, classifier=tuple(names), labels=False)
-        argv = command.predict(binary, feed.data, Path("model.cfg"), Path("model.weights"), len(names))
+            return [{"image": str(path), "objects": detections_as_dicts(xyxy, scores, names, conf)} for path, (xyxy, scores) in zip(images, found)]
+        feed = link_lists(folder, tuple(names), {"valid": images}, classifier=tuple(names), labels=False)
+        argv = command_line.predict(binary, feed.data, Path("model.cfg"), Path("model.weights"), len(names))
         returncode, lines = run(argv, cwd=folder, stdin=(folder / "feed" / "valid.txt").read_bytes(), threads=threads)
     found = _classes(lines, feed)
     if len(found) != len(images) or any(len(scores) != len(names) for scores in found):
@@ -175,7 +175,7 @@ def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: 
 
 def _tested(binary, folder, feed, images, names, conf, threads) -> list[dict]:
     """`detector test -out`, which lists boxes after NMS at 0.45, not yet clipped to the picture."""
-    argv = command.test(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf, Path("found.json"))
+    argv = command_line.test(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf, Path("found.json"))
     returncode, lines = run(argv, cwd=folder, stdin=(folder / "feed" / "valid.txt").read_bytes(), threads=threads)
     try:
         told = json.loads((folder / "found.json").read_text())
@@ -190,7 +190,7 @@ def _tested(binary, folder, feed, images, names, conf, threads) -> list[dict]:
         xyxy = boxlib.clip(boxlib.cxcywh_rel_to_xyxy(np.reshape(rel, (-1, 4)), size), size)
         scores = np.zeros((len(rows), len(names)))
         scores[np.arange(len(rows)), [item["class_id"] for item in rows]] = [item["confidence"] for item in rows]
-        out.append({"image": str(path), "objects": objects(xyxy, scores, names, conf)})
+        out.append({"image": str(path), "objects": detections_as_dicts(xyxy, scores, names, conf)})
     return out
 
 
@@ -217,9 +217,9 @@ def partial(binary: Binary, cfg_path: Path, weights_path: Path, out: Path, count
         traced = layers.trace(cfg)
         if not 0 < count <= len(traced):
             raise UsageError(f"the cfg has layers 1 to {len(traced)} to keep, not {count}", where=cfg_path)
-        argv = command.partial(binary, Path("model.cfg"), Path("model.weights"), Path("part.weights"), count)
+        argv = command_line.partial(binary, Path("model.cfg"), Path("model.weights"), Path("part.weights"), count)
         returncode, lines = run(argv, cwd=folder)
-        made, expected = folder / "part.weights", weights.weights_bytes(traced[:count])
+        made, expected = folder / "part.weights", weights_file.weights_bytes(traced[:count])
         if not made.exists() or made.stat().st_size != expected:
             raise failed("partial", binary, returncode, lines)
         temporary = out.with_name(out.name + ".part")
@@ -232,8 +232,8 @@ def anchors(binary: Binary, data_path: Path, count: int, size_wh: tuple[int, int
     """k-means anchors of the train list in pixels of the network's input, smallest first, by the binary."""
     with tempfile.TemporaryDirectory(prefix="emo-") as name:
         folder = Path(name)
-        feed = lay_out(folder, read_data(data_path), ("train",))
-        returncode, lines = run(command.anchors(binary, feed.data, count, size_wh), cwd=folder)
+        feed = link_dataset(folder, read_data(data_path), ("train",))
+        returncode, lines = run(command_line.anchors(binary, feed.data, count, size_wh), cwd=folder)
         made = folder / "anchors.txt"
         values = [float(text) for text in re.findall(r"[\d.]+", made.read_text())] if made.exists() else []
     if len(values) != 2 * count:

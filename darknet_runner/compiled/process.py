@@ -28,6 +28,7 @@ from pathlib import Path
 
 from converters.errors import RunError
 
+from ..signals import interruptible
 from .logs import LineSplitter
 
 GRACE_S = 3.0  # between SIGTERM and SIGKILL; these programs save nothing on a signal
@@ -163,31 +164,6 @@ class Process:
             self._signal(signal.SIGKILL)
             self.returncode = self._child.wait()
         return self.returncode
-
-
-@contextlib.contextmanager
-def interruptible():
-    """Within it SIGINT, SIGTERM and SIGHUP only note themselves in the list that is given; a second one raises.
-
-    Outside the main thread signals cannot be caught, and nothing is done.
-    """
-    asked: list[str] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number, frame):
-        asked.append(signal.Signals(number).name)
-        if len(asked) > 1:
-            raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, note) for number in numbers}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def run(argv: list[str], *, cwd: Path, stdin: bytes | None = None, log: Path | None = None, threads: int | None = None,

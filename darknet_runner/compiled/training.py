@@ -16,19 +16,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from converters.darknetfiles import DataFile, read_data
+from converters.darknet_format.files import DataFile, read_data
 from converters.errors import RunError, WeightsError
 
-from .. import cfgfile, chart, layers, weights
 from ..engine import TrainJob, TrainResult
-from ..prepare import hashes
-from ..rundir import RunDir, sha256, write_text
-from . import command, saves
+from ..network import cfg_file, layers, weights_file
+from ..run import metrics_plot
+from ..run.create_run import hashes
+from ..run.folder import RunDir, sha256, write_text
+from ..signals import interruptible
+from . import command_line, saved_weights
 from .binary import Binary, plain
-from .feed import lay_out
+from .linked_dataset import link_dataset
 from .logs import COLUMNS, SAVED, LogParser, Row
-from .process import Process, interruptible
-from .watch import SILENCE_S, Trouble, Watchdog
+from .process import Process
+from .watchdog import SILENCE_S, Trouble, Watchdog
 
 CHART_S = 30.0  # between two drawings of the chart
 WRITING_S = 2.0  # a file of the wrong length that was changed so shortly ago may still be being written
@@ -37,7 +39,7 @@ FAILED_EVALUATION = "the validation after the run failed: {}"
 
 
 @dataclass(frozen=True)
-class Settings:
+class BinarySettings:
     """What the compiled engine can be told beyond a TrainJob."""
 
     allow_broken_cpu: bool = False
@@ -63,7 +65,7 @@ class Metrics:
 
     def __init__(self, run: RunDir, names: tuple[str, ...], start: int):
         self.path, self.names = run.metrics, names
-        kept = [row for row in chart.read_metrics(run.metrics) if int(row["iteration"]) <= start] if start else []
+        kept = [row for row in metrics_plot.read_metrics(run.metrics) if int(row["iteration"]) <= start] if start else []
         columns = [*COLUMNS, *(f"ap_{name}" for name in names)]
         self.columns = columns + [key for key in (kept[0] if kept else ()) if key not in columns]
         self.rows: list[dict] = kept
@@ -91,7 +93,7 @@ class Metrics:
 class Training:
     """The state of a training; `run()` does it."""
 
-    def __init__(self, binary: Binary, job: TrainJob, settings: Settings, evaluate=None):
+    def __init__(self, binary: Binary, job: TrainJob, settings: BinarySettings, evaluate=None):
         """`evaluate(cfg, data, weights)` validates after the run where the binary cannot while it trains."""
         self.binary, self.job, self.settings, self.evaluate = binary, job, settings, evaluate
         self.data: DataFile = read_data(job.data)
@@ -100,9 +102,9 @@ class Training:
         self._load_cfg()
 
     def _load_cfg(self):
-        self.cfg = cfgfile.load(self.job.cfg)
+        self.cfg = cfg_file.load(self.job.cfg)
         self.classifier = not self.cfg.is_detector
-        self.expected = weights.weights_bytes(layers.trace(self.cfg))
+        self.expected = weights_file.weights_bytes(layers.trace(self.cfg))
         self.max_batches = self.cfg.net.integer("max_batches", 0)
         self.batch = self.cfg.net.integer("batch", 1)
 
@@ -117,7 +119,7 @@ class Training:
         run, began = self.job.run, time.time()
         run.write_json(engine="compiled", binary=self.binary.as_dict(), started=datetime.now().isoformat(timespec="seconds"), verdict="running",
                        hashes=hashes(self.job.cfg, self.data))  # fmt: skip
-        found = saves.newest(run, self.expected) if self.job.resume else None
+        found = saved_weights.newest(run, self.expected) if self.job.resume else None
         if found and found[1] // self.batch >= self.max_batches:
             return self._finished_before(found)
         outcome = Outcome(Trouble("start", "it did not start"))
@@ -125,7 +127,7 @@ class Training:
             outcome = self._attempt(found)
             if not (outcome.trouble and outcome.trouble.code == "out-of-memory" and self.settings.auto_recover and self._halve()):
                 break
-            found = saves.newest(run, self.expected)
+            found = saved_weights.newest(run, self.expected)
             self.job = replace(self.job, resume=found is not None)
         result = self._judge(outcome)
         run.write_json(
@@ -140,7 +142,7 @@ class Training:
         final = self.job.run.weights_file("final")
         if not final.exists():
             os.link(found[0], final)
-        row = (chart.read_metrics(self.job.run.metrics) or [{}])[-1]
+        row = (metrics_plot.read_metrics(self.job.run.metrics) or [{}])[-1]
         self.job.run.write_json(verdict="finished", notes=[f"nothing to do: {found[0].name} is at iteration {found[1] // self.batch}"])
         return TrainResult(self.job.run, "finished", found[1] // self.batch, float(row["avg_loss"]) if row.get("avg_loss") else None, None)
 
@@ -154,7 +156,7 @@ class Training:
         print(f"emo: out of memory; going on with subdivisions={subdivisions * 2}", file=sys.stderr)
         return True
 
-    def options(self) -> command.TrainOptions:
+    def options(self) -> command_line.TrainOptions:
         """What the flavour is asked for."""
         validates = self.job.evaluate and self.binary.flavour != "pjreddie" and self.data.valid is not None
         epochs = None
@@ -162,11 +164,11 @@ class Training:
             count = sum(1 for line in open(self.data.list_of("train"), "rb") if line.strip())
             epochs = max(1, round(self.job.map_every * self.batch / max(1, count)))
         device = self.job.device.partition(":")[2]
-        return command.TrainOptions(clear=self.job.clear and not self.job.resume, validate=validates, map_epochs=epochs, gpus=self.job.gpus or ((int(device),) if device else ()),
+        return command_line.TrainOptions(clear=self.job.clear and not self.job.resume, validate=validates, map_epochs=epochs, gpus=self.job.gpus or ((int(device),) if device else ()),
                                     mjpeg_port=self.settings.mjpeg_port)  # fmt: skip
 
     def argv(self, start: str | None) -> list[str]:
-        return command.train(self.binary, Path("feed/feed.data"), Path(self.job.cfg.name), Path(start) if start else None, self.options(), self.classifier)
+        return command_line.train(self.binary, Path("feed/feed.data"), Path(self.job.cfg.name), Path(start) if start else None, self.options(), self.classifier)
 
     def _attempt(self, found) -> Outcome:
         with contextlib.ExitStack() as listening:
@@ -178,7 +180,7 @@ class Training:
         splits = ("train", "valid") if self.data.valid is not None else ("train",)
         every = 100 if self.max_batches >= 1000 else max(1, self.max_batches // 10)
         more = {"savelast": every, "saveweights": max(1000, every * 10)} if self.binary.flavour == "alexeyab" else {}
-        feed = lay_out(run.path, self.data, splits, backup=run.weights.name, **more)
+        feed = link_dataset(run.path, self.data, splits, backup=run.weights.name, **more)
         begun_with = found[0] if found else self.job.pretrained
         if begun_with:
             os.symlink(os.path.abspath(begun_with), run.path / "feed" / "start.weights")
@@ -190,14 +192,14 @@ class Training:
         self.best = max([*metrics.scores(), *([] if self.best is None else [self.best])], default=None)
         earlier = self.best
         if found:
-            saves.put_aside(run)
+            saved_weights.put_aside(run)
         board = None
         if self.settings.tensorboard:
-            from ..board import Board
+            from ..run.tensorboard import TensorBoardWriter
 
-            board = Board(run.path / "tensorboard")
+            board = TensorBoardWriter(run.path / "tensorboard")
         progress = Progress(run, self.max_batches, at, self.job.quiet)
-        process = Process(argv, cwd=run.path, log=run.log, stdin=command.stdin_of(self.binary), threads=self.job.threads)
+        process = Process(argv, cwd=run.path, log=run.log, stdin=command_line.stdin_of(self.binary), threads=self.job.threads)
         run.write_json(environment={key: value for key, value in process.environment.items() if key.startswith(("OMP_", "CUDA", "OPENBLAS"))})
         parser = LogParser()
         try:
@@ -209,7 +211,7 @@ class Training:
         finally:
             for row in parser.close():
                 self._take(row, metrics, progress, board)
-            saves.put_back(run, improved=self.best != earlier)
+            saved_weights.put_back(run, improved=self.best != earlier)
             metrics.close()
             if board:
                 board.close()
@@ -269,7 +271,7 @@ class Training:
             if not path.exists():
                 return Trouble("not-saved", f"{name} was not written", "is the folder writable, the disk full?")
             try:
-                saves.adopt(self.job.run, path, self.binary, self.classifier, self.expected)
+                saved_weights.rename_saved_weights(self.job.run, path, self.binary, self.classifier, self.expected)
                 due.remove(name)
             except WeightsError as error:
                 if time.time() - path.stat().st_mtime > WRITING_S:
@@ -281,7 +283,7 @@ class Training:
         run = self.job.run
         for path in sorted(run.weights.glob("model*"), key=lambda path: path.stat().st_mtime_ns):
             if path.stat().st_size == self.expected:
-                saves.adopt(run, path, self.binary, self.classifier, self.expected)
+                saved_weights.rename_saved_weights(run, path, self.binary, self.classifier, self.expected)
             else:
                 outcome.notes.append(f"{path.name} has {path.stat().st_size:,} bytes instead of {self.expected:,}")
         listed = watchdog.lists()
@@ -302,7 +304,7 @@ class Training:
         final = run.weights_file("final")
         reasons = [str(outcome.trouble)] if outcome.trouble else []
         if outcome.signal:
-            kept = saves.newest(run, self.expected)
+            kept = saved_weights.newest(run, self.expected)
             where = f"{kept[0].name} at iteration {kept[1] // self.batch}" if kept else "no weights were saved yet"
             return TrainResult(run, "interrupted", reached, row.avg_loss if row else None, self.best, (f"{outcome.signal} at iteration {reached}; {where}",))
         if not row:
@@ -355,7 +357,7 @@ class Progress:
             self._drawn, self._cost = time.monotonic(), time.monotonic() - now
 
     def draw(self, rows: list[dict]) -> None:
-        chart.draw(rows, self.run.chart, self.run.path.name)
+        metrics_plot.draw(rows, self.run.chart, self.run.path.name)
 
     def close(self, rows: list[dict]) -> None:
         if self.bar is not None:
@@ -380,7 +382,7 @@ def finite_weights(path: Path) -> bool:
     """Whether every value is a finite number, read in pieces."""
     import numpy as np
 
-    _, _, offset = weights.header_bytes(path)
+    _, _, offset = weights_file.header_bytes(path)
     values = np.memmap(path, "<f4", "r", offset=offset)
     return all(bool(np.isfinite(values[start : start + (1 << 22)]).all()) for start in range(0, len(values), 1 << 22))
 

@@ -1,1 +1,1 @@
-"""Networks as files: cfg and weights, what each layer computes, and what can be made of them."""
+"""A network as its cfg and weights files say: read, write, compare, measure and draw it."""

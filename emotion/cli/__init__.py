@@ -15,8 +15,9 @@ import click
 from click.core import ParameterSource
 
 from converters.errors import EmoError
-from emotion import __version__
-from emotion.cli.options import name_in_environment
+
+from ..version import __version__
+from .options import name_in_environment
 
 # command -> (module, attribute, one line of help); the help stands here so that `emo --help` imports nothing.
 COMMANDS = {
@@ -75,7 +76,7 @@ def emo(ctx, config):
     emo compare two-stage vs yolo
     """
     if config:
-        from emotion.cli.config import defaults
+        from .config import defaults
 
         ctx.default_map = defaults(config, emo, ctx)
 

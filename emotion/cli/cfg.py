@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from converters.errors import UsageError
-from emotion.cli import options
-from emotion.cli.printing import columns
+
+from . import options
+from .printing import columns
 
 
 @click.group()
@@ -30,11 +31,11 @@ def _shape(shape) -> str:
 
 
 def _write(text: str, out: str, force: bool) -> None:
-    from darknet_runner import rundir
+    from darknet_runner.run import folder as run_folder
 
     if Path(out).exists() and not force:
         raise UsageError("exists already", where=out, mend="give --force to replace it, or another --out")
-    rundir.write_text(Path(out), text)
+    run_folder.write_text(Path(out), text)
 
 
 @cfg.command("list")
@@ -45,7 +46,7 @@ def list_(as_json):
     \b
     emo cfg list
     """
-    from darknet_runner import layers, templates, weights
+    from darknet_runner.network import layers, templates, weights_file
 
     found = []
     for name in templates.names():
@@ -54,7 +55,7 @@ def list_(as_json):
         about = network.text.split("\n", 1)[0].lstrip("# ").removeprefix(f"{name}: ")
         found.append({
             "name": name, "kind": "detector" if network.is_detector else "classifier", "size": list(network.size_wh),
-            "layers": len(traced), "params": sum(layer.params for layer in traced), "weights_bytes": weights.weights_bytes(traced),
+            "layers": len(traced), "params": sum(layer.params for layer in traced), "weights_bytes": weights_file.weights_bytes(traced),
             "bflops": round(layers.total_bflops(traced), 3), "about": about,
         })  # fmt: skip
     if as_json:
@@ -80,14 +81,14 @@ def show(network, strict, as_json):
     emo cfg show v4-tiny
     emo cfg show my.cfg --json
     """
-    from darknet_runner import cfgfile, cfgplot, layers, templates, weights
+    from darknet_runner.network import cfg_file, cfg_plot, layers, templates, weights_file
 
     loaded = templates.load(network)
-    findings = cfgfile.findings(loaded)
+    findings = cfg_file.findings(loaded)
     for one in findings:
         click.echo(f"emo: {one.file}:{one.line}: {one.message}", err=True)
     traced = layers.trace(loaded)
-    operations, params, size = sum(layer.operations for layer in traced), sum(layer.params for layer in traced), weights.weights_bytes(traced)
+    operations, params, size = sum(layer.operations for layer in traced), sum(layer.params for layer in traced), weights_file.weights_bytes(traced)
     if as_json:
         rows = [
             {"index": layer.index, "type": layer.type, "out": list(layer.out), "params": layer.params, "bflops": layer.bflops}
@@ -96,7 +97,7 @@ def show(network, strict, as_json):
         click.echo(json.dumps({"layers": rows, "operations": operations, "params": params, "weights_bytes": size}))
     else:
         rows = [
-            (layer.index, layer.type, cfgplot.label(layer) if layer.type != cfgplot.label(layer) else "",
+            (layer.index, layer.type, cfg_plot.label(layer) if layer.type != cfg_plot.label(layer) else "",
              ",".join(map(str, layer.sources)), _shape(layer.inputs), _shape(layer.out),
              f"{layer.params:,}" if layer.params else "", f"{layer.bflops:.3f}" if layer.bflops else "")
             for layer in traced
@@ -136,7 +137,7 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
     \b
     emo cfg render v4-tiny --classes 7 --size 320 --out my.cfg
     """
-    from darknet_runner import templates
+    from darknet_runner.network import templates
 
     text = templates.render(
         network, classes, size=size, anchors=anchors, batch=batch, subdivisions=subdivisions,
@@ -169,7 +170,7 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
     emo cfg conv --conv 32x3,64x3,128x3 --dense 64,64 --dropout 0.5 --out my.cfg
     emo cfg conv --conv "2*32x3,2*64x3,2*128x3" --dense 256 --conv-dropout .3,.3,.25
     """
-    from darknet_runner import cfgfile, layers
+    from darknet_runner.network import cfg_file, layers
     from darknet_runner.network.conv_net import ConvNet
 
     net = ConvNet.of(
@@ -177,7 +178,7 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
         classes=classes, size=size, channels=int(channels),
     )  # fmt: skip
     text = net.text(Path(out).stem if out else "my")
-    layers.trace(cfgfile.parse(text))
+    layers.trace(cfg_file.parse(text))
     if out:
         _write(text, out, force)
     else:
@@ -194,13 +195,13 @@ def plot(network, out, force):
     \b
     emo cfg plot v4-tiny --out v4-tiny.png
     """
-    from darknet_runner import cfgplot, templates
+    from darknet_runner.network import cfg_plot, templates
 
     loaded = templates.load(network)
     out = out or f"{loaded.path.stem}.svg"
     if Path(out).exists() and not force:
         raise UsageError("exists already", where=out, mend="give --force to replace it, or another --out")
-    click.echo(cfgplot.plot(loaded, out))
+    click.echo(cfg_plot.plot(loaded, out))
 
 
 @cfg.command()
@@ -213,10 +214,10 @@ def diff(a, b, as_json):
     \b
     emo cfg diff csdarknet53 v4
     """
-    from darknet_runner import cfgdiff, templates
+    from darknet_runner.network import cfg_diff, templates
 
     one, two = templates.load(a), templates.load(b)
-    found, first = cfgdiff.differences(one, two), cfgdiff.first_difference(one, two)
+    found, first = cfg_diff.differences(one, two), cfg_diff.first_difference(one, two)
     if as_json:
         click.echo(json.dumps({"first": first, "differences": [vars(difference) for difference in found]}, indent=2))
         return
@@ -246,10 +247,10 @@ def anchors(data, num, size, split, seed, as_json):
     \b
     emo cfg anchors --data data/affectnet-detector/emo.data --num 6 --size 320
     """
-    from converters import darknetfiles
-    from darknet_runner import anchors as library
+    from converters.darknet_format import files as darknet_files
+    from darknet_runner.network import anchors as library
 
-    found = library.cluster(library.label_sizes(darknetfiles.read_data(data), (size, size), split), num, seed)
+    found = library.cluster(library.label_sizes(darknet_files.read_data(data), (size, size), split), num, seed)
     if as_json:
         click.echo(json.dumps({"anchors": found.sizes_px.astype(int).tolist(), "mean_iou": round(found.mean_iou, 4), "boxes": found.boxes, "size": size}))
     else:
@@ -272,15 +273,15 @@ def schedule(images, data, batch, epochs, batches, round_to, as_json):
     emo cfg schedule --images 283901 --batch 64 --epochs 90
     emo cfg schedule --images 283901 --batch 64 --batches 400000
     """
-    from converters import darknetfiles
-    from darknet_runner import schedule as library
+    from converters.darknet_format import files as darknet_files
+    from darknet_runner.network import schedule as library
 
     if (images is None) == (data is None):
         raise click.UsageError("give either --images or --data")
     if (epochs is None) == (batches is None):
         raise click.UsageError("give either --epochs or --batches")
     if data is not None:
-        images = len(darknetfiles.read_list(darknetfiles.read_data(data).list_of("train")))
+        images = len(darknet_files.read_list(darknet_files.read_data(data).list_of("train")))
     plan = library.plan(images, batch, epochs=epochs, max_batches=batches, round_to=round_to)
     if as_json:
         click.echo(json.dumps({"images": images, "batch": batch, "epochs": round(plan.epochs, 3), "max_batches": plan.max_batches,

@@ -6,8 +6,8 @@ import json
 
 import click
 
-from emotion.cli import options
-from emotion.cli.detect import progress_bar
+from . import options
+from .detect import progress_bar
 
 
 @click.command()
@@ -46,9 +46,8 @@ def compare(words, data, split, face_model, out, conf, iou, limit, backend, devi
     emo compare yolo:runs/v4-tiny-001 vs yolo --data data/affectnet-detector/emo.data
     emo compare two-stage:yunet.onnx vs two-stage:haar --data mine.data --limit 200
     """
-    from emotion import compare as comparison
-    from emotion import report
-    from emotion.backends import set_threads
+    from ..comparison import compare as comparison, report
+    from ..systems.backends import set_threads
 
     words = list(words)
     if len(words) > 1 and words[1] == "vs":

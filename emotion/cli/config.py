@@ -14,7 +14,8 @@ from pathlib import Path
 import click
 
 from converters.errors import DataError, UsageError, nearest
-from emotion.cli.options import long_name
+
+from .options import long_name
 
 
 def defaults(path: str, group: click.Group, ctx: click.Context) -> dict:

@@ -8,7 +8,8 @@ from collections import Counter
 import click
 
 from converters.readers import KINDS
-from emotion.cli import options
+
+from . import options
 
 TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 
@@ -67,8 +68,7 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
     coco       JSON with emotions as categories
     hdf5       what --task hdf5 wrote
     """
-    from converters.convert import Settings, no_effect
-    from converters.convert import convert as run
+    from converters.convert import Settings, convert as run, no_effect
     from converters.errors import UsageError
 
     sources = [(kind, source)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from emotion.cli import options
+from . import options
 
 
 @click.command()
@@ -45,11 +45,12 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     Every step is kept; after Ctrl-C or a fault --resume goes on where it stood.
     """
     from darknet_runner import pipeline as work
-    from darknet_runner import rundir
+    from darknet_runner.choose_engine import choose_engine
     from darknet_runner.compiled import binary as binaries
-    from darknet_runner.compiled.training import Settings
-    from darknet_runner.engine import choose
-    from emotion.cli.darknet_train import progress_bar
+    from darknet_runner.compiled.training import BinarySettings
+    from darknet_runner.run import folder as run_folder
+
+    from .darknet_train import progress_bar
 
     if bool(resume) == bool(classifier and detector):
         raise click.UsageError("give --classifier and --detector to begin, or --resume FOLDER to go on")
@@ -60,15 +61,15 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
         chosen |= _as_begun(work.plan_of(folder).engine, folder)
 
     def engine_for(job):
-        settings = Settings(allow_broken_cpu=chosen["allow_broken_cpu"])
-        return choose(chosen["engine"], lambda compiled: compiled.judge(job), darknet=chosen["darknet"], settings=settings)
+        settings = BinarySettings(allow_broken_cpu=chosen["allow_broken_cpu"])
+        return choose_engine(chosen["engine"], lambda compiled: compiled.judge(job), darknet=chosen["darknet"], settings=settings)
 
     if not resume:
         found = _both(data)
         told = {"device": device, "threads": threads, "workers": workers, "quiet": quiet}
         plan = work.Plan(classifier, detector, *found, seed=seed, job=told, engine=chosen, **sizes)
         work.check(plan, binary=engine == "compiled", progress=progress_bar(quiet))
-        folder = rundir.create(runs, name).path
+        folder = run_folder.create(runs, name).path
         (folder / "weights").rmdir()  # the folders of the two trainings have theirs
     say = (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
     try:
@@ -102,7 +103,7 @@ def _as_begun(engine: dict, folder: Path) -> dict:
 
 def _both(paths) -> tuple[str, str]:
     """The classifier's and the detector's .data among `paths`, or among those under ./data."""
-    from converters.darknetfiles import read_data
+    from converters.darknet_format.files import read_data
     from converters.errors import DataError
 
     listed = [Path(path) for path in paths] or sorted(Path("data").glob("**/*.data"))
@@ -116,7 +117,7 @@ def _both(paths) -> tuple[str, str]:
 
 
 def _report(result, as_json):
-    from emotion.cli.darknet_run import table
+    from .darknet_run import table
 
     if as_json:
         click.echo(json.dumps({"folder": str(result.folder), "verdict": result.verdict, "step": result.step, "layers": result.layers,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from emotion.cli import options
+from . import options
 
 model_argument = click.argument("model", required=False, metavar="[RUN]", type=click.Path())
 cfg_option = click.option("--cfg", type=click.Path(), help="The network's cfg; default: the run's.")
@@ -66,10 +66,10 @@ def top_k(model, cfg, weights, data, split, engine, darknet, device, as_json):
 
 
 def _evaluate(found, engine, darknet, device, as_json, split, more):
-    from darknet_runner.engine import choose
-    from darknet_runner.rundir import jsonable
+    from darknet_runner.choose_engine import choose_engine
+    from darknet_runner.run.folder import jsonable
 
-    chosen, why = choose(engine, lambda compiled: compiled.judge_cfg(found.cfg), darknet=darknet)
+    chosen, why = choose_engine(engine, lambda compiled: compiled.judge_cfg(found.cfg), darknet=darknet)
     click.echo(f"evaluating {found.weights} with {why}", err=True)
     if chosen.name == "builtin":
         more = more | {"device": device}
@@ -109,9 +109,9 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
     emo darknet test photo.jpg --run runs/v4-tiny-001
     emo darknet predict face.png --run runs/face-small-001 --engine compiled --json
     """
-    from converters.darknetfiles import read_lines
+    from converters.darknet_format.files import read_lines
     from converters.errors import UsageError
-    from darknet_runner.engine import choose
+    from darknet_runner.choose_engine import choose_engine
 
     found = located(model, cfg, weights, None, need_data=False)
     listed = names or (found.names if found.names.is_file() else None)
@@ -120,7 +120,7 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
     missing = [path for path in images if not Path(path).is_file()]
     if missing:
         raise UsageError("no such picture", where=missing[0])
-    chosen, why = choose(engine, lambda compiled: compiled.judge_cfg(found.cfg), darknet=darknet)
+    chosen, why = choose_engine(engine, lambda compiled: compiled.judge_cfg(found.cfg), darknet=darknet)
     click.echo(f"predicting with {why}", err=True)
     results = chosen.predict(found.cfg.path, read_lines(Path(listed)), found.weights, [Path(path) for path in images], conf=conf, device=device)
     if as_json:
@@ -141,8 +141,9 @@ def located(model, cfg, weights, data, need_data=True):
     from types import SimpleNamespace
 
     from converters.errors import UsageError
-    from darknet_runner import cfgfile, prepare
-    from darknet_runner.rundir import RunDir
+    from darknet_runner.network import cfg_file
+    from darknet_runner.run import create_run
+    from darknet_runner.run.folder import RunDir
 
     folder = Path(model) if model else None
     if folder is None and not (cfg and weights):
@@ -150,10 +151,10 @@ def located(model, cfg, weights, data, need_data=True):
     if folder is not None and not folder.is_dir():
         raise UsageError("no such run folder", where=folder)
     run = RunDir(folder or Path(cfg).parent)
-    parsed = cfgfile.load(cfg or run.cfg)
+    parsed = cfg_file.load(cfg or run.cfg)
     path = Path(weights) if weights else folder / "model.weights" if (folder / "model.weights").is_file() else run.newest_weights()
     if not path.is_file():
         raise UsageError("no such weights", where=path)
     if need_data and data is None and folder is not None and (folder / "run.json").is_file():
         data = run.data_file()
-    return SimpleNamespace(cfg=parsed, weights=path, names=run.names, data=prepare.data_of(data) if need_data else None)
+    return SimpleNamespace(cfg=parsed, weights=path, names=run.names, data=create_run.data_of(data) if need_data else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from emotion.cli import options
+from . import options
 
 
 @click.command()
@@ -22,9 +22,9 @@ def info(darknet, network, as_json):
     emo darknet info --darknet ~/darknet/darknet --cfg v4-tiny
     """
     from converters.errors import RunError
-    from darknet_runner import templates
     from darknet_runner.compiled import binary as binaries
     from darknet_runner.compiled.engine import CompiledEngine
+    from darknet_runner.network import templates
 
     path = binaries.find(darknet)
     if path is None:
@@ -76,21 +76,20 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
     emo darknet partial darknet-ref.cfg darknet-ref.weights darknet-ref.conv --for v3-tiny
     """
     from converters.errors import UsageError
-    from darknet_runner import cfgdiff, cfgfile, templates
-    from darknet_runner import weights as weightsfile
-    from darknet_runner.engine import choose
+    from darknet_runner.choose_engine import choose_engine
+    from darknet_runner.network import cfg_diff, cfg_file, templates, weights_file as weightsfile
 
     if (layers is None) == (for_cfg is None):
         raise click.UsageError("give either LAYERS or --for CFG")
     target = Path(out)
     if target.exists() and not force:
         raise UsageError("exists already", where=target, mend="--force replaces it")
-    source = cfgfile.load(cfg)
+    source = cfg_file.load(cfg)
     other = templates.load(for_cfg) if for_cfg else None
     if engine == "compiled":
-        chosen, _ = choose(engine, lambda compiled: compiled.judge_cfg(source), darknet=darknet, torch=False)
+        chosen, _ = choose_engine(engine, lambda compiled: compiled.judge_cfg(source), darknet=darknet, torch=False)
         if other is not None:
-            layers = cfgdiff.first_difference(source, other)
+            layers = cfg_diff.first_difference(source, other)
         if not layers:
             raise UsageError(f"shares no layers with {for_cfg}, or all of them", where=cfg)
         chosen.partial(Path(cfg), Path(weights), target, layers)
@@ -115,14 +114,14 @@ def anchors(data, num, size, engine, darknet, seed, as_json):
     """
     import numpy as np
 
-    from darknet_runner import anchors as ours
-    from darknet_runner import prepare
-    from darknet_runner.engine import choose
+    from darknet_runner.choose_engine import choose_engine
+    from darknet_runner.network import anchors as ours
+    from darknet_runner.run import create_run
 
-    loaded = prepare.data_of(data)
+    loaded = create_run.data_of(data)
     sizes = ours.label_sizes(loaded, (size, size))
     if engine == "compiled":  # the built-in one gives the same for the same boxes and seed; binaries draw their seed
-        chosen, why = choose(engine, lambda compiled: ([], []), darknet=darknet, torch=False)
+        chosen, why = choose_engine(engine, lambda compiled: ([], []), darknet=darknet, torch=False)
         found = ours.Anchors(np.array(chosen.anchors(loaded.path, num, (size, size))), 0.0, len(sizes))
         found = ours.Anchors(found.sizes_px, ours.mean_iou(sizes, found.sizes_px), len(sizes))
     else:
@@ -147,9 +146,9 @@ def log(file, out, force, as_json):
     emo darknet log train.log --out report
     """
     from converters.errors import UsageError
-    from darknet_runner import chart
     from darknet_runner.compiled import logs
-    from darknet_runner.rundir import write_text
+    from darknet_runner.run import metrics_plot
+    from darknet_runner.run.folder import write_text
 
     rows = logs.read(file)
     names = logs.class_names(rows)
@@ -161,7 +160,7 @@ def log(file, out, force, as_json):
         raise UsageError("is no folder", where=folder, mend="give --out FOLDER")
     folder.mkdir(parents=True, exist_ok=True)
     write_text(target, logs.to_csv(rows, names))
-    chart.draw([row.as_dict(names) for row in rows], folder / "chart.png", Path(file).name)
+    metrics_plot.draw([row.as_dict(names) for row in rows], folder / "chart.png", Path(file).name)
     def score(row):
         return next((value for value in (row.map, row.topk, row.top1) if value is not None), None)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from emotion.cli import options
+from . import options
 
 # What may be told anew to a run that is resumed; what is not told is as it was, and all else stays as it was.
 OF_THE_MACHINE = ("device", "threads", "workers", "engine", "darknet", "allow_broken_cpu", "gpus", "mjpeg_port", "auto_recover", "silence",
@@ -79,8 +79,8 @@ def train(template, data, resume, as_json, **settings):
     Before it starts, cfg, lists, pictures and labels are checked; all faults are told at once. Ctrl-C saves
     (or, with a Darknet binary, keeps what was saved last) and stops; --resume goes on.
     """
-    from darknet_runner import prepare
-    from darknet_runner.engine import choose
+    from darknet_runner.choose_engine import choose_engine
+    from darknet_runner.run import create_run
 
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun: one of several processes of the built-in engine
     if several and int(os.environ["RANK"]):
@@ -94,9 +94,9 @@ def train(template, data, resume, as_json, **settings):
         run, info = _reopen(resume)
         data = data or run.data_file()
         _as_it_was(settings, info, run)
-        loaded = prepare.data_of(data)
+        loaded = create_run.data_of(data)
     else:
-        loaded = prepare.data_of(data)
+        loaded = create_run.data_of(data)
         data = loaded.path
     if several:
         settings["engine"] = "builtin"
@@ -106,24 +106,24 @@ def train(template, data, resume, as_json, **settings):
         if settings["print_command"]:
             click.echo(_command(job, settings))
             return
-        engine, why = choose(settings["engine"], lambda engine: engine.judge(job), darknet=settings["darknet"], settings=compiled_settings(settings))
+        engine, why = choose_engine(settings["engine"], lambda engine: engine.judge(job), darknet=settings["darknet"], settings=compiled_settings(settings))
         _preflight(job, engine, loaded, settings, template)
         if settings["dry_run"]:
             click.echo(f"would train {template or resume} on {data} with {why}")
             return
         if settings["tensorboard"]:
-            from darknet_runner.board import Board
+            from darknet_runner.run.tensorboard import TensorBoardWriter
 
-            Board.need()
+            TensorBoardWriter.need()
         if engine.name == "builtin":
-            from darknet_runner.builtin import need_torch
+            from darknet_runner.builtin.engine import need_torch
 
             need_torch("emo darknet train without a Darknet binary")
             _of_binaries_only(settings, why)
         if resume:
-            prepare.record_resumed(run, engine.name)
+            create_run.write_resumed_metadata(run, engine.name)
         else:
-            prepare.record(run, data, {"cfg": template, **settings}, engine=engine.name)
+            create_run.write_run_metadata(run, data, {"cfg": template, **settings}, engine=engine.name)
     if not settings["quiet"]:
         click.echo(f"{'going on with' if resume else 'training'} {run.path} on {data} with {why}", err=True)
     try:
@@ -133,9 +133,9 @@ def train(template, data, resume, as_json, **settings):
             shutil.rmtree(run.path, ignore_errors=True)
         raise
     if settings["tensorboard"] and engine.name == "builtin":
-        from darknet_runner import board
+        from darknet_runner.run import tensorboard
 
-        board.from_metrics(run)
+        tensorboard.from_metrics(run)
     _report(result, as_json)
 
 
@@ -198,14 +198,15 @@ def _numbers(text: str | None) -> tuple[int, ...]:
 
 
 def _reopen(path):
-    from darknet_runner import cfgfile, layers, prepare, weights
-    from darknet_runner.compiled import saves
-    from darknet_runner.rundir import RunDir
+    from darknet_runner.compiled import saved_weights
+    from darknet_runner.network import cfg_file, layers, weights_file
+    from darknet_runner.run import create_run
+    from darknet_runner.run.folder import RunDir
 
     run = RunDir(Path(path))
     if run.cfg.is_file():
-        saves.recover(run, weights.weights_bytes(layers.trace(cfgfile.load(run.cfg))))
-    return prepare.reopen(path)
+        saved_weights.recover(run, weights_file.weights_bytes(layers.trace(cfg_file.load(run.cfg))))
+    return create_run.reopen(path)
 
 
 @contextmanager
@@ -216,11 +217,11 @@ def _kept(run):
 @contextmanager
 def _run_folder(template, data, settings, only_look):
     """A new run folder; gone again when nothing was started in it."""
-    from darknet_runner import prepare
+    from darknet_runner.run import create_run
 
     with tempfile.TemporaryDirectory(prefix="emo-") as elsewhere:
         rendering = _rendering(settings) | ({"runs": elsewhere} if only_look else {})
-        run = prepare.prepare(template, data, **rendering)
+        run = create_run.create_run(template, data, **rendering)
         try:
             yield run
         except BaseException:
@@ -229,7 +230,7 @@ def _run_folder(template, data, settings, only_look):
 
 
 def _rendering(settings):
-    """The train options that shape the cfg, as `prepare.prepare` takes them."""
+    """The train options that shape the cfg, as `create_run` takes them."""
     net, head = ({key: value for key, value in map(_pair, settings[name])} for name in ("net", "yolo"))
     keys = ("size", "batch", "subdivisions", "iterations", "learning_rate", "anchors", "seed", "runs", "name")
     return {key: settings[key] for key in keys} | {"net": net, "head": head}
@@ -255,9 +256,9 @@ def job_of(run, data, resume, settings):
 
 
 def compiled_settings(settings):
-    from darknet_runner.compiled.training import Settings
+    from darknet_runner.compiled.training import BinarySettings
 
-    return Settings(allow_broken_cpu=settings["allow_broken_cpu"], mjpeg_port=settings["mjpeg_port"], auto_recover=settings["auto_recover"],
+    return BinarySettings(allow_broken_cpu=settings["allow_broken_cpu"], mjpeg_port=settings["mjpeg_port"], auto_recover=settings["auto_recover"],
                     tensorboard=settings["tensorboard"], silence_s=settings["silence"])  # fmt: skip
 
 
@@ -277,11 +278,12 @@ def _command(job, settings):
 
 
 def _preflight(job, engine, data, settings, template):
-    from darknet_runner import cfgfile, preflight, templates
+    from darknet_runner.network import cfg_file, templates
+    from darknet_runner.run import preflight
 
     compiled = engine.name == "compiled"
     gpu = engine.binary.gpu if compiled else settings["device"] != "cpu"
-    cfg = cfgfile.load(job.cfg)
+    cfg = cfg_file.load(job.cfg)
     found = preflight.check(cfg, data, pretrained=job.pretrained, clear=job.clear or not compiled, run=job.run,
                             binary=compiled, gpu=gpu, progress=progress_bar(settings["quiet"]))  # fmt: skip
     if template:  # the run folder will be gone: the place is told in the user's own file, where the line is the same

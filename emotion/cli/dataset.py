@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from emotion.cli import options
+from . import options
 
 
 @click.group()
@@ -50,7 +50,7 @@ def synth(form, count, classes, others, out, seed, force, as_json, quiet):
     emo dataset synth --as affectnet --count 500 --out affectnet
     emo dataset synth --as yolo --count 1000 --out data/scenes
     """
-    from converters.synth import write_set
+    from converters.synthesis.datasets import write_set
 
     report = write_set(form, count, out, seed=seed, classes=int(classes), others=others, force=force, progress=_progress(quiet))
     if as_json:
@@ -84,12 +84,12 @@ def merge(sources, out, force, as_json, quiet):
     \b
     emo dataset merge data/affectnet-detector data/fer2013-detector --out data/both
     """
-    from converters import setedit
-    from converters.darknetset import load
+    from converters.darknet_format.dataset import load
+    from converters.dataset import edit
 
     if len(sources) < 2:
         raise click.UsageError("merging takes at least two sets")
-    report = setedit.merge([load(source) for source in sources], out, force)
+    report = edit.merge([load(source) for source in sources], out, force)
     twice = sum(report["listed_by_both"].values())
     _report(report, as_json, quiet, *([f"{twice} pictures were in more than one set, and are listed once"] if twice else []))
 
@@ -118,9 +118,9 @@ def check(ctx, source, strict, csv_file, min_side, min_face, max_bytes, decode, 
     """
     import os
 
-    from converters import checks
-    from converters.darknetset import load
-    from converters.dataset_check import Limits, check
+    from converters import findings as checks
+    from converters.darknet_format.dataset import load
+    from converters.dataset.check import Limits, check
 
     one = load(source)
     limits = Limits(min_side, min_face, max_bytes)
@@ -152,9 +152,9 @@ def stats(source, out, as_json, quiet):
     emo dataset stats data/affectnet-detector
     emo dataset stats data/affectnet-detector --out stats
     """
-    from converters import dataset_stats
-    from converters.darknetset import load
-    from converters.outdir import replacing
+    from converters.darknet_format.dataset import load
+    from converters.dataset import stats as dataset_stats
+    from converters.output_folder import replacing
 
     one = load(source)
     measured = dataset_stats.measure(one, _progress(quiet))
@@ -191,14 +191,14 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
     emo dataset view data/affectnet-detector --class Fear
     emo dataset view data/affectnet-detector --findings findings.csv --code near-duplicate
     """
-    from converters import setedit
-    from converters.contact_sheet import contact_sheet, write_png
-    from converters.darknetset import load
+    from converters.darknet_format.dataset import load
+    from converters.dataset import edit
+    from converters.dataset.contact_sheet import contact_sheet, write_png
 
     images = None
     if findings:
-        chosen = [item for item in setedit.read_findings(findings) if not codes or item.code in codes]
-        images = setedit.pictures_of(load(source), chosen)
+        chosen = [item for item in edit.read_findings(findings) if not codes or item.code in codes]
+        images = edit.pictures_of(load(source), chosen)
     elif codes:
         raise click.UsageError("--code needs --findings")
     sheet, shown = contact_sheet(load(source), count=count, columns=columns, tile=tile, split=split, only=only, seed=seed, images=images)
@@ -228,10 +228,10 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
     \b
     emo dataset split data/both --valid 0.1 --test 0.1 --out data/both-split
     """
-    from converters import setedit
-    from converters.darknetset import load
+    from converters.darknet_format.dataset import load
+    from converters.dataset import edit
 
-    report = setedit.split(load(source), out, {"valid": valid, "test": test}, by=by, seed=seed, force=force)
+    report = edit.split(load(source), out, {"valid": valid, "test": test}, by=by, seed=seed, force=force)
     _report(report, as_json, quiet, f"{report['groups']} groups, the largest of {report['largest']} pictures")
 
 
@@ -258,8 +258,8 @@ def collage(source, count, size, backgrounds, out, jobs, seed, force, as_json, q
     """
     import os
 
-    from converters.collage import collage as run
-    from converters.darknetset import load
+    from converters.darknet_format.dataset import load
+    from converters.dataset.collage import collage as run
 
     report = run(load(source), out, count, size_wh=size, backgrounds=backgrounds, seed=seed, jobs=jobs or os.cpu_count(), force=force,
                  progress=_progress(quiet, "parts"))  # fmt: skip
@@ -283,10 +283,10 @@ def balance(source, out, cap, power, seed, force, as_json, quiet):
     \b
     emo dataset balance data/affectnet-detector --cap 4 --out data/balanced
     """
-    from converters import setedit
-    from converters.darknetset import load
+    from converters.darknet_format.dataset import load
+    from converters.dataset import edit
 
-    report = setedit.balance(load(source), out, cap=cap, power=power, seed=seed, force=force)
+    report = edit.balance(load(source), out, cap=cap, power=power, seed=seed, force=force)
     lines = [f"  {name:<10} {before:>7} -> {report['faces_after'][name]}" for name, before in report["faces_before"].items()]
     _report(report, as_json, quiet, "faces in train:", *lines)
 
@@ -312,17 +312,17 @@ def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet
     """
     import os
 
-    from converters import setedit
-    from converters.darknetfiles import read_lines
-    from converters.darknetset import load
-    from converters.dataset_check import check as find
+    from converters.darknet_format.dataset import load
+    from converters.darknet_format.files import read_lines
+    from converters.dataset import edit
+    from converters.dataset.check import check as find
 
     one = load(source)
     if findings:
-        found = setedit.read_findings(findings)
+        found = edit.read_findings(findings)
     else:
         found = find(one, jobs=jobs or os.cpu_count() or 1, progress=_progress(quiet, "chunks of 256 pictures"))
-    report = setedit.clean(one, out, found, also=also, keep=keep, rejected=read_lines(Path(reject)) if reject else (), force=force)
+    report = edit.clean(one, out, found, also=also, keep=keep, rejected=read_lines(Path(reject)) if reject else (), force=force)
     lines = [f"  {split}: {number} left out as {reason}" for split, gone in report["left_out"].items() for reason, number in gone.items()]
     if strangers := report["not_in_the_set"]:
         lines.append(f"  {len(strangers)} paths in {reject} are none of the set's, such as {strangers[0]}")

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from emotion.cli import options
+from . import options
 
 
 @click.command()
@@ -47,17 +47,17 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
     emo detect video.mp4 --track
     emo detect camera --limit 500
     """
-    from emotion import detect as detection
-    from emotion import systems
-    from emotion.backends import set_threads
-    from emotion.tracking import Tracker
+    from .. import run_detection as detection
+    from ..systems import open
+    from ..systems.backends import set_threads
+    from ..systems.tracking import Tracker
 
     for option in ctx.command.params:
         if option.name == "smooth" and options.typed(ctx, option) and not track:
             raise click.UsageError("--smooth has no effect without --track")
     set_threads(threads)
     tracker = Tracker(conf, smooth) if track else None
-    detector = systems.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=tracker.low if tracker else conf, iou=iou, backend=backend, device=device)
+    detector = open.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=tracker.low if tracker else conf, iou=iou, backend=backend, device=device)
     if not quiet:
         if not model:
             hint_at_newest_run(detector)
@@ -76,7 +76,7 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
 
 def hint_at_newest_run(detector) -> None:
     """One line on stderr when ./runs holds a model of the user's own that is not in use."""
-    from emotion import models
+    from ..systems import models
 
     task = "detector" if detector.name == "yolo" else "classifier"
     run = models.newest_run(task)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from emotion.cli import options
+from . import options
 
 
 @click.command()
@@ -30,9 +30,10 @@ def export(model, weights, names, out, force, as_json):
     emo export runs/v4-tiny-001 --out emotions.onnx
     """
     from converters.errors import UsageError
-    from converters.outdir import replacing
-    from emotion import models
-    from emotion.export import to_onnx
+    from converters.output_folder import replacing
+
+    from ..systems import models
+    from ..systems.onnx_export import to_onnx
 
     found = models.find(model, None, weights_file=weights, names_file=names)
     made = to_onnx(found)

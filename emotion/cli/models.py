@@ -7,8 +7,9 @@ import json
 import click
 
 from converters.errors import EmoError
-from emotion.cli import options
-from emotion.cli.printing import columns
+
+from . import options
+from .printing import columns
 
 
 @click.group()
@@ -31,7 +32,7 @@ def list_(as_json):
     \b
     emo models list
     """
-    from emotion import models as library
+    from ..systems import models as library
 
     found = []
     for name in library.at_hand():
@@ -63,7 +64,7 @@ def show(model, as_json):
     emo models show emo-fer
     emo models show runs/v4-tiny-001 --json
     """
-    from emotion import models as library
+    from ..systems import models as library
 
     found = library.find(model, None)
     told = found.describe() | {"cfg": str(found.cfg.path), "weights": str(found.weights), "classes": list(found.names)}
@@ -89,7 +90,7 @@ def verify(names, as_json):
     emo models verify
     emo models verify runs/v4-tiny-001
     """
-    from emotion import models as library
+    from ..systems import models as library
 
     faults = {}
     for name in names or library.at_hand():
@@ -123,7 +124,7 @@ def pull(names, base, as_json, quiet):
     emo models pull yunet
     emo models pull ssd yunet --from http://mirror.local/models
     """
-    from emotion import face_models
+    from ..systems import face_models
     from emotion.cli.detect import progress_bar
 
     found = {}

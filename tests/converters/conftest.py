@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.darknetset import load
+from converters.darknet_format.dataset import load
 
 NAMES = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
 

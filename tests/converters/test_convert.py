@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from converters.boxes import cxcywh_rel_to_xyxy
-from converters.checks import CODES
 from converters.convert import Settings, convert
-from converters.darknetfiles import class_of_path, label_path, read_data, read_label, read_list
+from converters.darknet_format.files import class_of_path, label_path, read_data, read_label, read_list
 from converters.errors import DataError, UsageError
+from converters.findings import CODES
 
 
 def run(source, out, kind="affectnet", **settings):
@@ -330,9 +330,9 @@ def test_an_interrupted_run_leaves_no_output_and_can_be_started_again(many, tmp_
 
 
 def test_two_runs_on_one_output_do_not_mix(many, tmp_path):
-    from converters import outdir
+    from converters import output_folder
 
-    with outdir.building(tmp_path / "out"):
+    with output_folder.building(tmp_path / "out"):
         with pytest.raises(DataError, match="another emo"):
             run(many, tmp_path / "out")
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from converters import readers
 from converters.boxes import cxcywh_rel_to_xyxy, xyxy_to_cxcywh_rel
 from converters.convert import Settings, convert
-from converters.darknetfiles import label_path, read_label, read_list
-from converters.labels import EMOTIONS, class_ids
-from converters.records import SPLITS, Face, Notes, Record, Table, concat, from_records
-from converters.selection import ids_of
+from converters.darknet_format.files import label_path, read_label, read_list
+from converters.emotions import EMOTIONS, class_ids
+from converters.table.records import SPLITS, Face, Notes, Record, Table, concat, from_records
+from converters.table.selection import ids_of
 from converters.writers import detector
 
 SIZES = st.tuples(st.integers(1, 8000), st.integers(1, 8000))

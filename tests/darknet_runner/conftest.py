@@ -7,7 +7,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from darknet_runner.layers import trace
+from darknet_runner.network.layers import trace
 
 RANGES = {"biases": (-0.3, 0.3), "scales": (0.7, 1.3), "mean": (-0.2, 0.2), "variance": (0.5, 1.5)}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darknet_runner import cfgfile, templates, weights
+from darknet_runner.network import cfg_file, templates, weights_file
 
 torch = pytest.importorskip("torch")
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -18,13 +18,13 @@ def test_forward_agrees_with_a_binary_in_every_layer(name, tmp_path, seeded_arra
     from darknet_runner.builtin.network import Network
 
     case = CASES[name]
-    cfg = cfgfile.load(FIXTURES / "kinds.cfg") if name == "kinds" else templates.load(name)
+    cfg = cfg_file.load(FIXTURES / "kinds.cfg") if name == "kinds" else templates.load(name)
     if case["size"]:
         cfg = cfg.edit({0: {"width": case["size"], "height": case["size"]}})
     path = tmp_path / "seeded.weights"
-    weights.write(cfg, path, seeded_arrays(cfg, case["seed"]), seen=0)
+    weights_file.write(cfg, path, seeded_arrays(cfg, case["seed"]), seen=0)
     network = Network(cfg).eval()
-    network.load(weights.read(cfg, path))
+    network.load(weights_file.read(cfg, path))
     outputs = network.outputs(torch.from_numpy(seeded_input(cfg, case["seed"]))[None])
     assert len(outputs) == len(case["layers"])
     wrong = []
@@ -64,7 +64,7 @@ def test_deltas_of_every_kind_of_yolo_loss(name):
     raw = torch.from_numpy(rng.normal(0, 1, (2, 16, HEIGHT // GRID, WIDTH // GRID)).astype(np.float32))
     truths = seeded_truths(rng, 24, 2, 3, 0.03, 0.02)
     options = {"mask": "0,1", "anchors": "20,30,50,40,90,120", "classes": 3, "num": 3, "ignore_thresh": 0.5} | case["options"]
-    section = cfgfile.parse("[net]\n[yolo]\n" + "".join(f"{key}={value}\n" for key, value in options.items())).layers[0]
+    section = cfg_file.parse("[net]\n[yolo]\n" + "".join(f"{key}={value}\n" for key, value in options.items())).layers[0]
     if section.integer("new_coords", 0):
         raw = raw.sigmoid()
     delta, cost, _ = yolo_delta(raw, truths, YoloHead.of(section), (WIDTH, HEIGHT))
@@ -88,7 +88,7 @@ def test_deltas_of_the_region_loss(name):
     rng = np.random.RandomState(7)
     raw = torch.from_numpy(rng.normal(0, 1, (2, 16, HEIGHT // GRID, WIDTH // GRID)).astype(np.float32))
     truths = seeded_truths(rng, 24, 2, 3, 0.03, 0.02)
-    section = cfgfile.parse("[net]\n[region]\n" + "".join(f"{key}={value}\n" for key, value in case["options"].items())).layers[0]
+    section = cfg_file.parse("[net]\n[region]\n" + "".join(f"{key}={value}\n" for key, value in case["options"].items())).layers[0]
     delta, cost, _ = head_of(section).delta(raw, truths, (WIDTH, HEIGHT), case["seen"])
     check_deltas(case, delta, cost, truths)
 
@@ -103,8 +103,8 @@ def test_the_loss_of_the_first_batch(name, tmp_path, seeded_arrays):
     still = {index: {"probability": 0} for index, section in enumerate(cfg.sections) if section.type == "dropout"}
     cfg = cfg.edit({0: {"width": size, "height": size}} | still)
     network = Network(cfg).train()
-    weights.write(cfg, tmp_path / "seeded.weights", seeded_arrays(cfg, case["seed"]), seen=0)
-    network.load(weights.read(cfg, tmp_path / "seeded.weights"))
+    weights_file.write(cfg, tmp_path / "seeded.weights", seeded_arrays(cfg, case["seed"]), seen=0)
+    network.load(weights_file.read(cfg, tmp_path / "seeded.weights"))
     rng, classes = np.random.RandomState(case["seed"] + 1), templates.classes_of(cfg)
     with torch.no_grad():
         raw = network(torch.from_numpy(rng.uniform(0, 1, (4, cfg.net.integer("channels"), size, size)).astype(np.float32)))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from darknet_runner import cfgfile, templates, weights
+from darknet_runner.network import cfg_file, templates, weights_file
 
 torch = pytest.importorskip("torch")
 RATE = 0.000004  # of the narrow networks, from the first batch on; rounding, which flips a leaky unit now and then, grows with it
@@ -84,7 +84,7 @@ def build(name, whole):
     has them; else an eighth of the channels and one rate throughout, so that it moves two hundred times as far.
     """
     if name == "connected":
-        cfg, classes, size, batch, parts = cfgfile.parse(CONNECTED), 5, 24, 8, 2
+        cfg, classes, size, batch, parts = cfg_file.parse(CONNECTED), 5, 24, 8, 2
     else:
         classes, size, batch, parts = {"darknet-ref": (4, 96, 4, 1), "v3-tiny": (3, 96, 4, 2)}[name]
         cfg = templates.render(name, classes)
@@ -151,13 +151,13 @@ def test_training_keeps_step_with_debians_darknet(name, whole, tmp_path, library
     monkeypatch.setattr(BatchNorm, "EPS", 1e-6)
     monkeypatch.chdir(tmp_path)
     cfg, classes = build(name, whole)
-    cfgfile.save(cfg, tmp_path / "a.cfg")
+    cfg_file.save(cfg, tmp_path / "a.cfg")
     torch.manual_seed(31)
     network = Network(cfg).train()
     start = [{block: array.copy() for block, array in layer.items()} for layer in network.arrays()] if whole else seeded_arrays(cfg, 31)
-    weights.write(cfg, tmp_path / "a.weights", start, 0, (0, 2, 0))
+    weights_file.write(cfg, tmp_path / "a.weights", start, 0, (0, 2, 0))
     theirs = library.load_network(b"a.cfg", b"a.weights", 0)
-    network.load(weights.read(cfg, tmp_path / "a.weights"))
+    network.load(weights_file.read(cfg, tmp_path / "a.weights"))
     heads = [head_of(layer.section) for layer in network.heads]
     decayed, plain = network.parameter_groups()
     groups = [{"params": decayed, "weight_decay": cfg.net.number("decay")}, {"params": plain, "weight_decay": 0.0}]
@@ -172,7 +172,7 @@ def test_training_keeps_step_with_debians_darknet(name, whole, tmp_path, library
         if step in (1, 10, 100):
             assert found == pytest.approx(expected, rel=1e-4 if step == 1 else 0.01), f"loss at batch {step}"
             library.save_weights(theirs, b"b.weights")
-            read = weights.read(cfg, tmp_path / "b.weights")
+            read = weights_file.read(cfg, tmp_path / "b.weights")
             assert read.seen == step * len(pictures)
             for layer, mine, other, before in zip(network.layers, network.arrays(), read.layers, start):
                 if other:

@@ -10,11 +10,12 @@ import time
 import numpy as np
 import pytest
 
-from converters.darknetfiles import write_data
+from converters.darknet_format.files import write_data
 from converters.errors import DataError, RunError, UsageError
-from darknet_runner import cfgfile, pipeline, weights
+from darknet_runner import pipeline
 from darknet_runner.compiled.engine import CompiledEngine
-from darknet_runner.rundir import RunDir
+from darknet_runner.network import cfg_file, weights_file
+from darknet_runner.run.folder import RunDir
 
 NAMES = ("Red", "Blue")
 BACKBONE = """[net]
@@ -108,7 +109,7 @@ def test_all_steps(debian, finished, tmp_path):
     CompiledEngine(debian).partial(classifier.cfg, classifier.weights_file("final"), theirs, 2)
     assert backbone.read_bytes()[20:] == theirs.read_bytes()[20:], "after the header, which tells another version"
     assert detector.read_json()["started_from"]["path"].endswith("backbone.conv.2")
-    assert weights.header_bytes(detector.weights_file("final"))[1] == 12
+    assert weights_file.header_bytes(detector.weights_file("final"))[1] == 12
     assert pipeline.run(folder, None, lambda job: pytest.fail("trained again")) == result, "nothing is done twice"
 
 
@@ -167,4 +168,4 @@ def test_state_is_whole_at_all_times(plan, tmp_path):
     state.content["plan"] = {"classifier": "a", "detector": "b", "classifier_data": "c", "detector_data": "d", "later": 1}
     state.write()
     assert pipeline.State.load(tmp_path).plan == pipeline.Plan("a", "b", "c", "d")
-    assert cfgfile.load(plan.classifier).is_detector is False
+    assert cfg_file.load(plan.classifier).is_detector is False

@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 import pytest
 
-from converters.labels import class_names
-from darknet_runner import cfgfile, weights
+from converters.emotions import class_names
+from darknet_runner.network import cfg_file, weights_file
 
 NAMES = class_names(7)
 CORNERS = np.array([corner for corner in itertools.product((0, 1), repeat=3) if any(corner)])  # RGB, class by row
@@ -58,9 +58,9 @@ def colour_logits(gain):
 
 def save_model(folder, text, arrays, names=NAMES):
     folder.mkdir(parents=True, exist_ok=True)
-    cfg = cfgfile.parse(text)
-    cfgfile.save(cfg, folder / "model.cfg")
-    weights.write(cfg, folder / "model.weights", arrays, seen=0)
+    cfg = cfg_file.parse(text)
+    cfg_file.save(cfg, folder / "model.cfg")
+    weights_file.write(cfg, folder / "model.weights", arrays, seen=0)
     (folder / "emo.names").write_text("\n".join(names) + "\n")
     return folder
 

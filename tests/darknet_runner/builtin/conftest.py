@@ -84,7 +84,7 @@ def squares(tmp_path_factory):
     import cv2
     import numpy as np
 
-    from converters.darknetfiles import write_data
+    from converters.darknet_format.files import write_data
 
     root = tmp_path_factory.mktemp("squares")
     rng, colours, paths = np.random.default_rng(5), [(255, 40, 40), (40, 255, 40), (40, 40, 255)], []
@@ -110,11 +110,11 @@ def squares(tmp_path_factory):
 @pytest.fixture
 def make_job(tmp_path):
     """make_job(cfg text, data, **fields of TrainJob) -> a job on a fresh run folder."""
-    from darknet_runner import rundir
     from darknet_runner.engine import TrainJob
+    from darknet_runner.run import folder as run_folder
 
     def make(text, data, run=None, **fields):
-        run = run or rundir.create(tmp_path / "runs", "tiny")
+        run = run or run_folder.create(tmp_path / "runs", "tiny")
         run.cfg.write_text(text)
         return TrainJob(run.cfg, data, run, **{"device": "cpu", "threads": 1, "workers": 0, "quiet": True, **fields})
 

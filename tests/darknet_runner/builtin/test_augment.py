@@ -1,8 +1,7 @@
 """Labels follow the pixels: drawn squares are found again where the labels say."""
 
 import numpy as np
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from darknet_runner.builtin.augment import VISIBLE, Options, classifier_sample, detection_sample, distort, warp_labels
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from converters.errors import CfgError, RunError
-from darknet_runner import cfgfile, weights
-from darknet_runner.builtin import BuiltinEngine
+from darknet_runner.network import cfg_file, weights_file
+from darknet_runner.builtin.engine import BuiltinEngine
 from darknet_runner.builtin.freezing import layer_named, rules
 from darknet_runner.builtin.network import Network
 from darknet_runner.builtin.train import Trainer
@@ -18,7 +18,7 @@ STATISTICS = ("mean", "variance")
 
 def with_options(text, options):
     """The cfg with `{layer: {key: value}}` set; -1 is [net]."""
-    return cfgfile.parse(text).edit({layer + 1: values for layer, values in options.items()}).text
+    return cfg_file.parse(text).edit({layer + 1: values for layer, values in options.items()}).text
 
 
 @pytest.fixture
@@ -30,16 +30,16 @@ def trained(tiny_text, squares, make_job, tmp_path):
         start = tmp_path / "start.weights"
         if not start.exists():
             torch.manual_seed(11)
-            network = Network(cfgfile.parse(text))
+            network = Network(cfg_file.parse(text))
             arrays = network.arrays()
             for layer in arrays:
                 if "variance" in layer:
                     layer["variance"] = np.ones_like(layer["variance"])
-            weights.write(network.cfg, start, arrays, 0)
+            weights_file.write(network.cfg, start, arrays, 0)
         job = make_job(with_options(text, options), squares, evaluate=False, pretrained=start, **fields)
         BuiltinEngine().train(job)
-        cfg = cfgfile.load(job.cfg)
-        return weights.read(cfg, start).layers, weights.read(cfg, job.run.weights_file("final")).layers
+        cfg = cfg_file.load(job.cfg)
+        return weights_file.read(cfg, start).layers, weights_file.read(cfg, job.run.weights_file("final")).layers
 
     return run
 
@@ -138,7 +138,7 @@ def test_frozen_layers_normalise_with_their_statistics(tiny_text, squares, make_
 
 
 def test_names_of_layers(tiny_text):
-    cfg = cfgfile.parse(tiny_text())
+    cfg = cfg_file.parse(tiny_text())
     assert [layer_named(cfg, name) for name in (0, "2", -1, "-6", "yolo", "[yolo]", "convolutional")] == [0, 2, 5, 0, 5, 5, 0]
     for wrong in ("6", -7, "yole", "", "1.5"):
         with pytest.raises(CfgError, match="has no layer"):

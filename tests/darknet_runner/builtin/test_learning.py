@@ -5,11 +5,12 @@ import numpy as np
 import torch
 
 from converters.boxes import xyxy_to_cxcywh_rel
-from converters.darknetfiles import read_data, write_data
-from converters.synth import draw_scene
-from darknet_runner import cfgfile, prepare
-from darknet_runner.builtin import BuiltinEngine
+from converters.darknet_format.files import read_data, write_data
+from converters.synthesis.datasets import draw_scene
+from darknet_runner.builtin.engine import BuiltinEngine
 from darknet_runner.engine import TrainJob
+from darknet_runner.network import cfg_file
+from darknet_runner.run import create_run
 
 NAMES = ("Happy", "Surprise", "Anger")
 
@@ -35,7 +36,7 @@ def test_nano_learns_drawn_faces(tmp_path):
     """800 pictures of one face, three expressions; 160 others to judge by. Under a minute on one core."""
     data = draw_set(tmp_path, 64, 960, 160)
     net = {"policy": "sgdr", "power": 1, "mosaic": 0, "hue": 0.02, "decay": 0.02}
-    run = prepare.prepare(
+    run = create_run.create_run(
         "v4-nano", read_data(data), runs=tmp_path / "runs", anchors="data", size=64, batch=16, subdivisions=1, iterations=650,
         learning_rate=0.002, net=net, head={"jitter": 0.1, "resize": 1, "obj_normalizer": 0.3},
     )  # fmt: skip
@@ -45,5 +46,5 @@ def test_nano_learns_drawn_faces(tmp_path):
         result = BuiltinEngine().train(job)
     finally:
         torch.set_num_threads(threads)
-    assert cfgfile.load(run.cfg).net.integer("max_batches") == 650
+    assert cfg_file.load(run.cfg).net.integer("max_batches") == 650
     assert result.metric > 0.8

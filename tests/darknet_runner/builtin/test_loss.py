@@ -4,11 +4,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from darknet_runner.builtin.loss import YoloHead, box_delta, classifier_loss, decode, overlaps, yolo_delta
-from darknet_runner.cfgfile import parse
+from darknet_runner.network.cfg_file import parse
 
 coordinate = st.floats(0.3, 0.7)
 extent = st.floats(0.1, 0.4)

@@ -4,7 +4,7 @@ import pytest
 
 from converters.errors import CfgError
 from darknet_runner.builtin.rate import rate
-from darknet_runner.cfgfile import parse
+from darknet_runner.network.cfg_file import parse
 
 
 @pytest.mark.parametrize(

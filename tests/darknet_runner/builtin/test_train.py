@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from converters.darknetfiles import read_list
+from converters.darknet_format.files import read_list
 from converters.errors import DataError, RunError, WeightsError
-from darknet_runner import cfgfile, rundir, weights
-from darknet_runner.builtin import BuiltinEngine
+from darknet_runner.builtin.engine import BuiltinEngine
 from darknet_runner.builtin.evaluate import fitted, found_boxes
 from darknet_runner.builtin.network import Network
 from darknet_runner.builtin.train import Trainer
+from darknet_runner.network import cfg_file, weights_file
+from darknet_runner.run import folder as run_folder
 
 torch.set_num_threads(1)
 
@@ -85,7 +86,7 @@ def test_two_processes_give_the_gradients_of_one(tiny_text, squares, make_job, t
     script = tmp_path / "part.py"
     script.write_text(
         "import os, sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\nfrom darknet_runner.engine import TrainJob\n"
-        "from darknet_runner.rundir import RunDir\nfrom darknet_runner.builtin.train import train\n"
+        "from darknet_runner.run.folder import RunDir\nfrom darknet_runner.builtin.engine.train import train\n"
         "run = RunDir(Path(sys.argv[1]))\n"
         "job = TrainJob(run.cfg, Path(sys.argv[2]), run, device='cpu', threads=1, workers=0, quiet=True)\n"
         "train(None if int(os.environ['RANK']) else job)\n"  # the second takes the job from the first
@@ -109,7 +110,7 @@ def test_two_processes_give_the_gradients_of_one(tiny_text, squares, make_job, t
 def initial(text):
     """The weights a run with seed 0 begins with."""
     torch.manual_seed(0)
-    network = Network(cfgfile.parse(text))
+    network = Network(cfg_file.parse(text))
     return b"".join(np.ascontiguousarray(blocks[name]).tobytes() for layer, blocks in zip(network.layers, network.arrays()) for name, _ in layer.blocks)
 
 
@@ -159,13 +160,13 @@ def test_opencv_reads_the_weights_and_sees_the_same_boxes(tiny_text, squares, ma
         text = text[: text.index("[yolo]")] + REGION
     job = make_job(text, squares)
     assert BuiltinEngine().train(job).metric > 0.1  # it learns
-    cfg = cfgfile.load(job.run.cfg)
+    cfg = cfg_file.load(job.run.cfg)
     network = Network(cfg)
-    network.load(weights.read(cfg, job.run.weights_file("final")))
+    network.load(weights_file.read(cfg, job.run.weights_file("final")))
     network.eval()
     index = next(i for i, section in enumerate(cfg.sections) if section.type == head)
     copy = tmp_path / "copy.cfg"
-    cfgfile.save(cfg.edit({index: {"thresh": 0.001}}), copy)
+    cfg_file.save(cfg.edit({index: {"thresh": 0.001}}), copy)
     other = cv2.dnn.readNetFromDarknet(str(copy), str(job.run.weights_file("final")))
     picture = cv2.cvtColor(cv2.imread(str(read_list(squares.parent / "valid.txt")[0])), cv2.COLOR_BGR2RGB)
     tensor = fitted(picture, cfg.size_wh)
@@ -252,8 +253,8 @@ def test_pretrained_of_the_wrong_size_is_refused_with_both_lengths(tiny_text, sq
 def test_prefix_of_weights_begins_the_first_layers_only(tiny_text, squares, make_job, tmp_path):
     job = make_job(tiny_text(), squares)
     BuiltinEngine().train(job)
-    cfg = cfgfile.load(job.run.cfg)
-    whole = weights.read(cfg, job.run.weights_file("final"))
+    cfg = cfg_file.load(job.run.cfg)
+    whole = weights_file.read(cfg, job.run.weights_file("final"))
     size = 20 + 4 * sum(array.size for array in whole.layers[0].values())
     prefix = tmp_path / "first.conv.1"
     prefix.write_bytes(job.run.weights_file("final").read_bytes()[:size])
@@ -334,11 +335,11 @@ def test_detector_cfg_on_classifier_data_says_so(tiny_text, make_job, tmp_path):
 
 
 def test_rundir_numbers_and_latest(tmp_path):
-    first, second = (rundir.create(tmp_path, "x") for _ in range(2))
+    first, second = (run_folder.create(tmp_path, "x") for _ in range(2))
     assert (first.path.name, second.path.name) == ("x-001", "x-002")
-    assert rundir.latest(tmp_path) is None
+    assert run_folder.latest(tmp_path) is None
     second.write_json(a=1)
     second.write_json(b=2)
-    assert rundir.latest(tmp_path).path == second.path and second.read_json() == {"a": 1, "b": 2}
+    assert run_folder.latest(tmp_path).path == second.path and second.read_json() == {"a": 1, "b": 2}
     with pytest.raises(RunError, match="saved no weights"):
         second.newest_weights()

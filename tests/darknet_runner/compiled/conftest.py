@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters.darknetfiles import write_data
+from converters.darknet_format.files import write_data
 
 NAMES = ("Neutral", "Happy", "Sad")
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -173,11 +173,11 @@ def draw_set():
 @pytest.fixture
 def job(tmp_path, network_text, detector_data, classifier_data):
     """kind, iterations, TrainJob fields -> a job in a new run folder."""
-    from darknet_runner import rundir
     from darknet_runner.engine import TrainJob
+    from darknet_runner.run import folder as run_folder
 
     def make(kind="detector", iterations=4, text=None, data=None, **fields):
-        run = rundir.create(tmp_path / "runs", kind)
+        run = run_folder.create(tmp_path / "runs", kind)
         run.cfg.write_text(text or network_text(kind, iterations))
         data = data or (detector_data if kind == "detector" else classifier_data)
         return TrainJob(cfg=run.cfg, data=data, run=run, quiet=True, threads=1, **fields)
@@ -202,15 +202,15 @@ def save(name, iteration, size=SIZE):
 @pytest.fixture
 def stand_in(tmp_path, network_text):
     """The body of a program -> an engine that drives it as if it were Debian's darknet. It has row() and save()."""
-    from darknet_runner import cfgfile, layers, weights
     from darknet_runner.compiled.engine import CompiledEngine
-    from darknet_runner.compiled.training import Settings
+    from darknet_runner.compiled.training import BinarySettings
+    from darknet_runner.network import cfg_file, layers, weights_file
 
     def make(body, **settings):
-        size = weights.weights_bytes(layers.trace(cfgfile.parse(network_text("detector"))))
+        size = weights_file.weights_bytes(layers.trace(cfg_file.parse(network_text("detector"))))
         path = tmp_path / "darknet"
         path.write_text(STAND_IN.format(python=sys.executable, size=size) + textwrap.dedent(body))
         path.chmod(0o755)
-        return CompiledEngine(path, Settings(**settings))
+        return CompiledEngine(path, BinarySettings(**settings))
 
     return make

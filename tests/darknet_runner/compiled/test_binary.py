@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from converters.errors import RunError
-from darknet_runner import cfgfile, templates
 from darknet_runner.compiled import binary
+from darknet_runner.network import cfg_file, templates
 
 ALEXEY = " GPU isn't used \n Used AVX \n Used FMA & AVX2 \n OpenCV isn't used - data augmentation will be slow \nNot an option: version\n"
 ALEXEY_GPU = " CUDA-version: 11080 (12020), cuDNN: 8.9.2, CUDNN_HALF=1, GPU count: 2 \n CUDNN_HALF=1 \n OpenCV version: 4.8.0\nNot an option: version\n"
@@ -78,7 +78,7 @@ def test_what_a_flavour_lacks():
     assert spoiled == {"groups in [route]", "group_id in [route]", "scale_x_y in [yolo]"}
     assert not [lack for lack in binary.lacks(debian, three) if lack.spoils == "network"]
     assert [(lack.what.split(",")[0], lack.spoils) for lack in binary.lacks(alexey, four)] == [("mosaic", "training")]
-    mish = cfgfile.parse("[net]\nwidth=64\n[convolutional]\nfilters=3\nactivation=mish\n[sam]\nfrom=-1\n")
+    mish = cfg_file.parse("[net]\nwidth=64\n[convolutional]\nfilters=3\nactivation=mish\n[sam]\nfrom=-1\n")
     assert [(lack.what.split("=")[-1][:4], lack.line) for lack in binary.lacks(debian, mish)] == [("mish", 5), ("sect", 6)]
     assert not binary.lacks(alexey, mish)
 

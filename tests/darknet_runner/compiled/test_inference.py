@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from converters import boxes
-from converters.darknetfiles import read_data, read_list
+from converters.darknet_format.files import read_data, read_list
 from converters.errors import RunError, UsageError, WeightsError
-from darknet_runner import cfgfile, weights
 from darknet_runner.compiled import inference
 from darknet_runner.compiled.engine import CompiledEngine
+from darknet_runner.network import cfg_file, weights_file
 
 
 @pytest.fixture
@@ -16,10 +16,10 @@ def network(tmp_path, network_text, seeded_arrays):
     """kind -> paths of a cfg and of seeded weights for it."""
 
     def make(kind, text=None):
-        cfg = cfgfile.parse(text or network_text(kind))
+        cfg = cfg_file.parse(text or network_text(kind))
         paths = tmp_path / f"{kind}.cfg", tmp_path / f"{kind}.weights"
-        cfgfile.save(cfg, paths[0])
-        weights.write(cfg, paths[1], seeded_arrays(cfg, 5), 64)
+        cfg_file.save(cfg, paths[0])
+        weights_file.write(cfg, paths[1], seeded_arrays(cfg, 5), 64)
         return paths
 
     return make
@@ -29,7 +29,7 @@ def test_partial_is_ours_byte_for_byte(debian, network, tmp_path):
     cfg, whole = network("detector")
     for count in (1, 2, 3, 5):
         length = CompiledEngine(debian).partial(cfg, whole, tmp_path / "theirs", count)
-        weights.partial(cfgfile.load(cfg), whole, tmp_path / "ours", count, version=(0, 2, 0))
+        weights_file.partial(cfg_file.load(cfg), whole, tmp_path / "ours", count, version=(0, 2, 0))
         assert (tmp_path / "theirs").read_bytes() == (tmp_path / "ours").read_bytes()
         assert (tmp_path / "theirs").stat().st_size == length
     for count in (0, -1, 6):  # they would write a bare header, or everything, and exit with 0
@@ -51,7 +51,7 @@ def matched(theirs, ours):
 def test_boxes_are_ours(debian, network, detector_data):
     """Debian's letter-boxes always; so must ours for the comparison."""
     pytest.importorskip("torch")
-    from darknet_runner.builtin import BuiltinEngine
+    from darknet_runner.builtin.engine import BuiltinEngine
 
     cfg, whole = network("detector")
     data = read_data(detector_data)
@@ -76,7 +76,7 @@ def test_one_picture_is_enough(debian, network, detector_data):
 @pytest.mark.parametrize("temperature", ["", "temperature=3\n"])
 def test_classes_are_ours(debian, network, classifier_data, temperature):
     pytest.importorskip("torch")
-    from darknet_runner.builtin import BuiltinEngine
+    from darknet_runner.builtin.engine import BuiltinEngine
 
     cfg, whole = network("classifier")
     cfg.write_text(cfg.read_text().replace("[softmax]\n", "[softmax]\n" + temperature))
@@ -91,7 +91,7 @@ def test_classes_are_ours(debian, network, classifier_data, temperature):
 
 def test_scores_are_ours(debian, network, detector_data, classifier_data):
     pytest.importorskip("torch")
-    from darknet_runner.builtin import BuiltinEngine
+    from darknet_runner.builtin.engine import BuiltinEngine
 
     cfg, whole = network("detector")
     theirs = CompiledEngine(debian).evaluate(cfg, detector_data, whole)
@@ -106,7 +106,7 @@ def test_scores_are_ours(debian, network, detector_data, classifier_data):
 
 def test_alexeys_map_is_ours(alexey, network, detector_data, tmp_path):
     pytest.importorskip("torch")
-    from darknet_runner.builtin import BuiltinEngine
+    from darknet_runner.builtin.engine import BuiltinEngine
 
     engine = CompiledEngine(alexey)
     cfg, whole = network("detector")
@@ -119,7 +119,7 @@ def test_alexeys_map_is_ours(alexey, network, detector_data, tmp_path):
     boxed = engine.predict(cfg, data.names, whole, images, conf=0.3), BuiltinEngine().predict(cfg, data.names, whole, images, conf=0.3, device="cpu")
     for one, two in zip(*boxed):
         assert len(one["objects"]) >= 20 and len(matched(one["objects"], two["objects"])) <= 1, "its scores differ by up to 1e-4, and NMS may fall the other way"
-    weights.partial(cfgfile.load(cfg), whole, tmp_path / "ours", 3)
+    weights_file.partial(cfg_file.load(cfg), whole, tmp_path / "ours", 3)
     engine.partial(cfg, whole, tmp_path / "theirs", 3)
     assert (tmp_path / "theirs").read_bytes() == (tmp_path / "ours").read_bytes()
     found = engine.anchors(detector_data, 2, (64, 64))
@@ -148,10 +148,10 @@ def test_what_it_is_not_made_for(debian, network, tmp_path, network_text):
 
 
 def test_printed_classes(logs_folder):
-    from darknet_runner.compiled.feed import Feed
+    from darknet_runner.compiled.linked_dataset import LinkedDataset
 
     names = ("fear", "angry", "happy")
-    feed = Feed(None, None, names, names, {})
+    feed = LinkedDataset(None, None, names, names, {})
     alexey = inference._classes((logs_folder / "alexey-classifier-predict.log").read_text().splitlines(), feed)
     debian = inference._classes((logs_folder / "debian-classifier-predict.log").read_text().splitlines(), feed)
     assert alexey == [{"fear": 0.572654, "angry": 0.346422, "happy": 0.039420}]

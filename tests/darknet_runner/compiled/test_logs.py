@@ -4,8 +4,7 @@ import csv
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from converters.errors import DataError
 from darknet_runner.compiled import logs

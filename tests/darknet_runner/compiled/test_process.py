@@ -11,6 +11,7 @@ import pytest
 from converters.errors import RunError
 from darknet_runner.compiled import process
 from darknet_runner.compiled.logs import LONGEST
+from darknet_runner.signals import interruptible
 
 
 def python(code):
@@ -108,7 +109,7 @@ def test_silence_and_absence(tmp_path):
 
 def test_one_signal_is_noted_and_two_are_obeyed():
     before = signal.getsignal(signal.SIGTERM)
-    with process.interruptible() as asked:
+    with interruptible() as asked:
         os.kill(os.getpid(), signal.SIGTERM)
         assert asked == ["SIGTERM"]
         with pytest.raises(KeyboardInterrupt):

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from converters.errors import MissingExtra, RunError
-from darknet_runner import cfgfile, templates, weights
 from darknet_runner.compiled.engine import CompiledEngine
-from darknet_runner.compiled.training import Settings
-from darknet_runner.rundir import STEM
+from darknet_runner.compiled.training import BinarySettings
+from darknet_runner.network import cfg_file, templates, weights_file
+from darknet_runner.run.folder import STEM
 
 
 def rows_of(run):
@@ -47,7 +47,7 @@ def test_trains_v3_tiny(debian, job):
     todo = job(text=cfg.text, evaluate=False)
     result = CompiledEngine(debian).train(todo)
     assert (result.verdict, result.iterations, result.reasons) == ("finished", 3, ())
-    read = weights.read(cfg, todo.run.weights_file("final"))
+    read = weights_file.read(cfg, todo.run.weights_file("final"))
     assert read.seen == 6 and np.isfinite(read.layers[0]["weights"]).all()
     told = todo.run.read_json()
     assert told["darknet_argv"] == [debian, "detector", "train", "feed/feed.data", "model.cfg"]
@@ -98,7 +98,7 @@ def test_interrupted_and_resumed(debian, job):
     told = todo.run.read_json()
     assert told["resumed_at"] in (100, 200) and not any("resumed" in note for note in told["notes"])  # it may crash after saving
     assert [int(row["iteration"]) for row in rows_of(todo.run)] == list(range(1, 261)), "no iteration is missing or there twice"
-    assert weights.header_bytes(todo.run.weights_file("final"))[1] == 260 * 4
+    assert weights_file.header_bytes(todo.run.weights_file("final"))[1] == 260 * 4
 
     again = engine.train(replace(todo, resume=True))  # Debian's would crash
     assert (again.verdict, again.iterations) == ("finished", 260) and "nothing to do" in todo.run.read_json()["notes"][0]
@@ -107,16 +107,16 @@ def test_interrupted_and_resumed(debian, job):
 def test_goes_on_in_the_other_engine(debian, job):
     """What Debian's darknet wrote, the built-in engine resumes, and the other way round."""
     pytest.importorskip("torch")
-    from darknet_runner.builtin import BuiltinEngine
+    from darknet_runner.builtin.engine import BuiltinEngine
 
     todo = job(iterations=6, evaluate=False, workers=0)
     assert CompiledEngine(debian).train(todo).verdict == "finished"
     os.replace(todo.run.weights_file("final"), todo.run.weights_file("last"))
-    longer = cfgfile.load(todo.cfg).edit({0: {"max_batches": 9}})
-    cfgfile.save(longer, todo.cfg)
+    longer = cfg_file.load(todo.cfg).edit({0: {"max_batches": 9}})
+    cfg_file.save(longer, todo.cfg)
     result = BuiltinEngine().train(replace(todo, resume=True))
     assert (result.verdict, result.iterations) == ("finished", 9)
-    cfgfile.save(longer.edit({0: {"max_batches": 12}}), todo.cfg)
+    cfg_file.save(longer.edit({0: {"max_batches": 12}}), todo.cfg)
     result = CompiledEngine(debian).train(replace(todo, resume=True))
     assert (result.verdict, result.iterations) == ("finished", 12)
     assert todo.run.read_json()["resumed_at"] == 9
@@ -274,7 +274,7 @@ def test_the_best_of_a_resumed_run_is_the_best_of_all_its_starts(stand_in, job, 
     result = engine.train(replace(todo, resume=True))
     assert (result.verdict, result.metric) == ("finished", max(0.5, later))
     assert todo.run.read_json()["best"] == {"map": max(0.5, later)}
-    assert weights.header_bytes(todo.run.weights_file("best"))[1] == 4 * kept
+    assert weights_file.header_bytes(todo.run.weights_file("best"))[1] == 4 * kept
     assert sorted(path.name for path in todo.run.weights.iterdir()) == [f"{STEM}_{tag}.weights" for tag in ("best", "final", "last")]
 
 
@@ -304,7 +304,7 @@ def test_refuses_what_it_cannot_do(stand_in, job):
     assert "the built-in engine only" in stand_in("pass").cannot(job(ema=0.9))[0]
     alexey = CompiledEngine(_alexey())
     assert "pile up" in alexey.cannot(job())[0]
-    assert CompiledEngine(_alexey(), Settings(allow_broken_cpu=True)).cannot(job()) == []
+    assert CompiledEngine(_alexey(), BinarySettings(allow_broken_cpu=True)).cannot(job()) == []
 
 
 def _alexey():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from converters.errors import UsageError
-from darknet_runner import cfgfile, layers, templates, weights
+from darknet_runner.network import cfg_file, layers, templates, weights_file
 from darknet_runner.network.conv_net import ConvNet
 
 NETWORKS = ("emonet", "emonet-deep", "vgg16", "vgg19", "resnet18", "resnet50", "xception-mini", "vgg-face")
@@ -16,7 +16,7 @@ def weights_of(cfg):
 
 def test_a_description_becomes_its_layers():
     net = ConvNet.of("2*32x3, 64x5", "20,10", dropout=0.5, conv_dropout="0.1,0", classes=5, size=40, channels=3, activation="mish")
-    cfg = cfgfile.parse(net.text("mine"))
+    cfg = cfg_file.parse(net.text("mine"))
     kinds = [layer.type for layer in cfg.layers]
     assert kinds == (
         ["convolutional", "convolutional", "maxpool", "dropout", "convolutional", "maxpool"]
@@ -27,7 +27,7 @@ def test_a_description_becomes_its_layers():
         (40, 40, 32), (40, 40, 32), (20, 20, 32), (20, 20, 64), (10, 10, 64), (1, 1, 20), (1, 1, 10), (1, 1, 5)
     ]  # fmt: skip
     assert cfg.size_wh == (40, 40) and cfg.net.integer("channels") == 3 and cfg.net.number("hue") == 0.02
-    assert cfg.text.startswith("# mine: ") and not cfgfile.findings(cfg)
+    assert cfg.text.startswith("# mine: ") and not cfg_file.findings(cfg)
     assert [section.number("probability") for section in cfg.layers if section.type == "dropout"] == [0.1, 0.5, 0.5]
 
 
@@ -71,7 +71,7 @@ def shades(tmp_path_factory):
     """A classifier's set: dark, grey and light pictures with noise; gives emo.data."""
     import cv2
 
-    from converters.darknetfiles import write_data
+    from converters.darknet_format.files import write_data
 
     root, rng, paths = tmp_path_factory.mktemp("shades"), np.random.default_rng(3), []
     for index in range(12):
@@ -89,28 +89,28 @@ def shades(tmp_path_factory):
 def test_trains_and_gives_the_same_in_opencv_and_onnx(name, shades, tmp_path):
     torch = pytest.importorskip("torch", reason="the built-in engine needs PyTorch")
     cv2 = pytest.importorskip("cv2")
-    from darknet_runner import rundir
-    from darknet_runner.builtin import BuiltinEngine
+    from darknet_runner.run import folder as run_folder
+    from darknet_runner.builtin.engine import BuiltinEngine
     from darknet_runner.builtin.network import Network
     from darknet_runner.engine import TrainJob
 
-    run = rundir.create(tmp_path / "runs", name)
+    run = run_folder.create(tmp_path / "runs", name)
     run.cfg.write_text(trainable(name).text)
     job = TrainJob(run.cfg, shades, run, device="cpu", threads=1, workers=0, quiet=True, evaluate=False)
     torch.manual_seed(0)  # as the trainer begins: what it moved away from
-    cfg = cfgfile.load(run.cfg)
+    cfg = cfg_file.load(run.cfg)
     before = Network(cfg).arrays()
     result = BuiltinEngine().train(job)
     assert (result.verdict, result.iterations) == ("finished", 3) and np.isfinite(result.loss)
     file = run.weights_file("final")
-    after = weights.read(cfg, file).layers
+    after = weights_file.read(cfg, file).layers
     for index, (old, new) in enumerate(zip(before, after)):
         for block in old:
             still = name == "vgg-face" and index == 0  # its learning_rate is 0
             assert np.array_equal(old[block], new[block]) == still, f"layer {index} {block}"
 
     network = Network(cfg).eval()
-    network.load(weights.read(cfg, file))
+    network.load(weights_file.read(cfg, file))
     width, height = cfg.size_wh
     pictures = np.random.default_rng(1).random((2, cfg.net.integer("channels"), height, width)).astype(np.float32)
     expected = network.probabilities(torch.from_numpy(pictures)).numpy()
@@ -120,8 +120,8 @@ def test_trains_and_gives_the_same_in_opencv_and_onnx(name, shades, tmp_path):
     np.testing.assert_allclose(net.forward().reshape(2, -1), expected, atol=1e-5)
 
     pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
-    from emotion.backends import OnnxBackend
-    from emotion.models import Model
+    from emotion.systems.backends import OnnxBackend
+    from emotion.systems.models import Model
 
     model = Model(name, cfg, file, ("dark", "grey", "light"))
     np.testing.assert_allclose(OnnxBackend(model).forward(pictures)[0], expected, atol=1e-5)

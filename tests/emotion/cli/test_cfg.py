@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from darknet_runner import cfgfile, layers, templates, weights
+from darknet_runner.network import cfg_file, layers, templates, weights_file
 from emotion.cli import main
 
 
@@ -38,7 +38,7 @@ def test_show_json_has_exactly_the_keys_that_were_agreed(emo, name):
         {"index": layer.index, "type": layer.type, "out": list(layer.out), "params": layer.params, "bflops": layer.bflops} for layer in traced
     ]
     assert found["operations"] == sum(layer.operations for layer in traced)
-    assert found["weights_bytes"] == weights.weights_bytes(traced) == 20 + 4 * found["params"]
+    assert found["weights_bytes"] == weights_file.weights_bytes(traced) == 20 + 4 * found["params"]
 
 
 def test_show_prints_a_line_a_layer_and_the_sums(emo):
@@ -69,15 +69,15 @@ def test_a_name_that_does_not_exist(emo):
 
 def test_render_prints_or_writes_and_does_not_overwrite(emo, tmp_path):
     code, out, _ = emo("render", "v4-tiny", "--classes", 7, "--size", 320, "--anchors", "1,2,3,4,5,6,7,8,9,10,11,12", "--iterations", 5000)
-    cfg = cfgfile.parse(out)
+    cfg = cfg_file.parse(out)
     assert code == 0 and cfg.size_wh == (320, 320) and templates.classes_of(cfg) == 7
     assert cfg.layers[-1].integers("anchors") == tuple(range(1, 13)) and cfg.net.integer("max_batches") == 5000
     assert emo("render", "v4-tiny", "--classes", 7, "-o", "my.cfg") == (0, "", "")
-    assert templates.classes_of(cfgfile.load(tmp_path / "my.cfg")) == 7
+    assert templates.classes_of(cfg_file.load(tmp_path / "my.cfg")) == 7
     code, _, err = emo("render", "v4-tiny", "--classes", 3, "-o", "my.cfg")
-    assert code == 2 and "--force" in err and templates.classes_of(cfgfile.load(tmp_path / "my.cfg")) == 7
+    assert code == 2 and "--force" in err and templates.classes_of(cfg_file.load(tmp_path / "my.cfg")) == 7
     assert emo("render", "v4-tiny", "--classes", 3, "-o", "my.cfg", "--force")[0] == 0
-    assert templates.classes_of(cfgfile.load(tmp_path / "my.cfg")) == 3
+    assert templates.classes_of(cfg_file.load(tmp_path / "my.cfg")) == 3
 
 
 @pytest.mark.parametrize("anchors", ["1,2,3", "a,b", "0,1", "1,2"])

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from converters.darknetfiles import write_data
+from converters.darknet_format.files import write_data
 from emotion.cli import main
 
 LOGS = Path(__file__).parents[2] / "darknet_runner" / "compiled" / "fixtures"

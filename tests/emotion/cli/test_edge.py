@@ -10,8 +10,7 @@ import click
 import pytest
 from click.core import ParameterSource
 
-from emotion.cli import _usage, config
-from emotion.cli import emo as root
+from emotion.cli import _usage, config, emo as root
 
 
 def emo(*args, env=(), **settings):

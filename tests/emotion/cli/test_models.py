@@ -5,23 +5,23 @@ import shutil
 
 import pytest
 
-from darknet_runner import rundir
-from emotion import models
+from darknet_runner.run import folder as run_folder
 from emotion.cli import main
+from emotion.systems import models
 
 
 @pytest.fixture
 def emo(tmp_path, monkeypatch, capsys, detector_folder):
     monkeypatch.chdir(tmp_path)
     for name in ("whole", "cut"):
-        run = rundir.create(tmp_path / "runs", name)
+        run = run_folder.create(tmp_path / "runs", name)
         shutil.copy(detector_folder / "model.cfg", run.cfg)
         shutil.copy(detector_folder / "emo.names", run.names)
         run.weights.mkdir(exist_ok=True)
         data = (detector_folder / "model.weights").read_bytes()
         (run.weights / "model_best.weights").write_bytes(data if name == "whole" else data[:-4])
         (run.path / "run.json").write_text("{}")
-    (rundir.create(tmp_path / "runs", "empty").path / "run.json").write_text("{}")
+    (run_folder.create(tmp_path / "runs", "empty").path / "run.json").write_text("{}")
 
     def run(*arguments):
         with pytest.raises(SystemExit) as ended:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from converters.errors import MediaError, UsageError
-from emotion import face_models, faces, ssd_graph
+from emotion.systems import face_models, face_finders, ssd_graph
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "models"
 CONTENT = bytes(range(256)) * 1000
@@ -105,17 +105,17 @@ def test_a_file_put_there_by_hand_counts_and_a_changed_one_does_not(published, c
     (cache / published.file).write_bytes(CONTENT[:-1])
     assert face_models.at_hand("yunet") is None and face_models.best() == "haar"
     with pytest.raises(UsageError, match="emo models pull yunet"):
-        faces.open_finder("yunet")
+        face_finders.open_finder("yunet")
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/models is not here")
 def test_two_stage_takes_the_best_finder_at_hand(cache):
     cache.mkdir()
-    assert faces.open_finder().name == "haar"
+    assert face_finders.open_finder().name == "haar"
     for name in ("ssd", "yunet"):
         file = face_models.PUBLISHED[name].file
         (cache / file).write_bytes((SHARED / file).read_bytes())
-        assert faces.open_finder().name == name == faces.open_finder(name).name
+        assert face_finders.open_finder().name == name == face_finders.open_finder(name).name
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/models is not here")

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from converters.errors import MediaError
-from emotion import compare
-from emotion.backends import BACKENDS
-from emotion.faces import BOX_SCALE
-from emotion.sources import read_picture
-from emotion.systems import open_system
+from emotion.comparison import compare
+from emotion.systems.backends import BACKENDS
+from emotion.systems.face_finders import BOX_SCALE
+from emotion.sources.pictures import read_picture
+from emotion.systems.open import open_system
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/models"
 FINDERS = {"haar": "haar", "ssd": SHARED / "opencv_face_detector_uint8.pb", "yunet": SHARED / "face_detection_yunet_2026may.onnx", "yolo": "emo-v4-nano"}

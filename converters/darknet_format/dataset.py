@@ -1,0 +1,160 @@
+"""A whole Darknet set in memory: the pictures of every list, their faces, and what the manifest knows.
+
+A `.data` file, or a folder that holds one, comes in (`load`); `write` gives a set back as lists over the
+same pictures, which stay where they are. Detector and classifier sets alike.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .. import output_folder
+from ..errors import DataError, UsageError
+from ..table.records import SPLITS
+from .files import DataFile, class_of_path, label_path, numbered_lines, read_data, write_data
+
+MANIFEST = "manifest.csv"
+_GROUP = "group"
+_WRITTEN = ("classes", *SPLITS, "labels", "names", "backup")  # the keys that `write_lists` sets itself
+
+
+@dataclass(frozen=True)
+class DarknetSet:
+    """Splits in order, each with the pictures of its list (absolute paths, repeats kept) and their lines there."""
+
+    data: DataFile
+    images: dict[str, list[str]]
+    lines: dict[str, list[int]]
+    manifest: dict[str, list[dict]] = field(default_factory=dict)  # absolute path -> its rows, one a face
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.data.names
+
+    def groups(self, image: str) -> list[str]:
+        """The people or sources that the manifest gives for a picture, one for most, several for a composed scene."""
+        return list(dict.fromkeys(row[_GROUP] for row in self.manifest.get(image, ()) if row.get(_GROUP)))
+
+    def faces(self, image: str) -> np.ndarray:
+        """(N, 5) class id and cxcywh_rel; a classifier's picture is one face that fills it. Raises DataError."""
+        from .files import read_label
+
+        if self.data.is_classifier:
+            return np.array([[class_of_path(image, self.data.labels), 0.5, 0.5, 1, 1]], float)
+        return read_label(label_path(image), self.data.classes)
+
+
+def find_data(where: str | Path | None = None) -> Path:
+    """The .data file at `where` (itself, or the one in that folder or a folder in it; default ./data).
+
+    UsageError when there is none or more than one, with what was found.
+    """
+    root = Path(where or "data")
+    if root.is_file():
+        return root
+    if not root.is_dir():
+        raise UsageError("no such file or folder", where=root, mend="give a .data file, or the folder that emo convert wrote")
+    found = sorted(root.glob("*.data")) or sorted(root.glob("*/*.data"))
+    if len(found) != 1:
+        listed = ", ".join(map(str, found[:8])) or "none"
+        raise UsageError(f"expected one .data file, found {listed}", where=root, mend="give the .data file itself")
+    return found[0]
+
+
+def load(where: str | Path | None = None) -> DarknetSet:
+    """Read the lists and the manifest of the set at `where`; no picture or label is opened.
+
+    DataError when the .data or a list cannot be read. An empty list is an empty split.
+    """
+    data = read_data(find_data(where))
+    images, lines = {}, {}
+    for split in SPLITS:
+        if split in data.options:
+            images[split], lines[split] = _read_list(data.list_of(split))
+    if not images:
+        raise DataError("names no list", where=data.path, mend="add a line train=FILE")
+    return DarknetSet(data, images, lines, _read_manifest(data.path.parent / MANIFEST))
+
+
+def _read_list(path: Path):
+    """Absolute picture paths and their line numbers."""
+    folder, here = os.path.abspath(path.parent), os.getcwd()
+    images, numbers = [], []
+    for number, line in numbered_lines(path, errors="surrogateescape"):
+        if not line.startswith("/"):  # beside the list, else from here, as in `files.resolve`
+            beside, other = os.path.join(folder, line), os.path.join(here, line)
+            line = other if not os.path.exists(beside) and os.path.exists(other) else beside
+        images.append(os.path.normpath(line))
+        numbers.append(number)
+    return images, numbers
+
+
+def _read_manifest(path: Path) -> dict[str, list[dict]]:
+    if not path.is_file():
+        return {}
+    out: dict[str, list[dict]] = {}
+    folder = os.path.abspath(path.parent)
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.DictReader(file)
+        if not {"image", _GROUP} <= set(reader.fieldnames or ()):
+            raise DataError("has no columns image and group", where=path, mend="delete it, or convert again")
+        for row in reader:
+            row["image"] = os.path.normpath(os.path.join(folder, row["image"] or ""))
+            out.setdefault(row["image"], []).append(row)
+    return out
+
+
+def write(
+    out: str | Path, images: dict[str, list[str]], like: DataFile, manifest: Iterable[dict], report: dict,
+    sources: Iterable[Path] = (), force: bool = False,
+) -> Path:  # fmt: skip
+    """Write lists over existing pictures as a new set in the folder `out`; gives its .data file.
+
+    Names, labels and the other options are those of `like`; `manifest` rows are written with absolute
+    paths and the split that their picture now has; `report` goes to report.json. UsageError when `out`
+    is in use or lies around a source.
+    """
+    out = Path(out)
+    output_folder.check(out, force, [Path(source) for source in sources])
+    final = os.path.abspath(out)
+    with output_folder.building(out) as work:
+        options = {key: value for key, value in like.options.items() if key not in _WRITTEN}
+        write_lists(work, final, images, like.names, like.labels, **options)
+        _write_manifest(work / MANIFEST, images, manifest)
+        (work / output_folder.REPORT).write_text(json.dumps(report, indent=2) + "\n")
+    return out / "emo.data"
+
+
+def write_lists(
+    work: Path, final: str, images: dict[str, list[str]], names: tuple[str, ...], labels: tuple[str, ...] | None = None, **options
+) -> None:
+    """Lists, names, labels, the backup folder and emo.data into `work`, with the paths they have once it is `final`.
+
+    All paths are absolute, so that Darknet finds everything from any folder.
+    """
+    files = {f"{split}.txt": paths for split, paths in images.items()} | {"emo.names": names}
+    keys = {split: f"{final}/{split}.txt" for split in images}
+    if labels is not None:
+        files["labels.txt"], keys["labels"] = labels, f"{final}/labels.txt"
+    for name, lines in files.items():
+        (work / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
+    (work / "backup").mkdir()
+    write_data(work / "emo.data", classes=len(names), **keys, names=f"{final}/emo.names", backup=f"{final}/backup", **options)
+
+
+def _write_manifest(path, images, rows):
+    split_of = {image: split for split, paths in images.items() for image in paths}
+    kept = [row | {"split": split_of[row["image"]]} for row in rows if row["image"] in split_of]
+    if kept:
+        with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            columns = list(dict.fromkeys(key for row in kept for key in row))
+            writer = csv.DictWriter(file, columns, lineterminator="\n", restval="")
+            writer.writeheader()
+            writer.writerows(kept)

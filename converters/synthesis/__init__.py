@@ -1,0 +1,1 @@
+"""Drawn people, faces and backgrounds, and scenes and datasets made of them."""

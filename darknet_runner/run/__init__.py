@@ -1,0 +1,1 @@
+"""A training's folder: checked beforehand, made, written to, and drawn."""

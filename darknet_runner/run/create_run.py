@@ -1,0 +1,120 @@
+"""From what the user names (a cfg, maybe a `.data`) to a run folder that both engines can start on."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from converters import settings_files
+from converters.darknet_format.files import DataFile, read_data
+from converters.errors import DataError, RunError, UsageError
+
+from ..network import cfg_file, templates
+from . import folder as run_folder
+from .folder import RunDir, sha256
+
+
+def find_data(root: str | Path = "data") -> Path:
+    """The one `.data` file under `root`; DataError lists what was found when it is not one."""
+    found = sorted(path for path in Path(root).glob("**/*.data") if not any(part.startswith(".") for part in path.parts))
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise DataError("no .data file is under it", where=root, mend="run emo convert, or give --data FILE.data")
+    raise DataError(f"{len(found)} .data files are under it: {', '.join(map(str, found))}", where=root, mend="choose one with --data")
+
+
+def create_run(
+    template: str, data: DataFile, *, runs: str | Path = "runs", name: str | None = None, anchors: str = "cfg", seed: int = 0, **render
+) -> RunDir:
+    """A new run folder with the rendered cfg and the names; `render` as in `templates.render`.
+
+    anchors: 'cfg' keeps the template's (scaled to the size), 'data' takes k-means over the training labels.
+    """
+    source = templates.load(template)
+    if source.is_detector == data.is_classifier:
+        forms = ("detector", "classifier")
+        raise UsageError(f"{template} is a {forms[not source.is_detector]}, {data.path} holds a {forms[data.is_classifier]}'s data", mend=f"emo convert --task {forms[not source.is_detector]}")
+    if anchors == "data" and source.is_detector:
+        from ..network.anchors import cluster, label_sizes
+
+        size = render.get("size")
+        head = next(section for section in source.sections if section.type in ("yolo", "region"))
+        sizes = label_sizes(data, (size, size) if size else source.size_wh)
+        render["anchors"] = cluster(sizes, head.integer("num", 1), seed).sizes_px
+    cfg = templates.render(source, data.classes, **render)
+    run = run_folder.create(runs, name or Path(template).stem)
+    try:
+        cfg_file.save(cfg, run.cfg)
+        run_folder.write_text(run.names, "".join(f"{name}\n" for name in data.names))
+    except OSError as error:
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise RunError(f"the run folder cannot be written: {error.strerror}", where=run.path) from None
+    return run
+
+
+def write_run_metadata(run: RunDir, data: Path, settings: dict, argv: list[str] | None = None, engine: str = "builtin") -> None:
+    """Write args.toml (the effective settings) and the run.json that says what began, on what, with what."""
+    lines = [f"{key} = {_toml(value)}\n" for key, value in settings.items() if value is not None]
+    run_folder.write_text(run.path / "args.toml", "".join(lines))
+    pretrained = settings.get("pretrained")
+    run.write_json(
+        engine=engine, verdict="running", started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        argv=argv if argv is not None else sys.argv, cfg=str(run.cfg), data=os.path.abspath(data), settings=settings,
+        hashes=hashes(run.cfg, read_data(data)), versions=versions(),
+        started_from={"path": str(pretrained), "sha256": sha256(pretrained)} if pretrained else None,
+    )  # fmt: skip
+
+
+def hashes(cfg: Path, data: DataFile) -> dict:
+    """The sha256 of what is trained, and on what: the cfg, the .data file and its lists."""
+    lists = {split: path for split in ("train", "valid") if (path := getattr(data, split)) and path.is_file()}
+    return {"cfg": sha256(cfg), "data": {name: sha256(path) for name, path in {"data": data.path, **lists}.items()}}
+
+
+def write_resumed_metadata(run: RunDir, engine: str) -> None:
+    """Write to run.json that `engine` goes on, and from which weights."""
+    last = run.weights_file("last")
+    run.write_json(engine=engine, verdict="running", started_from={"path": str(last), "sha256": sha256(last)})
+
+
+def reopen(path: str | Path) -> tuple[RunDir, dict]:
+    """A run folder to go on with, and its run.json; RunError when it has nothing to go on from."""
+    run = RunDir(Path(path))
+    info = settings_files.checked(run.read_json(), {}, run.path / "run.json", ("engine", "data", "settings"), RunError)
+    if info["engine"] not in ("builtin", "compiled"):
+        raise RunError(f"'engine' is {info['engine']!r}; wanted: builtin or compiled", where=run.path / "run.json")
+    if not run.weights_file("last").is_file():
+        raise RunError("has no last weights to resume from", where=run.path, mend="train it anew")
+    return run, info
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    out = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("emo", "torch", "numpy", "opencv-python"):
+        try:
+            out[package] = version(package)
+        except PackageNotFoundError:
+            pass
+    return out
+
+
+def _toml(value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def data_of(path: str | Path | None) -> DataFile:
+    """The `.data` the user named, or the only one there is."""
+    return read_data(path if path is not None else find_data())

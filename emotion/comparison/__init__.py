@@ -1,0 +1,1 @@
+"""Detections -> figures and reports: one system on labels, or two side by side."""

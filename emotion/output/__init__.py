@@ -1,0 +1,1 @@
+"""Detections -> pictures, video, files and summaries."""

@@ -1,0 +1,290 @@
+"""Sinks: detections as JSONL and CSV, annotated pictures and video, under one folder.
+
+While it is being written, every file's name says so (`detections.part.jsonl`, `annotated.part.mp4`); they
+get their names together when the source has ended well, in place of an earlier run's. What an interrupted
+or failed run leaves keeps its `.part` name, and the earlier run's files stay: it can be read, and never looks
+finished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import MediaError, UsageError
+
+from ..sources.frame import Frame
+from ..systems.backends import name_for_opencv
+from ..systems.detections import Detections
+
+FILES = ("detections.jsonl", "detections.csv", "tracks.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures")
+
+
+def part(path: Path) -> Path:
+    """`a.mp4` -> `a.part.mp4`: the suffix stays last, because it decides the format."""
+    return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+@contextlib.contextmanager
+def output_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Iterator[Path]:
+    """`prepare_folder` for a block; what of it, and of its parents, was made here and is empty after an error goes again."""
+    folder = Path(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield prepare_folder(folder, force, files, sources)
+    except BaseException:
+        for path in made:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                path.rmdir()
+        raise
+
+
+def prepare_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Path:
+    """Make `folder`; refuse one that holds anything unless `force`; take out what an unfinished run left of `files`.
+
+    UsageError when it is not empty, is a file, or when one of `sources` would be replaced; MediaError when it
+    cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not force:
+            raise UsageError("is not empty", where=folder, mend="--force replaces what emo wrote there; or choose another --out")
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError("cannot be made: it, or what it would lie in, is no folder", where=folder, mend="choose another --out") from None
+    except OSError as error:
+        raise MediaError(f"cannot be made: {error.strerror}", where=folder) from None
+    mine = {path.resolve() for name in files for path in (folder / name, part(folder / name))}
+    for source in map(Path, sources):
+        if mine & {source.resolve(), *source.resolve().parents}:
+            raise UsageError("would be replaced by its own output", where=source, mend="choose another --out")
+    remove(part(folder / name) for name in files)
+    return folder
+
+
+def remove(paths) -> None:
+    """Files, folders with all in them, and what is not there."""
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+class Jsonl:
+    """First a header record, then one record a frame, also for frames without a face."""
+
+    def __init__(self, path: Path, header: dict):
+        # A name that is no UTF-8 gets JSON's own escape: it reads back as the name that it was.
+        self.path, self.file = path, open(part(path), "w", encoding="utf-8", errors="backslashreplace")
+        self._line({"type": "header"} | header)
+
+    def _line(self, record):
+        self.file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    def write(self, frame: Frame, found: Detections, drawn) -> None:
+        height, width = frame.bgr.shape[:2]
+        record = {"type": "frame", "index": frame.index, "time_s": frame.time_s}
+        if frame.name is not None:
+            record["picture"] = frame.name
+        self._line(record | {"size_wh": [width, height], "faces": faces_of(found)})
+
+    def close(self):
+        self.file.close()
+
+
+def faces_of(found: Detections) -> list[dict]:
+    """One dict a face, rounded to a hundredth of a pixel and six digits of a score."""
+    faces = []
+    for index in range(len(found)):
+        face = {
+            "xyxy_px": [round(float(value), 2) for value in found.xyxy_px[index]],
+            "face": round(float(found.face[index]), 6),
+            "class_id": int(found.class_ids[index]),
+            "scores": [round(float(value), 6) for value in found.scores[index]],
+        }
+        if found.track_ids is not None:
+            face["track"] = int(found.track_ids[index])
+            face["frame_scores"] = [round(float(value), 6) for value in found.frame_scores[index]]
+        faces.append(face)
+    return faces
+
+
+class Csv:
+    """One row a face: frame, time_s, picture, x1, y1, x2, y2, face, emotion, score, a column a class, and of a tracked one its track."""
+
+    def __init__(self, path: Path, names, tracked: bool = False):
+        self.path, self.names = path, names
+        self.file = open(part(path), "w", newline="", encoding="utf-8", errors="backslashreplace")
+        self.rows = csv.writer(self.file, lineterminator="\n")
+        self.rows.writerow(["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *names, *(["track"] if tracked else [])])
+
+    def write(self, frame: Frame, found: Detections, drawn) -> None:
+        for face in faces_of(found):
+            time_s = "" if frame.time_s is None else frame.time_s
+            best = face["class_id"]
+            track = [face["track"]] if "track" in face else []
+            self.rows.writerow([frame.index, time_s, frame.name or "", *face["xyxy_px"], face["face"], self.names[best], face["scores"][best], *face["scores"], *track])
+
+    def close(self):
+        self.file.close()
+
+
+class Tracks:
+    """One row a track: from when to when, in how many frames, and the mean of its frames' own scores with the best class of it.
+
+    A few numbers a track are held until the end.
+    """
+
+    def __init__(self, path: Path, names):
+        self.path, self.names, self.tracks = path, names, {}
+
+    def write(self, frame: Frame, found: Detections, drawn) -> None:
+        for track, scores in zip(found.track_ids.tolist(), found.frame_scores):
+            first_s, _, frames, total = self.tracks.get(track, (frame.time_s, 0, 0, 0))
+            self.tracks[track] = first_s, frame.time_s, frames + 1, total + scores.astype(float)
+
+    def close(self):
+        with open(part(self.path), "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["track", "first_s", "last_s", "frames", "emotion", "score", *self.names])
+            for track, (first_s, last_s, frames, total) in sorted(self.tracks.items()):
+                mean = [round(value, 6) for value in (total / frames).tolist()]
+                rows.writerow([track, first_s, last_s, frames, self.names[int(np.argmax(mean))], max(mean), *mean])
+
+
+class Picture:
+    """The one annotated picture: PNG for a PNG, else JPEG."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def write(self, frame, found, drawn) -> None:
+        write_picture(part(self.path), drawn)
+
+    def close(self):
+        pass
+
+
+class Folder:
+    """Annotated pictures under their own names, in subfolders as they came."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        part(path).mkdir()
+
+    def write(self, frame, found, drawn) -> None:
+        name = frame.name if frame.name.lower().endswith((".jpg", ".jpeg", ".png")) else frame.name + ".png"
+        target = part(self.path) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_picture(target, drawn)
+
+    def close(self):
+        pass
+
+
+LONGEST_S = 10.0  # that a frame of a live source is shown for, when nothing comes
+
+
+class Video:
+    """mp4v, the one codec an OpenCV wheel can always write; at the source's average frame rate.
+
+    keep_time: a frame is shown until the next one's time, or not at all, since those of a live source come unevenly.
+    The codec needs even sides: an odd one gains a row or column, repeated. A frame of another size than the
+    first is scaled to it.
+    """
+
+    def __init__(self, path: Path, fps: float, keep_time: bool = False):
+        self.path, self.fps, self.keep_time, self.writer, self.size, self.frames = path, fps, keep_time, None, None, 0
+
+    def write(self, frame, found, drawn) -> None:
+        import cv2
+
+        if self.writer is None:
+            height, width = drawn.shape[:2]
+            self.size = width, height
+            self.writer = cv2.VideoWriter(name_for_opencv(part(self.path)), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width + width % 2, height + height % 2))
+            if not self.writer.isOpened():
+                raise MediaError(f"a video of {width}x{height} at {self.fps:g} frames/s cannot be written", where=self.path, mend="--no-annotate writes the detections alone")
+        if drawn.shape[1::-1] != self.size:
+            drawn = cv2.resize(drawn, self.size, interpolation=cv2.INTER_AREA)
+        width, height = self.size
+        if width % 2 or height % 2:
+            drawn = cv2.copyMakeBorder(drawn, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+        due = round(frame.time_s * self.fps) + 1 - self.frames if self.keep_time else 1
+        for _ in range(min(due, round(LONGEST_S * self.fps))):
+            self.writer.write(drawn)
+            self.frames += 1
+
+    def close(self):
+        """MediaError when not all frames are in the file: OpenCV's writer says nothing of a full disk."""
+        import cv2
+
+        if self.writer is not None:
+            self.writer.release()
+            whole = round(cv2.VideoCapture(str(part(self.path)), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)) == self.frames
+            if not whole:
+                raise MediaError("cannot be written to its end", where=self.path, mend="is the disk full? --no-annotate writes the detections alone")
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    """Encode by the suffix (JPEG at quality 95); MediaError when it cannot be written."""
+    import cv2
+
+    good, data = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() != ".png" else [])
+    if not good:
+        raise MediaError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be encoded", where=path)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise MediaError(f"cannot be written: {error.strerror}", where=path) from None
+
+
+class Sinks:
+    """Several sinks as one; a context manager that names the files when its block ends without an error.
+
+    Only then does what an earlier run left in `folder` go. After an error what was written keeps its `.part`
+    names; when no frame was, nothing of it stays.
+    """
+
+    def __init__(self, folder, sinks):
+        self.folder, self.sinks, self.needs_drawing = folder, sinks, any(isinstance(sink, (Picture, Folder, Video)) for sink in sinks)
+        self.frames = 0
+
+    def write(self, frame: Frame, found: Detections, drawn: np.ndarray | None) -> None:
+        for sink in self.sinks:
+            try:
+                sink.write(frame, found, drawn)
+            except OSError as error:
+                raise MediaError(f"cannot be written: {error.strerror}", where=sink.path) from None
+        self.frames += 1
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        fault = None
+        for sink in self.sinks:
+            try:
+                sink.close()
+            except OSError as full:
+                fault = fault or MediaError(f"cannot be written: {full.strerror}", where=sink.path)
+            except MediaError as cut:
+                fault = fault or cut
+        if kind is None and fault:
+            raise fault
+        if kind is None:
+            remove(self.folder / name for name in FILES)
+        elif not self.frames:
+            remove(part(sink.path) for sink in self.sinks)
+        for sink in self.sinks if kind is None else ():
+            if part(sink.path).exists():  # a video without a frame has no file
+                os.replace(part(sink.path), sink.path)
+
+    @property
+    def files(self) -> list[Path]:
+        return [sink.path for sink in self.sinks if sink.path.exists()]

@@ -1,0 +1,64 @@
+"""Sources: a picture, a folder, a list file, a video, a camera or a stream -> frames, one at a time.
+
+    source = open_source("video.mp4")
+    for frame in source: frame.index, frame.time_s, frame.bgr
+
+Pictures are turned upright as EXIF says, video as its rotation metadata says; boxes are in the pixels of
+what is seen. A frame's time is the video's own timestamp, so a variable frame rate is kept.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from converters.darknet_format.files import read_list
+from converters.errors import MediaError
+
+from .live import Live, is_live
+from .pictures import PICTURES, Pictures, folder_pictures
+from .video import Video
+
+LISTS = {".txt", ".list", ".lst"}
+
+
+def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video | Live:
+    """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video; or a camera
+    (camera, camera:1, 1) or the URL of a stream.
+
+    An animated GIF is a video; in a folder or list it is a picture, its first frame.
+
+    MediaError when there is no such path, or when it cannot be opened or holds nothing.
+    """
+    if is_live(str(path)):
+        return Live(str(path), limit)
+    path = Path(path)
+    if path.is_dir():
+        files = folder_pictures(path)
+        if not files:
+            raise MediaError("holds no pictures", where=path, mend=f"looked for {', '.join(sorted(PICTURES))}")
+        return Pictures(path, [(str(file.relative_to(path)), file) for file in files], "folder", limit)
+    if not path.exists():
+        raise MediaError("no such file or folder", where=path)
+    if not path.is_file():
+        raise MediaError("is neither a file nor a folder", where=path)
+    if path.stat().st_size == 0:
+        raise MediaError("is empty: zero bytes", where=path)
+    suffix = path.suffix.lower()
+    if suffix in LISTS:
+        files = read_list(path)
+        digits = len(str(len(files)))
+        return Pictures(path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit)
+    if suffix in PICTURES and not (suffix == ".gif" and is_animated(path)):
+        return Pictures(path, [(path.name, path)], "picture", limit)
+    return Video(path, limit)
+
+
+def is_animated(gif: Path) -> bool:
+    """Whether it has a second frame; False also for what is no GIF, which the reader of pictures will say."""
+    from PIL import Image
+
+    try:
+        with Image.open(gif) as picture:
+            return getattr(picture, "is_animated", False)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False

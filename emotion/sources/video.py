@@ -1,0 +1,69 @@
+"""A video file -> frames, turned upright as its rotation metadata says, each with its own timestamp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from converters.errors import MediaError
+
+from ..systems.backends import name_for_opencv, quiet_opencv
+from . import containers
+from .frame import Frame
+
+
+class Video:
+    """A video file; frames are decoded as they are asked for, never held."""
+
+    kind, live = "video", False
+
+    def __init__(self, path: Path, limit: int | None = None):
+        self.path, self.limit = path, limit
+        self.capture, self.first = self._open()
+        import cv2
+
+        said = round(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.facts = containers.facts(path)
+        known = self.facts.frames or (said if said > 0 else None)  # an estimate will do for a progress bar
+        self.count: int | None = min(known, limit or known) if known else limit  # how many frames to expect, at most when only the caller says
+        rate = self.capture.get(cv2.CAP_PROP_FPS)
+        self.fps: float = rate if 0.1 <= rate <= 1000 else 25.0  # the average; 25 when nothing usable is said
+
+    def _open(self):
+        quiet_opencv()
+        import cv2
+
+        name = name_for_opencv(self.path)
+        try:
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        except cv2.error:
+            capture = None
+        good, first = capture.read() if capture is not None and capture.isOpened() else (False, None)
+        if not good:
+            raise MediaError("cannot be opened as a picture or video", where=self.path, mend="is it complete, and of a format that FFmpeg reads?")
+        return capture, first
+
+    def __iter__(self) -> Iterator[Frame]:
+        """MediaError at the end when the file is cut, or the video stops well before the frames that its own table lists.
+
+        Times never go back; a damaged file that begins before 0 begins at 0.
+        """
+        import cv2
+
+        try:
+            index, last, before_0, bgr = 0, -1.0, 0.0, self.first
+            self.first = None
+            while bgr is not None and (self.limit is None or index < self.limit):
+                time_s = self.capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+                before_0 = min(time_s, 0.0) if index == 0 else before_0
+                time_s -= before_0
+                if not time_s > last:  # some containers keep no times; the index still tells
+                    time_s = max(index / self.fps, last)
+                yield Frame(index, round(time_s, 6), bgr)
+                index, last = index + 1, time_s
+                bgr = self.capture.read()[1]
+            if bgr is None and (self.facts.cut or self.facts.frames and index < 0.95 * self.facts.frames - 1):
+                of, why = (f" of {self.facts.frames}", "damaged") if not self.facts.cut else ("", "cut: it is shorter than its header says")
+                raise MediaError(f"the video breaks off after {index}{of} frames", where=self.path, mend=f"the file is {why}; what was read is kept as partial")
+        finally:
+            self.capture.release()

@@ -1,0 +1,1 @@
+"""Weights -> detections: the two systems, what computes them, and what follows faces through a video."""

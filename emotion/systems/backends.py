@@ -1,0 +1,181 @@
+"""Backends: what computes a network. In: a blob (B, C, h, w) float32 in 0..1. Out: arrays.
+
+A backend's `forward` gives, for a detector, arrays (B, rows, 5 + classes), together all heads' rows: centre
+x, y, width, height relative to the network's input, objectness, and objectness times class probability
+of each class; for a classifier, one array (B, classes) of probabilities.
+
+A backend may be shared by threads. OpenCV keeps a network's input and outputs in the network itself, so that one
+thread at a time has it; ONNX Runtime and PyTorch keep nothing there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Protocol
+
+import numpy as np
+
+from converters.errors import CfgError, MediaError, MissingExtra, UsageError
+from darknet_runner.network.cfg_file import Cfg
+
+from .models import Model
+
+# cv2 zeroes class scores below a [yolo]'s `thresh`, 0.2 by default.
+FLOOR = 0.001
+
+
+class Backend(Protocol):
+    name: str
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]: ...
+
+
+class OpenCVBackend:
+    """cv2.dnn's own Darknet importer, on the CPU."""
+
+    name = "opencv"
+
+    def __init__(self, model: Model, device: str = "auto"):
+        import cv2
+
+        if device not in ("auto", "cpu"):
+            raise UsageError(f"--device {device}: OpenCV computes on the CPU", mend="--backend torch takes GPUs, and onnx does with onnxruntime-gpu")
+        if region := next((section for section in model.cfg.layers if section.type == "region"), None):
+            raise CfgError("OpenCV does not decode [region] as Darknet does: it has an NMS of its own", where=model.cfg.path, line=region.line, mend="take --backend onnx or torch")
+        cfg = inference_cfg(model.cfg)
+        self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
+        try:
+            self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg.text.encode(), np.uint8), np.fromfile(model.weights, np.uint8))
+        except cv2.error as error:
+            reason = (error.err or str(error)).strip().splitlines()[-1]
+            raise CfgError(f"OpenCV cannot load this network: {reason}", where=cfg.path) from None
+        self.net.setPreferableBackend(cv2.dnn.DNN_BACKEND_OPENCV)
+        self.outputs = self.net.getUnconnectedOutLayersNames()
+        self._turn = threading.Lock()
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]:
+        with self._turn:
+            self.net.setInput(blob)
+            outs = [out.copy() for out in self.net.forward(self.outputs)]  # they may lie in the network's own memory
+        found = [out.reshape(len(blob), *self._shape(out, len(blob))) for out in outs]
+        if self.temperature == 1:
+            return found
+        warm = [out ** (1 / self.temperature) for out in found]  # the importer passes over a [softmax]'s temperature
+        return [out / out.sum(1, keepdims=True) for out in warm]
+
+    @staticmethod
+    def _shape(out, batch):
+        """A [yolo] gives (rows, 5 + C), with a batch (B, rows, 5 + C); a [softmax] (B, C) or (B, C, 1, 1)."""
+        if out.ndim == 4 or len(out) == batch and out.ndim == 2:
+            return (-1,)
+        return out.shape[-2:]
+
+
+class OnnxBackend:
+    """ONNX Runtime, on the network that `export.to_onnx` makes of the model: what stays when OpenCV reads no Darknet any more."""
+
+    name = "onnx"
+
+    def __init__(self, model: Model, device: str = "auto"):
+        try:
+            import onnxruntime
+        except ImportError:
+            raise MissingExtra("onnxruntime", "onnx", "--backend onnx") from None
+        from .onnx_export import to_onnx
+
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = _threads or 0
+        settings.log_severity_level = 3
+        kind, _, number = device.partition(":")
+        gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        if kind not in ("auto", "cpu", "cuda") or kind == "cuda" and not gpu:
+            raise UsageError(f"--device {device}: this ONNX Runtime has no such device", mend="take auto or cpu, or install onnxruntime-gpu")
+        providers = [("CUDAExecutionProvider", {"device_id": number or "0"})] if gpu and kind != "cpu" else []
+        self.session = onnxruntime.InferenceSession(to_onnx(model).SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"])
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]:
+        return self.session.run(None, {"pictures": blob})
+
+
+class TorchBackend:
+    """The built-in engine's own network: every layer that it trains, on CPU or GPU."""
+
+    name = "torch"
+
+    def __init__(self, model: Model, device: str = "auto"):
+        try:
+            import torch
+        except ImportError:
+            raise MissingExtra("torch", "train", "--backend torch") from None
+        from darknet_runner.builtin.device import pick_device
+        from darknet_runner.builtin.network import Network
+        from darknet_runner.network import weights_file
+
+        if _threads:
+            torch.set_num_threads(_threads)
+        self.device = pick_device(device)
+        self.name = f"torch on {self.device}"
+        self.network = Network(model.cfg)
+        self.network.load(weights_file.read(model.cfg, model.weights))
+        self.network.eval().to(self.device, memory_format=torch.channels_last)
+
+    def forward(self, blob: np.ndarray) -> list[np.ndarray]:
+        import torch
+
+        from darknet_runner.builtin.heads import head_of
+
+        with torch.inference_mode():
+            pictures = torch.from_numpy(blob).to(self.device, memory_format=torch.channels_last)
+            if not self.network.heads:
+                return [self.network.probabilities(pictures).cpu().numpy()]
+            out = []
+            for layer, raw in zip(self.network.heads, self.network(pictures)):
+                boxes, objectness, classes = head_of(layer.section).decode(raw.float(), self.network.cfg.size_wh)
+                rows = torch.cat([boxes, objectness[..., None], classes * objectness[..., None]], -1)
+                out.append(rows.flatten(1, 3).cpu().numpy())
+            return out
+
+
+BACKENDS = {backend.name: backend for backend in (OpenCVBackend, OnnxBackend, TorchBackend)}
+
+
+def softmax_temperature(cfg: Cfg) -> float:
+    """Of the classifier's [softmax]; 1 where it says nothing."""
+    return next((section.number("temperature", 1) for section in reversed(cfg.layers) if section.type == "softmax"), 1.0)
+
+
+def inference_cfg(cfg: Cfg) -> Cfg:
+    """A copy in which each [yolo] reports scores down to `FLOOR`."""
+    return cfg.edit({index: {"thresh": FLOOR} for index, section in enumerate(cfg.sections) if section.type == "yolo"})
+
+
+_threads: int | None = None
+
+
+def set_threads(count: int | None) -> None:
+    """Limit OpenCV, and backends made from now on, to `count` threads; None leaves their choice, one a core."""
+    global _threads
+    import cv2
+
+    _threads = count
+    if count is not None:
+        cv2.setNumThreads(count)
+
+
+def name_for_opencv(path) -> str:
+    """The path as text; MediaError for one that is no UTF-8, of which OpenCV's own readers and writers crash."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise MediaError("its name is no UTF-8, which OpenCV cannot open", where=path, mend="rename it") from None
+    return str(path)
+
+
+def quiet_opencv() -> None:
+    """No log lines from OpenCV and FFmpeg: emo says itself, in one line, what is wrong with a file."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    import cv2
+
+    cv2.utils.logging.setLogLevel(0)

@@ -1,0 +1,120 @@
+"""One-stage detector: a Darknet YOLO finds faces and names their emotion in one pass.
+
+Boxes and scores are Darknet's own (see `resize` and `backends`); what follows is decided a face, not a
+class: a box keeps the scores of all its classes, and overlapping boxes are one face, so that no face
+carries two emotions, and no mouth within a face is a face of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from converters import boxes
+from darknet_runner.network import resize
+from darknet_runner.network.cfg_file import Cfg
+
+from .backends import Backend, OpenCVBackend
+from .detections import Detections, checked_frames
+from .models import Model
+from .stage_timer import StageTimer
+
+INSIDE = 0.8  # share of a box in a better and bigger one from which it is a part of that face; IoU does not see it
+
+
+class YoloDetector:
+    """`detect(frames)` with a detector model.
+
+    conf  objectness above which a box is a face. Darknet asks the same of the best class score as well, which
+          hides faces whose emotion is unclear: with seven emotions that score is a fraction of the objectness
+    iou   overlap above which the weaker of two boxes is dropped, whatever their classes; 1 keeps all boxes
+    """
+
+    def __init__(self, model: Model, conf: float = 0.25, iou: float = 0.45, backend: Backend | None = None):
+        self.model, self.conf, self.iou, self.name, self.names = model, conf, iou, "yolo", model.names
+        self.backend = backend or OpenCVBackend(model)
+        self.inside = INSIDE if iou < 1 else None
+        self.clock = StageTimer()
+        self.letter_box = bool(model.cfg.net.integer("letter_box", 0))
+        self.beta = nms_beta(model.cfg)
+        self.settings = {
+            "system": "yolo", "model": model.describe(), "backend": self.backend.name, "conf": conf, "nms_iou": iou,
+            "nms": ("IoU" if self.beta is None else f"IoU - (d^2/c^2)^{self.beta:g}") + ", across classes", "nms_inside": self.inside, "resize": "letterbox" if self.letter_box else "stretch",
+        }  # fmt: skip
+
+    def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
+        """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
+        if not (frames := checked_frames(frames)):
+            return []
+        with self.clock("prepare"):
+            blob, placed = self.prepare(frames)
+        with self.clock("network"):
+            outputs = self.backend.forward(blob)
+        with self.clock("boxes"):
+            rows = np.concatenate(outputs, axis=1)
+            return [self.faces_of(rows[i], frame.shape[1::-1], placed[i]) for i, frame in enumerate(frames)]
+
+    def prepare(self, frames):
+        """The blob, and where in the network's input each frame lies: (x, y, w, h), relative."""
+        width, height = size = self.model.cfg.size_wh
+        if not self.letter_box:
+            return resize.blob(frames, size, self.model.cfg.net.integer("channels", 3)), [(0, 0, 1, 1)] * len(frames)
+        grey = self.model.cfg.net.integer("channels", 3) == 1
+        placed = [resize.letterbox(resize.grey(frame) if grey else frame, size) for frame in frames]
+        return resize.pack([plane for plane, _ in placed]), [(x / width, y / height, w / width, h / height) for _, (x, y, w, h) in placed]
+
+    def faces_of(self, rows: np.ndarray, size_wh, placed=(0, 0, 1, 1)) -> Detections:
+        """rows (R, 5 + C) as a backend gives them -> the faces above `conf`, after NMS."""
+        rows = rows[rows[:, 4] > self.conf]
+        x, y, w, h = placed
+        centred = (rows[:, :4] - (x, y, 0, 0)) / (w, h, w, h)
+        xyxy = boxes.cxcywh_rel_to_xyxy(centred, size_wh)
+        kept = nms(xyxy, rows[:, 5:].max(1), self.iou, self.beta, self.inside)
+        xyxy = boxes.clip(xyxy[kept], size_wh).astype(np.float32)
+        kept, xyxy = kept[(inside := boxes.area(xyxy) > 0)], xyxy[inside]
+        return Detections(xyxy, (rows[kept, 5:] / rows[kept, 4:5]).astype(np.float32), rows[kept, 4].astype(np.float32))
+
+
+def nms_beta(cfg: Cfg) -> float | None:
+    """beta_nms when the last [yolo], where Darknet looks, has nms_kind=greedynms; None for plain IoU."""
+    last = [section for section in cfg.layers if section.type in ("yolo", "region")][-1]
+    return last.number("beta_nms", 0.6) if last.text("nms_kind") == "greedynms" else None
+
+
+def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float, beta: float | None = None, inside: float | None = None) -> np.ndarray:
+    """Indices of the boxes kept, best score first; a box that overlaps a better one by more than `iou` goes.
+
+    With `inside` a box also goes when that share of it, or more, lies in a better and bigger one.
+
+    With `beta` overlap is IoU - (d^2 / c^2)^beta, d being the distance of the centres and c the diagonal of
+    the box around both (AlexeyAB's src/box.c, box_diounms).
+    """
+    order = np.argsort(-scores, kind="stable")
+    kept = []
+    while len(order):
+        first, order = order[0], order[1:]
+        kept.append(first)
+        gone = overlap(xyxy[first], xyxy[order], beta) > iou
+        if inside is not None:
+            gone |= (share_within(xyxy[first], xyxy[order]) >= inside) & (boxes.area(xyxy[order]) < boxes.area(xyxy[first]))
+        order = order[~gone]
+    return np.array(kept, int)
+
+
+def share_within(box: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(4,), (N, 4) -> (N,) how much of each of the others' area lies in `box`; 0 for one without area."""
+    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
+    area = boxes.area(others)
+    return np.divide(boxes.area(np.concatenate([low, high], 1)), area, out=np.zeros(len(others)), where=area > 0)
+
+
+def overlap(box: np.ndarray, others: np.ndarray, beta: float | None = None) -> np.ndarray:
+    """(4,), (N, 4) -> (N,), as `nms` measures it."""
+    value = boxes.iou(box, others)[0]
+    if beta is None or not len(others):
+        return value
+    low, high = np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:])
+    diagonal = ((high - low) ** 2).sum(1)
+    distance = (((others[:, :2] + others[:, 2:]) - (box[:2] + box[2:])) ** 2).sum(1) / 4
+    return value - np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0) ** beta

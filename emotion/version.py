@@ -1,0 +1,3 @@
+"""The version of emo, as the package index knows it."""
+
+__version__ = "0.1.0"

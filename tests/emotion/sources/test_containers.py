@@ -1,0 +1,186 @@
+"""What a container states as a fact, on videos written here and on those of ../shared/cases whose count is an estimate."""
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converters.errors import MediaError
+from emotion.comparison import compare
+from emotion.sources import containers
+from emotion.systems.backends import quiet_opencv
+from emotion.sources.containers import Facts, facts
+from emotion.sources.open import open_source
+
+CASES = Path(__file__).resolve().parents[4] / "shared/cases"
+COUNT = 40
+WRITTEN = (("webm", "VP80"), ("mkv", "mp4v"), ("ts", "mp2v"), ("avi", "MJPG"), ("mov", "mp4v"), ("mp4", "mp4v"), ("flv", "FLV1"))
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    """Suffix -> a whole video of COUNT frames; those that this OpenCV cannot write are left out."""
+    quiet_opencv()
+    folder, out = tmp_path_factory.mktemp("videos"), {}
+    for suffix, codec in WRITTEN:
+        path = folder / f"a.{suffix}"
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
+        if writer.isOpened():
+            for index in range(COUNT):
+                writer.write(np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8))
+            out[suffix] = path
+        writer.release()
+    return out
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix, _ in WRITTEN])
+def test_a_whole_video_and_one_that_is_cut(suffix, videos, tmp_path):
+    if suffix not in videos:
+        pytest.skip(f"this OpenCV writes no .{suffix}")
+    data = videos[suffix].read_bytes()
+    assert facts(videos[suffix]) == Facts(COUNT if suffix in ("mov", "mp4") else None, False)
+    assert len(list(open_source(videos[suffix]))) == COUNT
+    if suffix in ("ts", "flv"):
+        return  # which say nothing of their length
+    for keep in (0.5, 0.97):
+        path = tmp_path / f"cut.{suffix}"
+        path.write_bytes(data[: int(len(data) * keep)])
+        assert facts(path).cut
+        if suffix not in ("mov", "mp4"):  # whose table stands at the end here: they cannot be opened
+            with pytest.raises(MediaError, match=r"breaks off after \d+ frames .*cut"):
+                list(open_source(path))
+
+
+def test_a_table_at_the_front_of_an_mp4_that_is_cut(tmp_path):
+    """The shipped clip, its boxes in the order for streaming; cut, it opens and breaks off."""
+    clip = next(path for path in compare.shipped_media() if path.suffix == ".mp4")
+    data = clip.read_bytes()
+    parts, at = {}, 0
+    while at < len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        parts[kind] = data[at : at + size]
+        at += size
+    moved = len(parts[b"moov"])
+    stco = parts[b"moov"].index(b"stco") + 8
+    (count,) = struct.unpack_from(">I", parts[b"moov"], stco)
+    shift = moved if data.index(b"moov") > data.index(b"mdat") else 0
+    chunks = [value + shift for value in struct.unpack_from(f">{count}I", parts[b"moov"], stco + 4)]
+    moov = parts[b"moov"][: stco + 4] + struct.pack(f">{count}I", *chunks) + parts[b"moov"][stco + 4 + 4 * count :]
+    whole = parts.pop(b"ftyp") + moov + b"".join(part for kind, part in parts.items() if kind != b"moov")
+    path = tmp_path / "a.mp4"
+    path.write_bytes(whole)
+    expected = len(list(open_source(clip)))
+    assert facts(path) == Facts(expected, False) and len(list(open_source(path))) == expected
+    path.write_bytes(whole[: len(whole) // 2])
+    frames = []
+    with pytest.raises(MediaError, match="cut: it is shorter"):
+        frames.extend(frame.index for frame in open_source(path))
+    assert 0 < len(frames) < expected
+
+
+def test_bytes_that_are_damaged_in_the_middle_of_an_mp4(videos, tmp_path):
+    """All bytes are there, so that only the table tells that frames are missing."""
+    if "mp4" not in videos:
+        pytest.skip("this OpenCV writes no .mp4")
+    data = bytearray(videos["mp4"].read_bytes())
+    start = data.index(b"mdat") + 4
+    (size,) = struct.unpack_from(">I", data, start - 8)
+    end = start - 8 + size
+    data[start + (end - start) // 2 : end] = bytes(end - start - (end - start) // 2)
+    (tmp_path / "a.mp4").write_bytes(data)
+    assert facts(tmp_path / "a.mp4") == Facts(COUNT, False)
+    try:
+        count = len(list(open_source(tmp_path / "a.mp4")))
+    except MediaError as fault:
+        assert f" of {COUNT} frames" in str(fault) and "damaged" in str(fault)
+    else:
+        assert count >= 0.95 * COUNT - 1  # the decoder made up for what was missing
+
+
+@pytest.mark.parametrize("name", ["audiolong.mkv", "cutcopyts.mkv", "vfr.mkv", "vfr.webm"])
+def test_counts_that_are_estimates_damage_nothing(name):
+    path = CASES / "video-count-estimate" / name
+    if not path.is_file():
+        pytest.skip("../shared/cases is not here")
+    source = open_source(path)
+    frames = list(source)
+    assert source.facts == Facts() and len(frames) in (10, 20, 53)
+    times = [frame.time_s for frame in frames]
+    assert times == sorted(times) and times[0] >= 0
+
+
+def test_times_of_a_damaged_video_never_lie_before_its_start():
+    path = CASES / "fuzz" / "negative-times.mp4"
+    if not path.is_file():
+        pytest.skip("../shared/cases is not here")
+    times = [frame.time_s for frame in open_source(path)]
+    assert len(times) == 11 and times[0] == 0 and np.allclose(np.diff(times), 0.04, atol=1e-3)
+
+
+def box(kind, *body):
+    body = b"".join(body)
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000):
+    """The headers of an MP4 with `count` samples; edits: (duration in milliseconds, begin in the media)."""
+    stbl = box(b"stbl", box(b"stsz", struct.pack(">III", 0, 0, count)), box(b"stts", struct.pack(">II", 0, len(runs or [1])), *(struct.pack(">II", *run) for run in runs or [(count, 100)])))
+    mdia = box(b"mdia", box(b"mdhd", struct.pack(">IIIII", 0, 0, 0, scale, 0)), box(b"hdlr", bytes(8), kind, bytes(12)), box(b"minf", stbl))
+    edts = box(b"edts", box(b"elst", struct.pack(">II", 0, len(edits)), *(struct.pack(">Iihh", *edit, 1, 0) for edit in edits))) if edits else b""
+    return box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 0)), box(b"trak", edts, mdia))
+
+
+@pytest.mark.parametrize(
+    ("data", "frames"),
+    [
+        (mp4(50), 50),
+        (mp4(50, kind=b"soun"), None),
+        (mp4(0), None),  # fragmented: the frames are told elsewhere
+        (mp4(50, [(5000, 0)]), 50),
+        (mp4(50, [(2000, 0)]), 20),
+        (mp4(50, [(2000, 1000)]), 20),
+        (mp4(50, [(1000, -1), (4000, 1000)]), 40),  # begins a second late, with the eleventh
+        (mp4(50, [(0, 2000)]), 30),  # to the end
+        (mp4(50, [(1000, 0), (1000, 4000)]), 20),
+        (mp4(50, [(3000, 0)], [(20, 100), (30, 50)]), 40),
+        (mp4(50, [(3000, 0)], [(20, 50), (30, 100)]), 40),
+        (mp4(50, [(3000, 0)], scale=500), 15),
+    ],
+)
+def test_the_frames_that_an_edit_list_shows(data, frames, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(data)
+    assert facts(tmp_path / "a.mp4") == Facts(frames, False)
+    (tmp_path / "a.mp4").write_bytes(data + struct.pack(">I4s", 100, b"mdat"))
+    assert facts(tmp_path / "a.mp4") == Facts(frames, True)
+
+
+def test_a_gif_and_one_that_is_cut(tmp_path):
+    from PIL import Image
+
+    pictures = [Image.new("RGB", (8, 8), (50 * index, 0, 0)) for index in range(5)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100)
+    data = (tmp_path / "a.gif").read_bytes()
+    assert facts(tmp_path / "a.gif") == Facts(5, False)
+    (tmp_path / "a.gif").write_bytes(data + b"\0\0")
+    assert facts(tmp_path / "a.gif") == Facts(5, False)
+    (tmp_path / "a.gif").write_bytes(data[:-12])
+    assert facts(tmp_path / "a.gif") == Facts(None, True)
+
+
+SEEDS = [mp4(50, [(2000, 0)]), b"\x1aE\xdf\xa3\x84abcd\x18S\x80g\x01\0\0\0\0\0\0\x10", b"RIFF\x10\0\0\0AVI LIST", b"GIF89a\1\0\1\0\x80\0\0abcdef,\0\0\0\0\1\0\1\0\0\2\1a\0;"]
+
+
+@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8), st.integers(0, 300))
+def test_any_bytes_give_an_answer(tmp_path_factory, seed, changes, keep):
+    data = bytearray(seed[: keep or None])
+    for at, value in changes:
+        if data:
+            data[at % len(data)] = value
+    path = tmp_path_factory.mktemp("any") / "a"
+    path.write_bytes(data)
+    found = containers.facts(path)
+    assert found.frames is None or 0 < found.frames <= 2**32

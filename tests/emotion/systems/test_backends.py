@@ -1,0 +1,112 @@
+"""What computes the networks: OpenCV, ONNX Runtime, PyTorch. All give the same faces."""
+
+import cv2
+import numpy as np
+import pytest
+
+from converters.errors import CfgError, MissingExtra, UsageError
+from darknet_runner.network import cfg_file, weights_file
+from emotion.comparison.compare import shipped_media
+from emotion.systems import models
+from emotion.systems.backends import BACKENDS, OpenCVBackend, TorchBackend
+from emotion.systems.open import open_system
+
+NEEDS = {"onnx": "onnxruntime", "torch": "torch"}
+
+
+@pytest.mark.parametrize("system", ["yolo", "two-stage", "two-stage:emo-v4-nano"])
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_faces_are_the_same_as_opencvs(system, backend):
+    """OpenCV adds 1e-6 to a variance, Darknet and emo 1e-5; a crop may move by a pixel then, when a network finds the faces."""
+    pytest.importorskip(NEEDS[backend], reason=f"the extra with {NEEDS[backend]} is not installed")
+    frames = [cv2.imread(str(path)) for path in shipped_media() if path.suffix == ".jpg"]
+    detector = open_system(system, backend=backend)
+    found, expected = detector.detect(frames), open_system(system).detect(frames)
+    assert backend in str(detector.settings["backend"]) and sum(map(len, expected)) >= len(frames)
+    for ours, other in zip(found, expected):
+        assert len(ours) == len(other)
+        np.testing.assert_allclose(ours.xyxy_px, other.xyxy_px, atol=0.5)
+        np.testing.assert_allclose(ours.face, other.face, atol=0.005)
+        np.testing.assert_allclose(ours.scores, other.scores, atol=0.05 if ":" in system else 0.005)
+    if ":" in system:
+        assert backend in detector.settings["face"]["backend"]
+
+
+@pytest.mark.parametrize("backend", list(BACKENDS))
+def test_a_temperature_is_heard(tmp_path, backend):
+    """[softmax] temperature=2 takes the root of each probability; OpenCV's importer passes over it in silence."""
+    if backend in NEEDS:
+        pytest.importorskip(NEEDS[backend], reason=f"the extra with {NEEDS[backend]} is not installed")
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[avgpool]\n[softmax]\n"
+    blob, rng = np.random.default_rng(0).random((2, 3, 8, 8), np.float32), np.random.default_rng(1)
+    arrays = {"biases": rng.normal(0, 1, 3).astype(np.float32), "weights": rng.normal(0, 2, (3, 3, 1, 1)).astype(np.float32)}
+    found = []
+    for extra in ("", "temperature=2\n"):
+        cfg = cfg_file.parse(text + extra)
+        weights_file.write(cfg, tmp_path / "model.weights", [arrays, {}, {}], 0)
+        (out,) = BACKENDS[backend](models.Model("plain", cfg, tmp_path / "model.weights", ("a", "b", "c"))).forward(blob)
+        found.append(out)
+    logits = np.einsum("bchw,fc->bf", blob, arrays["weights"][..., 0, 0]) / 64 + arrays["biases"]
+    for temperature, out in zip((1, 2), found):
+        powers = np.exp(logits / temperature)
+        np.testing.assert_allclose(out, powers / powers.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_a_region_head_is_not_left_to_opencv(tmp_path):
+    """OpenCV drops boxes by an NMS of its own, and stops at an assertion without softmax."""
+    torch, _ = pytest.importorskip("torch"), pytest.importorskip("onnxruntime")
+    from darknet_runner.builtin.network import Network
+
+    text = ("[net]\nwidth=64\nheight=64\nchannels=3\n[convolutional]\nfilters=24\nsize=3\nstride=8\npad=1\nactivation=linear\n"
+            "[region]\nanchors=1,1.5,3,2\nnum=2\nclasses=7\ncoords=4\nsoftmax=1\n")  # fmt: skip
+    (tmp_path / "model.cfg").write_text(text)
+    (tmp_path / "emo.names").write_text("".join(f"c{index}\n" for index in range(7)))
+    torch.manual_seed(0)
+    weights_file.write(cfg_file.parse(text), tmp_path / "model.weights", Network(cfg_file.parse(text)).arrays(), 0)
+    frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    found, other = (open_system(f"yolo:{tmp_path}", backend=backend, conf=0.4).detect([frame])[0] for backend in ("torch", "onnx"))
+    assert len(found) == len(other) > 5
+    np.testing.assert_allclose(found.xyxy_px, other.xyxy_px, atol=0.01)
+    np.testing.assert_allclose(found.scores, other.scores, atol=1e-4)
+    with pytest.raises(CfgError, match=r"model.cfg:11: OpenCV does not decode \[region\].*--backend onnx or torch"):
+        open_system(f"yolo:{tmp_path}")
+
+
+def test_torch_runs_what_opencv_cannot(tmp_path):
+    torch = pytest.importorskip("torch")
+    from darknet_runner.builtin.network import Network
+
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\nsize=1\nactivation=stair\n[maxpool]\nmaxpool_depth=1\nout_channels=2\n[avgpool]\n[softmax]\n"
+    cfg = cfg_file.parse(text)
+    torch.manual_seed(0)
+    network = Network(cfg)
+    weights_file.write(cfg, tmp_path / "model.weights", network.arrays(), 0)
+    blob = np.random.default_rng(0).random((2, 3, 8, 8), np.float32)
+    (out,) = TorchBackend(models.Model("odd", cfg, tmp_path / "model.weights", ("a", "b")), "cpu").forward(blob)
+    np.testing.assert_allclose(out, network.eval().outputs(torch.from_numpy(blob))[-1].flatten(1).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("backend", "device", "said"), [
+    ("opencv", "cuda", "OpenCV computes on the CPU"), ("onnx", "tpu", "no such device"), ("onnx", "cuda:7", None), ("torch", "cuda:99", "cuda:99"), ("torch", "nowhere", "nowhere"),
+])  # fmt: skip
+def test_a_device_that_is_not_there_is_refused(backend, device, said):
+    if backend in NEEDS:
+        pytest.importorskip(NEEDS[backend], reason=f"the extra with {NEEDS[backend]} is not installed")
+    if said is None:
+        import onnxruntime
+
+        if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+            pytest.skip("this ONNX Runtime has GPUs")
+        said = "no such device"
+    with pytest.raises(UsageError, match=said):
+        open_system("yolo", backend=backend, device=device)
+
+
+def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch):
+    import sys
+
+    for backend, module in NEEDS.items():
+        monkeypatch.setitem(sys.modules, module, None)
+        with pytest.raises(MissingExtra, match=r"emo\["):
+            BACKENDS[backend](models.find("emo-fer", "classifier"))
+    assert OpenCVBackend(models.find("emo-fer", "classifier")).forward(np.zeros((1, 1, 64, 64), np.float32))[0].shape == (1, 7)

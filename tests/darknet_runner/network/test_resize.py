@@ -35,6 +35,26 @@ def test_resize_is_darknets(rows, columns, height, width, seed):
     assert np.allclose(resize.resize(picture, (width, height)), darknet_resize(picture.astype(np.float32), width, height), atol=2e-3)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(2, 60), st.integers(2, 60), st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.float32]))
+def test_both_ways_of_resizing_agree_to_the_last_bit(rows, columns, height, width, channels, kind):
+    picture = np.random.default_rng(rows).integers(0, 256, (rows, columns, channels)).astype(kind)
+    by_index, by_maps = resize._resize_by_index(picture, width, height), resize._resize_by_maps(picture, width, height)
+    assert by_maps.dtype == np.float32 and np.array_equal(by_index, by_maps)
+
+
+@pytest.mark.parametrize("make", [lambda p: p[:, ::-1], lambda p: p[::2, ::3], lambda p: p.astype(np.uint16), lambda p: p[..., 0]])
+def test_views_and_other_number_types_are_resized_alike(make):
+    picture = make(np.random.default_rng(0).integers(0, 256, (350, 500, 3), np.uint8))
+    expected = resize._resize_by_index(np.ascontiguousarray(picture).reshape(*picture.shape[:2], -1), 200, 150)
+    assert np.array_equal(resize.resize(picture, (200, 150)), expected.reshape(150, 200, *picture.shape[2:]))
+
+
+def test_a_picture_wider_than_maps_can_say():
+    picture = np.random.default_rng(0).integers(0, 256, (3, 40_000), np.uint8)
+    assert np.array_equal(resize.resize(picture, (300, 300))[0, [0, -1]], picture[0, [0, -1]])
+
+
 def test_grey_is_resized_as_a_plane():
     plane = np.random.default_rng(0).integers(0, 256, (31, 17), np.uint8)
     assert np.array_equal(resize.resize(plane, (9, 9)), resize.resize(plane[..., None], (9, 9))[..., 0])

@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from .terminal_text import plain, redacted
+
 
 class EmoError(Exception):
     """`what` went wrong, `where` (a file, with `line` if known), and the `mend`."""
@@ -22,7 +24,7 @@ class EmoError(Exception):
     def __str__(self) -> str:
         where = None if self.where is None else str(self.where).replace("\n", "\\n")  # a name must not make a second line
         place = "" if where is None else f"{where}:{self.line}: " if self.line else f"{where}: "
-        return place + self.what + (f" ({self.mend})" if self.mend else "")
+        return plain(redacted(place + self.what + (f" ({self.mend})" if self.mend else "")))
 
 
 class UsageError(EmoError):

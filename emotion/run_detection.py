@@ -114,7 +114,7 @@ def run(
     seconds = time.perf_counter() - start
     stages = {"decode": clock.stages.pop("decode")} | detector.clock.take() | clock.stages
     return Summary(
-        source=str(source), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
+        source=getattr(opened, "name", str(source)), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
         emotions=counts, unreadable=len(unreadable), missed=getattr(opened, "missed", 0), tracks=tracker and tracker.count, seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
         stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()}, files=tuple(map(str, writing.files)),
     )  # fmt: skip

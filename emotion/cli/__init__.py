@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from converters.errors import EmoError
+from converters.terminal_text import PlainStream, redacted
 
 from ..version import __version__
 from .options import name_in_environment
@@ -114,8 +115,8 @@ def main(args: list[str] | None = None) -> None:
 
 
 def fail(message: str, code: int) -> None:
-    """Say it on stderr as text that no name in it can break or colour, and exit."""
-    print("emo: " + "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in message), file=sys.stderr)
+    """Say it on stderr, where no name in it can break or colour the line and no password is shown, and exit."""
+    print("emo: " + redacted(message), file=sys.stderr)
     sys.exit(code)
 
 
@@ -140,7 +141,7 @@ def _refuse_empty(args: list[str]) -> None:
 
 
 def _prepare_process() -> None:
-    """Streams that can be written to, and SIGTERM and SIGHUP as Ctrl-C, so that they clean up too."""
+    """Streams that can be written to and show what files hold as plain text; SIGTERM and SIGHUP as Ctrl-C, so that they clean up too."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -149,6 +150,9 @@ def _prepare_process() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
     sys.stdout.reconfigure(errors="backslashreplace")  # names that are no UTF-8, as stderr does
+    for name in ("stdout", "stderr"):
+        if not isinstance(getattr(sys, name), PlainStream):
+            setattr(sys, name, PlainStream(getattr(sys, name)))
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stands
             signal.signal(number, signal.default_int_handler)

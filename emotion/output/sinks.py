@@ -226,7 +226,7 @@ class Video:
 
         if self.writer is not None:
             self.writer.release()
-            whole = round(cv2.VideoCapture(str(part(self.path)), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)) == self.frames
+            whole = round(cv2.VideoCapture(name_for_opencv(part(self.path)), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)) == self.frames
             if not whole:
                 raise MediaError("cannot be written to its end", where=self.path, mend="is the disk full? --no-annotate writes the detections alone")
 

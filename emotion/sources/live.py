@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from converters.errors import MediaError
+from converters.terminal_text import redacted
 from darknet_runner.signals import interruptible
 
 from ..systems.backends import quiet_opencv
@@ -37,8 +38,7 @@ class Live:
 
     def __init__(self, source: str, limit: int | None = None):
         camera = CAMERA.fullmatch(source)
-        # Neither a password nor a query that may hold one is written anywhere.
-        self.name = f"camera:{camera[1] or 0}" if camera else re.sub(r"//[^/@\s]*@", "//", source).partition("?")[0]
+        self.name = f"camera:{camera[1] or 0}" if camera else redacted(source)  # no password is written anywhere
         self.path = Path(re.sub(r"[^\w.-]+", "-", self.name.partition("://")[2] or self.name).strip("-."))
         self.count = self.limit = limit
         self.missed, self._number, self._newest, self._ended, self._stop = 0, 0, None, False, False

@@ -164,12 +164,15 @@ def set_threads(count: int | None) -> None:
 
 
 def name_for_opencv(path) -> str:
-    """The path as text; MediaError for one that is no UTF-8, of which OpenCV's own readers and writers crash."""
+    """The absolute path as text: FFmpeg takes what stands before a colon in a relative one for a protocol.
+
+    MediaError for one that is no UTF-8, of which OpenCV's own readers and writers crash.
+    """
     try:
         str(path).encode()
     except UnicodeEncodeError:
         raise MediaError("its name is no UTF-8, which OpenCV cannot open", where=path, mend="rename it") from None
-    return str(path)
+    return os.path.abspath(path)
 
 
 def quiet_opencv() -> None:

@@ -286,3 +286,13 @@ def test_a_link_keeps_the_name_that_was_typed(video, detector_folder, tmp_path, 
     (tmp_path / "mine.mp4").symlink_to(video)
     assert emo("detect", "mine.mp4", "--model", str(detector_folder), "--quiet") == 0
     assert (tmp_path / "detect-out" / "mine" / "annotated.mp4").is_file()
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "rtp:5004.mp4", "file:x.mp4", "concat:a|b.mp4", "http:.mp4"])
+def test_a_colon_in_a_relative_name_is_no_protocol(name, video, detector, tmp_path, monkeypatch):
+    """Neither where a video is read nor where one is written."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(video.read_bytes())
+    summary = detect.run(name, detector, f"out:{name}")
+    assert summary.frames == 10 and names(tmp_path / f"out:{name}") == ["annotated.mp4", "detections.csv", "detections.jsonl"]
+    assert detect.run(name, detector).frames == 10 and cv2.VideoCapture(str(tmp_path / f"out:{name}" / "annotated.mp4")).read()[0]

@@ -29,6 +29,7 @@ COMMANDS = {
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
     "models": ("emotion.cli.models", "models", "Models at hand: list, show, verify them."),
     "export": ("emotion.cli.export", "export", "A model as ONNX."),
+    "evaluate": ("emotion.cli.evaluate", "evaluate", "Measure models on a labelled set."),
     "compare": ("emotion.cli.compare", "compare", "Compare two systems on the same pictures."),
 }
 

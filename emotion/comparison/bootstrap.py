@@ -1,8 +1,8 @@
 """How sure the figures of a comparison are: a paired bootstrap over pictures, or over the people in them.
 
 What each system did on each picture comes in (`Evidence`); 95% intervals of each figure, of each system and
-of the difference between the two, go out. Both systems are counted on the same resamples, so that what is
-hard for both cancels out. A resample is a number of copies a picture, so nothing is matched or sorted again:
+of the difference of each two, go out. All systems are counted on the same resamples, so that what is
+hard for all cancels out. A resample is a number of copies a picture, so nothing is matched or sorted again:
 a detection takes its truth within its own copy, whatever else was drawn.
 
 Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 (groups as units) and 13 (percentiles).
@@ -10,7 +10,8 @@ Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 (group
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ FIGURES = ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")
 LEVEL = 0.95
 FEWEST = 10  # units, of a set or of a class in it, below which resamples say nothing of what was not drawn
 OVER_CLASSES = ("map", "macro_f1")
+Count = Callable[[np.ndarray, "dict | None"], dict[str, np.ndarray]]
 CHUNK = 50  # resamples at a time: bounds the memory, and stays in the processor's cache
 
 
@@ -136,33 +138,49 @@ def mean_of_known(values: np.ndarray) -> np.ndarray:
     return np.where(known, values, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
 
 
-def paired(first: Evidence, second: Evidence, units: np.ndarray, replicates: int = 1000, seed: int = 0) -> dict | None:
-    """Intervals of both systems and of the difference, second - first.
+def intervals(systems: Sequence[Count], units: int, names: Sequence[str], replicates: int = 1000, seed: int = 0, unsure: Sequence[str] = ()) -> dict | None:
+    """Intervals of each system's figures and of the difference of each two, all counted on the same resamples.
 
-    units  (P,) which unit, 0..U-1, each picture belongs to: U of them are drawn, with replacement, each time
-    Returns {figure: {"systems": [{"low", "high"}, ...], "difference": {"value", "low", "high", "shown"}}}; a
-    difference is `shown` when 0 lies outside its interval, and, of OVER_CLASSES, no class is `scarce`: one Anger
-    decides a seventh of mAP, and no resample can make another of it. None with fewer than FEWEST units.
+    systems  a function a system: (copies (U, B), what it gave for the whole set, or None) -> {figure: (B,)}
+    units    U, of which as many are drawn, with replacement, each time
+    unsure   figures in which no difference is called shown
+    Returns {figure: {"systems": [{"value", "low", "high"}, ...], "differences": [{"pair": [i, j], "value", "low", "high",
+    "shown"}, ...]}}, a difference being j's figure less i's, `shown` when 0 lies outside its interval. None with fewer than FEWEST units.
     """
-    count = int(units.max()) + 1 if len(units) else 0
-    if count < FEWEST:
+    if units < FEWEST:
         return None
-    few, once = bool(scarce(first.truths, units)), np.ones((len(units), 1), np.int32)
-    here = [figures(evidence, once) for evidence in (first, second)]
-    rng, drawn = np.random.default_rng(seed), {name: [] for name in FIGURES}
+    once = np.ones((units, 1), np.int32)
+    whole = [count(once, None) for count in systems]
+    rng, drawn = np.random.default_rng(seed), []
     for start in range(0, replicates, CHUNK):
-        copies = rng.multinomial(count, np.full(count, 1 / count), size=min(CHUNK, replicates - start))
-        weights = np.ascontiguousarray(copies.T.astype(np.int32)[units])  # (P, B): a picture's numbers side by side
-        both = [figures(evidence, weights, whole) for evidence, whole in zip((first, second), here)]
-        for name in FIGURES:
-            drawn[name].append(np.stack([both[0][name], both[1][name], both[1][name] - both[0][name]]))  # (3, B)
+        copies = rng.multinomial(units, np.full(units, 1 / units), size=min(CHUNK, replicates - start)).T.astype(np.int32)
+        drawn.append([count(copies, here) for count, here in zip(systems, whole)])
     out = {}
-    for name, parts in drawn.items():
-        *systems, difference = (interval(values) for values in np.concatenate(parts, 1))
-        value = float(here[1][name][0] - here[0][name][0])
-        shown = difference["low"] is not None and not difference["low"] <= 0 <= difference["high"] and not (few and name in OVER_CLASSES)
-        out[name] = {"systems": systems, "difference": {"value": None if np.isnan(value) else value} | difference | {"shown": shown}}
+    for name in names:
+        values = [np.concatenate([chunk[index][name] for chunk in drawn]) for index in range(len(systems))]  # a system: (B,)
+        here = [float(each[name][0]) for each in whole]
+        differences = []
+        for i, j in itertools.combinations(range(len(systems)), 2):
+            found, value = interval(values[j] - values[i]), here[j] - here[i]
+            shown = found["low"] is not None and not found["low"] <= 0 <= found["high"] and name not in unsure
+            differences.append({"pair": [i, j], "value": number(value)} | found | {"shown": shown})
+        out[name] = {"systems": [{"value": number(value)} | interval(drawn) for value, drawn in zip(here, values)], "differences": differences}
     return out
+
+
+def paired(evidence: Sequence[Evidence], units: np.ndarray, replicates: int = 1000, seed: int = 0) -> dict | None:
+    """`intervals` of FIGURES; units (P,): which unit, 0..U-1, each picture belongs to.
+
+    Of OVER_CLASSES none is called shown while a class is `scarce`: one Anger decides a seventh of mAP, and no resample
+    can make another of it.
+    """
+
+    def counter(mine):
+        return lambda copies, whole: figures(mine, np.ascontiguousarray(copies[units]), whole)  # (P, B): a picture's numbers side by side
+
+    unsure = OVER_CLASSES if scarce(evidence[0].truths, units) else ()
+    count = int(units.max()) + 1 if len(units) else 0
+    return intervals([counter(mine) for mine in evidence], count, FIGURES, replicates, seed, unsure)
 
 
 def scarce(truths: np.ndarray, units: np.ndarray) -> dict[int, int]:
@@ -179,3 +197,8 @@ def interval(values: np.ndarray) -> dict[str, float | None]:
         return {"low": None, "high": None}
     low, high = np.percentile(known, [50 - 50 * LEVEL, 50 + 50 * LEVEL])
     return {"low": float(low), "high": float(high)}
+
+
+def number(value: float) -> float | None:
+    """The value for JSON, which has no nan."""
+    return None if np.isnan(value) else float(value)

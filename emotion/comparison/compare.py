@@ -33,7 +33,7 @@ from ..systems.detections import Detections, Detector
 from ..systems.open import open_system
 from ..version import __version__
 from . import bootstrap, metrics, report
-from .evaluate import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames, units_of
+from .tally import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames, units_of
 from .gallery import Gallery
 
 TIMED = 50  # frames of a labelled set that are timed, at `conf`: at the score floor there are more boxes to handle
@@ -174,7 +174,7 @@ def significance(first: Tally, second: Tally, units: np.ndarray, grouped: bool, 
     table = {f"{'right' if x else 'wrong'}_{'right' if y else 'wrong'}": int(((a == x) & (b == y)).sum()) for x in (1, 0) for y in (1, 0)}
     p = metrics.mcnemar(table["right_wrong"], table["wrong_right"])
     evidence = first.evidence(), second.evidence()
-    found = bootstrap.paired(*evidence, units, replicates, seed) if replicates else None
+    found = bootstrap.paired(evidence, units, replicates, seed) if replicates else None
     scarce = {first.names[class_id]: count for class_id, count in bootstrap.scarce(evidence[0].truths, units).items()}
     return {
         "replicates": replicates, "seed": seed, "level": bootstrap.LEVEL, "unit": "group" if grouped else "picture", "units": int(units.max()) + 1,

@@ -1,160 +1,187 @@
-"""One system on a labelled set: mAP, face AP, emotion accuracy on matched faces, missed and extra faces.
+"""One or more models or systems on a labelled set: what `emo evaluate` does.
 
-    tally = Tally(detector, names, conf=0.25)
-    tally.add(found, truth_xyxy, truth_ids)      # found: at the score floor, for AP needs the weak ones too
-    tally.result()["map"]
+    result = evaluate(["emo-fer"], data="data/fer2013-classifier/emo.data", split="test", out="evaluate-out/fer")
+    result["models"][0]["accuracy"], result["models"][0]["macro_f1"]
+
+A classifier gets pictures, or labelled faces cut out of them; a detector must find the faces first, and those that it
+misses count as errors (see `judge`). All figures have 95% intervals from the same resamples of the people or sources
+that the manifest names, else of the pictures.
 """
 
 from __future__ import annotations
 
-import csv
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from converters.boxes import cxcywh_rel_to_xyxy
-from converters.darknet_format.files import DataFile, label_path, read_label, read_list
-from converters.errors import DataError, MediaError
-from darknet_runner.scoring.average_precision import mean_ap
+from converters import output_folder
+from converters.darknet_format.files import DataFile, read_data
+from converters.darknet_format.dataset import find_data
+from converters.errors import EmoError, UsageError
+from darknet_runner.run.folder import RunDir
 
-from ..sources.frame import Frame
-from ..sources.pictures import read_picture
-from ..systems.detections import Detections, Detector
-from . import metrics
-from .bootstrap import Evidence, rank
+from ..systems import models
+from ..version import __version__
+from . import bootstrap
+from .tally import MATCH_IOU, units_of
+from ..systems.open import SYSTEMS, open_subject
+from . import classification, evaluation_files
+from .judge import judge, score_floor
+from .split_use import use_of
+from .tta import AugmentedClassifier
 
-# Scores below are not counted for AP. A YOLO's is what Darknet's `detector map` keeps (src/detector.c,
-# validate_detector_map: thresh). Of a two-stage system it is the face's score: each of the hundred boxes
-# that an SSD gives below it would cost a pass of the classifier, and ranks last anyway.
-SCORE_FLOORS = {"yolo": 0.005, "two-stage": 0.1}
-MATCH_IOU = 0.5
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The labelled faces of a picture: xyxy_px (M, 4), class ids (M,)."""
-
-    xyxy_px: np.ndarray
-    class_ids: np.ndarray
+FEWEST_REPLICATES = 100
 
 
-def labelled_frames(data: DataFile, split: str = "valid", limit: int | None = None) -> Iterator[tuple[Frame, Truth]]:
-    """The pictures of a split with their labels. Not turned by EXIF: labels are of the stored pixels.
+def evaluate(
+    specs: Sequence[str], data: str | Path | None = None, split: str = "valid", *, out: str | Path | None = None, conf: float = 0.25,
+    iou: float = 0.45, face_model: str | None = None, backend: str = "opencv", device: str = "auto", tta: str | int | None = None,
+    top: int | None = None, limit: int | None = None, replicates: int = 1000, seed: int = 0, force: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict:  # fmt: skip
+    """Measure each of `specs` (see `systems.open_subject`) on a split of `data`, and write report.json and its files to `out`.
 
-    DataError for a list, label or picture that cannot be used, before or at the picture concerned.
+    data   a .data file or the folder that holds one; None: the data of the first run, else the set under ./data that fits
+    tta    `tencrop`, or how many random views a face is looked at in
+    top    k of top-k; None as the .data file says
+    replicates  resamples for the intervals, 0 for none
+    Returns what report.json holds, and `files`. Raises EmoError for a model, set or picture that cannot be used.
     """
-    if data.is_classifier:
-        raise DataError("is a classifier's: it has no boxes", where=data.path, mend="emo convert --task detector makes one that has")
-    for index, path in enumerate(read_list(data.list_of(split))[:limit]):
-        try:
-            bgr = read_picture(path, upright=False)
-        except MediaError as error:
-            raise DataError(error.what, where=path, mend=f"named in {data.list_of(split)}; run emo convert again") from None
-        label = read_label(label_path(path), data.classes)
-        xyxy = cxcywh_rel_to_xyxy(label[:, 1:], bgr.shape[1::-1])
-        yield Frame(index, None, bgr, path.name), Truth(xyxy, label[:, 0].astype(int))
-
-
-def units_of(data: DataFile, split: str, limit: int | None = None) -> tuple[np.ndarray, bool]:
-    """Which pictures of a split are not independent: (P,) a unit's number each, and whether a manifest named groups.
-
-    manifest.csv beside the .data names the group (a person, a source) of each face; pictures that share
-    one, directly or through others, are one unit. Without it each picture is its own.
-    """
-    paths = [os.path.abspath(path) for path in read_list(data.list_of(split))[:limit]]
-    manifest, groups = Path(data.path).parent / "manifest.csv", {}
-    if manifest.is_file():
-        with open(manifest, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            for row in csv.DictReader(file):
-                if row.get("image") and row.get("group"):
-                    groups.setdefault(os.path.abspath(manifest.parent / row["image"]), []).append(row["group"])
-    root = {}  # name of a group or picture -> one it is joined to; itself for the one that stands for all
-
-    def top(name):
-        root.setdefault(name, name)
-        while root[name] != name:
-            root[name] = name = root[root[name]]
-        return name
-
-    for path in paths:
-        for group in groups.get(path, []):
-            root[top(("group", group))] = top(path)
-    place = {path: index for index, path in enumerate(paths)}
-    units = np.unique([place[top(path)] for path in paths], return_inverse=True)[1]
-    return units, any(path in groups for path in paths)
-
-
-class Tally:
-    """Counts of one detector over a labelled set, its classes put into the order of `names`."""
-
-    def __init__(self, detector: Detector, names: tuple[str, ...], conf: float):
-        self.detector, self.names, self.conf = detector, names, conf
-        self.columns = metrics.columns(detector, names)
-        self.confusion = np.zeros((len(names), len(names)), int)
-        self.predictions, self.faces, self.truths = [], [], []
-        self.missed_per_class = np.zeros(len(names), int)
-        self.named: list[np.ndarray] = []  # a picture: (M,) the class given to each labelled face, -1 for a missed one
-        self.confidence: list[np.ndarray] = []  # a picture: (M,) its score, given that it is a face; nan for a missed one
-        self.extra: list[int] = []  # a picture
-
-    def add(self, found: Detections, truth: Truth) -> None:
-        """One picture: detections down to the score floor, and what is there."""
-        scores = found.class_scores[:, self.columns]
-        self.predictions.append((found.xyxy_px, np.where(scores > SCORE_FLOORS["yolo"], scores, 0)))
-        self.faces.append((found.xyxy_px, found.face[:, None]))
-        self.truths.append((truth.xyxy_px, truth.class_ids))
-        sure = found.take(found.face >= self.conf)
-        pairs = metrics.match(sure.xyxy_px, truth.xyxy_px, MATCH_IOU)
-        named, confidence = np.full(len(truth.class_ids), -1), np.full(len(truth.class_ids), np.nan)
-        named[pairs[:, 1]] = sure.scores[:, self.columns].argmax(1)[pairs[:, 0]]
-        confidence[pairs[:, 1]] = sure.scores[:, self.columns].max(1, initial=0)[pairs[:, 0]]
-        np.add.at(self.confusion, (truth.class_ids[named >= 0], named[named >= 0]), 1)
-        self.missed_per_class += np.bincount(truth.class_ids[named < 0], minlength=len(self.names))
-        self.named.append(named)
-        self.confidence.append(confidence)
-        self.extra.append(len(sure) - len(pairs))
-
-    def right(self) -> np.ndarray:
-        """(faces,) 1 where a labelled face was found and rightly named, 0 where wrongly, -1 where missed."""
-        named, truth = np.concatenate(self.named), np.concatenate([ids for _, ids in self.truths])
-        return np.where(named < 0, -1, named == truth)
-
-    def evidence(self) -> Evidence:
-        """What the bootstrap counts again."""
-        pictures, classes = len(self.truths), len(self.names)
-        truths, confusion = np.zeros((pictures, classes), int), np.zeros((pictures, classes, classes), int)
-        for index, ((_, ids), named) in enumerate(zip(self.truths, self.named)):
-            np.add.at(truths[index], ids, 1)
-            np.add.at(confusion[index], (ids[named >= 0], named[named >= 0]), 1)
-        (faces,) = rank(self.faces, self.blind(), 1, MATCH_IOU)
-        missed = np.array([np.count_nonzero(named < 0) for named in self.named])
-        return Evidence(rank(self.predictions, self.truths, classes, MATCH_IOU), faces, truths, confusion, missed, np.array(self.extra))
-
-    def blind(self):
-        """The labelled faces as one class."""
-        return [(xyxy, np.zeros(len(ids), int)) for xyxy, ids in self.truths]
-
-    def result(self) -> dict:
-        """The figures; shares in 0..1, None where nothing is there to count."""
-        by_class = mean_ap(self.predictions, self.truths, len(self.names), iou=MATCH_IOU, conf=self.conf)
-        faces = mean_ap(self.faces, self.blind(), 1, iou=MATCH_IOU, conf=self.conf)
-        right, confidence = self.right(), np.concatenate(self.confidence)
-        f1 = metrics.f1_per_class(self.confusion)
-        return {
-            "map": number(by_class.mean), "face_ap": number(faces.mean),
-            "accuracy": metrics.accuracy(self.confusion), "macro_f1": metrics.macro_f1(self.confusion),
-            "faces": int(sum(len(ids) for _, ids in self.truths)), "matched": int(self.confusion.sum()),
-            "missed": int(self.missed_per_class.sum()), "extra": sum(self.extra),
-            "ap": dict(zip(self.names, map(number, by_class.ap))), "f1": dict(zip(self.names, map(number, f1))),
-            "truths": dict(zip(self.names, by_class.truths.tolist())),
-            "missed_per_class": dict(zip(self.names, self.missed_per_class.tolist())),
-            "confusion": self.confusion.tolist(),
-            "calibration": metrics.calibration(confidence[right >= 0], right[right >= 0] == 1),
+    if not specs:
+        raise UsageError("no model is named", mend="emo evaluate MODEL")
+    if 0 < replicates < FEWEST_REPLICATES:
+        raise UsageError(f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none")
+    subjects = [open_for_evaluation(spec, face_model=face_model, iou=iou, backend=backend, device=device) for spec in specs]
+    data = read_data(data_for(subjects, specs) if data is None else find_data(data))
+    top = top or max(data.top, 2)
+    labels = names_of(specs)
+    out = Path(out) if out else default_out(labels)
+    output_folder.check(out, force, [])
+    told, counts = [], []
+    units, grouped = units_of(data, split, limit)
+    with output_folder.building(out) as work:
+        for index, (label, spec, subject) in enumerate(zip(labels, specs, subjects)):
+            seen = augmented(subject, tta, seed)
+            judged = judge(seen, data, split, conf=conf, limit=limit, progress=progress and (lambda done, label=label: progress(done, len(units))))
+            found = classification.figures(judged.said, top)
+            model = model_of(subject)
+            told.append(
+                {"model": label, "spec": spec, "kind": subject.name if hasattr(subject, "detect") else "classifier"}
+                | found
+                | {"extra": judged.extra, "ms_per_picture": round(1000 * judged.seconds / max(len(units), 1), 2), "split_use": use_of(model, data, split)}
+                | {"model_settings": settings_of(subject, tta, seed), "megabytes": round(model.weights.stat().st_size / 1e6, 1)}
+            )
+            counts.append(classification.counts_of(judged.said, units[judged.picture], int(units.max(initial=-1)) + 1, top))
+            evaluation_files.write(work if len(specs) == 1 else work / folder_name(index, labels), told[-1], judged, data, split, limit)
+        result = {
+            "format": 1, "program": "emo", "version": __version__,
+            "subject": {"data": str(data.path), "split": split, "pictures": len(units), "names": list(data.names), "task": "classifier" if data.is_classifier else "detector"},
+            "settings": {"conf": conf, "match_iou": MATCH_IOU, "nms_iou": iou, "top": top, "tta": tta, "limit": limit, "averages": "over the classes that occur"},
+            "models": told, "significance": significance(counts, judged.said, units, judged.picture, grouped, replicates, seed),
         }  # fmt: skip
+        evaluation_files.write_summary(work, result)
+    return result | {"files": sorted(str(path) for path in out.rglob("*") if path.is_file())}
 
 
-def number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def open_for_evaluation(spec, **settings):
+    """The subject, a detector down to the score that AP needs."""
+    kind = spec.partition(":")[0]
+    floor = score_floor_of(kind) if kind in SYSTEMS else score_floor_of("yolo")
+    return open_subject(spec, conf=floor, **settings)
+
+
+def score_floor_of(kind: str) -> float:
+    from .tally import SCORE_FLOORS
+
+    return SCORE_FLOORS[kind]
+
+
+def augmented(subject, tta, seed):
+    """The subject looking through test-time augmentation; UsageError for one that has no classifier."""
+    if tta is None:
+        return subject
+    if not hasattr(subject, "detect"):
+        return AugmentedClassifier(subject, tta, seed)
+    if hasattr(subject, "classifier"):
+        subject.classifier = AugmentedClassifier(subject.classifier, tta, seed)
+        return subject
+    raise UsageError(f"--tta {tta}: a one-stage detector has no crops to look at again", mend="leave it out, or take a classifier or two-stage")
+
+
+def model_of(subject) -> models.Model:
+    """The model that names the emotions."""
+    return subject.classifier.model if hasattr(subject, "classifier") else subject.model
+
+
+def settings_of(subject, tta, seed) -> dict:
+    if hasattr(subject, "settings"):
+        found = dict(subject.settings)
+    else:
+        found = {"model": subject.model.describe(), "backend": subject.backend.name}
+    return found | ({"tta": tta} | ({"seed": seed} if tta != "tencrop" else {}) if tta is not None else {})
+
+
+def data_for(subjects, specs) -> Path:
+    """The set that is meant when none is named: of the first model that is a run, else the one under ./data of the task."""
+    for subject in subjects:
+        run = RunDir(model_of(subject).cfg.path.parent)
+        if (run.path / "run.json").is_file() and Path(named := run.read_json().get("data") or "").is_file():
+            return Path(named)
+    wants_pictures = not hasattr(subjects[0], "detect")
+    fitting = []
+    for path in sorted({*Path("data").glob("*.data"), *Path("data").glob("*/*.data")}):
+        try:
+            if read_data(path).is_classifier == wants_pictures:
+                fitting.append(path)
+        except EmoError:
+            continue
+    if len(fitting) == 1:
+        return fitting[0]
+    listed = ", ".join(map(str, fitting)) or "none"
+    raise UsageError(f"no set is named, and {listed} under ./data would do for {specs[0]}", mend="give --data FILE.data")
+
+
+def significance(counts, said, units, picture, grouped: bool, replicates: int, seed: int) -> dict:
+    """Intervals of each model and differences of each two, on the same resamples."""
+    total = int(units.max(initial=-1)) + 1
+    occurs = np.zeros((len(units), len(said.names)), int)
+    np.add.at(occurs, (picture, said.truth), 1)
+    scarce = bootstrap.scarce(occurs, units)
+    found = None
+    if replicates:
+        found = bootstrap.intervals([partial(classification.resampled, mine) for mine in counts], total, classification.FIGURES, replicates, seed, classification.OVER_CLASSES if scarce else ())
+    return {
+        "replicates": replicates, "seed": seed, "level": bootstrap.LEVEL, "unit": "group" if grouped else "picture", "units": total,
+        "scarce": {said.names[class_id]: count for class_id, count in scarce.items()}, "figures": found,
+    }  # fmt: skip
+
+
+def names_of(specs: Sequence[str]) -> list[str]:
+    """Names under which results stand: the last part of a path, unless only the whole tells them apart."""
+    import os
+
+    def short(spec):
+        kind, colon, rest = spec.partition(":") if spec.partition(":")[0] in SYSTEMS else ("", "", spec)
+        return kind + colon + "+".join(os.path.basename(part.rstrip("/")) for part in rest.split("+"))
+
+    specs = list(specs)
+    found = [short(spec) for spec in specs]
+    found = [name if found.count(name) == specs.count(spec) else spec for name, spec in zip(found, specs)]
+    return [name if found.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(found, start=1)]
+
+
+def plain(name: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_." else "-" for char in name).strip("-.") or "model"
+
+
+def folder_name(index: int, labels: Sequence[str]) -> str:
+    mine = plain(labels[index])
+    return mine if [plain(label) for label in labels].count(mine) == 1 else f"{mine}-{index + 1}"
+
+
+def default_out(labels: Sequence[str]) -> Path:
+    name = plain(labels[0]) if len(labels) == 1 else "-and-".join(map(plain, labels[:3])) + ("-and-more" if len(labels) > 3 else "")
+    return Path("evaluate-out") / name

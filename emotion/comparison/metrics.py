@@ -61,7 +61,7 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> di
          |share right - mean confidence|, weighted by their faces; None without any
     """
     confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
-    at = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    at = bin_of(confidence, bins)
     rows = []
     for index in range(bins):
         mine = at == index
@@ -71,6 +71,11 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> di
     ece = sum(row["faces"] * abs(row["accuracy"] - row["confidence"]) for row in rows if row["faces"]) / count if count else None
     mean = (float(confidence.mean()), float(right.mean())) if count else (None, None)
     return {"ece": ece, "faces": count, "confidence": mean[0], "accuracy": mean[1], "bins": rows}
+
+
+def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
+    """(N,) confidences in 0..1 -> (N,) which of `bins` bins of equal width, (low, high], each falls into."""
+    return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
 def columns(detector: Detector, names: tuple[str, ...]) -> list[int]:

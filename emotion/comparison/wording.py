@@ -17,9 +17,9 @@ ALPHA = 0.05
 def better(result: dict, name: str) -> int | None:
     """The system for which a difference in the figure was shown; None when none was."""
     found = result.get("significance", {}).get("figures")
-    if not found or not found[name]["difference"]["shown"]:
+    if not found or not found[name]["differences"][0]["shown"]:
         return None
-    return int((found[name]["difference"]["value"] > 0) == (name in SHARES))
+    return int((found[name]["differences"][0]["value"] > 0) == (name in SHARES))
 
 
 def differences(result: dict) -> list[tuple[str, list[str], str, str]]:
@@ -33,7 +33,7 @@ def differences(result: dict) -> list[tuple[str, list[str], str, str]]:
                 return "–"
             return " to ".join(f"{scale * interval[end]:{sign}.{digits}f}" for end in ("low", "high")) + ("%" if scale == 100 and not sign else "")
 
-        difference, winner = found["difference"], better(result, name)
+        difference, winner = found["differences"][0], better(result, name)
         text = "–" if difference["value"] is None else f"{scale * difference['value']:+.{digits}f} ({span(difference, '+')})"
         low, high = difference["low"], difference["high"]
         unsaid = TOO_FEW if winner is None and low is not None and not low <= 0 <= high else NONE_SHOWN

@@ -5,6 +5,7 @@
     two-stage                  the best face finder at hand and the classifier that ships
     two-stage:FACE             another face finder (see `face_finders.open_finder`)
     two-stage:FACE+MODEL       and another classifier; FACE may be empty
+    MODEL                      (`open_subject` only) a classifier by itself, or yolo:MODEL
 """
 
 from __future__ import annotations
@@ -48,3 +49,14 @@ def open_system(
     face, _, classifier = rest.partition("+")
     found = models.find(classifier or model, "classifier", weights_file=weights, names_file=names)
     return TwoStage(open_finder(face or face_model, conf, iou, compute), Classifier(found, compute(found)))
+
+
+def open_subject(spec: str, *, face_model: str | None = None, conf: float = 0.25, iou: float = 0.45, backend: str = "opencv", device: str = "auto") -> Detector | Classifier:
+    """What `emo evaluate` and `emo compare` measure: a system, or a model by itself, which its task makes a detector or a classifier."""
+    if spec.partition(":")[0] in SYSTEMS and not Path(spec).exists():
+        return open_system(spec, face_model=face_model, conf=conf, iou=iou, backend=backend, device=device)
+    if backend not in BACKENDS:
+        raise UsageError(f"no backend '{backend}'", mend=nearest(backend, BACKENDS))
+    found = models.find(spec, None)
+    compute = BACKENDS[backend](found, device=device)
+    return YoloDetector(found, conf, iou, compute) if found.task == "detector" else Classifier(found, compute)

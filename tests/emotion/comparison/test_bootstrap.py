@@ -73,8 +73,8 @@ def test_map_does_not_jump_when_its_rare_class_is_not_drawn():
     truths[:40, 0] = truths[40, 1] = confusion[:40, 0, 0] = 1
     hits, none = Ranked(np.arange(40), np.ones(40, bool)), Ranked(np.zeros(0, int), np.zeros(0, bool))
     one = Evidence([hits, none], hits, truths, confusion, np.eye(41, dtype=int)[40], np.zeros(41, int))
-    found = bootstrap.paired(one, one, np.arange(41), 200)
-    assert found["map"]["systems"][0] == {"low": 0.5, "high": 0.5} and found["missed"]["systems"][0]["high"] > 1
+    found = bootstrap.paired([one, one], np.arange(41), 200)
+    assert found["map"]["systems"][0] == {"value": 0.5, "low": 0.5, "high": 0.5} and found["missed"]["systems"][0]["high"] > 1
 
 
 def test_a_class_that_a_resample_lacks_keeps_its_own_figures():
@@ -91,24 +91,24 @@ def test_no_difference_where_there_is_none_and_one_where_there_is():
     rng = np.random.default_rng(0)
     right = (rng.random(300) < 0.7).astype(int)
     one, units = evidence(right, 1 - right, extra=rng.integers(0, 2, 300)), np.arange(300)
-    same = bootstrap.paired(one, one, units, 300, 0)
+    same = bootstrap.paired([one, one], units, 300, 0)
     for figure in same.values():
-        assert figure["difference"] == {"value": 0, "low": 0, "high": 0, "shown": False}
+        assert figure["differences"][0] == {"pair": [0, 1], "value": 0, "low": 0, "high": 0, "shown": False}
         assert figure["systems"][0] == figure["systems"][1]
-    low, high = same["accuracy"]["systems"][0].values()
+    low, high = (same["accuracy"]["systems"][0][end] for end in ("low", "high"))
     wide = 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 300)  # the normal approximation
     assert (low, high) == pytest.approx((right.mean() - wide, right.mean() + wide), abs=0.012)
     better = np.maximum(right, rng.random(300) < 0.5)
-    found = bootstrap.paired(one, evidence(better, 1 - better), units, 300, 0)
-    assert found["accuracy"]["difference"]["shown"] and found["accuracy"]["difference"]["low"] > 0
-    assert found["extra"]["difference"]["shown"] and found["extra"]["difference"]["high"] < 0
-    assert found["missed"]["difference"] == {"value": 0, "low": 0, "high": 0, "shown": False}
+    found = bootstrap.paired([one, evidence(better, 1 - better)], units, 300, 0)
+    assert found["accuracy"]["differences"][0]["shown"] and found["accuracy"]["differences"][0]["low"] > 0
+    assert found["extra"]["differences"][0]["shown"] and found["extra"]["differences"][0]["high"] < 0
+    assert found["missed"]["differences"][0] == {"pair": [0, 1], "value": 0, "low": 0, "high": 0, "shown": False}
 
 
 def test_the_seed_decides():
     one, other = evidence([1, 0] * 20, [0, 1] * 20), evidence([1, 1, 0, 1] * 10, [0, 0, 1, 0] * 10)
     units = np.arange(40) // 2
-    assert bootstrap.paired(one, other, units, 120, 3) == bootstrap.paired(one, other, units, 120, 3) != bootstrap.paired(one, other, units, 120, 4)
+    assert bootstrap.paired([one, other], units, 120, 3) == bootstrap.paired([one, other], units, 120, 3) != bootstrap.paired([one, other], units, 120, 4)
 
 
 def test_a_class_of_too_few_people_decides_nothing():
@@ -121,7 +121,7 @@ def test_a_class_of_too_few_people_decides_nothing():
 
 def test_too_few_units_give_no_intervals():
     one = evidence([1] * 40)
-    assert bootstrap.paired(one, one, np.arange(40) % 9, 100) is None and bootstrap.paired(one, one, np.arange(40) % 10, 100) is not None
+    assert bootstrap.paired([one, one], np.arange(40) % 9, 100) is None and bootstrap.paired([one, one], np.arange(40) % 10, 100) is not None
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
@@ -135,10 +135,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         one = (rng.random(len(people)) < ease).astype(int)
         other = (rng.random(len(people)) < 0.9 * ease).astype(int)  # 0.63 on average
         pair = evidence(one, 1 - one), evidence(other, 1 - other)
-        found = bootstrap.paired(*pair, people, 200, 0)["accuracy"]
+        found = bootstrap.paired(pair, people, 200, 0)["accuracy"]
         held["share"] += found["systems"][0]["low"] <= 0.7 <= found["systems"][0]["high"]
-        held["difference"] += found["difference"]["low"] <= -0.07 <= found["difference"]["high"]
-        loose = bootstrap.paired(*pair, np.arange(len(people)), 200, 0)["accuracy"]["systems"][0]
+        held["difference"] += found["differences"][0]["low"] <= -0.07 <= found["differences"][0]["high"]
+        loose = bootstrap.paired(pair, np.arange(len(people)), 200, 0)["accuracy"]["systems"][0]
         held["by picture"] += loose["low"] <= 0.7 <= loose["high"]
     assert 0.91 <= held["share"] / sets <= 0.99 and 0.91 <= held["difference"] / sets <= 0.99, held
     assert held["by picture"] / sets < 0.88, held

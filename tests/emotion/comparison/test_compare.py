@@ -11,7 +11,7 @@ from converters.darknet_format.files import read_data, write_data
 from converters.errors import DataError, UsageError
 from emotion.cli import main
 from emotion.comparison import bootstrap, compare, report, wording
-from emotion.comparison.evaluate import Tally, labelled_frames, units_of
+from emotion.comparison.tally import Tally, labelled_frames, units_of
 from emotion.comparison.gallery import Gallery
 from emotion.sources.frame import Frame
 
@@ -101,7 +101,7 @@ def test_significance_of_two_that_agree(labelled, systems, tmp_path):
     assert (about["replicates"], about["seed"], about["unit"], about["units"]) == (200, 5, "picture", 10)
     assert about["mcnemar"] == {"faces": 18, "right_right": 14, "right_wrong": 0, "wrong_right": 0, "wrong_wrong": 4, "p": 1.0}
     accuracy = about["figures"]["accuracy"]
-    assert accuracy["difference"] == {"value": 0, "low": 0, "high": 0, "shown": False} and accuracy["systems"][0] == accuracy["systems"][1]
+    assert accuracy["differences"][0] == {"pair": [0, 1], "value": 0, "low": 0, "high": 0, "shown": False} and accuracy["systems"][0] == accuracy["systems"][1]
     assert accuracy["systems"][0]["low"] < 14 / 18 < accuracy["systems"][0]["high"]
     page, said = (tmp_path / "out" / "report.html").read_text(), report.text(result)
     for words in ("no difference was shown", "200 resamples of 10 pictures", "exact McNemar test, p = 1.000", "expected calibration error", "fewer than 10 pictures (Neutral "):
@@ -122,13 +122,13 @@ def test_a_difference_that_is_shown(tmp_path, systems, squares, detector_factory
     write_data(tmp_path / "emo.data", classes=7, valid="list.txt", names="emo.names")
     result = compare.run((systems[1], f"yolo:{detector_factory(tmp_path / 'shy', gain=0.0)}"), data=tmp_path / "emo.data", out=tmp_path / "out")
     found, test = result["significance"]["figures"], result["significance"]["mcnemar"]
-    assert found["accuracy"]["difference"]["value"] == pytest.approx(5 / 30 - 1) and found["accuracy"]["difference"]["shown"]
+    assert found["accuracy"]["differences"][0]["value"] == pytest.approx(5 / 30 - 1) and found["accuracy"]["differences"][0]["shown"]
     assert (test["right_right"], test["right_wrong"], test["wrong_right"]) == (5, 25, 0) and test["p"] == pytest.approx(2 / 2**25)
-    assert not found["face_ap"]["difference"]["shown"] and not found["missed"]["difference"]["shown"]
+    assert not found["face_ap"]["differences"][0]["shown"] and not found["missed"]["differences"][0]["shown"]
     assert wording.better(result, "accuracy") == 0 and wording.better(result, "missed") is None
     said, name = report.text(result), result["systems"][0]["system"]
     assert f"{name} is better" in said and "p < 0.001" in said and f"{name} names them better" in " ".join(said.split())
-    assert found["map"]["difference"]["high"] < 0 and not found["map"]["difference"]["shown"]  # of four or five faces a class
+    assert found["map"]["differences"][0]["high"] < 0 and not found["map"]["differences"][0]["shown"]  # of four or five faces a class
     assert result["significance"]["scarce"] == {**dict.fromkeys(CLASSES, 4), "Neutral": 5, "Happy": 5} and "too few faces of some classes to say" in said
 
 
@@ -140,7 +140,7 @@ def test_names_of_systems_are_short_unless_folders_tell_them_apart():
 
 def test_fewer_is_better_of_missed_and_extra_faces():
     def shown(value):
-        return {"difference": {"value": value, "low": value - 0.1, "high": value + 0.1, "shown": True}}
+        return {"differences": [{"value": value, "low": value - 0.1, "high": value + 0.1, "shown": True}]}
 
     result = {"significance": {"figures": {"missed": shown(3.0), "extra": shown(-3.0), "map": shown(0.3), "accuracy": shown(-0.3)}}}
     assert [wording.better(result, name) for name in ("missed", "extra", "map", "accuracy")] == [0, 1, 1, 0]
@@ -404,13 +404,13 @@ def test_a_set_without_a_face_or_without_a_find(tmp_path, systems, squares, dete
     blind = f"yolo:{detector_factory(tmp_path / 'blind', bias=-60.0)}"
     result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "negatives", replicates=100)
     found = result["significance"]["figures"]
-    assert found["map"]["difference"] == {"value": None, "low": None, "high": None, "shown": False} and found["accuracy"]["systems"][0]["low"] is None
-    assert found["extra"]["difference"]["value"] == -6 and found["extra"]["difference"]["shown"] and "blind finds fewer" in report.text(result)
+    assert found["map"]["differences"][0] == {"pair": [0, 1], "value": None, "low": None, "high": None, "shown": False} and found["accuracy"]["systems"][0]["low"] is None
+    assert found["extra"]["differences"][0]["value"] == -6 and found["extra"]["differences"][0]["shown"] and "blind finds fewer" in report.text(result)
     assert result["significance"]["mcnemar"]["faces"] == 0 and "McNemar" not in report.text(result)
     for index in range(1, 12, 2):
         (tmp_path / f"{index}.txt").write_text(f"{index % 7} 0.375 0.375 0.25 0.25\n")
     result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "blind-one", replicates=100)
     found = result["significance"]["figures"]
-    assert found["missed"]["difference"]["value"] == 6 and f"{result['systems'][0]['system']} misses fewer" in report.text(result)
-    assert found["accuracy"]["difference"]["value"] is None and "nan" not in (tmp_path / "blind-one" / "compare.json").read_text().lower()
+    assert found["missed"]["differences"][0]["value"] == 6 and f"{result['systems'][0]['system']} misses fewer" in report.text(result)
+    assert found["accuracy"]["differences"][0]["value"] is None and "nan" not in (tmp_path / "blind-one" / "compare.json").read_text().lower()
     assert result["systems"][1]["labelled"]["calibration"]["ece"] is None

@@ -1,0 +1,116 @@
+"""The files of an evaluation: the class table, the confusion matrix, the predictions as CSV; confusion and calibration as plots."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+
+from converters.darknet_format.files import DataFile, read_list
+
+from . import tables
+from .classification import Said
+from .judge import Judgement
+from .evaluation_text import table_of
+
+MISSED = "missed"
+
+
+def write(folder: Path, told: dict, judged: Judgement, data: DataFile, split: str, limit: int | None) -> None:
+    """All files of one model into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows(folder / "classes.csv", class_table(told))
+    rows(folder / "confusion.csv", confusion_table(told, data.names))
+    pictures = [path for path in read_list(data.list_of(split))[:limit]]
+    rows(folder / "predictions.csv", predictions(judged, data.names, pictures))
+    plot_confusion(folder / "confusion.png", np.array(told["confusion"]), data.names, told["model"])
+    plot_calibration(folder / "calibration.png", told["calibration"], told["model"])
+
+
+def write_summary(folder: Path, result: dict) -> None:
+    """The table over all models as CSV, and report.json."""
+    (folder / "table.csv").write_text(tables.render(*table_of(result), "csv") + "\n", encoding="utf-8")
+    (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def rows(path: Path, lines) -> None:
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        csv.writer(file, lineterminator="\n").writerows(lines)
+
+
+def class_table(told: dict) -> list[list]:
+    """Rows and columns as scikit-learn's classification_report has them; empty where nothing is there to count."""
+    out = [["class", "precision", "recall", "f1-score", "support"]]
+    for name, row in told["classes"].items():
+        out.append([name, *(rounded(row[key]) for key in ("precision", "recall", "f1")), row["support"]])
+    out.append(["accuracy", "", "", rounded(told["accuracy"]), told["faces"]])
+    for kind in ("macro", "weighted"):
+        out.append([f"{kind} avg", *(rounded(told[f"{kind}_{key}"]) for key in ("precision", "recall", "f1")), told["faces"]])
+    return out
+
+
+def rounded(value: float | None) -> str:
+    return "" if value is None else f"{value:.6f}"
+
+
+def confusion_table(told: dict, names) -> list[list]:
+    """Labelled by row, named by column; a column for missed faces where a face can be missed."""
+    keep = len(names) + (told["kind"] != "classifier")
+    return [["labelled", *[*names, MISSED][:keep]], *([name, *row[:keep]] for name, row in zip(names, told["confusion"]))]
+
+
+def predictions(judged: Judgement, names, pictures) -> list[list]:
+    """A row a labelled face: its picture, its label, what it was named, and the probabilities."""
+    said: Said = judged.said
+    out = [["image", "labelled", "named", "right", *names]]
+    called = [*names, MISSED]
+    for picture, truth, named, scores in zip(judged.picture, said.truth, said.named, said.probabilities):
+        out.append([pictures[picture], names[truth], called[named], int(truth == named), *("" if np.isnan(score) else f"{score:.6f}" for score in scores)])
+    return out
+
+
+def plot_confusion(path: Path, counts: np.ndarray, names, title: str) -> None:
+    """counts (C, C + 1): left as counts, right as shares of each row; the column of missed faces only where there are some."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = [*names, MISSED] if counts[:, -1].any() else list(names)
+    counts = counts[:, : len(columns)]
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    side = 1.8 + 0.62 * len(columns)
+    figure = Figure(figsize=(2 * side + 0.6, side), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, values, texts, what in zip(figure.subplots(1, 2), (counts, shares), (counts.astype(str), [[f"{100 * v:.0f}" for v in row] for row in shares]), ("faces", "% of the row")):
+        axes.imshow(values, cmap="Blues", vmin=0, vmax=max(values.max(), 1e-9))
+        for (y, x), value in np.ndenumerate(values):
+            axes.text(x, y, texts[y][x], ha="center", va="center", fontsize=9, color="white" if value > 0.55 * values.max() else "black")
+        axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlabel("named")
+        axes.set_ylabel("labelled")
+        axes.set_title(what, fontsize=10)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=110)
+
+
+def plot_calibration(path: Path, calibration: dict, title: str) -> None:
+    """Reliability: the share named rightly by the score of the class named, and below it how many faces have such a score."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    bins = [row for row in calibration["bins"] if row["faces"]]
+    figure = Figure(figsize=(5, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    upper.plot([0, 1], [0, 1], "--", color="0.6", linewidth=1, label="a score means what it says")
+    upper.vlines([row["confidence"] for row in bins], [row["confidence"] for row in bins], [row["accuracy"] for row in bins], color="tab:blue", linewidth=1.2, alpha=0.6)
+    upper.plot([row["confidence"] for row in bins], [row["accuracy"] for row in bins], "o-", color="tab:blue", markersize=5)
+    ece = calibration["ece"]
+    upper.set(ylabel="share named rightly", xlim=(0, 1), ylim=(0, 1), title=f"{title}: calibration error {'–' if ece is None else f'{100 * ece:.1f}%'}, {calibration['faces']} faces")
+    upper.title.set_fontsize(10)
+    upper.legend(frameon=False, fontsize=9, loc="upper left")
+    lower.bar([(row["low"] + row["high"]) / 2 for row in bins], [row["faces"] for row in bins], width=0.9 / len(calibration["bins"]), color="0.7")
+    lower.set(xlabel="score of the emotion named", ylabel="faces")
+    figure.savefig(path, dpi=110)

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .images import SUFFIXES, ImageInfo
+from .image_formats import SUFFIXES
+from .images import ImageInfo
 from .output_folder import replacing
 
 # code -> (severity, what it means). `error`: the picture or label cannot be trained on as it stands;
@@ -27,6 +28,7 @@ CODES: dict[str, tuple[str, str]] = {
     "zero-bytes": ("error", "the picture's file is empty"),
     "truncated": ("error", "the picture's file ends before its end-of-file marker"),
     "undecodable": ("error", "the file is no picture, or its pixels cannot be decoded"),
+    "too-many-pixels": ("error", "the picture has more pixels than the limit"),
     "wrong-extension": ("warning", "the file's content is another format than its name says"),
     "exif-rotated": ("warning", "EXIF turns the picture; some Darknets turn it and some do not"),
     "too-small": ("warning", "the picture or the face is smaller than the limit"),
@@ -86,7 +88,7 @@ def finding(
 
 def picture_problems(info: ImageInfo, *, min_side: int = 0, max_bytes: int | None = None) -> list[tuple[str, str]]:
     """What a probed file's header says is wrong: (code, message) pairs, at most one of them fatal and first."""
-    if info.problem in ("missing-image", "zero-bytes", "undecodable"):
+    if info.problem in ("missing-image", "zero-bytes", "undecodable", "too-many-pixels"):
         return [(info.problem, info.detail)]
     out = [("truncated", info.detail)] if info.problem else []
     suffix = os.path.splitext(info.path)[1].lower()

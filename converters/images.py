@@ -1,4 +1,4 @@
-"""Pictures: size, format and truncation from the header and the end of the file; pixels; hashes.
+"""Pictures: size and truncation from the header and the end of the file; pixels; hashes.
 
 `probe` decodes no pixel: it opens the file, reads its first 4 kB and its last few bytes, and parses
 JPEG, PNG and BMP itself; other formats go through Pillow's lazy opening. `decode` gives the pixels,
@@ -6,8 +6,10 @@ JPEG, PNG and BMP itself; other formats go through Pillow's lazy opening. `decod
 
 EXIF: `size_wh` and `decode` are of the pixels *as stored*, the EXIF orientation ignored. That is what
 boxes drawn by a program without EXIF mean, and what a Darknet built without OpenCV reads; one built
-with OpenCV turns the picture. `orientation` tells, and `decode(..., upright=True)` turns. (A TIFF is turned
-by everything that reads it, so its size is that of the turned picture.)
+with OpenCV turns the picture. `orientation` tells, and `decode(..., upright=True)` turns. (A TIFF or
+HEIF is turned by everything that reads it, so its size is that of the turned picture.)
+
+A picture of more pixels than `max_pixels()` is refused by its header, since a few megabytes of PNG can hold gigabytes.
 
     python -m converters.images picture.jpg
 """
@@ -17,19 +19,20 @@ from __future__ import annotations
 import os
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MediaError
+from .errors import MediaError, MissingExtra
+from .image_formats import sniff
 
-# What a format's file may be called. Only .jpg and .png are safe for every Darknet.
-SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg"), "PNG": (".png",), "BMP": (".bmp",), "GIF": (".gif",), "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm", ".pnm"), "MPO": (".jpg", ".jpeg", ".mpo"), "JPEG2000": (".jp2", ".j2k"),
-}  # fmt: skip
 SAFE_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # what every Darknet reads, and how it must be called
+
+MAX_PIXELS = 120_000_000  # a phone's 12000x9000 passes; 400 million took 6 GB on their way through a detector
+_MAX_PIXELS = "EMO_MAX_PIXELS"  # in the environment, so that worker processes have it too
 
 _HEAD = 4096  # a page: no dearer than a few hundred bytes, and holds most headers whole
 _TAIL = 65536
@@ -46,7 +49,7 @@ class ImageInfo(NamedTuple):
     format       JPEG, PNG, BMP, ... by content; '' when unknown
     orientation  EXIF orientation 1..8; 1 is upright or unsaid
     bytes        the file's length
-    problem      None, or a finding's code: missing-image, zero-bytes, truncated, undecodable
+    problem      None, or a finding's code: missing-image, zero-bytes, truncated, undecodable, too-many-pixels
     detail       the problem in words
     """
 
@@ -66,6 +69,25 @@ class ImageInfo(NamedTuple):
 
 class _Broken(Exception):
     """The header cannot be parsed; the message says why."""
+
+
+def max_pixels() -> int:
+    """Most pixels of a picture that is decoded: EMO_MAX_PIXELS, else MAX_PIXELS."""
+    said = os.environ.get(_MAX_PIXELS, "")
+    return int(said) if said.isdigit() else MAX_PIXELS
+
+
+@contextmanager
+def pixel_limit(pixels: int) -> Iterator[None]:
+    """`max_pixels()` is `pixels` in the block, in this process and in those that it starts."""
+    before = os.environ.get(_MAX_PIXELS)
+    os.environ[_MAX_PIXELS] = str(pixels)
+    try:
+        yield
+    finally:
+        os.environ.pop(_MAX_PIXELS)
+        if before is not None:
+            os.environ[_MAX_PIXELS] = before
 
 
 def probe(path: str | Path) -> ImageInfo:
@@ -103,6 +125,8 @@ def probe(path: str | Path) -> ImageInfo:
         os.close(handle)
     if not (size[0] > 0 and size[1] > 0):
         return ImageInfo(path, (0, 0), name, 1, length, "undecodable", f"{name}: its size is {size[0]}x{size[1]}")
+    if size[0] * size[1] > max_pixels():
+        return ImageInfo(path, size, name, orientation, length, "too-many-pixels", _too_many(size))
     if not complete:
         return ImageInfo(path, size, name, orientation, length, "truncated", f"the {name} ends before its end-of-file marker")
     return ImageInfo(path, size, name, orientation, length)
@@ -202,21 +226,51 @@ def _exif_orientation(block: bytes) -> int:
     return 1
 
 
-def _by_pillow(path, length, head):
-    from PIL import Image
+def _too_many(size) -> str:
+    return f"is {size[0]}x{size[1]}: more than {max_pixels()} pixels; --max-pixels (EMO_MAX_PIXELS) raises the limit"
 
+
+def _by_pillow(path, length, head):
+    name = sniff(head)
     try:
-        with Image.open(path) as picture:
-            size, name = picture.size, picture.format or ""
-            orientation = picture.getexif().get(0x0112, 1)
-            if name == "TIFF":  # which Pillow and libtiff turn themselves
-                orientation = 1
+        with _pillow(path, name) as picture:
+            size, name = picture.size, name or picture.format or ""
+            orientation = 1 if name in _TURNED else picture.getexif().get(0x0112, 1)
+    except MissingExtra as error:
+        return ImageInfo(path, (0, 0), name, 1, length, "undecodable", str(error))
     except Exception:  # Pillow's plugins raise what they like: struct.error, SyntaxError, ValueError ...
-        return ImageInfo(path, (0, 0), "", 1, length, "undecodable", "is no picture that can be read")
+        return ImageInfo(path, (0, 0), name, 1, length, "undecodable", f"is a {name} that cannot be read" if name else "is no picture that can be read")
     orientation = orientation if orientation in range(1, 9) else 1
+    if size[0] * size[1] > max_pixels():
+        return ImageInfo(path, size, name, orientation, length, "too-many-pixels", _too_many(size))
     if name == "WEBP" and length < struct.unpack_from("<I", head, 4)[0] + 8:  # RIFF's own length
         return ImageInfo(path, size, name, orientation, length, "truncated", "the WEBP is shorter than its header says")
     return ImageInfo(path, size, name, orientation, length)
+
+
+_TURNED = ("TIFF", "HEIF", "AVIF")  # which those who decode them turn themselves
+
+
+def _pillow(path, name: str):
+    """Pillow's lazily opened picture; its own limit of pixels is off, since `max_pixels` is asked. MissingExtra for HEIF."""
+    from PIL import Image, features
+
+    if name == "HEIF" or (name == "AVIF" and not features.check("avif")):
+        try:
+            try:
+                import pi_heif as plugin
+            except ImportError:
+                import pillow_heif as plugin
+        except ImportError:
+            raise MissingExtra("pi-heif", "heic", f"a picture of the format {name}") from None
+        plugin.register_heif_opener()
+        if name == "AVIF" and hasattr(plugin, "register_avif_opener"):
+            plugin.register_avif_opener()
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        return Image.open(path)
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced: int = 1) -> np.ndarray:
@@ -224,15 +278,18 @@ def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced:
 
     `reduced` (1, 2, 4 or 8) is by how much the sides may be divided, rounded up, where a decoder can: look at the shape.
 
-    MediaError when the file is missing or cannot be decoded. A truncated JPEG decodes, with grey below
+    MediaError when the file is missing, cannot be decoded or has too many pixels. A truncated JPEG decodes, with grey below
     the cut, as everywhere else: ask `probe` first.
     """
     import cv2
 
     colour = "GRAYSCALE" if grey else "COLOR"
     flags = getattr(cv2, f"IMREAD_{colour}" if reduced == 1 else f"IMREAD_REDUCED_{colour}_{reduced}")
-    if os.fspath(path).lower().endswith(SUFFIXES["TIFF"]):  # OpenCV fails on some that are turned
-        return _decode_by_pillow(path, grey, upright)
+    info = probe(path)
+    if info.problem and info.problem not in ("missing-image", "truncated") and (info.problem == "too-many-pixels" or info.format == "HEIF"):
+        raise MediaError(info.detail, where=path)
+    if info.format in _TURNED:  # OpenCV fails on some TIFFs that are turned
+        return _decode_by_pillow(path, info.format, grey, upright)
     try:  # not cv2.imread, which crashes on a name that is no UTF-8
         with open(path, "rb") as file:
             data = np.frombuffer(file.read(), np.uint8)
@@ -244,15 +301,15 @@ def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced:
     except cv2.error:  # such as more than 2^30 pixels
         pixels = None
     if pixels is None:
-        pixels = _decode_by_pillow(path, grey, upright)
+        pixels = _decode_by_pillow(path, info.format, grey, upright)
     return pixels
 
 
-def _decode_by_pillow(path, grey, upright):
-    from PIL import Image, ImageOps
+def _decode_by_pillow(path, name, grey, upright):
+    from PIL import ImageOps
 
     try:
-        with Image.open(path) as picture:
+        with _pillow(path, name) as picture:
             picture = ImageOps.exif_transpose(picture) if upright else picture
             pixels = np.asarray(picture.convert("L" if grey else "RGB"))
     except FileNotFoundError:

@@ -24,7 +24,8 @@ from ..darknet_format.dataset import DarknetSet
 from ..darknet_format.files import class_of_path, label_path
 from ..errors import DataError, MediaError
 from ..findings import Finding, box_problem, finding, label_trap, path_problem, picture_problems
-from ..images import SUFFIXES, ImageInfo, probe
+from ..image_formats import PICTURE_SUFFIXES
+from ..images import ImageInfo, probe
 from ..output_folder import REPORT
 from ..parallel import chunked_map
 from ..table.records import SPLITS
@@ -32,7 +33,6 @@ from . import near_duplicates
 
 _CHUNK = 256
 _SLACK_PX = 0.5  # label files round to six digits
-_PICTURES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 
 
 @dataclass(frozen=True)
@@ -266,13 +266,13 @@ def _unlisted(one: DarknetSet, listed: list[str]) -> list[Finding]:
             files = sorted(entry.name for entry in os.scandir(folder) if entry.is_file())
         except OSError:
             continue  # its pictures are missing already
-        stems = {os.path.splitext(name)[0] for name in files if os.path.splitext(name)[1].lower() in _PICTURES}
+        stems = {os.path.splitext(name)[0] for name in files if os.path.splitext(name)[1].lower() in PICTURE_SUFFIXES}
         for name in files:
             path, (stem, suffix) = os.path.join(folder, name), os.path.splitext(name)
-            if suffix.lower() in _PICTURES and path not in known:
+            if suffix.lower() in PICTURE_SUFFIXES and path not in known:
                 out.append(finding("unlisted-image", "is in none of the lists", file=path))
             elif suffix == ".txt" and stem not in stems and not one.data.is_classifier and path not in lists:
-                listed_as = any(os.path.join(folder, stem + ext) in known for ext in _PICTURES)
+                listed_as = any(os.path.join(folder, stem + ext) in known for ext in PICTURE_SUFFIXES)
                 if not listed_as:  # a missing picture is said already
                     out.append(finding("label-without-image", "no picture has this name", file=path))
     return out

@@ -19,6 +19,7 @@ from .detect import progress_bar
 @options.conf
 @options.iou
 @options.limit
+@options.max_pixels
 @options.backend
 @options.device
 @click.option("--bootstrap", type=options.Whole(min=0), default=1000, show_default=True, help="Resamples of a labelled set, for 95% intervals; 0 for none.")

@@ -39,6 +39,7 @@ TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 @options.jobs
 @options.seed
 @options.limit
+@options.max_pixels
 @options.force
 @options.dry_run
 @options.as_json

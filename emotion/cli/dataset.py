@@ -103,6 +103,7 @@ def merge(sources, out, force, as_json, quiet):
 @click.option("--max-bytes", type=options.Whole(min=1), default=None, help="Largest file.")
 @click.option("--decode/--no-decode", default=True, show_default=True, help="Decode every picture, and compare them; else only headers are read.")
 @options.jobs
+@options.max_pixels
 @options.as_json
 @options.quiet
 @click.pass_context
@@ -242,6 +243,7 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
 @click.option("--backgrounds", type=click.Path(), help="Folder of photographs without people to lay them on; default: drawn grounds.")
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @options.jobs
+@options.max_pixels
 @options.seed
 @options.force
 @options.as_json
@@ -299,6 +301,7 @@ def balance(source, out, cap, power, seed, force, as_json, quiet):
 @click.option("--keep", multiple=True, metavar="CODE", help="Keep pictures with findings of this code; may be repeated.")
 @click.option("--reject", type=click.Path(dir_okay=False), help="A text file of picture paths to leave out too.")
 @options.jobs
+@options.max_pixels
 @options.force
 @options.as_json
 @options.quiet

@@ -21,6 +21,7 @@ from . import options
 @options.conf
 @options.iou
 @options.limit
+@options.max_pixels
 @options.backend
 @options.device
 @click.option("--track", is_flag=True, help="Videos, cameras, streams: number each face and follow it; its scores are smoothed over time.")

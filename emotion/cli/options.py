@@ -64,6 +64,13 @@ class Size(click.ParamType):
         return size
 
 
+def _max_pixels(ctx, param, value):
+    if value is not None:
+        from converters.images import pixel_limit
+
+        ctx.with_resource(pixel_limit(value))
+
+
 out = click.option("--out", "-o", type=click.Path(), help="Where to write.")
 jobs = click.option("--jobs", "-j", type=Whole(min=1), default=None, help="Processes; default: all cores.")
 seed = click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Seed of everything random.")
@@ -78,3 +85,6 @@ backend = click.option("--backend", type=click.Choice(["opencv", "onnx", "torch"
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")
 darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the system places.")
+darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the usual places.")
+max_pixels = click.option("--max-pixels", type=Whole(min=1), default=None, callback=_max_pixels, expose_value=False, is_eager=True,
+                          help="A picture of more pixels is refused, not decoded; default: EMO_MAX_PIXELS, else 120000000.")  # fmt: skip

@@ -1,0 +1,96 @@
+"""What a file is by its content, whatever it is called, and the pictures of a folder.
+
+    format_of("holiday.jfif") == "JPEG"; pictures_in("photos").paths
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# What a format's file may be called. Only .jpg and .png are safe for every Darknet.
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo"), "PNG": (".png",), "BMP": (".bmp",), "GIF": (".gif",), "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm", ".pbm", ".pnm"), "JPEG2000": (".jp2", ".j2k"),
+    "HEIF": (".heic", ".heif", ".hif"), "AVIF": (".avif",),
+}  # fmt: skip
+PICTURE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+_MARKS = (
+    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"), (b"\xff\x4f\xff\x51", "JPEG2000"),
+)  # fmt: skip
+_HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
+
+
+@dataclass
+class Pictures:
+    """The pictures of a folder, sorted absolute paths, and how many other files of which suffix it has."""
+
+    paths: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)  # suffix, or the name where there is none -> files
+
+
+def format_of(path: str | Path) -> str:
+    """JPEG, PNG, GIF, ... (SUFFIXES' keys) by the file's first bytes, whatever its name; '' for what is no picture, or cannot be read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return ""
+    try:
+        return sniff(os.read(handle, 64)) if stat.S_ISREG(os.fstat(handle).st_mode) else ""
+    except OSError:
+        return ""
+    finally:
+        os.close(handle)
+
+
+def sniff(head: bytes) -> str:
+    """The format by a file's first 64 bytes; '' when they begin no picture."""
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[:2] == b"BM" and head[15:18] == b"\0\0\0" and head[14] in (12, 40, 52, 56, 64, 108, 124):  # the length of its second header
+        return "BMP"
+    if re.match(rb"P[1-6]\s+[\d#]", head):
+        return "PPM"
+    if head[4:8] == b"ftyp":  # ISO base media, which is a picture's when a brand of its says so
+        brands = {head[at : at + 4] for at in (8, *range(16, min(len(head), int.from_bytes(head[:4], "big")), 4))}
+        return "AVIF" if brands & {b"avif", b"avis"} else "HEIF" if brands & _HEIF else ""
+    return ""
+
+
+def pictures_in(folder: str | Path) -> Pictures:
+    """The pictures in a folder and the folders in it, hidden ones left out.
+
+    A file that is called like a picture is one, so that a broken one is told of and not passed over; any other is one
+    when its content is.
+    """
+    out = Pictures()
+    for here, below, files in os.walk(os.path.abspath(folder)):
+        below[:] = sorted(name for name in below if name[0] != "." and name != "__MACOSX")
+        for name in sorted(files):
+            if name[0] == ".":
+                continue
+            path, suffix = f"{here}/{name}", os.path.splitext(name)[1].lower()
+            if suffix in PICTURE_SUFFIXES or format_of(path):
+                out.paths.append(path)
+            else:
+                out.others[suffix or name] += 1
+    return out
+
+
+def is_animated(path: str | Path) -> bool:
+    """Whether a GIF has a second frame; False also for what is no GIF or is cut, which `probe` and `decode` will say."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as picture:
+            return bool(getattr(picture, "is_animated", False))
+    except Exception:  # Pillow's plugins raise what they like
+        return False

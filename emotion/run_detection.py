@@ -1,7 +1,9 @@
 """A source through a detector into files: what `emo detect` does.
 
-    from emotion import detect, systems
-    summary = detect.run("video.mp4", systems.open_system("yolo"), out="detect-out/video")
+    summary = run("video.mp4", open_system("yolo"), out="detect-out/video")
+
+Decoding, detecting, and drawing with writing overlap: a thread decodes, two detect, one at each of a detector's stages, one
+draws and writes; a few frames are held, however long the source is. A live source is taken one frame at a time, the newest.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from converters.errors import MediaError, UsageError
 
 from .output import sinks
 from .output.draw import draw
+from .overlap import ahead, batches, mapped
 from .sources.frame import Frame
 from .sources.live import Live
 from .sources.open import open_source
@@ -26,12 +30,12 @@ from .systems.stage_timer import StageTimer
 from .systems.tracking import Tracker
 from .version import __version__
 
-BATCH = 4  # frames in one forward pass: as many are held at once, however long the source is
+WORKERS = 2  # threads that detect: while one waits for the network, the other prepares its input
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. `stages` are milliseconds a frame; `unreadable` are pictures that were left out, `missed`
+    """What a run did. `stages` are milliseconds a frame, and overlap; `unreadable` are pictures that were left out, `missed`
     frames of a live source that came while the one before was at work; `tracks` is None when nothing was tracked."""
 
     source: str
@@ -52,25 +56,25 @@ class Summary:
         return asdict(self)
 
 
-def stream(frames, detector: Detector, batch: int = BATCH) -> Iterator[tuple[Frame, Detections]]:
-    """Frames -> (frame, its detections), in order, holding at most `batch` frames.
+def stream(frames, detector: Detector, live: bool = False) -> Iterator[tuple[Frame, Detections]]:
+    """Frames -> (frame, its detections), in order.
 
-    When the source fails, what came before is given first, then the error.
+    Decodes ahead and detects in threads; with `live` one frame at a time. When the source fails, what came before is given
+    first, then the error.
     """
-    held, failure, frames = [], None, iter(frames)
-    while failure is None:
-        try:
-            held.append(next(frames))
-        except StopIteration:
-            failure = StopIteration()
-        except MediaError as error:
-            failure = error
-        if len(held) == batch or failure is not None:
-            found = detector.detect([frame.bgr for frame in held])
-            while held:
-                yield held.pop(0), found.pop(0)
-    if isinstance(failure, MediaError):
-        raise failure
+    size = getattr(detector, "batch", 1)
+
+    def detect(batch: list[Frame]) -> list[tuple[Frame, Detections]]:
+        return list(zip(batch, detector.detect([frame.bgr for frame in batch])))
+
+    if live:
+        found = mapped(detect, batches(frames, 1), 1, held=1)
+    else:
+        found = mapped(detect, batches(ahead(frames, size), size), WORKERS, held=WORKERS)
+    with closing(found):
+        for batch in found:
+            while batch:
+                yield batch.pop(0)
 
 
 def run(
@@ -96,23 +100,34 @@ def run(
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = sinks.output_folder(out or default_out(opened.path), force, sources=[opened.path])
     with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, annotate, tracker)) as writing:
-        for frame, found in stream(clock.timed("decode", opened), detector, 1 if opened.live else BATCH):
-            if tracker:
-                with clock("track"):
-                    found = tracker.update(found, frame.time_s, frame.bgr)
+        def tracked():
+            with closing(stream(clock.timed("decode", opened), detector, opened.live)) as detected:
+                for frame, found in detected:
+                    if tracker:
+                        with clock("track"):
+                            found = tracker.update(found, frame.time_s, frame.bgr)
+                    yield frame, found
+
+        def write(pair: tuple[Frame, Detections]) -> Detections:
+            frame, found = pair
             with clock("draw"):
                 drawn = draw(frame.bgr, found, detector.names) if writing.needs_drawing else None
             with clock("write"):
                 writing.write(frame, found, drawn)
-            frames, without = frames + 1, without + (len(found) == 0)
-            for class_id in found.class_ids:
-                counts[detector.names[class_id]] += 1
-            if progress:
-                progress(frames, opened.count)
+            return found
+
+        with closing(mapped(write, tracked(), 1, held=1 if opened.live else 2)) as written:
+            for found in written:
+                frames, without = frames + 1, without + (len(found) == 0)
+                for class_id in found.class_ids:
+                    counts[detector.names[class_id]] += 1
+                if progress:
+                    progress(frames, opened.count)
         if not frames:
             raise MediaError("none of its pictures can be read", where=opened.path)
     seconds = time.perf_counter() - start
-    stages = {"decode": clock.stages.pop("decode")} | detector.clock.take() | clock.stages
+    own = clock.take()
+    stages = {"decode": own["decode"]} | detector.clock.take() | {stage: own[stage] for stage in ("track", "draw", "write") if stage in own}
     return Summary(
         source=getattr(opened, "name", str(source)), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
         emotions=counts, unreadable=len(unreadable), missed=getattr(opened, "missed", 0), tracks=tracker and tracker.count, seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),

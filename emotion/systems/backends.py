@@ -26,6 +26,8 @@ FLOOR = 0.001
 
 
 class Backend(Protocol):
+    """`batch`, where there is one, is how many frames a forward pass should take; 1 on a CPU, which gains nothing by more."""
+
     name: str
 
     def forward(self, blob: np.ndarray) -> list[np.ndarray]: ...
@@ -116,6 +118,7 @@ class TorchBackend:
             torch.set_num_threads(_threads)
         self.device = pick_device(device)
         self.name = f"torch on {self.device}"
+        self.batch = 1 if self.device.type == "cpu" else 8
         self.network = Network(model.cfg)
         self.network.load(weights_file.read(model.cfg, model.weights))
         self.network.eval().to(self.device, memory_format=torch.channels_last)

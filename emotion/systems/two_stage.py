@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,7 +19,7 @@ class TwoStage:
     def __init__(self, finder: FaceFinder, classifier: Classifier):
         self.finder, self.classifier, self.names, self.name = finder, classifier, classifier.names, "two-stage"
         self.crop_scale = finder.box_scale * classifier.crop_scale
-        self.clock = StageTimer()
+        self.clock, self._turns = StageTimer(), (threading.Lock(), threading.Lock())  # who waits for a stage spends no time in it
         self.settings = {
             "system": "two-stage", "face": finder.settings, "model": classifier.model.describe(),
             "backend": classifier.backend.name, "crop": f"square, {self.crop_scale:g} x the longer side of the face's box",
@@ -27,9 +28,9 @@ class TwoStage:
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
         frames = checked_frames(frames)
-        with self.clock("face"):
+        with self._turns[0], self.clock("face"):
             found = [self.finder.find(frame) for frame in frames]
-        with self.clock("classify"):
+        with self._turns[1], self.clock("classify"):
             crops = [crop(frame, box, self.crop_scale) for frame, (xyxy, _) in zip(frames, found) for box in xyxy]
             scores = self.classifier.classify(crops)
         out, at = [], 0

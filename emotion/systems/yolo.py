@@ -7,6 +7,7 @@ carries two emotions, and no mouth within a face is a face of its own.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,8 +35,8 @@ class YoloDetector:
     def __init__(self, model: Model, conf: float = 0.25, iou: float = 0.45, backend: Backend | None = None):
         self.model, self.conf, self.iou, self.name, self.names = model, conf, iou, "yolo", model.names
         self.backend = backend or OpenCVBackend(model)
-        self.inside = INSIDE if iou < 1 else None
-        self.clock = StageTimer()
+        self.batch, self.inside = getattr(self.backend, "batch", 1), INSIDE if iou < 1 else None
+        self.clock, self._turn = StageTimer(), threading.Lock()  # who waits for the network spends no time in it
         self.letter_box = bool(model.cfg.net.integer("letter_box", 0))
         self.beta = nms_beta(model.cfg)
         self.settings = {
@@ -49,7 +50,7 @@ class YoloDetector:
             return []
         with self.clock("prepare"):
             blob, placed = self.prepare(frames)
-        with self.clock("network"):
+        with self._turn, self.clock("network"):
             outputs = self.backend.forward(blob)
         with self.clock("boxes"):
             rows = np.concatenate(outputs, axis=1)

@@ -115,14 +115,14 @@ def test_a_full_folder_is_refused_and_force_replaces_only_emos_files(video, dete
 
 @pytest.mark.parametrize("done", [0, 4])
 def test_force_keeps_the_earlier_result_until_the_new_one_is_whole(video, detector, tmp_path, done):
-    """An interruption before the first batch is written, and one after it; then a run that ends well."""
+    """An interruption before the first frame is written, and one after four; then a run that ends well."""
     out = tmp_path / "out"
     detect.run(video, detector, out)
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     class Broken(YoloDetector):
         def detect(self, frames):
-            if self.calls >= done // detect.BATCH:
+            if self.calls >= done:
                 raise KeyboardInterrupt
             self.calls += 1
             return super().detect(frames)

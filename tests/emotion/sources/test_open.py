@@ -231,7 +231,7 @@ class Tracked(np.ndarray):
 
 @pytest.mark.parametrize("count", [30, 300])
 def test_memory_does_not_grow_with_the_length(count):
-    """No more frames are alive than a batch and the one being handed on, however long the source is."""
+    """No more frames are alive than are decoded ahead, in work, and being handed on, however long the source is."""
     detector = Nothing()
 
     def source():
@@ -242,7 +242,7 @@ def test_memory_does_not_grow_with_the_length(count):
             del bgr
 
     seen = 0
-    for frame, found in detect.stream(source(), detector, batch=4):
+    for frame, found in detect.stream(source(), detector):
         seen += 1
         assert len(found) == 0
     assert seen == count and detector.most <= 6
@@ -255,6 +255,6 @@ def test_a_failing_source_gives_what_came_before(tmp_path):
 
     got = []
     with pytest.raises(EmoError, match="broke"):
-        for frame, _ in detect.stream(source(), Nothing(), batch=4):
+        for frame, _ in detect.stream(source(), Nothing()):
             got.append(frame.index)
     assert got == [0, 1, 2, 3, 4]

@@ -1,0 +1,102 @@
+"""Work that overlaps, order kept and few items held: items come in, they or what a function makes of them go out.
+
+    frames = ahead(video, 2)                                  # decoded in a thread
+    for frame, found in mapped(detect, frames, workers=2):    # two at a time: OpenCV and ONNX Runtime let go of the interpreter
+
+Threads end with the block that goes through the items; close the generators (`contextlib.closing`) where it can break off.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+T, R = TypeVar("T"), TypeVar("R")
+
+
+def ahead(items: Iterable[T], held: int) -> Iterator[T]:
+    """`items`, taken in a thread up to `held` + 1 before they are asked for. An error comes after the items before it."""
+    waiting: queue.Queue = queue.Queue(held)
+    stop, source = threading.Event(), iter(items)
+
+    def take():
+        end: tuple = ()
+        try:
+            for item in source:
+                waiting.put((item,))
+                if stop.is_set():
+                    break
+                del item  # nobody's any more while the next one is made
+        except BaseException as error:  # whatever it is, it is told where the items are asked for
+            end = (None, error)
+        finally:
+            if stop.is_set() and hasattr(source, "close"):
+                source.close()
+            waiting.put(end)
+
+    thread = threading.Thread(target=take, name="emo-ahead", daemon=True)
+    thread.start()
+    try:
+        while len(got := waiting.get()) == 1:
+            (item,), got = got, None
+            yield item
+            del item
+        if got:
+            raise got[1]
+    finally:
+        stop.set()
+        while thread.is_alive():
+            try:
+                waiting.get(timeout=0.05)  # room for what it wants to put
+            except queue.Empty:
+                pass
+        thread.join()
+
+
+def mapped(function: Callable[[T], R], items: Iterable[T], workers: int, held: int | None = None) -> Iterator[R]:
+    """`function` of each item, in order, by `workers` threads; at most `held` items (default workers + 1) are begun and not given.
+
+    An error of `items` comes after the results before it, one of `function` in its item's place. With `held` 1 each
+    result is given before the next item is asked for.
+    """
+    pending, items, failure = deque(), iter(items), None
+    with ThreadPoolExecutor(workers, thread_name_prefix="emo-work") as pool:
+        try:
+            while failure is None or pending:
+                if failure is None and len(pending) < (held or workers + 1):
+                    try:
+                        pending.append(pool.submit(function, next(items)))
+                    except Exception as error:  # StopIteration too
+                        failure = error
+                    continue
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+            if hasattr(items, "close"):
+                items.close()
+    if not isinstance(failure, StopIteration):
+        raise failure
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter. An error comes after the items before it."""
+    items, failure = iter(items), None
+    while failure is None:
+        batch = []
+        try:
+            for item in islice(items, size):
+                batch.append(item)
+                del item
+            failure = StopIteration() if len(batch) < size else None
+        except Exception as error:
+            failure = error
+        if batch:
+            yield batch
+    if not isinstance(failure, StopIteration):
+        raise failure

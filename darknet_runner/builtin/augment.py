@@ -37,6 +37,7 @@ class Options:
     min_crop: int = 0
     max_crop: int = 0
     label_smooth: float = 0.0
+    most: int = 200  # truths of a picture that are learnt
 
     @classmethod
     def of(cls, cfg: Cfg) -> Options:
@@ -60,6 +61,7 @@ class Options:
             min_crop=net.integer("min_crop", width),
             max_crop=net.integer("max_crop", 2 * width),
             label_smooth=net.number("label_smooth_eps", 0.0),
+            most=head.integer("max", 200) if heads else 200,
         )
 
 
@@ -164,21 +166,21 @@ def _seen(picture, matrix, size_wh, rng, options, out):
 
 
 def detection_sample(load, index: int, count: int, size_wh, channels: int, rng, options: Options, out) -> np.ndarray:
-    """One training picture into `out` (H, W, C) uint8; returns its labels (T, 5).
+    """One training picture into `out` (H, W, C) uint8; returns its labels (T, 5), at most `options.most`.
 
     load(i) -> (picture (H, W, C), labels (T, 5)). With mosaic (or mixup) half of the pictures are made of
     four (two), the others being drawn from `count`.
     """
     blend = rng.random() < 0.5
     if options.mosaic and blend:
-        return _mosaic(load, index, count, size_wh, rng, options, out)
+        return _mosaic(load, index, count, size_wh, rng, options, out)[: options.most]
     labels = _single(load, index, size_wh, rng, options, out)
     if options.mixup and blend:
         other = np.empty_like(out)
         more = _single(load, int(rng.integers(count)), size_wh, rng, options, other)
         out[...] = cv2.addWeighted(out, 0.5, other, 0.5, 0).reshape(out.shape)
         labels = np.concatenate([labels, more])
-    return labels
+    return labels[: options.most]
 
 
 def _single(load, index, size_wh, rng, options, out):

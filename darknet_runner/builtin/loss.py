@@ -44,6 +44,7 @@ class YoloHead:
     iou_normalizer: float
     obj_normalizer: float
     cls_normalizer: float
+    delta_normalizer: float
     label_smooth: float
     focal: bool
     max_delta: float
@@ -75,6 +76,7 @@ class YoloHead:
             iou_normalizer=section.number("iou_normalizer", 0.75),
             obj_normalizer=section.number("obj_normalizer", 1),
             cls_normalizer=section.number("cls_normalizer", 1),
+            delta_normalizer=section.number("delta_normalizer", 1),
             label_smooth=section.number("label_smooth_eps", 0),
             focal=bool(section.integer("focal_loss", 0)),
             max_delta=max_delta,
@@ -87,7 +89,8 @@ class YoloHead:
         return decode(raw, self, size_wh)
 
     def delta(self, raw, truths, size_wh, seen: int = 0):
-        return yolo_delta(raw, truths, self, size_wh)
+        delta, *rest = yolo_delta(raw, truths, self, size_wh)
+        return delta * self.delta_normalizer, *rest  # backward_yolo_layer; the cost is of before
 
 
 def decode(raw, head: YoloHead, size_wh):

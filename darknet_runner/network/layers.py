@@ -78,14 +78,15 @@ def _batch_norm(section: Section, count: int) -> list[tuple[str, tuple[int, ...]
     return [("scales", (count,)), ("mean", (count,)), ("variance", (count,))] if on else []
 
 
-# Options that change a convolution's arithmetic in ways that nothing here computes.
+# Options that change a layer's arithmetic, or its place in the weights file, in ways that nothing here computes.
 UNSUPPORTED = {
-    "convolutional": ("antialiasing", "assisted_excitation", "binary", "coordconv", "flipped", "rotate",
+    "convolutional": ("antialiasing", "assisted_excitation", "binary", "bin_output", "cbn", "coordconv", "flipped", "rotate",
                       "share_index", "stretch", "stretch_sway", "sway", "xnor"),
-    "maxpool": ("antialiasing",),
-    "softmax": ("tree",),
-    "region": ("tree",),
+    "maxpool": ("antialiasing", "maxpool_zero_nonmax"),
+    "softmax": ("spatial", "tree"),
+    "region": ("map", "tree"),
 }  # fmt: skip
+UNSUPPORTED_EVERYWHERE = ("dontload", "dontloadscales")
 
 
 def _convolutional(section, inputs, index, outs):
@@ -256,7 +257,7 @@ def trace(cfg: Cfg) -> tuple[Layer, ...]:
     for index, section in enumerate(cfg.layers):
         if section.type not in TRACERS:
             raise CfgError(f"section [{section.type}] is not supported", where=cfg.path, line=section.line)
-        for key in UNSUPPORTED.get(section.type, ()):
+        for key in (*UNSUPPORTED.get(section.type, ()), *UNSUPPORTED_EVERYWHERE):
             if section.text(key, "0") != "0":
                 raise _fault(section, f"{key} = {section.text(key)} is not supported", key)
         layer = Layer(index, section, inputs, **TRACERS[section.type](section, inputs, index, outs))

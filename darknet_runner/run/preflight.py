@@ -20,6 +20,7 @@ from converters.darknet_format.files import DataFile
 from converters.errors import CfgError, DataError, EmoError, WeightsError
 from converters.findings import Finding
 
+from ..builtin.heeded_options import unheeded
 from ..network import cfg_file, layers, weights_file
 from ..network.cfg_file import Cfg
 from ..network.layers import Layer
@@ -80,7 +81,7 @@ def listed(found: list[Finding], kind: str) -> str:
 
 def check_cfg(cfg: Cfg, data: DataFile, binary: bool = False) -> list[Finding]:
     """The cfg by itself and against the data: classes, filters, anchors, masks, sizes, batch."""
-    found = list(cfg_file.findings(cfg))
+    found = [*cfg_file.findings(cfg), *(() if binary else unheeded(cfg))]
 
     def add(code, message, section=None, key=None, severity="error"):
         line = (section.lines.get(key) or section.line) if section else 0

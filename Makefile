@@ -1,11 +1,11 @@
-# Two commands: `make demo` shows what emo does, `make test` proves it. Both need Python >= 3.11 and make.
+# `make demo` shows what emo does, `make test` proves it, `make check` reads it (under a minute). All need Python >= 3.11 and make.
 PYTHON ?= python3
 VENV   ?= .venv
 # CPU-only machines: `make test TORCH='torch==2.13.0'` (or any build you prefer) keeps CUDA away.
 TORCH  ?= torch>=2.2
 BIN    := $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test check tools format clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -20,11 +20,26 @@ $(VENV)/.test: $(VENV)/.base
 	$(BIN)/pip install -q --disable-pip-version-check -e '.[train,test]'
 	@touch $@
 
+$(VENV)/.check: $(VENV)/.base
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[check]'
+	@touch $@
+
 demo: $(VENV)/.base
 	$(BIN)/python scripts/demo.py demo
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest
+
+tools: $(VENV)/.check
+
+check: $(VENV)/.check
+	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/mypy
+
+format: $(VENV)/.check
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 clean:
 	rm -rf demo build *.egg-info $(VENV)

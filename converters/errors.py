@@ -57,7 +57,12 @@ class MissingExtra(EmoError):
     """An optional package is needed that is not installed."""
 
     def __init__(self, package: str, extra: str, why: str):
-        super().__init__(f"{why} needs {package}", mend=f"pip install 'emo[{extra}]'")
+        super().__init__(f"{why} needs {package}", mend=install(extra))
+
+
+def install(extra: str) -> str:
+    """What to type for an extra, with a package from the index and in a checkout."""
+    return f"pip install 'emo-darknet[{extra}]'; in a checkout: pip install '.[{extra}]'"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -19,14 +19,15 @@ from .errors import DataError, EmoError
 
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table", type(None): "nothing"}
 Fields = Mapping[str, type | tuple[type, ...] | Mapping]
+NO_FIELDS: Fields = {}
 
 
-def read_json(path: str | Path, fields: Fields = {}, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
+def read_json(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
     """A JSON file's one table. `error` when it cannot be read, is no JSON, or does not hold `fields`."""
     return checked(_read(path, "JSON", json.loads, error), fields, path, needed, error)
 
 
-def read_toml(path: str | Path, fields: Fields = {}, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
+def read_toml(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
     """A TOML file's top table. `error` when it cannot be read, is no TOML, or does not hold `fields`."""
     return checked(_undated(_read(path, "TOML", tomllib.loads, error)), fields, path, needed, error)
 
@@ -58,7 +59,7 @@ def checked(table: object, fields: Fields, where: str | Path, needed: tuple[str,
             continue
         kinds = wanted if isinstance(wanted, tuple) else (wanted,)
         takes = (*kinds, int) if float in kinds else kinds
-        if not isinstance(table[key], takes) or isinstance(table[key], bool) and bool not in kinds:
+        if not isinstance(table[key], takes) or (isinstance(table[key], bool) and bool not in kinds):
             raise error(f"'{prefix}{key}' is {_kind(table[key])}; wanted: {' or '.join(KINDS[kind] for kind in kinds if kind is not type(None))}", where=where)
     for key in needed:
         if key not in table:

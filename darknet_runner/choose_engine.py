@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from converters.errors import RunError
+from converters.errors import RunError, install
 
 from .builtin.engine import BuiltinEngine
 from .compiled import binary as binaries
@@ -50,6 +50,6 @@ def choose_engine(wanted: str, ask: Callable[[CompiledEngine], tuple[list[str], 
     why = "; ".join(cannot or rather_not)
     if torch and find_spec("torch") is None:
         if cannot:
-            raise RunError(why, where=path, mend="or install the built-in engine: pip install 'emo[train]'")
+            raise RunError(why, where=path, mend=f"or install the built-in engine: {install('train')}")
         return engine, f"{engine.binary.summary()}: PyTorch, for the built-in engine, is not installed"
     return BuiltinEngine(), f"the built-in engine: {why}"

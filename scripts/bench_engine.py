@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -146,7 +147,7 @@ def inference(cfg, binaries, data, root, setting) -> dict:
             arguments = ["darknet", "valid", "--cfg", str(path), "--weights", str(path.with_suffix(".weights")), "--data", str(root / "some.data")]
             arguments += ["--engine", "compiled", "--darknet", str(engine)] if engine else ["--engine", "builtin", "--device", setting["device"]]
             try:
-                seconds.append(min(timed(lambda: emo(arguments, root, setting["threads"])) for _ in range(2)))
+                seconds.append(min(timed(partial(emo, arguments, root, setting["threads"])) for _ in range(2)))
             except click.ClickException:
                 if engine is None:
                     raise

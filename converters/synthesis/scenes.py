@@ -201,12 +201,12 @@ def _body(rng, canvas, place, head, hair=True):
         return
     view, left, top = found
     cx, cy = x + side / 2 - left, y + side / 2 - top
-    at = lambda dx, dy: (int(cx + dx * side), int(cy + dy * side))  # noqa: E731
-    size = lambda w, h: (max(1, int(w * side)), max(1, int(h * side)))  # noqa: E731
+    at = lambda dx, dy: (int(cx + dx * side), int(cy + dy * side))
+    size = lambda w, h: (max(1, int(w * side)), max(1, int(h * side)))
     soft = max(0.5, side * 0.02)
     wide, drop = rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.0)
     shade = 1 + 0.2 * noise(rng, (view.shape[1], view.shape[0]), 6)[..., None]
-    ellipse = lambda centre, axes: lambda m: cv2.ellipse(m, centre, axes, 0, 0, 360, 255, -1)  # noqa: E731
+    ellipse = lambda centre, axes: lambda m: cv2.ellipse(m, centre, axes, 0, 0, 360, 255, -1)
     if hair and rng.random() < 0.4:  # long
         axes = size(rng.uniform(0.56, 0.72), rng.uniform(0.75, 1.2))
         _blend(view, _shape(view.shape, ellipse(at(0, 0.25), axes), soft), hair_colour * shade)

@@ -120,7 +120,7 @@ class Table:
         count = self.counts[keep]
         first = np.concatenate([[0], np.cumsum(count)])
         rows = np.repeat(self.first[keep] - first[:-1], count) + np.arange(first[-1])
-        pick = lambda column, index: None if column is None else [column[i] for i in index.tolist()]  # noqa: E731
+        pick = lambda column, index: None if column is None else [column[i] for i in index.tolist()]
         return Table(
             pick(self.image, keep), pick(self.name, keep), self.split[keep], pick(self.group, keep), self.source[keep],
             self.line[keep], first, self.xyxy[rows], self.emotion[rows], self.sources, pick(self.landmarks, rows),
@@ -143,7 +143,7 @@ class Table:
     def chunk(self, start: int, stop: int) -> Table:
         """Pictures start..stop-1 as a table of its own; slices, so cheap."""
         a, b = self.first[start], self.first[min(stop, len(self))]
-        part = lambda column, x, y: None if column is None else column[x:y]  # noqa: E731
+        part = lambda column, x, y: None if column is None else column[x:y]
         return Table(
             self.image[start:stop], self.name[start:stop], self.split[start:stop], self.group[start:stop],
             self.source[start:stop], self.line[start:stop], self.first[start : stop + 1] - a, self.xyxy[a:b],
@@ -166,7 +166,7 @@ def from_records(records: Iterable[Record]) -> Table:
     sources: dict[str, int] = {}
     where = [sources.setdefault(str(record.source), len(sources)) for record in records]
     faces = [face for record in records for face in record.faces]
-    some = lambda column: column if any(value is not None for value in column) else None  # noqa: E731
+    some = lambda column: column if any(value is not None for value in column) else None
     votes = some([face.votes for face in faces])
     return Table(
         [str(record.image) for record in records], [record.image.stem for record in records],

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from converters.darknet_format.files import read_data
-from converters.errors import MissingExtra
+from converters.errors import MissingExtra, install
 
 from ..engine import TrainJob, TrainResult
 
@@ -29,7 +29,7 @@ class BuiltinEngine:
     def cannot(self, job: TrainJob) -> list[str]:
         reasons = []
         if find_spec("torch") is None:
-            reasons.append("PyTorch is not installed (pip install 'emo[train]')")
+            reasons.append(f"PyTorch is not installed ({install('train')})")
         return reasons
 
     def train(self, job: TrainJob) -> TrainResult:

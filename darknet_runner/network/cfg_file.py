@@ -15,12 +15,15 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar, overload
 
 from converters.errors import CfgError, nearest
 from converters.findings import Finding
+
+T = TypeVar("T")
 
 ALIASES = {
     "network": "net", "conv": "convolutional", "max": "maxpool", "avg": "avgpool", "conn": "connected",
@@ -69,10 +72,9 @@ KNOWN = {section: frozenset(keys.split()) for section, keys in {
     "conv_lstm": f"{_CONV} output peephole bottleneck state_constrain shortcut lstm_activation time_normalizer",
 }.items()}  # fmt: skip
 # Keys that it reads in every section but [net] (parse_network_cfg_custom).
-EVERYWHERE = frozenset("clip onlyforward dont_update burnin_update stopbackward train_only_bn dontload dontloadscales learning_rate".split())
+EVERYWHERE = frozenset(["clip", "onlyforward", "dont_update", "burnin_update", "stopbackward", "train_only_bn", "dontload", "dontloadscales", "learning_rate"])
 ACTIVATIONS = frozenset(
-    "logistic swish mish hard_mish normalize_channels normalize_channels_softmax normalize_channels_softmax_maxval loggy relu "
-    "relu6 elu selu gelu relie plse hardtan lhtan linear ramp revleaky leaky tanh stair".split()
+    ["logistic", "swish", "mish", "hard_mish", "normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval", "loggy", "relu", "relu6", "elu", "selu", "gelu", "relie", "plse", "hardtan", "lhtan", "linear", "ramp", "revleaky", "leaky", "tanh", "stair"]
 )
 
 
@@ -86,20 +88,39 @@ class Section:
     lines: dict[str, int]
     path: Path | None = field(default=None, compare=False)
 
-    def _number(self, key, kind, text):
+    def _number(self, key: str, kind: Callable[[str], T], text: str) -> T:
         try:
             return kind(text)
         except (ValueError, OverflowError):
             raise CfgError(f"[{self.type}] {key} = {text} is not a number", where=self.path, line=self.lines[key]) from None
 
+    @overload
+    def text(self, key: str, default: str) -> str: ...
+
+    @overload
+    def text(self, key: str, default: None = None) -> str | None: ...
+
     def text(self, key: str, default: str | None = None) -> str | None:
         return self.options.get(key, default)
+
+    @overload
+    def integer(self, key: str, default: int) -> int: ...
+
+    @overload
+    def integer(self, key: str, default: None = None) -> int | None: ...
 
     def integer(self, key: str, default: int | None = None) -> int | None:
         """The option as a whole number, cut as C's atoi cuts it ('1.5' -> 1)."""
         return self._number(key, _whole, self.options[key]) if key in self.options else default
 
+    @overload
+    def number(self, key: str, default: float) -> float: ...
+
+    @overload
+    def number(self, key: str, default: None = None) -> float | None: ...
+
     def number(self, key: str, default: float | None = None) -> float | None:
+        """The option as a finite number."""
         return self._number(key, _finite, self.options[key]) if key in self.options else default
 
     def numbers(self, key: str, default: tuple[float, ...] = ()) -> tuple[float, ...]:
@@ -150,7 +171,7 @@ class Cfg:
 
     @property
     def size_wh(self) -> tuple[int, int]:
-        return self.net.integer("width"), self.net.integer("height")
+        return self.net.integer("width", 0), self.net.integer("height", 0)  # as src/parser.c, parse_net_options
 
     @property
     def is_detector(self) -> bool:
@@ -161,26 +182,28 @@ class Cfg:
 
         A changed option stays on its line; a new one goes below the section's last option.
         """
-        lines: list[str | None] = self.text.split("\n")
+        lines = self.text.split("\n")
         end = "\r" if lines[0].endswith("\r") else ""
+        gone: set[int] = set()
         inserts: dict[int, list[str]] = {}
         for index, options in changes.items():
             section = self.sections[index]
             for key, value in options.items():
                 number = section.lines.get(key)
                 if number and value is None:
-                    lines[number - 1] = None
+                    gone.add(number)
                 elif number:
-                    head = re.match(r"\s*[^=]*=[ \t]*", lines[number - 1])[0]
-                    lines[number - 1] = f"{head}{value}{end}"
+                    key_and_equals = re.match(r"\s*[^=]*=[ \t]*", lines[number - 1])
+                    assert key_and_equals is not None  # the parser has found the option on that line
+                    lines[number - 1] = f"{key_and_equals[0]}{value}{end}"
                 elif value is not None:
                     after = max([section.line, *section.lines.values()])
                     if after == len(lines) and end and not lines[-1].endswith(end):  # the last line has no end of its own
                         lines[-1] += end
                     inserts.setdefault(after, []).append(f"{key}={value}{end}")
-        out = []
+        out: list[str] = []
         for number, line in enumerate(lines, start=1):
-            out += ([] if line is None else [line]) + inserts.get(number, [])
+            out += ([] if number in gone else [line]) + inserts.get(number, [])
         return parse("\n".join(out), self.path)
 
 
@@ -225,7 +248,8 @@ def findings(cfg: Cfg) -> list[Finding]:
     unknown-section and unknown-activation are errors (Darknet goes on with an empty layer, and with ReLU),
     unknown-key and repeated-key warnings.
     """
-    found, section, seen = [], "", set()
+    found: list[Finding] = []
+    section, seen = "", set[str]()
 
     def add(code, severity, line, message):
         found.append(Finding(code, severity, "", str(cfg.path or ""), line, message))

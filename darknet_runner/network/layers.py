@@ -213,7 +213,7 @@ def _reorg(section, inputs, index, outs):
         uneven = channels % stride**2
     else:
         uneven = channels % stride**4 if reverse else 0
-    if uneven or not reverse and (width % stride or height % stride):
+    if uneven or (not reverse and (width % stride or height % stride)):
         raise _fault(section, f"stride = {stride} does not divide {width}x{height}x{channels}", "stride")
     if reverse:
         return {"out": (width * stride, height * stride, channels // stride**2)}

@@ -97,7 +97,7 @@ def versions() -> dict[str, str]:
     from importlib.metadata import PackageNotFoundError, version
 
     out = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("emo", "torch", "numpy", "opencv-python"):
+    for package in ("emo-darknet", "torch", "numpy", "opencv-python"):
         try:
             out[package] = version(package)
         except PackageNotFoundError:

@@ -34,7 +34,7 @@ TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 @click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard",
               help="How pictures get into the output; hard links become symlinks across file systems.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="Decode every picture, not only its header.")
-@click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs emo[cluster]).")
+@click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs the extra cluster).")
 @options.out
 @options.jobs
 @options.seed
@@ -74,7 +74,7 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
 
     sources = [(kind, source)]
     for pair in more:
-        other, equals, path = pair.partition("=")
+        other, _, path = pair.partition("=")
         sources.append((other, path or None))
     for option in ctx.command.params:
         if options.typed(ctx, option) and (why := no_effect(option.name, task, [name for name, _ in sources])):

@@ -121,7 +121,7 @@ def anchors(data, num, size, engine, darknet, seed, as_json):
     loaded = create_run.data_of(data)
     sizes = ours.label_sizes(loaded, (size, size))
     if engine == "compiled":  # the built-in one gives the same for the same boxes and seed; binaries draw their seed
-        chosen, why = choose_engine(engine, lambda compiled: ([], []), darknet=darknet, torch=False)
+        chosen, _ = choose_engine(engine, lambda compiled: ([], []), darknet=darknet, torch=False)
         found = ours.Anchors(np.array(chosen.anchors(loaded.path, num, (size, size))), 0.0, len(sizes))
         found = ours.Anchors(found.sizes_px, ours.mean_iou(sizes, found.sizes_px), len(sizes))
     else:

@@ -60,9 +60,9 @@ def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, l
     emo evaluate emo-fer --data data/fer2013-classifier --split test --tta tencrop
     emo evaluate two-stage:yunet.onnx --data data/affectnet-detector
     """
-    from emotion.systems.backends import set_threads
     from emotion.comparison import evaluation_text
     from emotion.comparison.evaluate import evaluate as measure
+    from emotion.systems.backends import set_threads
 
     set_threads(threads)
     with progress_bar(quiet) as advance:

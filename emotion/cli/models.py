@@ -124,8 +124,9 @@ def pull(names, base, as_json, quiet):
     emo models pull yunet
     emo models pull ssd yunet --from http://mirror.local/models
     """
-    from ..systems import face_models
     from emotion.cli.detect import progress_bar
+
+    from ..systems import face_models
 
     found = {}
     for name in names:

@@ -33,8 +33,8 @@ from ..systems.detections import Detections, Detector
 from ..systems.open import open_system
 from ..version import __version__
 from . import bootstrap, metrics, report
-from .tally import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames, units_of
 from .gallery import Gallery
+from .tally import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames, units_of
 
 TIMED = 50  # frames of a labelled set that are timed, at `conf`: at the score floor there are more boxes to handle
 FEWEST_REPLICATES = 100

@@ -10,7 +10,6 @@ that the manifest names, else of the pictures.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,19 +17,18 @@ from pathlib import Path
 import numpy as np
 
 from converters import output_folder
-from converters.darknet_format.files import DataFile, read_data
 from converters.darknet_format.dataset import find_data
+from converters.darknet_format.files import read_data
 from converters.errors import EmoError, UsageError
 from darknet_runner.run.folder import RunDir
 
 from ..systems import models
-from ..version import __version__
-from . import bootstrap
-from .tally import MATCH_IOU, units_of
 from ..systems.open import SYSTEMS, open_subject
-from . import classification, evaluation_files
-from .judge import judge, score_floor
+from ..version import __version__
+from . import bootstrap, classification, evaluation_files
+from .judge import judge
 from .split_use import use_of
+from .tally import MATCH_IOU, units_of
 from .tta import AugmentedClassifier
 
 FEWEST_REPLICATES = 100

@@ -12,8 +12,8 @@ from converters.darknet_format.files import DataFile, read_list
 
 from . import tables
 from .classification import Said
-from .judge import Judgement
 from .evaluation_text import table_of
+from .judge import Judgement
 
 MISSED = "missed"
 
@@ -23,7 +23,7 @@ def write(folder: Path, told: dict, judged: Judgement, data: DataFile, split: st
     folder.mkdir(parents=True, exist_ok=True)
     rows(folder / "classes.csv", class_table(told))
     rows(folder / "confusion.csv", confusion_table(told, data.names))
-    pictures = [path for path in read_list(data.list_of(split))[:limit]]
+    pictures = read_list(data.list_of(split))[:limit]
     rows(folder / "predictions.csv", predictions(judged, data.names, pictures))
     plot_confusion(folder / "confusion.png", np.array(told["confusion"]), data.names, told["model"])
     plot_calibration(folder / "calibration.png", told["calibration"], told["model"])

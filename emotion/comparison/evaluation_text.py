@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from .bootstrap import FEWEST
 from . import tables
+from .bootstrap import FEWEST
 from .split_use import CHOSEN, TRAINED
 
 SAID = {

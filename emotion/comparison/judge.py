@@ -20,13 +20,13 @@ import numpy as np
 from converters.darknet_format.files import DataFile, class_of_path, read_list
 from converters.errors import DataError, MediaError
 
-from ..systems.detections import Detector
-from .tally import SCORE_FLOORS, Tally, labelled_frames
 from ..sources.pictures import read_picture
-from ..systems.two_stage import crop
 from ..systems.classifier import Classifier
+from ..systems.detections import Detector
+from ..systems.two_stage import crop
 from . import metrics
 from .classification import Said
+from .tally import SCORE_FLOORS, Tally, labelled_frames
 
 BATCH = 64  # pictures held at a time
 

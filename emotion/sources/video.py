@@ -62,7 +62,7 @@ class Video:
                 yield Frame(index, round(time_s, 6), bgr)
                 index, last = index + 1, time_s
                 bgr = self.capture.read()[1]
-            if bgr is None and (self.facts.cut or self.facts.frames and index < 0.95 * self.facts.frames - 1):
+            if bgr is None and (self.facts.cut or (self.facts.frames and index < 0.95 * self.facts.frames - 1)):
                 of, why = (f" of {self.facts.frames}", "damaged") if not self.facts.cut else ("", "cut: it is shorter than its header says")
                 raise MediaError(f"the video breaks off after {index}{of} frames", where=self.path, mend=f"the file is {why}; what was read is kept as partial")
         finally:

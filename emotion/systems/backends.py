@@ -69,7 +69,7 @@ class OpenCVBackend:
     @staticmethod
     def _shape(out, batch):
         """A [yolo] gives (rows, 5 + C), with a batch (B, rows, 5 + C); a [softmax] (B, C) or (B, C, 1, 1)."""
-        if out.ndim == 4 or len(out) == batch and out.ndim == 2:
+        if out.ndim == 4 or (len(out) == batch and out.ndim == 2):
             return (-1,)
         return out.shape[-2:]
 
@@ -91,7 +91,7 @@ class OnnxBackend:
         settings.log_severity_level = 3
         kind, _, number = device.partition(":")
         gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-        if kind not in ("auto", "cpu", "cuda") or kind == "cuda" and not gpu:
+        if kind not in ("auto", "cpu", "cuda") or (kind == "cuda" and not gpu):
             raise UsageError(f"--device {device}: this ONNX Runtime has no such device", mend="take auto or cpu, or install onnxruntime-gpu")
         providers = [("CUDAExecutionProvider", {"device_id": number or "0"})] if gpu and kind != "cpu" else []
         self.session = onnxruntime.InferenceSession(to_onnx(model).SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"])

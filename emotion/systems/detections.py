@@ -77,7 +77,7 @@ def checked_frames(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
         if not isinstance(frame, np.ndarray):
             raise MediaError(f"frame {index} is a {type(frame).__name__}, not an array (H, W, 3) of uint8, BGR", mend="a file is read by emotion.sources")
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
-            grey = frame.ndim == 2 or frame.ndim == 3 and frame.shape[2] == 1
+            grey = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1)
             mend = "cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) makes one of a grey one" if grey and frame.size and frame.dtype == np.uint8 else None
             raise MediaError(f"frame {index} is an array {frame.shape} of {frame.dtype}; wanted: (H, W, 3) of uint8, BGR", mend=mend)
     return frames

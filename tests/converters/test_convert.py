@@ -332,9 +332,8 @@ def test_an_interrupted_run_leaves_no_output_and_can_be_started_again(many, tmp_
 def test_two_runs_on_one_output_do_not_mix(many, tmp_path):
     from converters import output_folder
 
-    with output_folder.building(tmp_path / "out"):
-        with pytest.raises(DataError, match="another emo"):
-            run(many, tmp_path / "out")
+    with output_folder.building(tmp_path / "out"), pytest.raises(DataError, match="another emo"):
+        run(many, tmp_path / "out")
 
 
 def test_an_output_that_cannot_be_written_is_one_error(many, tmp_path):

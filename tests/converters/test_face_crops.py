@@ -25,7 +25,7 @@ def test_a_crop_of_the_boxs_own_size_is_the_box(x, y, w, h):
 def test_rows_and_columns_are_not_swapped():
     crop = from_pixels(gradient(200, 100), np.array([150, 10, 190, 30.0]), Look((20, 10), grey=False))  # off the diagonal, 2:1
     assert crop.shape == (10, 20, 3)
-    assert 150 <= crop[..., 0].min() and crop[..., 0].max() < 190 and 10 <= crop[..., 1].min() and crop[..., 1].max() < 30
+    assert crop[..., 0].min() >= 150 and crop[..., 0].max() < 190 and crop[..., 1].min() >= 10 and crop[..., 1].max() < 30
     assert (np.diff(crop[..., 0].astype(int), axis=1) > 0).all() and (np.diff(crop[..., 1].astype(int), axis=0) > 0).all()
 
 

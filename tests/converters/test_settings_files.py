@@ -3,8 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from converters.errors import DataError, RunError
 from converters.settings_files import read_json, read_toml

@@ -2,8 +2,7 @@ import io
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from converters.errors import DataError, MediaError
 from converters.terminal_text import PlainStream, plain, redacted

@@ -5,7 +5,17 @@ import os
 import pytest
 
 from converters.errors import DataError
-from converters.text_files import number, numbered_lines, open_text, read_json, read_text, read_toml, read_yaml, slashes, table_rows
+from converters.text_files import (
+    number,
+    numbered_lines,
+    open_text,
+    read_json,
+    read_text,
+    read_toml,
+    read_yaml,
+    slashes,
+    table_rows,
+)
 
 TEXT = "Wütend\r\nFröhlich\n"
 

@@ -38,7 +38,7 @@ def test_without_pytorch(program, monkeypatch):
     monkeypatch.setattr(choose_engine, "find_spec", lambda name: None)
     name, why = chosen("auto", ([], ["cannot validate"]), darknet=program)
     assert name == "compiled" and "PyTorch" in why
-    with pytest.raises(RunError, match=r"no v4.*emo\[train\]"):
+    with pytest.raises(RunError, match=r"no v4.*emo-darknet\[train\]"):
         chosen("auto", (["no v4"], []), darknet=program)
 
 

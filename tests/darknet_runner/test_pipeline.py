@@ -100,7 +100,7 @@ def with_debian(debian, done=None):
 
 
 def test_all_steps(debian, finished, tmp_path):
-    folder, plan, result, _ = finished
+    folder, _, result, _ = finished
     assert (result.verdict, result.layers, set(result.scores["ap"])) == ("finished", 2, set(NAMES))
     state = json.loads((folder / "pipeline.json").read_text())
     assert list(state["done"]) == list(pipeline.STEPS)

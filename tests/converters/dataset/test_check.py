@@ -33,7 +33,7 @@ def test_a_set_without_faults(loaded):
 def hostile(darknet_set, noise):
     """A set with every finding; {code: {(subset, file, line)}} beside it."""
     plain = [f"p{number}.jpg" for number in range(4)]
-    train = {name: LABEL for name in plain} | {
+    train = dict.fromkeys(plain, LABEL) | {
         "gone.jpg": LABEL, "zero.jpg": LABEL, "cut.jpg": LABEL, "bad.jpg": LABEL, "garbled.png": LABEL, "named.png": LABEL, "turned.jpg": LABEL,
         "tiny.jpg": LABEL, "heavy.jpg": LABEL, "unlabelled.jpg": None, "twin.jpg": LABEL, "twin.png": LABEL,
         "outside.jpg": "0 1.5 0.5 0.2 0.2\n", "over.jpg": "\n0 0.95 0.5 0.2 0.2\n", "empty.jpg": "0 0.5 0.5 0.2 0\n",

@@ -336,6 +336,6 @@ def test_ferplus_in_full_against_the_votes_themselves(fer2013, shared):
             best = max(strong, key=strong.get, default=None)
             if best and strong[best] * 2 > sum(strong.values()) and best not in ("unknown", "NF"):
                 expected.append((row["image_name"], best))
-    words = dict(neutral="Neutral", happiness="Happy", surprise="Surprise", sadness="Sad", anger="Anger", disgust="Disgust", fear="Fear", contempt="Contempt")
+    words = {"neutral": "Neutral", "happiness": "Happy", "surprise": "Surprise", "sadness": "Sad", "anger": "Anger", "disgust": "Disgust", "fear": "Fear", "contempt": "Contempt"}
     assert [(name, EMOTIONS[emotion]) for name, emotion in zip(table.image, table.emotion)] == [(name, words[word]) for name, word in expected]
     assert not codes and len(table) + sum(left_out.values()) == 35710

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from converters.errors import CfgError, RunError
-from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.builtin.engine import BuiltinEngine
 from darknet_runner.builtin.freezing import layer_named, rules
 from darknet_runner.builtin.network import Network
 from darknet_runner.builtin.train import Trainer
+from darknet_runner.network import cfg_file, weights_file
 
 torch.set_num_threads(1)
 RATE, DECAY, MOMENTUM = 0.005, 0.0005, 0.9  # of tiny_text

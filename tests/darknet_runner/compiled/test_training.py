@@ -169,8 +169,8 @@ def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
         ("row(1)\nsys.stdout.write('2: 1.0, 1.')\nsys.stdout.flush()\ntime.sleep(60)", "no line for 2 s"),
         ("row(1)\nos.kill(os.getpid(), signal.SIGSEGV)", "it ended at iteration 1 of 4 (exit code -11)"),
         ("row(1)\nsave('model.backup', 1, 40)\nrow(2)\nrow(3)\nrow(4)\ntime.sleep(60)", "is the disk full?"),
-        ("for i in range(1, 5): row(i)\nsave('model_final.weights', 4)\nopen('weights/model_final.weights', 'r+b').seek(20)\n"
-         "f = open('weights/model_final.weights', 'r+b'); f.seek(100); f.write(struct.pack('<f', float('nan'))); f.close()", "no finite numbers"),
+        (("for i in range(1, 5): row(i)\nsave('model_final.weights', 4)\nopen('weights/model_final.weights', 'r+b').seek(20)\n"
+         "f = open('weights/model_final.weights', 'r+b'); f.seek(100); f.write(struct.pack('<f', float('nan'))); f.close()"), "no finite numbers"),
     ],
 )  # fmt: skip
 def test_what_it_does_wrong_is_seen(stand_in, job, body, said):

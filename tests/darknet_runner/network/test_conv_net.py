@@ -89,10 +89,10 @@ def shades(tmp_path_factory):
 def test_trains_and_gives_the_same_in_opencv_and_onnx(name, shades, tmp_path):
     torch = pytest.importorskip("torch", reason="the built-in engine needs PyTorch")
     cv2 = pytest.importorskip("cv2")
-    from darknet_runner.run import folder as run_folder
     from darknet_runner.builtin.engine import BuiltinEngine
     from darknet_runner.builtin.network import Network
     from darknet_runner.engine import TrainJob
+    from darknet_runner.run import folder as run_folder
 
     run = run_folder.create(tmp_path / "runs", name)
     run.cfg.write_text(trainable(name).text)

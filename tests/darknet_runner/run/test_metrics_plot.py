@@ -12,7 +12,7 @@ def test_a_chart_with_and_without_scores(tmp_path):
     metrics_plot.draw(rows, tmp_path / "a.png", "a run")
     metrics_plot.draw([row | {"map": ""} for row in rows], tmp_path / "b.png")
     one, two = cv2.imread(str(tmp_path / "a.png")), cv2.imread(str(tmp_path / "b.png"))
-    red = lambda picture: int(((picture[..., 2] > 180) & (picture[..., :2].max(-1) < 90)).sum())  # noqa: E731
+    red = lambda picture: int(((picture[..., 2] > 180) & (picture[..., :2].max(-1) < 90)).sum())
     assert red(one) > 200 > red(two), "the validation's curve is red"
     assert not list(tmp_path.glob("*.part"))
 

@@ -11,8 +11,8 @@ from converters.darknet_format.files import read_data, write_data
 from converters.errors import DataError, UsageError
 from emotion.cli import main
 from emotion.comparison import bootstrap, compare, report, wording
-from emotion.comparison.tally import Tally, labelled_frames, units_of
 from emotion.comparison.gallery import Gallery
+from emotion.comparison.tally import Tally, labelled_frames, units_of
 from emotion.sources.frame import Frame
 
 CLASSES = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")

@@ -6,15 +6,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from converters.errors import MediaError
 from emotion.comparison import compare
 from emotion.sources import containers
-from emotion.systems.backends import quiet_opencv
 from emotion.sources.containers import Facts, facts
 from emotion.sources.open import open_source
+from emotion.systems.backends import quiet_opencv
 
 CASES = Path(__file__).resolve().parents[4] / "shared/cases"
 COUNT = 40

@@ -242,7 +242,7 @@ def test_memory_does_not_grow_with_the_length(count):
             del bgr
 
     seen = 0
-    for frame, found in detect.stream(source(), detector):
+    for _, found in detect.stream(source(), detector):
         seen += 1
         assert len(found) == 0
     assert seen == count and detector.most <= 6

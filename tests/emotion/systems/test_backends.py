@@ -107,6 +107,6 @@ def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch):
 
     for backend, module in NEEDS.items():
         monkeypatch.setitem(sys.modules, module, None)
-        with pytest.raises(MissingExtra, match=r"emo\["):
+        with pytest.raises(MissingExtra, match=r"emo-darknet\["):
             BACKENDS[backend](models.find("emo-fer", "classifier"))
     assert OpenCVBackend(models.find("emo-fer", "classifier")).forward(np.zeros((1, 1, 64, 64), np.float32))[0].shape == (1, 7)

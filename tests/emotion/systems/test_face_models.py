@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from converters.errors import MediaError, UsageError
-from emotion.systems import face_models, face_finders, ssd_graph
+from emotion.systems import face_finders, face_models, ssd_graph
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "models"
 CONTENT = bytes(range(256)) * 1000
@@ -23,7 +23,7 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.fixture()
+@pytest.fixture
 def published(monkeypatch):
     """`yunet` is CONTENT for as long as the test runs."""
     model = replace(face_models.PUBLISHED["yunet"], sha256=hashlib.sha256(CONTENT).hexdigest(), bytes=len(CONTENT))
@@ -46,7 +46,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture()
+@pytest.fixture
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
         made.content, made.ranges, made.status, made.breaks_after, made.asked = CONTENT, True, 200, None, []

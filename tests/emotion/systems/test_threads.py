@@ -8,9 +8,9 @@ import pytest
 
 from converters.errors import MediaError
 from emotion.comparison import compare
+from emotion.sources.pictures import read_picture
 from emotion.systems.backends import BACKENDS
 from emotion.systems.face_finders import BOX_SCALE
-from emotion.sources.pictures import read_picture
 from emotion.systems.open import open_system
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/models"

@@ -115,6 +115,9 @@ def video_factory():
         """Write BGR frames as mp4v."""
         import cv2
 
+        from emotion.systems.backends import quiet_opencv
+
+        quiet_opencv()  # FFmpeg asks once, when it is first used
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, frames[0].shape[1::-1])
         for frame in frames:
             writer.write(frame)

@@ -6,7 +6,8 @@ Library code raises them where the fault is known; `emotion.cli` prints them and
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from .terminal_text import plain, redacted
@@ -63,6 +64,16 @@ class MissingExtra(EmoError):
 def install(extra: str) -> str:
     """What to type for an extra, with a package from the index and in a checkout."""
     return f"pip install 'emo-darknet[{extra}]'; in a checkout: pip install '.[{extra}]'"
+
+
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """An OSError in the block that names no file, as that of a full disk, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

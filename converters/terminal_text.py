@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TextIO
 
 # C0 and C1 (escape sequences, bells, backspaces), what turns the direction of writing, and line ends that are none.
@@ -44,18 +45,34 @@ def _without_secrets(found: re.Match) -> str:
 
 
 class PlainStream:
-    """A text stream that makes plain what is written to it; for all else it is the stream that it was made of."""
+    """A text stream that makes plain what is written to it; for all else it is the stream that it was made of.
 
-    def __init__(self, stream: TextIO):
-        self._stream = stream
+    `name`, such as "standard output", is what an OSError of the stream's names as its file.
+    """
+
+    def __init__(self, stream: TextIO, name: str = ""):
+        self._stream, self._name = stream, name
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() takes text, not {type(text).__name__}")
         bar = text[:1] == "\r" and self._stream.isatty()  # a progress bar's own way back to the line's beginning
         inner = plain(text.strip("\r") if bar else text)
-        self._stream.write("\r" + inner + ("\r" if len(text) > 1 and text.endswith("\r") else "") if bar else inner)
+        with self._named():
+            self._stream.write("\r" + inner + ("\r" if len(text) > 1 and text.endswith("\r") else "") if bar else inner)
         return len(text)
+
+    def flush(self) -> None:
+        with self._named():
+            self._stream.flush()
+
+    @contextmanager
+    def _named(self):
+        try:
+            yield
+        except OSError as error:
+            error.filename = error.filename or self._name or None
+            raise
 
     def writelines(self, lines) -> None:
         for line in lines:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from converters import settings_files
+from converters import output_folder, settings_files
 from converters.darknet_format.files import read_data
 from converters.errors import RunError, UsageError
 
@@ -143,9 +143,13 @@ def _rendered(plan, kind):
 def run(folder: Path, plan: Plan | None, engine_for: Callable[[TrainJob], tuple[Engine, str]], say: Callable[[str], None] = lambda text: None) -> PipelineResult:
     """Do the steps that are not done yet. `plan` is None when `folder` is an earlier pipeline's.
 
-    engine_for gives the engine of a training and why it was taken.
+    engine_for gives the engine of a training and why it was taken. DataError when somebody else works in `folder`.
     """
-    folder = Path(folder)
+    with output_folder.locked(Path(folder), mend="wait for it"):
+        return _run(Path(folder), plan, engine_for, say)
+
+
+def _run(folder, plan, engine_for, say) -> PipelineResult:
     if plan is None:
         state = State.load(folder)
         plan = state.plan

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from converters.errors import MediaError, UsageError
+from converters.output_folder import in_place
 
 from .output import sinks
 from .output.draw import draw
@@ -98,7 +99,7 @@ def run(
     if isinstance(opened, Pictures) and opened.kind != "picture" and skipped:
         opened.skip = lambda error: (unreadable.append(1), skipped(error))
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
-    target = sinks.output_folder(out or default_out(opened.path), force, sources=[opened.path])
+    target = in_place(Path(out or default_out(opened.path)), force, sinks.FILES, [opened.path])
     with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, annotate, tracker)) as writing:
         def tracked():
             with closing(stream(clock.timed("decode", opened), detector, opened.live)) as detected:

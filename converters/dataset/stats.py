@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from ..darknet_format.dataset import DarknetSet
-from ..errors import DataError
+from ..errors import DataError, naming
 from ..images import probe
+from ..output_folder import finish, in_place, part
 
+FILES = ("classes.png", "pictures.png", "faces.png", "stats.json")
 _QUANTILES = {"min": 0, "median": 0.5, "max": 1}
 
 
@@ -113,26 +116,32 @@ def text(report: dict) -> str:
     return "\n".join(lines)
 
 
-def plot(one: DarknetSet, measured: dict[str, Measured], folder: str | Path) -> list[Path]:
-    """classes.png, pictures.png and, for a detector, faces.png in `folder`; gives their paths."""
+def plot(one: DarknetSet, measured: dict[str, Measured], folder: str | Path, report: dict | None = None) -> list[Path]:
+    """classes.png, pictures.png, for a detector faces.png, and stats.json of a `report` in `folder`; gives the plots' paths.
+
+    An earlier one's are replaced. UsageError when files of these names are not emo's, DataError when it cannot be written.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror}", where=folder) from None
     draw = {"classes.png": _plot_classes, "pictures.png": _plot_pictures}
     if not one.data.is_classifier:
         draw["faces.png"] = _plot_faces
-    for name, function in draw.items():
-        figure = function(pyplot, one, measured)
-        figure.savefig(folder / name, dpi=110, metadata={"Software": None})  # no version: the same bytes everywhere
-        pyplot.close(figure)
-    return [folder / name for name in draw]
+    plots = [folder / name for name in draw]
+    with in_place(folder, True, FILES):
+        for path, function in zip(plots, draw.values()):
+            figure = function(pyplot, one, measured)
+            with naming(path):
+                figure.savefig(part(path), dpi=110, metadata={"Software": None})  # no version: the same bytes everywhere
+            pyplot.close(figure)
+        if report is not None:
+            with naming(folder / FILES[-1]):
+                part(folder / FILES[-1]).write_text(json.dumps(report, indent=2) + "\n")
+        finish(folder, *plots, *([folder / FILES[-1]] if report is not None else []), instead_of=FILES)
+    return plots
 
 
 def _plot_classes(pyplot, one, measured):

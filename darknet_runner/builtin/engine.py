@@ -36,7 +36,8 @@ class BuiltinEngine:
         need_torch("training")
         from .train import train
 
-        return train(job)
+        with job.run.locked():
+            return train(job)
 
     def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", device: str = "auto", **options) -> dict:
         """mAP and AP a class (detector) or top-k (classifier) of a weights file on a split, with settings."""

@@ -86,7 +86,8 @@ class CompiledEngine:
         """Train; RunError when the binary cannot do the job. An interrupted or failed run is a verdict, not an error."""
         if reasons := self.cannot(job):
             raise RunError("; ".join(reasons), where=self.binary.path)
-        return Training(self.binary, job, self.settings, lambda cfg, data, weights: self.evaluate(cfg, data, weights, threads=job.threads)).run()
+        with job.run.locked():
+            return Training(self.binary, job, self.settings, lambda cfg, data, weights: self.evaluate(cfg, data, weights, threads=job.threads)).run()
 
     def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", **options) -> dict:
         """mAP and AP per class (detector) or top-k (classifier), with the settings that made them."""

@@ -14,8 +14,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters import settings_files
-from converters.errors import RunError
+from converters import output_folder, settings_files
+from converters.errors import RunError, naming
 
 STEM = "model"
 # What run.json holds, where it holds it. A run's `data` is written absolute.
@@ -60,6 +60,10 @@ class RunDir:
         """The weights called `tag`: best, last, final or an iteration."""
         return self.weights / f"{STEM}_{tag}.weights"
 
+    def locked(self):
+        """A context in which nobody else trains in this folder; DataError when somebody does."""
+        return output_folder.locked(self.path, mend="wait for it")
+
     def newest_weights(self) -> Path:
         """best, else final, else last; RunError when the run saved none."""
         for tag in ("best", "final", "last"):
@@ -96,7 +100,7 @@ class RunDir:
                 columns = next(csv.reader(file))
         else:
             columns = list(row)
-        with open(self.metrics, "a", newline="") as file:
+        with naming(self.metrics), open(self.metrics, "a", newline="") as file:
             writer = csv.DictWriter(file, columns, extrasaction="ignore")
             if new:
                 writer.writeheader()
@@ -118,10 +122,15 @@ def sha256(path: str | Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write to a temporary name, then rename."""
+    """Write to a temporary name, then rename; an OSError names the file."""
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with naming(path):
+        try:
+            temporary.write_text(text)
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def create(root: str | Path, name: str) -> RunDir:

@@ -34,6 +34,9 @@ COMMANDS = {
 }
 
 
+STDOUT = "standard output"
+
+
 class Lazy(click.Group):
     """A group whose commands are imported on use; `table` as COMMANDS."""
 
@@ -108,9 +111,9 @@ def main(args: list[str] | None = None) -> None:
         _drop_stdout()
         sys.exit(141)
     except OSError as error:  # what no room could know: a full disk, rights, a name that is too long
-        if error.filename is None:
+        if error.filename == STDOUT:
             _drop_stdout()
-        fail(f"{os.fsdecode(error.filename or 'standard output')}: {error.strerror or error}", 1)
+        fail(f"{os.fsdecode(error.filename or 'a file')}: {error.strerror or error}", 1)
     except MemoryError:
         fail("not enough memory (try a smaller --jobs, --size or --batch)", 1)
 
@@ -153,7 +156,7 @@ def _prepare_process() -> None:
     sys.stdout.reconfigure(errors="backslashreplace")  # names that are no UTF-8, as stderr does
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), PlainStream):
-            setattr(sys, name, PlainStream(getattr(sys, name)))
+            setattr(sys, name, PlainStream(getattr(sys, name), {"stdout": STDOUT, "stderr": "standard error"}[name]))
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stands
             signal.signal(number, signal.default_int_handler)

@@ -31,11 +31,12 @@ def _shape(shape) -> str:
 
 
 def _write(text: str, out: str, force: bool) -> None:
-    from darknet_runner.run import folder as run_folder
+    from converters.output_folder import replacing
 
     if Path(out).exists() and not force:
         raise UsageError("exists already", where=out, mend="give --force to replace it, or another --out")
-    run_folder.write_text(Path(out), text)
+    with replacing(Path(out)) as temporary:
+        temporary.write_text(text)
 
 
 @cfg.command("list")

@@ -145,22 +145,21 @@ def log(file, out, force, as_json):
     darknet detector train ... 2>&1 | tee train.log
     emo darknet log train.log --out report
     """
-    from converters.errors import UsageError
+    from converters.errors import naming
+    from converters.output_folder import finish, in_place, part
     from darknet_runner.compiled import logs
     from darknet_runner.run import metrics_plot
-    from darknet_runner.run.folder import write_text
 
     rows = logs.read(file)
     names = logs.class_names(rows)
     folder = Path(out) if out else Path(file).with_suffix("")
     target = folder / "metrics.csv"
-    if target.exists() and not force:
-        raise UsageError("exists already", where=target, mend="--force replaces it, --out takes another folder")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("is no folder", where=folder, mend="give --out FOLDER")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(target, logs.to_csv(rows, names))
-    metrics_plot.draw([row.as_dict(names) for row in rows], folder / "chart.png", Path(file).name)
+    with in_place(folder, force, ("metrics.csv", "chart.png"), [Path(file)]):
+        with naming(target):
+            part(target).write_text(logs.to_csv(rows, names))
+        metrics_plot.draw([row.as_dict(names) for row in rows], part(folder / "chart.png"), Path(file).name)
+        finish(folder, target, folder / "chart.png")
+
     def score(row):
         return next((value for value in (row.map, row.topk, row.top1) if value is not None), None)
 

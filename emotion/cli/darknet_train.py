@@ -82,6 +82,8 @@ def train(template, data, resume, as_json, **settings):
     from darknet_runner.choose_engine import choose_engine
     from darknet_runner.run import create_run
 
+    from darknet_runner.run.folder import RunDir
+
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun: one of several processes of the built-in engine
     if several and int(os.environ["RANK"]):
         from darknet_runner.builtin.train import train as follow
@@ -91,6 +93,7 @@ def train(template, data, resume, as_json, **settings):
     if bool(template) == bool(resume):
         raise click.UsageError("give --cfg NAME to train anew, or --resume RUN to go on")
     if resume:
+        click.get_current_context().with_resource(RunDir(Path(resume)).locked())  # from here on: looking for what was saved last moves files
         run, info = _reopen(resume)
         data = data or run.data_file()
         _as_it_was(settings, info, run)

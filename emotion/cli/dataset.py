@@ -155,15 +155,12 @@ def stats(source, out, as_json, quiet):
     """
     from converters.darknet_format.dataset import load
     from converters.dataset import stats as dataset_stats
-    from converters.output_folder import replacing
 
     one = load(source)
     measured = dataset_stats.measure(one, _progress(quiet))
     report = dataset_stats.summary(one, measured)
     if out:
-        plots = dataset_stats.plot(one, measured, out)
-        with replacing(Path(out) / "stats.json") as temporary:
-            temporary.write_text(json.dumps(report, indent=2) + "\n")
+        plots = dataset_stats.plot(one, measured, out, report)
         report |= {"plots": [str(path) for path in plots]}
     if as_json:
         click.echo(json.dumps(report, indent=2))

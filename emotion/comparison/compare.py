@@ -23,8 +23,8 @@ import numpy as np
 from converters.darknet_format.files import read_data
 from converters.emotions import EMOTIONS
 from converters.errors import MediaError, UsageError
+from converters.output_folder import finish, in_place, part
 
-from ..output import sinks
 from ..sources.frame import Frame
 from ..sources.open import open_source
 from ..sources.pictures import Pictures
@@ -143,7 +143,7 @@ def run(
         frames, subject = media_frames(opened, skipped), {"media": [str(path) for path in media]}
     agreement, gallery, count = Agreement(*(contestant.detector for contestant in contestants)), Gallery(), 0
     expected = expected_frames(data_file, split, limit) if data_file else sum(source.count or 0 for source in opened)
-    with sinks.output_folder(out or default_out(systems), force, FILES, media) as folder:
+    with in_place(Path(out or default_out(systems)), force, FILES, media) as folder:
         for frame, truth in frames:
             if count == 0:  # the first forward pass allocates; it is no measure
                 for contestant in contestants:
@@ -184,10 +184,10 @@ def significance(first: Tally, second: Tally, units: np.ndarray, grouped: bool, 
 
 def write(path: Path, text: str) -> None:
     """Whole or not at all; MediaError says which file a full disk, or missing rights, kept from being written."""
-    unfinished = sinks.part(path)
+    unfinished = part(path)
     try:
         unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are no UTF-8
-        os.replace(unfinished, path)
+        finish(path.parent, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)
         raise MediaError(f"cannot be written: {error.strerror}", where=path) from None
@@ -225,7 +225,7 @@ def labels(systems) -> list[str]:
 
     def short(system):
         kind, colon, rest = system.partition(":")
-        return kind + colon + "+".join(os.path.basename(part.rstrip("/")) for part in rest.split("+"))
+        return kind + colon + "+".join(os.path.basename(file.rstrip("/")) for file in rest.split("+"))
 
     a, b = map(short, systems)
     if a == b:

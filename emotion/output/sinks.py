@@ -1,78 +1,28 @@
 """Sinks: detections as JSONL and CSV, annotated pictures and video, under one folder.
 
 While it is being written, every file's name says so (`detections.part.jsonl`, `annotated.part.mp4`); they
-get their names together when the source has ended well, in place of an earlier run's. What an interrupted
-or failed run leaves keeps its `.part` name, and the earlier run's files stay: it can be read, and never looks
-finished.
+get their names together when the source has ended well, in place of an earlier run's (`output_folder.in_place`).
+What an interrupted or failed run leaves keeps its `.part` name, and the earlier run's files stay.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from converters.errors import MediaError, UsageError
+from converters.errors import MediaError
+from converters.output_folder import finish, part
 
 from ..sources.frame import Frame
 from ..systems.backends import name_for_opencv
 from ..systems.detections import Detections
 
 FILES = ("detections.jsonl", "detections.csv", "tracks.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures")
-
-
-def part(path: Path) -> Path:
-    """`a.mp4` -> `a.part.mp4`: the suffix stays last, because it decides the format."""
-    return path.with_name(f"{path.stem}.part{path.suffix}")
-
-
-@contextlib.contextmanager
-def output_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Iterator[Path]:
-    """`prepare_folder` for a block; what of it, and of its parents, was made here and is empty after an error goes again."""
-    folder = Path(folder)
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        yield prepare_folder(folder, force, files, sources)
-    except BaseException:
-        for path in made:
-            with contextlib.suppress(OSError):  # not empty, or never made
-                path.rmdir()
-        raise
-
-
-def prepare_folder(folder: str | Path, force: bool, files=FILES, sources=()) -> Path:
-    """Make `folder`; refuse one that holds anything unless `force`; take out what an unfinished run left of `files`.
-
-    UsageError when it is not empty, is a file, or when one of `sources` would be replaced; MediaError when it
-    cannot be written.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()) and not force:
-            raise UsageError("is not empty", where=folder, mend="--force replaces what emo wrote there; or choose another --out")
-    except (FileExistsError, NotADirectoryError):
-        raise UsageError("cannot be made: it, or what it would lie in, is no folder", where=folder, mend="choose another --out") from None
-    except OSError as error:
-        raise MediaError(f"cannot be made: {error.strerror}", where=folder) from None
-    mine = {path.resolve() for name in files for path in (folder / name, part(folder / name))}
-    for source in map(Path, sources):
-        if mine & {source.resolve(), *source.resolve().parents}:
-            raise UsageError("would be replaced by its own output", where=source, mend="choose another --out")
-    remove(part(folder / name) for name in files)
-    return folder
-
-
-def remove(paths) -> None:
-    """Files, folders with all in them, and what is not there."""
-    for path in paths:
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 class Jsonl:
@@ -277,13 +227,12 @@ class Sinks:
                 fault = fault or cut
         if kind is None and fault:
             raise fault
+        written = [sink.path for sink in self.sinks if part(sink.path).exists()]  # a video without a frame has no file
         if kind is None:
-            remove(self.folder / name for name in FILES)
+            finish(self.folder, *written, instead_of=FILES)
         elif not self.frames:
-            remove(part(sink.path) for sink in self.sinks)
-        for sink in self.sinks if kind is None else ():
-            if part(sink.path).exists():  # a video without a frame has no file
-                os.replace(part(sink.path), sink.path)
+            for path in map(part, written):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @property
     def files(self) -> list[Path]:

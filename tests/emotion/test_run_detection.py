@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from converters.errors import MediaError, UsageError
+from converters.output_folder import LEDGER
 from emotion import run_detection as detect
 from emotion.cli import main
 from emotion.output import sinks
@@ -35,7 +36,7 @@ def records(folder):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if path.name != LEDGER)
 
 
 def test_a_video_becomes_jsonl_csv_and_a_video(video, detector, tmp_path):
@@ -108,7 +109,12 @@ def test_a_full_folder_is_refused_and_force_replaces_only_emos_files(video, dete
     with pytest.raises(UsageError, match="not empty"):
         detect.run(video, detector, out)
     assert names(out) == ["mine.txt"]
-    (out / "annotated.jpg").write_text("of an earlier run")
+    detect.run(video, detector, out, force=True)
+    assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt"]
+    (out / "annotated.jpg").write_text("mine, though it is called like emo's")
+    with pytest.raises(UsageError, match="holds annotated.jpg, which emo did not write"):
+        detect.run(video, detector, out, force=True)
+    (out / "annotated.jpg").unlink()
     detect.run(video, detector, out, force=True)
     assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt"]
 
@@ -118,7 +124,7 @@ def test_force_keeps_the_earlier_result_until_the_new_one_is_whole(video, detect
     """An interruption before the first frame is written, and one after four; then a run that ends well."""
     out = tmp_path / "out"
     detect.run(video, detector, out)
-    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    before = {name: (out / name).read_bytes() for name in names(out)}
 
     class Broken(YoloDetector):
         def detect(self, frames):
@@ -131,7 +137,7 @@ def test_force_keeps_the_earlier_result_until_the_new_one_is_whole(video, detect
     broken.calls = 0
     with pytest.raises(KeyboardInterrupt):
         detect.run(video, broken, out, force=True)
-    after = {path.name: path.read_bytes() for path in out.iterdir()}
+    after = {name: (out / name).read_bytes() for name in names(out)}
     assert before.items() <= after.items() and all(".part." in name for name in after.keys() - before.keys()) and bool(after.keys() - before.keys()) == bool(done)
     detect.run(video, detector, out, force=True, annotate=False)
     assert names(out) == ["detections.csv", "detections.jsonl"]

@@ -39,7 +39,7 @@ def test_a_made_set_through_every_command(emo, tmp_path):
     assert (code, out, err) == (0, "data/a/emo.data: 16 train, 4 valid\nnothing found\n", "")
     code, out, _ = emo("dataset", "stats", "--out", "plots")
     assert code == 0 and "Neutral" in out and json.loads(Path("plots/stats.json").read_text())["splits"]["train"]["pictures"] == 16
-    assert {path.name for path in Path("plots").iterdir()} == {"classes.png", "faces.png", "pictures.png", "stats.json"}
+    assert {path.name for path in Path("plots").iterdir()} == {".emo-files", "classes.png", "faces.png", "pictures.png", "stats.json"}
     code, out, _ = emo("dataset", "view", "--count", 6, "--columns", 3, "--tile", 64, "--out", "sheet.png")
     assert code == 0 and cv2.imread("sheet.png").shape == (2 * 68 + 4, 3 * 68 + 4, 3)
     assert emo("dataset", "merge", "data/a", "b", "--out", "both")[1] == "both/emo.data: 24 train, 6 valid\n"

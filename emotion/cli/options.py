@@ -81,7 +81,7 @@ dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done; 
 limit = click.option("--limit", type=Whole(min=1), default=None, help="Use only the first N.")
 conf = click.option("--conf", type=Number(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped.")
 iou = click.option("--iou", type=Number(0, 1), default=0.45, show_default=True, help="IoU above which NMS drops the weaker box.")
-backend = click.option("--backend", type=click.Choice(["opencv", "onnx", "torch"]), default="opencv", show_default=True, help="What computes the networks; onnx and torch need the extras onnx and train.")
+backend = click.option("--backend", type=click.Choice(["auto", "opencv", "onnx", "torch"]), default="auto", show_default=True, help="What computes the networks; auto: ONNX Runtime where it is installed, else OpenCV. onnx and torch need the extras onnx and train.")
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")
 darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the system places.")

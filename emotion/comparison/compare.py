@@ -115,7 +115,7 @@ def shipped_media() -> list[Path]:
 
 def run(
     systems: tuple[str, str], *, data: str | Path | None = None, split: str = "valid", media=(), out: str | Path | None = None,
-    conf: float = 0.25, iou: float = 0.45, face_model: str | None = None, backend: str = "opencv", device: str = "auto", limit: int | None = None, force: bool = False,
+    conf: float = 0.25, iou: float = 0.45, face_model: str | None = None, backend: str = "auto", device: str = "auto", limit: int | None = None, force: bool = False,
     replicates: int = 1000, seed: int = 0,
     skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
 ) -> dict:  # fmt: skip

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
+from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
@@ -141,6 +143,21 @@ class TorchBackend:
 
 
 BACKENDS = {backend.name: backend for backend in (OpenCVBackend, OnnxBackend, TorchBackend)}
+
+
+def quickest(model: Model, device: str = "auto") -> Backend:
+    """What computes `model` quickest on a CPU of what is installed: ONNX Runtime, else OpenCV. Their boxes are the same.
+
+    PyTorch, where it is installed, takes what neither of them can: some networks, GPUs without onnxruntime-gpu.
+    """
+    kinds = [OnnxBackend] * all(map(find_spec, ("onnx", "onnxruntime"))) + [OpenCVBackend] + [TorchBackend] * bool(find_spec("torch"))
+    for backend in kinds[:-1]:
+        with suppress(CfgError, UsageError):
+            return backend(model, device)
+    return kinds[-1](model, device)
+
+
+CHOICES = {"auto": quickest} | BACKENDS
 
 
 def softmax_temperature(cfg: Cfg) -> float:

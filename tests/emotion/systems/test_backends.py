@@ -7,8 +7,8 @@ import pytest
 from converters.errors import CfgError, MissingExtra, UsageError
 from darknet_runner.network import cfg_file, weights_file
 from emotion.comparison.compare import shipped_media
-from emotion.systems import models
-from emotion.systems.backends import BACKENDS, OpenCVBackend, TorchBackend
+from emotion.systems import backends, models
+from emotion.systems.backends import BACKENDS, OpenCVBackend, TorchBackend, quickest
 from emotion.systems.open import open_system
 
 NEEDS = {"onnx": "onnxruntime", "torch": "torch"}
@@ -21,7 +21,7 @@ def test_faces_are_the_same_as_opencvs(system, backend):
     pytest.importorskip(NEEDS[backend], reason=f"the extra with {NEEDS[backend]} is not installed")
     frames = [cv2.imread(str(path)) for path in shipped_media() if path.suffix == ".jpg"]
     detector = open_system(system, backend=backend)
-    found, expected = detector.detect(frames), open_system(system).detect(frames)
+    found, expected = detector.detect(frames), open_system(system, backend="opencv").detect(frames)
     assert backend in str(detector.settings["backend"]) and sum(map(len, expected)) >= len(frames)
     for ours, other in zip(found, expected):
         assert len(ours) == len(other)
@@ -30,6 +30,23 @@ def test_faces_are_the_same_as_opencvs(system, backend):
         np.testing.assert_allclose(ours.scores, other.scores, atol=0.05 if ":" in system else 0.005)
     if ":" in system:
         assert backend in detector.settings["face"]["backend"]
+
+
+def test_auto_takes_onnx_runtime_where_it_is_and_opencv_elsewhere(monkeypatch):
+    model = models.find("emo-fer", "classifier")
+    pytest.importorskip("onnxruntime", reason="the extra with onnxruntime is not installed")
+    assert quickest(model).name == "onnx"
+    monkeypatch.setattr(backends, "find_spec", lambda package: None)
+    assert quickest(model).name == "opencv" == open_system("two-stage:haar").settings["backend"]
+
+
+def test_auto_leaves_to_the_next_what_one_cannot(tmp_path, monkeypatch):
+    """A network without a form in ONNX goes to OpenCV; of what nobody can the last one's error is told."""
+    model = models.find("emo-fer", "classifier")
+    monkeypatch.setattr(backends.OnnxBackend, "__init__", lambda self, model, device: (_ for _ in ()).throw(CfgError("no form in ONNX")))
+    assert quickest(model).name == "opencv"
+    with pytest.raises(UsageError, match="cuda:99"):
+        quickest(model, "cuda:99")
 
 
 @pytest.mark.parametrize("backend", list(BACKENDS))
@@ -69,7 +86,7 @@ def test_a_region_head_is_not_left_to_opencv(tmp_path):
     np.testing.assert_allclose(found.xyxy_px, other.xyxy_px, atol=0.01)
     np.testing.assert_allclose(found.scores, other.scores, atol=1e-4)
     with pytest.raises(CfgError, match=r"model.cfg:11: OpenCV does not decode \[region\].*--backend onnx or torch"):
-        open_system(f"yolo:{tmp_path}")
+        open_system(f"yolo:{tmp_path}", backend="opencv")
 
 
 def test_torch_runs_what_opencv_cannot(tmp_path):

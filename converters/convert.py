@@ -34,6 +34,7 @@ from .writers import classifier, coco, crops, detector, scenes
 TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 SIZES = {"crops": (96, 96), "csv": (48, 48), "hdf5": (48, 48)}  # (width, height) of a crop; 48 is FER2013's
 SCENE_SIZE = (416, 416)
+VOTES = "votes.csv"  # beside a classifier's lists: path, then the share of each class
 # Pictures a chunk, and chunks from which another process pays. The chunks are fixed, so that the output
 # does not depend on the number of processes.
 LINKS, CUTS, SCENES = (2000, 4), (100, 4), (50, 2)
@@ -59,7 +60,7 @@ class Settings:
     verify: bool = False  # decode every picture that is linked
     no_face: str = "drop"  # AffectNet's class 10: drop, or keep as pictures without faces
     usage: str | None = None  # FER2013's Usage -> split
-    labels: str = "majority"  # FER+: majority or votes
+    labels: str = "majority"  # FER+: majority, votes or fer2013
     size: tuple[int, int] | None = None  # (width, height) of a scene or crop; None: the form's own
     scenes: int | None = None  # composed scenes in all; None: one for every few faces
     backgrounds: str | None = None  # a folder of photographs without faces
@@ -142,7 +143,7 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
         write = partial(detector.write_chunk, ids=ids, work=work, link=settings.link, verify=settings.verify)
     elif task == "classifier":
         table = one_face_only(table, notes)
-        write = partial(classifier.write_chunk, labels=label_of, work=work, link=settings.link, verify=settings.verify)
+        write = partial(classifier.write_chunk, labels=label_of, ids=ids, work=work, link=settings.link, verify=settings.verify)
     else:
         grey = task in ("csv", "hdf5") if settings.grey is None else settings.grey
         look = Look(settings.size or SIZES[task], grey, settings.enlarge, settings.align)
@@ -156,13 +157,14 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
     chunks = [(table.chunk(start, start + size), stems[start : start + size]) for start in range(0, len(table), size)]
     stages.insert(0, (partial(_unpacked, write), chunks, pays))
     total = len(table) + sum(len(chunk.splits) for _, some, _ in stages[1:] for chunk in some)
-    entries, faces = [[] for _ in SPLITS], np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
+    entries, faces, votes = [[] for _ in SPLITS], np.zeros((len(SPLITS), len(EMOTIONS)), np.int64), []
     with open(work / "manifest.csv", "w", encoding="utf-8", errors="surrogateescape") as manifest, closing(sink) if sink else nullcontext():
         manifest.write(detector.MANIFEST)
         for part in progress(_parts(stages, jobs, cluster), total):
             manifest.writelines(part.manifest)
             notes.extend(part.notes)
             faces += part.faces
+            votes += part.votes
             for to, more in zip(entries, part.entries):
                 to += more
             if sink:
@@ -171,7 +173,9 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
         raise DataError("none of the pictures can be used" + _why(notes), where=os.path.dirname(table.image[0]) if len(table) else out)
     if not sink:
         lists = {split: [f"{final}/{path}" for path in paths] for split, paths in zip(SPLITS, entries) if paths}
-        write_lists(work, final, lists, names, labels, **({"top": 2} if labels else {}))
+        if votes:
+            (work / VOTES).write_text(f"path,{','.join(names)}\n" + "".join(votes), encoding="utf-8", errors="surrogateescape")
+        write_lists(work, final, lists, names, labels, **({"top": 2} if labels else {}), **({"votes": VOTES} if votes else {}))
     if task == "coco":
         coco.write(work, names)
     return _report(settings, entries, faces, notes)

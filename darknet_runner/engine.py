@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from .builtin.recipe import Recipe
+from .network.preprocessing import Preprocessing
 from .run.folder import RunDir
 
 
@@ -33,13 +35,10 @@ class TrainJob:
     seed: int = 0
     quiet: bool = False
     # What Darknet has not, off by default; the built-in engine only.
-    freeze_until: str | None = None  # a layer, by number or type: those before it do not learn (`builtin.freezing.layer_named`)
-    optimizer: str = "sgd"  # sgd (Darknet's), adamw
-    ema: float = 0.0  # decay of the averaged weights, which are then what is validated and saved; 0: none
-    clip: float = 0.0  # largest norm of the gradient; 0: none
+    recipe: Recipe = Recipe()
+    preprocessing: Preprocessing = Preprocessing()
     prior: float = 0.5  # objectness that a new detector begins with; 0.5 is Darknet's, 0.02 spares it the fall from there
-    amp: bool = False  # bfloat16 where it is safe, on CUDA
-    patience: int = 0  # stop after this many validations without a better metric; 0: never
+    amp: bool = False  # bfloat16 where it is safe
     cache_bytes: int = 2 << 30  # decoded pictures kept in memory
 
 

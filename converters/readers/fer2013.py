@@ -84,6 +84,11 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, classes: int = 7
     )  # fmt: skip
 
 
+def emotion_of(text: str) -> int | None:
+    """FER2013's class as an index of EMOTIONS; None when it is none. A spreadsheet's 3.0 is 3."""
+    return FER_IDS.get(text.removesuffix(".0"))
+
+
 FER_IDS = {str(number): EMOTIONS.index(name) for number, name in FER2013.items()}
 
 

@@ -21,13 +21,14 @@ from . import fer2013
 
 VOTES_FILE = "fer2013new.csv"
 COLUMNS = (*FERPLUS_COLUMNS, "unknown", "nf")
-LABELS = ("majority", "votes")
+LABELS = ("majority", "votes", "fer2013")
 _ORDER = [list(FERPLUS_COLUMNS.values()).index(name) for name in EMOTIONS]  # FER+ column -> EMOTIONS
 
 
 def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "majority") -> Table:
     """The rows whose votes name an emotion. labels='majority': the class with over half of the votes;
-    'votes': also rows on which up to three classes share three quarters, whose class is the most voted for.
+    'votes': also rows on which up to three classes share three quarters, whose class is the most voted for;
+    'fer2013': every row that FER+ kept, with FER2013's own label, and FER+'s votes beside it where they name emotions.
     """
     root = Path(root)
     folder = root if root.is_dir() else root.parent
@@ -40,7 +41,7 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "m
         if pixels is None or row is None:
             short, other = (pixels_path, votes_path) if pixels is None else (votes_path, pixels_path)
             raise DataError(f"has fewer rows than {other.name}", where=short, mend="the two files belong together row by row")
-        (line, _, use, values), (number, vote_use, name, counts) = pixels, row
+        (line, own, use, values), (number, vote_use, name, counts) = pixels, row
         to = usages.get(use)
         if to is None:
             raise DataError(f"Usage '{use[:40]}' is unknown", where=pixels_path, line=line, mend=nearest(use, fer2013.USAGES))
@@ -53,7 +54,9 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "m
             notes.drop("bad-number", to, votes_path, number, "the votes are not ten whole numbers")
         elif not name:
             notes.count("FER+ removed the picture", to, 1)
-        elif isinstance(found := distribution(counts, labels), str):
+        elif labels == "fer2013" and (label := fer2013.emotion_of(own)) is None:
+            notes.drop("bad-number", to, pixels_path, line, f"emotion '{own[:40]}' is not in 0..6")
+        elif labels != "fer2013" and isinstance(found := distribution(counts, labels), str):
             notes.count(found, to, 1)
         elif (face := fer2013.face_of(values)) is None:
             notes.drop("bad-number", to, pixels_path, line, "pixels are not 2304 numbers in 0..255")
@@ -62,8 +65,12 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "m
             split.append(SPLITS.index(to))
             lines.append(number)
             faces.append(face)
-            votes.append(found)
-            emotions.append(int(found.argmax()))
+            if labels == "fer2013":
+                votes.append(told(counts))
+                emotions.append(label)
+            else:
+                votes.append(found)
+                emotions.append(int(found.argmax()))
     return one_face_each(
         [f"{name}.png" for name in names], names, split, [f"{zlib.crc32(face):08x}" for face in faces], lines,
         np.full((len(names), 4), np.nan), emotions, votes_path, votes=np.array(votes, np.float32).reshape(-1, 8), pixels=faces,
@@ -100,6 +107,12 @@ def distribution(counts: np.ndarray, labels: str) -> np.ndarray | str:
         return "not a face"
     emotions = kept[:8][_ORDER]
     return emotions / emotions.sum()
+
+
+def told(counts: np.ndarray) -> np.ndarray:
+    """Ten vote counts -> the shares of EMOTIONS (8,), one tagger's outliers left out; zeros where none is left."""
+    counts = np.where(counts > 1, counts, 0)[:8][_ORDER]
+    return counts / max(int(counts.sum()), 1)
 
 
 def _votes(path: Path):

@@ -38,9 +38,10 @@ def usable(table: Table, notes: Notes, verify: bool = False) -> tuple[list, np.n
     return infos, good
 
 
-def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Path, link: str, verify: bool = False) -> Written:
-    """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label."""
+def write_chunk(table: Table, names: list[str], labels: dict[int, str], ids: np.ndarray, work: Path, link: str, verify: bool = False) -> Written:
+    """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label, `ids` (8,) to its class."""
     out = Written()
+    votes = None if table.votes is None else shares(table.votes[table.first[:-1]], ids)
     infos, good = usable(table, out.notes, verify)
     emotion = table.emotion[table.first[:-1]].tolist()
     split, line = table.split.tolist(), table.line.tolist()
@@ -60,4 +61,15 @@ def write_chunk(table: Table, names: list[str], labels: dict[int, str], work: Pa
         out.entries[split[i]].append(path)
         out.manifest.append(f"{path},{subset},{EMOTIONS[emotion[i]]},,,,,{width},{height},{quoted(table.group[i])},{quoted(table.image[i])},{line[i]}\n")
         out.faces[split[i], emotion[i]] += 1
+        if votes is not None and votes[i].any():
+            out.votes.append(f"{path},{','.join(f'{share:.6g}' for share in votes[i].tolist())}\n")
     return out
+
+
+def shares(votes: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Votes (N, 8) over EMOTIONS -> shares (N, K) of the classes `ids`; those for an emotion that is no class go, and rows may be zeros."""
+    out = np.zeros((len(votes), int(ids.max()) + 1))
+    for emotion, kind in enumerate(ids.tolist()):
+        if kind >= 0:
+            out[:, kind] += votes[:, emotion]
+    return out / np.maximum(out.sum(1, keepdims=True), 1e-12) * (out.sum(1, keepdims=True) > 0)

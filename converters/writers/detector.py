@@ -36,6 +36,7 @@ class Written:
 
     entries: list[list[str]] = field(default_factory=lambda: [[] for _ in SPLITS])  # relative paths a split
     manifest: list[str] = field(default_factory=list)
+    votes: list[str] = field(default_factory=list)  # a classifier's rows of votes.csv
     faces: np.ndarray = field(default_factory=lambda: np.zeros((len(SPLITS), len(EMOTIONS)), np.int64))
     notes: Notes = field(default_factory=Notes)
 

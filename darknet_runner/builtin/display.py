@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from ..run import metrics_plot
 from .data import Loader
-from .rate import rate
 
 if TYPE_CHECKING:
     from .train import Trainer
+
+NAMES = {"map": "mAP", "top1": "top-1", "loss": "validation loss", "macro_f1": "macro-F1"}
+CLASSIFIER_COLUMNS = ("epoch", "train_loss", "train_top1", "valid_loss", "top1", "macro_f1")
 
 
 class Display:
@@ -39,36 +41,52 @@ class Display:
         if self.log:
             self.log.close()
 
-    def batch(self, loss: float, metric: float | None) -> None:
+    def batch(self, loss: float, found: dict[str, float] | None) -> None:
+        """Tell of a batch: its loss, and what a validation after it found."""
         if not self.on:
             return
         trainer, progress, now = self.trainer, self.trainer.progress, time.perf_counter()
         seconds = now - self.began
         speed = (progress.iteration - self.start) * trainer.batch / seconds
         left = (trainer.total - progress.iteration) * trainer.batch / speed
-        name = "mAP" if trainer.metric == "map" else "top-1"
-        if metric is not None:
-            self.last_metric = metric
-        shown = "" if self.last_metric is None else f", {name} {self.last_metric:.1%} (best {progress.best:.1%})"
+        name, rate = NAMES[trainer.metric], trainer.rate(progress.iteration)
+        if found is not None:
+            self.last_metric = found[trainer.metric]
+        shown = "" if self.last_metric is None else f", {name} {self.told(self.last_metric)} (best {self.told(progress.best)})"
         line = (
-            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate(trainer.cfg.net, progress.iteration):.6f}, "
+            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate:.6f}, "
             f"{speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
         )
         self.log.write(line + "\n")
         trainer.job.run.append_metrics({
             "iteration": progress.iteration, "loss": f"{loss:.6g}", "avg_loss": f"{progress.average:.6g}",
-            "rate": f"{rate(trainer.cfg.net, progress.iteration):.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}",
-            trainer.metric: "" if metric is None else f"{metric:.6f}",
+            "rate": f"{rate:.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}", **self._measured(found),
         })  # fmt: skip
         if self.bar:
             fields = {"loss": f"{progress.average:.3f}"}
             if self.last_metric is not None:
-                fields[name] = f"{self.last_metric:.1%}"
+                fields[name] = self.told(self.last_metric)
             self.bar.set_postfix(fields, refresh=False)
             self.bar.update()
-        elif not trainer.job.quiet and (now - self.shown > 30 or metric is not None or progress.iteration == trainer.total):
+        elif not trainer.job.quiet and (now - self.shown > 30 or found is not None or progress.iteration == trainer.total):
             print(line, file=sys.stderr, flush=True)
             self.shown = now
+
+    def told(self, value: float) -> str:
+        return f"{value:.4f}" if self.trainer.metric == "loss" else f"{value:.1%}"
+
+    def _measured(self, found):
+        """The columns of a validation: a detector's map; a classifier's epoch, and loss and accuracy of both sides."""
+        trainer = self.trainer
+        if not trainer.data.is_classifier:
+            return {"map": "" if found is None else f"{found['map']:.6f}"}
+        if found is None:
+            return dict.fromkeys(CLASSIFIER_COLUMNS, "")
+        loss, right, count = trainer.progress.epoch_loss
+        trainer.progress.epoch_loss = [0.0, 0, 0]
+        epoch = trainer.seen / len(trainer.set)
+        values = (epoch, loss / max(count, 1), right / max(count, 1), found["loss"], found["top1"], found["macro_f1"])
+        return {key: f"{value:.6g}" for key, value in zip(CLASSIFIER_COLUMNS, values)}
 
     def redraw(self) -> None:
         run = self.trainer.job.run

@@ -44,6 +44,10 @@ class BuiltinEngine:
         from .evaluate import evaluate_classifier, evaluate_detector
 
         network, target = self._network(cfg, weights, device)
+        if not network.cfg.is_detector:
+            from ..network.preprocessing import Preprocessing
+
+            options["preprocessing"] = Preprocessing.beside(cfg)
         run = evaluate_detector if network.cfg.is_detector else evaluate_classifier
         return run(network, read_data(data), split, device=target, **options)
 

@@ -7,7 +7,7 @@ letter-boxed where the cfg says so).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from converters import boxes as boxlib
 from converters.darknet_format.files import DataFile, class_of_path, label_path, read_label, read_list
 from converters.errors import DataError
 
+from ..network.preprocessing import Preprocessing
 from ..network.resize import letter_size, letterbox, resize
 from ..scoring.average_precision import mean_ap
 from ..scoring.nms import NMS_IOU, nms
@@ -123,30 +124,44 @@ def cropped(picture: np.ndarray, size_wh) -> np.ndarray:
 @torch.no_grad()
 def evaluate_classifier(
     network: Network, data: DataFile, split: str = "valid", *, device="cpu", batch: int = 64, limit: int | None = None,
-    progress: Callable[[Iterable], Iterable] = lambda x: x, **_,
+    preprocessing: Preprocessing = Preprocessing(), progress: Callable[[Iterable], Iterable] = lambda x: x, **_,
 ) -> dict:  # fmt: skip
-    """top-1 and top-k accuracy, accuracy per class and the confusion matrix (rows: truth) of a split."""
+    """Loss, top-1 and top-k accuracy, accuracy per class and the confusion matrix (rows: truth) of a split."""
     paths = read_list(data.list_of(split))[:limit]
     truth = np.array([class_of_path(path, data.labels) for path in paths])
     channels, size = network.cfg.net.integer("channels", 3), network.cfg.size_wh
     network.eval()
     logits = []
     for start in progress(range(0, len(paths), batch)):
-        tensors = [cropped(read_picture(path, channels), size) for path in paths[start : start + batch]]
-        tensor = torch.stack(tensors).to(device, memory_format=torch.channels_last)
+        planes = [cropped(read_picture(path, channels), preprocessing.before_cut(size)) for path in paths[start : start + batch]]
+        tensor = torch.from_numpy(preprocessing.finished(torch.stack(planes).numpy(), size)).to(device, memory_format=torch.channels_last)
         logits.append(network(tensor)[0].float().cpu().numpy())
     logits = np.concatenate(logits)
     if logits.shape[1] != data.classes:
         raise DataError(f"has {data.classes} classes, the network {logits.shape[1]}", where=data.path)
+    crop = "shorter side, then middle" if preprocessing == Preprocessing() else preprocessing.told()
+    settings = {"split": split, "pictures": len(paths), "size": list(size), "crop": crop}
+    return classifier_figures(logits, truth, data.names, data.top) | {"settings": settings}
+
+
+def classifier_figures(logits: np.ndarray, truth: np.ndarray, names: Sequence[str], top: int) -> dict:
+    """Logits (N, K) against classes (N,): loss (mean cross entropy), top-1, top-k, macro-F1, recall a class, confusion (rows: truth).
+
+    Macro-F1 is the mean over the classes that occur, in truth or in answers, as scikit-learn's.
+    """
+    logits = logits.astype(np.float64)
     ranks = np.argsort(-logits, axis=1, kind="stable")
-    confusion = np.zeros((data.classes, data.classes), int)
+    confusion = np.zeros((len(names), len(names)), int)
     np.add.at(confusion, (truth, ranks[:, 0]), 1)
-    top = min(data.top, data.classes)
-    rows = np.maximum(confusion.sum(1), 1)
+    top, hits = min(top, len(names)), confusion.diagonal()
+    both = confusion.sum(0) + confusion.sum(1)
+    highest = logits.max(1, keepdims=True)
+    loss = np.log(np.exp(logits - highest).sum(1)) + highest[:, 0] - logits[np.arange(len(truth)), truth]
     return {
+        "loss": float(loss.mean()),
         "top1": float((ranks[:, 0] == truth).mean()),
         f"top{top}": float((ranks[:, :top] == truth[:, None]).any(1).mean()),
-        "recall": dict(zip(data.names, (confusion.diagonal() / rows).tolist())),
+        "macro_f1": float((2 * hits[both > 0] / both[both > 0]).mean()),
+        "recall": dict(zip(names, (hits / np.maximum(confusion.sum(1), 1)).tolist())),
         "confusion": confusion.tolist(),
-        "settings": {"split": split, "pictures": len(paths), "size": list(size), "crop": "shorter side, then middle"},
     }

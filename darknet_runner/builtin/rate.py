@@ -1,12 +1,14 @@
-"""Darknet's learning-rate policies (src/network.c, get_current_rate)."""
+"""Learning rates: Darknet's policies (src/network.c, get_current_rate), and a recipe's schedules in epochs."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from converters.errors import CfgError
 
 from ..network.cfg_file import Section
+from .recipe import Recipe
 
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sig", "sgdr")
 
@@ -38,3 +40,34 @@ def rate(net: Section, batch: int) -> float:
             start, cycle = start + cycle, cycle * factor
         return lowest + 0.5 * (base - lowest) * (1 + math.cos(math.pi * (batch - start) / cycle))
     raise CfgError(f"policy = {policy} is not known", where=net.path, line=net.lines.get("policy"), mend=f"known: {', '.join(POLICIES)}")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The rate of every batch of a run: the cfg's policy, or a recipe's schedule in epochs."""
+
+    net: Section
+    recipe: Recipe
+    epoch: float  # batches in one pass over the training pictures
+    total: int  # batches of the run
+
+    def __call__(self, batch: int) -> float:
+        """The rate of batch number `batch`, the first being 1, before any fall on a plateau."""
+        recipe = self.recipe
+        if recipe.schedule == "cfg":
+            return rate(self.net, batch)
+        base, done = recipe.learning_rate, batch - 1
+        warm = recipe.warmup_epochs * self.epoch
+        if recipe.schedule == "one-cycle":  # arXiv:1708.07120: up over the first 30%, from a 25th; down to a 10,000th of that
+            peak = 0.3 * self.total
+            if done < peak:
+                return base * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * done / peak)))
+            return base * max(4e-6, 0.5 * (1 + math.cos(math.pi * (done - peak) / max(1, self.total - peak))))
+        if done < warm:
+            return base * batch / warm
+        if recipe.schedule == "cosine":
+            return base * max(1e-4, 0.5 * (1 + math.cos(math.pi * (done - warm) / max(1, self.total - warm))))
+        if recipe.schedule == "steps":
+            late = done / self.epoch - recipe.step_start
+            return base * recipe.step_factor ** max(0, math.floor(late / recipe.step_epochs) + 1 if late >= 0 else 0)
+        return base

@@ -16,7 +16,6 @@ import signal
 import sys
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -28,39 +27,33 @@ from converters.errors import RunError, UsageError
 from ..engine import TrainJob, TrainResult
 from ..network import cfg_file, weights_file
 from ..network.templates import classes_of
+from . import checkpoint
 from .augment import Options
+from .batch_augment import middle, standardised
+from .checkpoint import Progress
 from .data import Loader, TrainSet
 from .device import pick_device
 from .display import Display
-from .evaluate import evaluate_classifier, evaluate_detector
+from .evaluate import classifier_figures, evaluate_classifier, evaluate_detector
 from .heads import head_of
 from .loss import classifier_loss
 from .network import Network
-from .rate import rate
+from .optimizers import make_optimizer
+from .pictures import BatchLoader, PictureSet
+from .rate import Schedule
 
 SAVE_LAST, SAVE_NUMBERED = 100, 1000  # batches; src/detector.c
+VALIDATED = 256  # a classifier's pictures in one pass
 SIZE_HOLD = 10  # batches between size changes with random=1
 EXPLODED = 1000  # times the first loss: no training, but a runaway
 MOST_BOXES = 300  # a picture, when validating while training; early networks see faces everywhere
-
-
-@dataclass
-class Progress:
-    """Where a run stands; saved with it, so that resuming is exact."""
-
-    iteration: int = 0
-    average: float | None = None  # Darknet's: 0.9 old + 0.1 new
-    first_loss: float | None = None
-    best: float | None = None
-    stale: int = 0  # validations since the best
-    history: list = field(default_factory=list)  # (iteration, metric)
 
 
 class Trainer:
     """One run. `train` does it all; the parts are methods so that tests can take single steps."""
 
     def __init__(self, job: TrainJob):
-        self.job, self.cfg, self.data = job, cfg_file.load(job.cfg), read_data(job.data)
+        self.job, self.cfg, self.data, self.recipe = job, cfg_file.load(job.cfg), read_data(job.data), job.recipe
         self.world, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         net = self.cfg.net
         self.batch, self.parts = net.integer("batch", 1), net.integer("subdivisions", 1)
@@ -70,24 +63,26 @@ class Trainer:
         if job.threads:
             torch.set_num_threads(job.threads)
         torch.manual_seed(job.seed)
-        self.network = Network(self.cfg, job.freeze_until).to(self.device, memory_format=torch.channels_last)
+        self.network = Network(self.cfg, job.recipe.freeze_until).to(self.device, memory_format=torch.channels_last)
         self.heads = [head_of(layer.section) for layer in self.network.heads]
-        self.options = Options.of(self.cfg)
-        self.optimizer = self._optimizer()
+        self.optimizer = make_optimizer(self.network, net, self.recipe)
         self.network.freezing.govern(self.optimizer)
         if self.network.freezing.frozen and not (job.quiet or self.rank):
             print(f"emo: layers 0 to {self.network.freezing.frozen - 1} are frozen", file=sys.stderr)
         self.progress = Progress()
         self.ema: dict[str, torch.Tensor] = {}
         if job.resume:
-            self._resume()
+            checkpoint.resume(self)
         else:
             self._begin()
-        if job.ema and not self.ema:
+        if self.recipe.ema and not self.ema:
             self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
-        self.set = TrainSet(self.data, net.integer("channels", 3), self.options, cache_bytes=job.cache_bytes)
-        self.every = job.map_every or max(100, math.ceil(len(self.set) / self.batch))
-        self.metric = "top1" if self.data.is_classifier else "map"
+        self.set = self._pictures("train")
+        self.valid = self._pictures("valid") if self.by_recipe and job.evaluate and self.data.valid is not None else None
+        epoch = len(self.set) / self.batch
+        self.every = job.map_every or max(1 if self.by_recipe else 100, math.ceil(epoch))
+        self.schedule = Schedule(net, self.recipe, epoch, self.total)
+        self.metric = self.recipe.monitors or ("top1" if self.data.is_classifier else "map")
         self.stop = None  # the signal that asked us to
 
     def _check(self):
@@ -103,20 +98,21 @@ class Trainer:
             raise RunError(f"is {kinds[self.data.is_classifier]} data, but the cfg is {kinds[not self.cfg.is_detector]}", where=self.data.path, mend="emo convert --task makes the other form")
         if classes_of(self.cfg) != self.data.classes:
             raise RunError(f"the cfg has {classes_of(self.cfg)} classes, {self.data.path} has {self.data.classes}", where=where, mend="render the cfg for this data")
+        if self.by_recipe and not self.data.is_classifier:
+            raise UsageError(f"recipe {self.recipe.name} changes a classifier's pictures; a detector's are changed as its cfg says", mend="take --set augment=cfg")
+        if (self.recipe.monitor == "map") == self.data.is_classifier and self.recipe.monitor:
+            raise UsageError(f"monitor = {self.recipe.monitor} is not measured on a {'classifier' if self.data.is_classifier else 'detector'}")
 
-    def _optimizer(self):
-        net = self.cfg.net
-        decayed, plain = self.network.parameter_groups()
-        decay, momentum = net.number("decay", 0.0001), net.number("momentum", 0.9)
-        groups = self.network.freezing.by_rate([{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}])
-        if not groups:
-            raise RunError("nothing is left to learn: all layers with weights are frozen", where=self.cfg.path)
-        if self.job.optimizer == "adamw":
-            return torch.optim.AdamW(groups, lr=0.0)
-        if self.job.optimizer != "sgd":
-            raise UsageError(f"--optimizer {self.job.optimizer} is not known", mend="take sgd or adamw")
-        # torch's buf = m buf + g + decay w, w -= lr buf is Darknet's update with the gradient's sign turned.
-        return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
+    @property
+    def by_recipe(self) -> bool:
+        """Whether the recipe, not the cfg, says how pictures are changed: then they are held as arrays and changed by the batch."""
+        return self.recipe.augment == "recipe"
+
+    def _pictures(self, split):
+        channels, cache = self.cfg.net.integer("channels", 3), self.job.cache_bytes
+        if self.by_recipe:
+            return PictureSet.of(self.data, split, channels, self.job.preprocessing.before_cut(self.cfg.size_wh), cache)
+        return TrainSet(self.data, channels, Options.of(self.cfg), split, cache_bytes=cache)
 
     def _begin(self):
         """New heads at the prior objectness (RetinaNet's remedy, arXiv:1708.02002, 4.1); then the pretrained layers."""
@@ -155,35 +151,7 @@ class Trainer:
 
     def save(self, *tags) -> None:
         """Write the weights under each tag, and with `last` what resuming needs beside them."""
-        if self.rank:
-            return
-        with self.averaged():
-            arrays = self.network.arrays()
-        for tag in tags:
-            weights_file.write(self.cfg, self.job.run.weights_file(tag), arrays, self.seen)
-        if "last" in tags:
-            state = {"progress": self.progress.__dict__, "optimizer": self.optimizer.state_dict()}
-            if self.ema:
-                state |= {"raw": self.network.state_dict(), "ema": self.ema}
-            temporary = self.state_file.with_suffix(".part")
-            torch.save(state, temporary)
-            temporary.replace(self.state_file)
-
-    def _resume(self):
-        last = self.job.run.weights_file("last")
-        found = weights_file.read(self.cfg, last)
-        self.network.load(found)
-        self.progress.iteration = found.seen // self.batch
-        if not self.state_file.is_file():
-            return  # another engine's run: its weights go on, its momentum is not known
-        state = torch.load(self.state_file, map_location=self.device, weights_only=True)
-        if state["progress"]["iteration"] != self.progress.iteration:
-            return  # saved by another engine since
-        self.progress = Progress(**state["progress"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if "ema" in state:
-            self.network.load_state_dict(state["raw"])
-            self.ema = state["ema"]
+        checkpoint.save(self, *tags)
 
     # --- a batch ---------------------------------------------------------------------------------------
 
@@ -203,19 +171,23 @@ class Trainer:
         return number * count, count, self.size_of(number // self.parts)
 
     def forward_backward(self, pictures: np.ndarray, targets: list[np.ndarray]) -> float:
-        """One micro-batch: adds its share to the gradients, returns Darknet's cost of it, over the batch."""
-        tensor = torch.from_numpy(pictures).to(self.device, non_blocking=True)
-        tensor = (tensor.permute(0, 3, 1, 2).float() / 255).contiguous(memory_format=torch.channels_last)
+        """One micro-batch: adds its share to the gradients, returns Darknet's cost of it, over the batch.
+
+        pictures  (B, H, W, C) uint8 with a list of B targets, or a BatchLoader's (B, C, H, W) float with (B, K) targets
+        """
+        tensor = pictures
+        if isinstance(pictures, np.ndarray):
+            tensor = torch.from_numpy(pictures).to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        tensor = tensor.contiguous(memory_format=torch.channels_last)
         size_wh = (tensor.shape[3], tensor.shape[2])
-        mixed = torch.autocast("cuda", torch.bfloat16) if self.job.amp and self.device.type == "cuda" else nullcontext()
-        with mixed:
+        with self.autocast():
             raw = self.network(tensor)
         self.tensor = tensor
         if self.data.is_classifier:
-            section = next((layer.section for layer in self.network.layers if layer.type == "softmax"), None)
-            temperature = section.number("temperature", 1) if section else 1.0
-            cost = classifier_loss(raw[0], torch.from_numpy(np.stack(targets)).to(self.device), temperature)
+            targets = targets if isinstance(targets, torch.Tensor) else torch.from_numpy(np.stack(targets)).to(self.device)
+            cost = classifier_loss(raw[0], targets, self.temperature)
             (cost / self.batch).backward()
+            self._count(cost, raw[0], targets)
             return float(cost.detach()) / self.batch
         rows = [np.column_stack([np.full(len(label), index), label[:, 1:], label[:, 0]]) for index, label in enumerate(targets)]
         truths = torch.from_numpy(np.concatenate(rows)).float().to(self.device)
@@ -230,6 +202,22 @@ class Trainer:
         torch.autograd.backward(raw, deltas)
         return cost / self.batch
 
+    def autocast(self):
+        """bfloat16 where it was asked for: half of the time, on GPUs and on CPUs that have it."""
+        return torch.autocast(self.device.type, torch.bfloat16) if self.job.amp else nullcontext()
+
+    @property
+    def temperature(self) -> float:
+        section = next((layer.section for layer in self.network.layers if layer.type == "softmax"), None)
+        return section.number("temperature", 1) if section else 1.0
+
+    def _count(self, cost, logits, targets):
+        """Loss and accuracy of the training pictures as they were changed, since the last validation."""
+        seen = self.progress.epoch_loss
+        seen[0] += float(cost.detach())
+        seen[1] += int((logits.detach().argmax(1) == targets.argmax(1)).sum())
+        seen[2] += len(targets)
+
     def step(self, batches) -> float:
         """One batch from the iterator of micro-batches: gradients, update; returns its loss."""
         self.network.train()
@@ -239,19 +227,25 @@ class Trainer:
         loss = sum(self.forward_backward(*next(batches)) for _ in range(self.parts // self.world))
         if self.world > 1:
             loss = self._share(loss)
-        if self.job.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.job.clip)
+        if self.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        if self.recipe.clip_value:
+            torch.nn.utils.clip_grad_value_(self.network.parameters(), self.recipe.clip_value)
         for group in self.optimizer.param_groups:
-            group["lr"] = group.get("scale", 1.0) * rate(self.cfg.net, self.progress.iteration + 1)  # Darknet counts the batch before it updates
+            group["lr"] = group.get("scale", 1.0) * self.rate(self.progress.iteration + 1)  # Darknet counts the batch before it updates
         if math.isfinite(loss):
             self.optimizer.step()
             if self.ema:
                 self._average()
         return loss
 
+    def rate(self, batch: int) -> float:
+        """The rate of batch number `batch`: the schedule's, as far as plateaus have left of it."""
+        return self.schedule(batch) * self.progress.rate_factor
+
     def _average(self):
         # A young average follows faster, so that it does not remember the random start.
-        decay = min(self.job.ema, (1 + self.progress.iteration) / (10 + self.progress.iteration))
+        decay = min(self.recipe.ema, (1 + self.progress.iteration) / (10 + self.progress.iteration))
         for name, value in self.network.state_dict().items():
             self.ema[name].lerp_(value, 1 - decay)
 
@@ -274,41 +268,65 @@ class Trainer:
 
     # --- a run -----------------------------------------------------------------------------------------
 
-    def validate(self) -> float:
-        """The metric on the valid split: mAP@0.5 (mean over classes with truths) or top-1 accuracy."""
+    def validate(self) -> dict[str, float]:
+        """What is measured on the valid split: a detector's map (mean over classes with truths), a classifier's top1, loss, macro_f1."""
         with self.averaged():
-            if self.data.is_classifier:
+            if self.valid is not None:
+                found = self._validate_arrays()
+            elif self.data.is_classifier:
                 found = evaluate_classifier(self.network, self.data, device=self.device)
             else:
                 found = evaluate_detector(self.network, self.data, device=self.device, most=MOST_BOXES)
-        return found[self.metric]
+        return {key: found[key] for key in ("map", "top1", "loss", "macro_f1") if key in found}
+
+    @torch.no_grad()
+    def _validate_arrays(self):
+        self.network.eval()
+        logits = []
+        for start in range(0, len(self.valid), VALIDATED):
+            pictures = self.valid.take(np.arange(start, min(start + VALIDATED, len(self.valid))))
+            x = middle(torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255, self.cfg.size_wh)
+            x = standardised(x) if self.recipe.standardise else x
+            logits.append(self.network(x.contiguous(memory_format=torch.channels_last))[0].float().cpu().numpy())
+        return classifier_figures(np.concatenate(logits) / self.temperature, self.valid.labels, self.data.names, self.data.top)
 
     def _validate_and_keep(self):
-        progress, metric = self.progress, None
+        progress, found = self.progress, None
         if not self.rank:
-            metric = self.validate()
-            if progress.best is None or metric > progress.best:
-                progress.best, progress.stale = metric, 0
+            found = self.validate()
+            value = found[self.metric]
+            better = progress.best is None or (value < progress.best if self.metric == "loss" else value > progress.best)
+            if better:
+                progress.best, progress.stale, progress.plateau = value, 0, 0
                 self.save("best")
             else:
-                progress.stale += 1
-            progress.history.append((progress.iteration, metric))
+                progress.stale, progress.plateau = progress.stale + 1, progress.plateau + 1
+                if self.recipe.plateau_patience and progress.plateau >= self.recipe.plateau_patience:
+                    progress.rate_factor, progress.plateau = progress.rate_factor * self.recipe.plateau_factor, 0
+            progress.history.append((progress.iteration, value))
         if self.world > 1:
-            shared = [progress.stale]
+            shared = [progress.stale, progress.rate_factor]
             distributed.broadcast_object_list(shared)
-            progress.stale = shared[0]
-        return metric
+            progress.stale, progress.rate_factor = shared
+        return found
+
+    def _loader(self):
+        """Micro-batches from where the run stands to its end."""
+        start, stop = self.progress.iteration * self.parts + self.rank, self.total * self.parts
+        if self.by_recipe:
+            targets = self.set.targets(self.data.classes, self.recipe)
+            numbers = range(start, stop, self.world)
+            return BatchLoader(self.set, targets, self.recipe, self.plan, numbers, self.job.seed, self.cfg.size_wh, self.device)
+        workers = max(0, min(16, (os.cpu_count() or 1) - 1)) if self.job.workers is None else self.job.workers
+        sizes = [self.size_of(batch) for batch in range(0, self.total, SIZE_HOLD)]
+        largest = (self.batch // self.parts, max(w for w, _ in sizes), max(h for _, h in sizes))
+        return Loader(self.set, self.plan, start, stop, self.world, self.job.seed, workers, largest)
 
     def train(self) -> TrainResult:
         """Run to max_batches, to a signal, to a failure, or until nothing gets better."""
         progress, job, run = self.progress, self.job, self.job.run
-        workers = max(0, min(16, (os.cpu_count() or 1) - 1)) if job.workers is None else job.workers
-        sizes = [self.size_of(batch) for batch in range(0, self.total, SIZE_HOLD)]
-        largest = (self.batch // self.parts, max(w for w, _ in sizes), max(h for _, h in sizes))
-        loader = Loader(
-            self.set, self.plan, progress.iteration * self.parts + self.rank, self.total * self.parts, self.world, job.seed, workers, largest
-        )
-        verdict, reasons, loss, metric, began = "finished", (), None, None, time.perf_counter()
+        loader = self._loader()
+        verdict, reasons, loss, found, began = "finished", (), None, None, time.perf_counter()
         start = progress.iteration
         validates = job.evaluate and self.data.valid is not None
         with self._signals(), Display(self, loader) as display:
@@ -325,18 +343,18 @@ class Trainer:
                     progress.average = loss if progress.average is None else 0.9 * progress.average + 0.1 * loss
                     progress.first_loss = progress.first_loss or loss
                     if validates and (done % self.every == 0 or done == self.total):
-                        metric = self._validate_and_keep()
-                    display.batch(loss, metric)
+                        found = self._validate_and_keep()
+                    display.batch(loss, found)
                     if done % SAVE_NUMBERED == 0:
                         self.save(done)
-                    if done % SAVE_LAST == 0 or metric is not None:
+                    if done % SAVE_LAST == 0 or found is not None:
                         self.save("last")
                         display.redraw()
-                    metric = None
+                    found = None
                     if self.stop is not None:
                         verdict, reasons = "interrupted", (f"{signal.Signals(self.stop).name} at iteration {done}",)
                         break
-                    if job.patience and progress.stale >= job.patience:
+                    if self.recipe.patience and progress.stale >= self.recipe.patience:
                         reasons = (f"stopped early: no better {self.metric} in {progress.stale} validations",)
                         break
             finally:

@@ -33,8 +33,9 @@ class CompiledEngine:
             reasons.append(f"{self.binary.title} at {self.binary.path} was built without GPU")
         if job.device == "cpu" and self.binary.gpu:
             reasons.append(f"{self.binary.title} at {self.binary.path} trains on the GPU only")
-        builtins = (("optimizer", "sgd"), ("ema", 0.0), ("prior", 0.5), ("clip", 0.0), ("amp", False), ("patience", 0), ("freeze_until", None))
-        own = [f"--{key.replace('_', '-')}" for key, off in builtins if getattr(job, key) != off]
+        own = [f"--{key}" for key, off in (("prior", 0.5), ("amp", False)) if getattr(job, key) != off]
+        rendered = ("about", "source", "epochs", "batch", "learning_rate", "size", "momentum", "decay", "dropout")  # which the cfg holds
+        own += [f"--set {key}={value}" for key, value in job.recipe.told().items() if key not in rendered]
         if own:
             reasons.append(f"{', '.join(own)}: the built-in engine only")
         if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):

@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 from converters import settings_files
-from converters.darknet_format.files import DataFile, read_data
+from converters.darknet_format.files import DataFile, read_data, read_list
 from converters.errors import DataError, RunError, UsageError
 
+from ..builtin.recipe import Recipe
 from ..network import cfg_file, templates
+from ..network.preprocessing import Preprocessing
 from . import folder as run_folder
 from .folder import RunDir, sha256
 
@@ -29,13 +31,15 @@ def find_data(root: str | Path = "data") -> Path:
 
 
 def create_run(
-    template: str, data: DataFile, *, runs: str | Path = "runs", name: str | None = None, anchors: str = "cfg", seed: int = 0, **render
-) -> RunDir:
-    """A new run folder with the rendered cfg and the names; `render` as in `templates.render`.
+    template: str, data: DataFile, *, runs: str | Path = "runs", name: str | None = None, anchors: str = "cfg", seed: int = 0,
+    recipe: Recipe = Recipe(), crop_scale: float = 1.0, **render
+) -> RunDir:  # fmt: skip
+    """A new run folder with the rendered cfg, the names, the recipe and the card; `render` as in `templates.render`, over the recipe.
 
     anchors: 'cfg' keeps the template's (scaled to the size), 'data' takes k-means over the training labels.
     """
     source = templates.load(template)
+    render = _of_recipe(recipe, data, render, source)
     if source.is_detector == data.is_classifier:
         forms = ("detector", "classifier")
         raise UsageError(f"{template} is a {forms[not source.is_detector]}, {data.path} holds a {forms[data.is_classifier]}'s data", mend=f"emo convert --task {forms[not source.is_detector]}")
@@ -47,14 +51,37 @@ def create_run(
         sizes = label_sizes(data, (size, size) if size else source.size_wh)
         render["anchors"] = cluster(sizes, head.integer("num", 1), seed).sizes_px
     cfg = templates.render(source, data.classes, **render)
+    if recipe.dropout is not None:
+        cfg = cfg.edit({index: {"probability": recipe.dropout} for index, section in enumerate(cfg.sections) if section.type == "dropout"})
     run = run_folder.create(runs, name or Path(template).stem)
     try:
         cfg_file.save(cfg, run.cfg)
         run_folder.write_text(run.names, "".join(f"{name}\n" for name in data.names))
+        run_folder.write_text(run.recipe, recipe.toml())
+        wanted = Preprocessing(recipe.crop_from, recipe.standardise, crop_scale).told() if recipe.augment == "recipe" else {}
+        if wanted:
+            run_folder.write_text(run.card, "[preprocessing]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in wanted.items()))
     except OSError as error:
         shutil.rmtree(run.path, ignore_errors=True)
         raise RunError(f"the run folder cannot be written: {error.strerror}", where=run.path) from None
     return run
+
+
+def _of_recipe(recipe: Recipe, data: DataFile, render: dict, source) -> dict:
+    """What the recipe asks of the cfg, where the caller asks nothing."""
+    out = {key: value for key, value in render.items() if value is not None}
+    for key in ("size", "batch", "learning_rate"):
+        if getattr(recipe, key) is not None:
+            out.setdefault(key, getattr(recipe, key))
+    own = {key: getattr(recipe, key) for key in ("momentum", "decay") if getattr(recipe, key) is not None}
+    out["net"] = own | (out.get("net") or {})
+    if recipe.augment == "recipe" and "subdivisions" not in out and "batch" in out:
+        parts = source.net.integer("subdivisions", 1)
+        out["subdivisions"] = parts if out["batch"] % parts == 0 else 1
+    if recipe.epochs is not None and "iterations" not in out:
+        batch = out.get("batch", source.net.integer("batch", 1))
+        out["iterations"] = max(1, round(recipe.epochs * len(read_list(data.list_of("train"))) / batch))
+    return out
 
 
 def write_run_metadata(run: RunDir, data: Path, settings: dict, argv: list[str] | None = None, engine: str = "builtin") -> None:

@@ -41,6 +41,14 @@ class RunDir:
         return self.path / "emo.names"
 
     @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.toml"
+
+    @property
+    def card(self) -> Path:
+        return self.path / "model.toml"
+
+    @property
     def weights(self) -> Path:
         return self.path / "weights"
 
@@ -105,6 +113,17 @@ class RunDir:
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+    def trim_metrics(self, iteration: int) -> None:
+        """Drop the rows of metrics.csv past `iteration`, and lines that were torn: the run goes on from there."""
+        if not self.metrics.exists():
+            return
+        with open(self.metrics, newline="", errors="replace") as file:
+            head, *lines = file.read().splitlines() or [""]
+        columns = head.count(",")
+        whole = [line for line in lines if line.count(",") == columns and line.split(",")[0].isdigit() and int(line.split(",")[0]) <= iteration]
+        if len(whole) < len(lines):
+            write_text(self.metrics, "".join(line + "\n" for line in (head, *whole)))
 
 
 def jsonable(value):

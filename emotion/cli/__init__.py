@@ -25,6 +25,8 @@ COMMANDS = {
     "convert": ("emotion.cli.convert", "convert", "Turn a dataset into Darknet files."),
     "dataset": ("emotion.cli.dataset", "dataset", "Look at a set, check it, change its lists; draw one."),
     "cfg": ("emotion.cli.cfg", "cfg", "Networks: list, show, render, draw and compare them."),
+    "train": ("emotion.cli.train", "train", "Train a classifier or a detector by a recipe."),
+    "recipes": ("emotion.cli.recipes", "recipes", "How networks are trained: list and show."),
     "darknet": ("emotion.cli.darknet", "darknet", "Train and evaluate Darknet networks."),
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
     "models": ("emotion.cli.models", "models", "Models at hand: list, show, verify them."),

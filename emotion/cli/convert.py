@@ -23,7 +23,8 @@ TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 @click.option("--valid", type=options.Number(0, 0.9), default=0.0, help="Share of the training people to set aside for validation.")
 @click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="affectnet: No-Face rows: drop, or keep as pictures without faces.")
 @click.option("--usage", metavar="USAGE=SPLIT,...", help="fer2013, ferplus: default Training=train,PublicTest=valid,PrivateTest=test; none leaves one out.")
-@click.option("--labels", type=click.Choice(["majority", "votes"]), default="majority", help="ferplus: the class with over half of the votes, or their distribution.")
+@click.option("--labels", type=click.Choice(["majority", "votes", "fer2013"]), default="majority",
+              help="ferplus: the class with over half of the votes; also the most voted for; or FER2013's own label, the votes beside it.")
 @click.option("--size", type=options.Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, csv and hdf5 48.")
 @click.option("--scenes", type=options.Whole(min=1), help="detector: scenes to compose of face crops; default: one for every three or four faces.")
 @click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. "

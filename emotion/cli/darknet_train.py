@@ -11,10 +11,14 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
+
+if TYPE_CHECKING:
+    from darknet_runner.builtin.recipe import Recipe
 
 # What may be told anew to a run that is resumed; what is not told is as it was, and all else stays as it was.
 OF_THE_MACHINE = ("device", "threads", "workers", "engine", "darknet", "allow_broken_cpu", "gpus", "mjpeg_port", "auto_recover", "silence",
@@ -22,49 +26,66 @@ OF_THE_MACHINE = ("device", "threads", "workers", "engine", "darknet", "allow_br
 OF_NOW = ("quiet", "print_command", "dry_run")
 
 
+TRAINING_OPTIONS = (
+    click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data."),
+    click.option("--recipe", help="How it is trained: a name of `emo recipes list`, or a .toml file."),
+    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
+    click.option("--epochs", type=options.Number(min=0, min_open=True), help="Passes over the training pictures; default: the recipe's."),
+    click.option("--monitor", type=click.Choice(["loss", "top1", "macro-f1", "map"]), help="Built-in: what chooses the best weights, and when to stop."),
+    click.option("--freeze-until", metavar="LAYER", help="Built-in: layers before this one keep their weights."),
+    click.option("--iterations", type=options.Whole(min=1), help="Batches to train; default: the cfg's max_batches."),
+    click.option("--size", type=options.Whole(min=8), help="Width and height of the network's input, in pixels."),
+    click.option("--batch", type=options.Whole(min=1), help="Pictures a batch."),
+    click.option("--subdivisions", type=options.Whole(min=1), help="Parts that a batch is cut into, to save memory."),
+    click.option("--learning-rate", type=options.Number(min=0, min_open=True), help="Rate after the burn-in."),
+    click.option("--anchors", type=click.Choice(["cfg", "data"]), default="cfg", show_default=True, help="The cfg's anchors, or k-means over the labels."),
+    click.option("--net", multiple=True, metavar="KEY=VALUE", help="Set another [net] option; may be repeated."),
+    click.option("--yolo", multiple=True, metavar="KEY=VALUE", help="Set another option of every [yolo]; may be repeated."),
+    click.option("--pretrained", type=click.Path(), help="Weights to begin with: of this cfg, or of its first layers."),
+    click.option("--clear", is_flag=True, help="Count from iteration 0, whatever the pretrained weights have seen."),
+    click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a run folder."),
+    click.option("--map/--no-map", "evaluate", default=True, show_default=True, help="Validate while training: mAP, or top-k of a classifier."),
+    click.option("--map-every", type=options.Whole(min=1), help="Batches between validations; default: an epoch, at least 100."),
+    click.option("--runs", type=click.Path(), default="runs", show_default=True, help="Where run folders are made."),
+    click.option("--name", help="Name of the run folder; default: the cfg's."),
+    options.engine,
+    options.darknet,
+    click.option("--allow-broken-cpu", is_flag=True, help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong."),
+    click.option("--gpus", callback=lambda ctx, option, value: _numbers(value), metavar="N,N,...", help="GPUs for a Darknet binary."),
+    click.option("--mjpeg-port", type=options.Whole(1, 65535), help="AlexeyAB's with OpenCV serves its chart there."),
+    click.option("--auto-recover", is_flag=True, help="Out of memory in a binary: double the subdivisions and go on from the last weights."),
+    click.option("--silence", type=options.Number(min=1), default=1800.0, show_default=True, help="Seconds without a line after which a binary counts as hanging."),
+    click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder."),
+    click.option("--print-command", is_flag=True, help="Print the Darknet command line, and do nothing."),
+    options.dry_run,
+    click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), help="Built-in: what changes the weights; default: the recipe's."),
+    click.option("--ema", type=options.Number(0, 1, max_open=True), help="Built-in: decay of averaged weights, e.g. 0.999; 0: off; default: the recipe's."),
+    click.option("--prior", type=options.Number(0, 1, min_open=True, max_open=True), default=0.5, show_default=True,
+                  help="Built-in: objectness that new heads begin with; 0.02 learns faster than Darknet's 0.5."),
+    click.option("--clip", type=options.Number(min=0), help="Built-in: largest norm of the gradient; 0: off; default: the recipe's."),
+    click.option("--amp/--no-amp", default=None, help="Built-in: bfloat16 arithmetic; default: with a recipe of its own, where the device has it."),
+    click.option("--patience", type=options.Whole(min=0), help="Built-in: stop after so many validations without a better one; 0: never; default: the recipe's."),
+    click.option("--threads", type=options.Whole(min=1), help="CPU threads for the arithmetic."),
+    click.option("--workers", type=options.Whole(min=0), help="Built-in: processes that load and augment pictures."),
+    click.option("--cache", "cache_mb", type=options.Whole(min=0), default=2048, show_default=True, help="Built-in: megabytes of decoded pictures to keep."),
+    options.device,
+    options.seed,
+    options.as_json,
+    options.quiet,
+)
+
+
+def training_options(command):
+    """The options of `emo train` and `emo darknet train`, in their order."""
+    for option in reversed(TRAINING_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.option("--cfg", "template", help="A cfg that ships (v4-tiny, v4-nano, v3-tiny, face-small, ...) or a .cfg file.")
-@click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data.")
-@click.option("--iterations", type=options.Whole(min=1), help="Batches to train; default: the cfg's max_batches.")
-@click.option("--size", type=options.Whole(min=8), help="Width and height of the network's input, in pixels.")
-@click.option("--batch", type=options.Whole(min=1), help="Pictures a batch.")
-@click.option("--subdivisions", type=options.Whole(min=1), help="Parts that a batch is cut into, to save memory.")
-@click.option("--learning-rate", type=options.Number(min=0, min_open=True), help="Rate after the burn-in.")
-@click.option("--anchors", type=click.Choice(["cfg", "data"]), default="cfg", show_default=True, help="The cfg's anchors, or k-means over the labels.")
-@click.option("--net", multiple=True, metavar="KEY=VALUE", help="Set another [net] option; may be repeated.")
-@click.option("--yolo", multiple=True, metavar="KEY=VALUE", help="Set another option of every [yolo]; may be repeated.")
-@click.option("--pretrained", type=click.Path(), help="Weights to begin with: of this cfg, or of its first layers.")
-@click.option("--clear", is_flag=True, help="Count from iteration 0, whatever the pretrained weights have seen.")
-@click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a run folder.")
-@click.option("--map/--no-map", "evaluate", default=True, show_default=True, help="Validate while training: mAP, or top-k of a classifier.")
-@click.option("--map-every", type=options.Whole(min=1), help="Batches between validations; default: an epoch, at least 100.")
-@click.option("--runs", type=click.Path(), default="runs", show_default=True, help="Where run folders are made.")
-@click.option("--name", help="Name of the run folder; default: the cfg's.")
-@options.engine
-@options.darknet
-@click.option("--allow-broken-cpu", is_flag=True, help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong.")
-@click.option("--gpus", callback=lambda ctx, option, value: _numbers(value), metavar="N,N,...", help="GPUs for a Darknet binary.")
-@click.option("--mjpeg-port", type=options.Whole(1, 65535), help="AlexeyAB's with OpenCV serves its chart there.")
-@click.option("--auto-recover", is_flag=True, help="Out of memory in a binary: double the subdivisions and go on from the last weights.")
-@click.option("--silence", type=options.Number(min=1), default=1800.0, show_default=True, help="Seconds without a line after which a binary counts as hanging.")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder.")
-@click.option("--print-command", is_flag=True, help="Print the Darknet command line, and do nothing.")
-@options.dry_run
-@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]), default="sgd", show_default=True, help="Built-in engine.")
-@click.option("--ema", type=options.Number(0, 1, max_open=True), default=0.0, help="Built-in: decay of averaged weights, e.g. 0.999; 0: off.")
-@click.option("--prior", type=options.Number(0, 1, min_open=True, max_open=True), default=0.5, show_default=True,
-              help="Built-in: objectness that new heads begin with; 0.02 learns faster than Darknet's 0.5.")
-@click.option("--clip", type=options.Number(min=0), default=0.0, help="Built-in: largest norm of the gradient; 0: off.")
-@click.option("--amp", is_flag=True, help="Built-in: mixed precision (bfloat16) on a GPU.")
-@click.option("--patience", type=options.Whole(min=0), default=0, help="Built-in: stop after so many validations without a better one; 0: never.")
-@click.option("--threads", type=options.Whole(min=1), help="CPU threads for the arithmetic.")
-@click.option("--workers", type=options.Whole(min=0), help="Built-in: processes that load and augment pictures.")
-@click.option("--cache", "cache_mb", type=options.Whole(min=0), default=2048, show_default=True, help="Built-in: megabytes of decoded pictures to keep.")
-@options.device
-@options.seed
-@options.as_json
-@options.quiet
-def train(template, data, resume, as_json, **settings):
+@training_options
+def train(template, **settings):
     """Train a detector or a classifier: what it is, the cfg and the .data say.
 
     \b
@@ -79,6 +100,11 @@ def train(template, data, resume, as_json, **settings):
     Before it starts, cfg, lists, pictures and labels are checked; all faults are told at once. Ctrl-C saves
     (or, with a Darknet binary, keeps what was saved last) and stops; --resume goes on.
     """
+    run_training(template, **settings | {"recipe": settings["recipe"] or "darknet"})
+
+
+def run_training(template, data, resume, as_json, **settings):
+    """Train, and say how it went: what the two commands do. `template` is a cfg's name or file; None with `resume`."""
     from darknet_runner.choose_engine import choose_engine
     from darknet_runner.run import create_run
 
@@ -91,7 +117,7 @@ def train(template, data, resume, as_json, **settings):
         follow(None)
         return
     if bool(template) == bool(resume):
-        raise click.UsageError("give --cfg NAME to train anew, or --resume RUN to go on")
+        raise click.UsageError("name a network to train anew, or --resume RUN to go on")
     if resume:
         click.get_current_context().with_resource(RunDir(Path(resume)).locked())  # from here on: looking for what was saved last moves files
         run, info = _reopen(resume)
@@ -103,6 +129,7 @@ def train(template, data, resume, as_json, **settings):
         data = loaded.path
     if several:
         settings["engine"] = "builtin"
+    settings["recipe"] = _recipe_of_run(run) if resume else recipe_of(settings, loaded.is_classifier)
     only_look = settings["print_command"] or settings["dry_run"]
     with _run_folder(template, loaded, settings, only_look) if not resume else _kept(run) as run:
         job = job_of(run, data, bool(resume), settings)
@@ -126,7 +153,7 @@ def train(template, data, resume, as_json, **settings):
         if resume:
             create_run.write_resumed_metadata(run, engine.name)
         else:
-            create_run.write_run_metadata(run, data, {"cfg": template, **settings}, engine=engine.name)
+            create_run.write_run_metadata(run, data, {"cfg": template, **settings, "recipe": settings["recipe"].name}, engine=engine.name)
     if not settings["quiet"]:
         click.echo(f"{'going on with' if resume else 'training'} {run.path} on {data} with {why}", err=True)
     try:
@@ -234,25 +261,58 @@ def _run_folder(template, data, settings, only_look):
 
 def _rendering(settings):
     """The train options that shape the cfg, as `create_run` takes them."""
-    net, head = ({key: value for key, value in map(_pair, settings[name])} for name in ("net", "yolo"))
-    keys = ("size", "batch", "subdivisions", "iterations", "learning_rate", "anchors", "seed", "runs", "name")
+    net, head = ({key: value for key, value in map(pair, settings[name])} for name in ("net", "yolo"))
+    keys = ("subdivisions", "iterations", "anchors", "seed", "runs", "name", "recipe")
     return {key: settings[key] for key in keys} | {"net": net, "head": head}
 
 
-def _pair(text):
+def pair(text):
     key, equals, value = text.partition("=")
     if not equals:
         raise click.UsageError(f"{text}: expected KEY=VALUE")
     return key.strip(), value.strip()
 
 
+def recipe_of(settings, classifier: bool) -> Recipe:
+    """The recipe that the options name, with what they and --set change; by default `best` for classifiers, `darknet` for detectors."""
+    from darknet_runner.builtin import recipe
+
+    told = dict(map(pair, settings["changes"]))
+    keys = ("epochs", "batch", "size", "learning_rate", "optimizer", "ema", "clip", "patience", "monitor", "freeze_until")
+    told |= {key: settings[key] for key in keys if settings[key] is not None}
+    found = recipe.load(settings["recipe"] or ("best" if classifier else "darknet"))
+    return found.override(told) if told else found
+
+
+def _recipe_of_run(run):
+    from darknet_runner.builtin import recipe
+
+    return recipe.load(str(run.recipe)) if run.recipe.is_file() else recipe.Recipe()
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether arithmetic in bfloat16 is fast there: a GPU since Ampere, a CPU with AVX512-BF16 or AMX."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    if device.startswith("cuda") or device == "auto" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
 def job_of(run, data, resume, settings):
     """The TrainJob of the train options."""
     from darknet_runner.engine import TrainJob
+    from darknet_runner.network.preprocessing import Preprocessing
 
-    same = ("map_every", "evaluate", "clear", "device", "gpus", "threads", "workers", "seed", "quiet", "optimizer", "ema", "clip", "prior", "amp", "patience")
-    pretrained = settings["pretrained"]
+    same = ("map_every", "evaluate", "clear", "device", "gpus", "threads", "workers", "seed", "quiet", "prior", "recipe")
+    pretrained, recipe = settings["pretrained"], settings["recipe"]
+    amp = settings["amp"] if settings["amp"] is not None else recipe.augment == "recipe" and has_bfloat16(settings["device"])
     return TrainJob(
+        amp=amp, preprocessing=Preprocessing.beside(run.cfg),
         cfg=run.cfg, data=Path(data), run=run, resume=resume, pretrained=Path(pretrained) if pretrained and not resume else None,
         cache_bytes=settings["cache_mb"] << 20, **{key: settings[key] for key in same},
     )  # fmt: skip
@@ -309,7 +369,7 @@ def progress_bar(quiet):
 
 def _report(result, as_json):
     """Print how a run ended, and exit accordingly."""
-    names = {"map": "mAP@0.5", "top1": "top-1 accuracy"}
+    names = {"map": "mAP@0.5", "top1": "top-1 accuracy", "macro_f1": "macro-F1", "loss": "loss"}
     info = result.run.read_json()
     if as_json:
         keys = ("engine", "verdict", "reasons", "iterations", "loss", "best")
@@ -318,7 +378,7 @@ def _report(result, as_json):
         click.echo(f"{result.verdict} after {result.iterations} iterations, average loss {result.loss:.4f}" if result.loss is not None else result.verdict)
         for key, value in (info.get("best") or {}).items():
             if value is not None:
-                click.echo(f"best {names[key]} on the valid split: {value:.2%}")
+                click.echo(f"best {names[key]} on the valid split: {value:.4f}" if key == "loss" else f"best {names[key]} on the valid split: {value:.2%}")
         for reason in result.reasons:
             click.echo(reason, err=result.verdict == "failed")
         click.echo(f"weights: {result.run.weights}/")

@@ -112,10 +112,13 @@ def make_job(tmp_path):
     """make_job(cfg text, data, **fields of TrainJob) -> a job on a fresh run folder."""
     from darknet_runner.engine import TrainJob
     from darknet_runner.run import folder as run_folder
+    from darknet_runner.builtin.recipe import SETTINGS, Recipe
 
     def make(text, data, run=None, **fields):
         run = run or run_folder.create(tmp_path / "runs", "tiny")
         run.cfg.write_text(text)
+        settings = {key: fields.pop(key) for key in [*fields] if key in SETTINGS}
+        fields.setdefault("recipe", Recipe().override(settings))
         return TrainJob(run.cfg, data, run, **{"device": "cpu", "threads": 1, "workers": 0, "quiet": True, **fields})
 
     return make

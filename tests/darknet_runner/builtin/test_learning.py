@@ -8,6 +8,7 @@ from converters.boxes import xyxy_to_cxcywh_rel
 from converters.darknet_format.files import read_data, write_data
 from converters.synthesis.datasets import draw_scene
 from darknet_runner.builtin.engine import BuiltinEngine
+from darknet_runner.builtin.recipe import Recipe
 from darknet_runner.engine import TrainJob
 from darknet_runner.network import cfg_file
 from darknet_runner.run import create_run
@@ -41,7 +42,7 @@ def test_nano_learns_drawn_faces(tmp_path):
         learning_rate=0.002, net=net, head={"jitter": 0.1, "resize": 1, "obj_normalizer": 0.3},
     )  # fmt: skip
     threads = torch.get_num_threads()
-    job = TrainJob(run.cfg, data, run, device="cpu", threads=1, workers=1, quiet=True, optimizer="adamw", ema=0.99, prior=0.02, map_every=650)
+    job = TrainJob(run.cfg, data, run, device="cpu", threads=1, workers=1, quiet=True, recipe=Recipe(optimizer="adamw", ema=0.99), prior=0.02, map_every=650)
     try:
         result = BuiltinEngine().train(job)
     finally:

@@ -1,0 +1,88 @@
+"""What a run saves so that going on is exact: weights that any Darknet reads, and beside them all the rest of one moment.
+
+`state.pt` holds the network itself, the optimizer, averages and progress of one moment, and is renamed into place before
+the weights: a kill between the two leaves a state that is newer than the weights and whole. Weights that are newer than
+the state were made by another engine since; then they are gone on with.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from converters.errors import RunError
+
+from ..network import weights_file
+
+if TYPE_CHECKING:
+    from .train import Trainer
+
+
+@dataclass
+class Progress:
+    """Where a run stands; saved with it, so that resuming is exact."""
+
+    iteration: int = 0
+    average: float | None = None  # Darknet's: 0.9 old + 0.1 new
+    first_loss: float | None = None
+    best: float | None = None
+    stale: int = 0  # validations since the best
+    history: list = field(default_factory=list)  # (iteration, what is monitored)
+    rate_factor: float = 1.0  # of the schedule's rate; falls on plateaus
+    plateau: int = 0  # validations since the best or the last fall of the rate
+    epoch_loss: list = field(default_factory=lambda: [0.0, 0, 0])  # since the last validation: loss, pictures right, pictures
+
+
+def save(trainer: Trainer, *tags) -> None:
+    """Write the weights under each tag, and with `last` the state before them."""
+    if trainer.rank:
+        return
+    if "last" in tags:
+        state = {"progress": asdict(trainer.progress), "optimizer": trainer.optimizer.state_dict(), "raw": trainer.network.state_dict(), "batch": trainer.batch}
+        if trainer.ema:
+            state["ema"] = trainer.ema
+        temporary = trainer.state_file.with_suffix(".part")
+        torch.save(state, temporary)
+        temporary.replace(trainer.state_file)
+    with trainer.averaged():
+        arrays = trainer.network.arrays()
+    for tag in tags:
+        weights_file.write(trainer.cfg, trainer.job.run.weights_file(tag), arrays, trainer.seen)
+
+
+def resume(trainer: Trainer) -> None:
+    """Go on from the run's last moment; RunError for a state that cannot be read."""
+    run = trainer.job.run
+    found = weights_file.read(trainer.cfg, run.weights_file("last"))
+    iteration = found.seen // trainer.batch
+    state = _state(trainer)
+    if state is None or state["progress"]["iteration"] < iteration:
+        trainer.network.load(found)
+        if state is not None:
+            trainer.progress = Progress(**state["progress"] | {"iteration": iteration})  # the best so far stays the best
+            print(f"the weights are newer ({iteration}) than {trainer.state_file.name}: the optimizer begins anew", file=sys.stderr)
+        trainer.progress.iteration = iteration
+    else:
+        trainer.progress = Progress(**state["progress"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        trainer.network.load_state_dict(state["raw"])
+        trainer.ema = state.get("ema", {})
+    run.trim_metrics(trainer.progress.iteration)
+
+
+def _state(trainer) -> dict | None:
+    path = trainer.state_file
+    if not path.is_file():
+        return None  # another engine's run
+    mend = "delete it to go on from the last weights, with a fresh optimizer"
+    try:
+        state = torch.load(path, map_location=trainer.device, weights_only=True)
+        known = {"progress", "optimizer", "raw"} <= state.keys() and state["progress"].keys() <= Progress.__dataclass_fields__.keys()
+    except Exception as error:  # torch's unpickler raises what it likes
+        raise RunError(f"cannot be read, it is damaged ({type(error).__name__})", where=path, mend=mend) from None
+    if not known:
+        raise RunError("is no state of a run that this emo can go on from", where=path, mend=mend)
+    return state

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Train the models that ship, one stage after another; what is done is not done again, what was cut off goes on.
+
+    nice -n 19 python scripts/train_release.py --fer fer2013 --lfw lfw-affectnet            # into ./release
+    python scripts/train_release.py --fer fer2013 --only emo-s
+    tail -f release/log.txt                                                                 # where it stands
+
+--fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv. Settings are the recipes in scripts/release/. One thread,
+seed 0. Each stage is commands of `emo`; they are printed, so that any of them can be run by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+RECIPES = Path(__file__).resolve().parent / "release"
+# name: network, the set it learns from
+CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8")}
+
+
+def emo(*args: object, log: Path) -> None:
+    """Run an `emo` command, its words into the log; SystemExit when it fails."""
+    words = [str(word) for word in args]
+    with open(log, "a") as out:
+        out.write("$ emo " + " ".join(words) + "\n")
+        out.flush()
+        done = subprocess.run([sys.executable, "-m", "emotion.cli", *words], stdout=out, stderr=subprocess.STDOUT)
+    if done.returncode:
+        sys.exit(f"emo {' '.join(words)}: exit code {done.returncode}; see {log}")
+
+
+def convert(args: argparse.Namespace) -> None:
+    """FER2013 with its own labels and FER+'s votes; and FER+'s own eight classes."""
+    for name, extra in (("fer", ("--labels", "fer2013")), ("fer8", ("--labels", "votes", "--classes", 8))):
+        if not (args.work / "data" / name / "emo.data").is_file():
+            emo("convert", "ferplus", args.fer, *extra, "--task", "classifier", "--out", args.work / "data" / name, log=args.log)
+
+
+def classifier(name: str, args: argparse.Namespace) -> None:
+    """Train one classifier, or go on with it; nothing when it is finished."""
+    network, data = CLASSIFIERS[name]
+    run = args.work / "runs" / f"{name}-001"
+    if (run / "weights" / "model_final.weights").is_file() and json.loads((run / "run.json").read_text())["verdict"] == "finished":
+        return
+    if (run / "weights" / "model_last.weights").is_file():
+        emo("train", "--resume", run, "--threads", args.threads, log=args.log)
+        return
+    recipe = RECIPES / f"{name}.toml"
+    emo("train", network, "--recipe", recipe, "--data", args.work / "data" / data / "emo.data", "--runs", args.work / "runs", "--name", name,
+        "--threads", args.threads, log=args.log)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fer", type=Path, required=True, help="folder with fer2013.csv and fer2013new.csv")
+    parser.add_argument("--work", type=Path, default=Path("release"), help="where sets and runs go (default: release)")
+    parser.add_argument("--only", choices=[*CLASSIFIERS], action="append", help="only this model; may be repeated")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    args.work = args.work.absolute()
+    args.work.mkdir(parents=True, exist_ok=True)
+    args.log = args.work / "log.txt"
+    convert(args)
+    for name in args.only or CLASSIFIERS:
+        classifier(name, args)
+
+
+if __name__ == "__main__":
+    main()

@@ -86,7 +86,7 @@ def test_two_processes_give_the_gradients_of_one(tiny_text, squares, make_job, t
     script = tmp_path / "part.py"
     script.write_text(
         "import os, sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\nfrom darknet_runner.engine import TrainJob\n"
-        "from darknet_runner.run.folder import RunDir\nfrom darknet_runner.builtin.engine.train import train\n"
+        "from darknet_runner.run.folder import RunDir\nfrom darknet_runner.builtin.train import train\n"
         "run = RunDir(Path(sys.argv[1]))\n"
         "job = TrainJob(run.cfg, Path(sys.argv[2]), run, device='cpu', threads=1, workers=0, quiet=True)\n"
         "train(None if int(os.environ['RANK']) else job)\n"  # the second takes the job from the first

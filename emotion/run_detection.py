@@ -36,8 +36,9 @@ WORKERS = 2  # threads that detect: while one waits for the network, the other p
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did. `stages` are milliseconds a frame, and overlap; `unreadable` are pictures that were left out, `missed`
-    frames of a live source that came while the one before was at work; `tracks` is None when nothing was tracked."""
+    """What a run did. `stages` are milliseconds a frame, and overlap; `unreadable` are pictures that were left out,
+    `passed_over` a folder's files that are no pictures, by suffix, `missed` frames of a live source that came while the
+    one before was at work; `tracks` is None when nothing was tracked."""
 
     source: str
     system: str
@@ -46,6 +47,7 @@ class Summary:
     frames_without_face: int
     emotions: dict[str, int]
     unreadable: int
+    passed_over: dict[str, int]
     missed: int
     tracks: int | None
     seconds: float
@@ -131,7 +133,7 @@ def run(
     stages = {"decode": own["decode"]} | detector.clock.take() | {stage: own[stage] for stage in ("track", "draw", "write") if stage in own}
     return Summary(
         source=getattr(opened, "name", str(source)), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
-        emotions=counts, unreadable=len(unreadable), missed=getattr(opened, "missed", 0), tracks=tracker and tracker.count, seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
+        emotions=counts, unreadable=len(unreadable), passed_over=dict(getattr(opened, "passed_over", {})), missed=getattr(opened, "missed", 0), tracks=tracker and tracker.count, seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
         stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()}, files=tuple(map(str, writing.files)),
     )  # fmt: skip
 

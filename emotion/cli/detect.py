@@ -49,6 +49,7 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
     emo detect camera --limit 500
     """
     from .. import run_detection as detection
+    from ..sources.pictures import counted
     from ..systems import open
     from ..systems.backends import set_threads
     from ..systems.tracking import Tracker
@@ -69,6 +70,8 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
             source, detector, out, limit=limit, force=force, annotate=annotate, tracker=tracker, progress=advance,
             skipped=None if strict else lambda error: click.echo(f"emo: {error}: left out", err=True),
         )  # fmt: skip
+    if summary.passed_over and not quiet:
+        click.echo(f"emo: passed over what is no picture: {counted(summary.passed_over)}", err=True)
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2))
     elif not quiet:

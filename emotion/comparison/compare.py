@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -141,6 +142,8 @@ def run(
         media = [Path(path) for path in media] or shipped_media()
         opened = [open_source(path, limit) for path in media]
         frames, subject = media_frames(opened, skipped), {"media": [str(path) for path in media]}
+        if passed_over := sum((getattr(source, "passed_over", Counter()) for source in opened), Counter()):
+            subject["passed_over"] = dict(passed_over)
     agreement, gallery, count = Agreement(*(contestant.detector for contestant in contestants)), Gallery(), 0
     expected = expected_frames(data_file, split, limit) if data_file else sum(source.count or 0 for source in opened)
     with in_place(Path(out or default_out(systems)), force, FILES, media) as folder:

@@ -21,6 +21,7 @@ from darknet_runner.signals import interruptible
 
 from ..systems.backends import quiet_opencv
 from .frame import Frame
+from .video import refuse_large
 
 WAIT_MS = 10_000  # for a stream to open, and between two of its frames
 CAMERA, URL = re.compile(r"(?:camera:)?(\d{1,3})|camera"), re.compile(r"(?:rtsps?|rtmps?|https?|rtp|udp|tcp|srt)://\S+", re.IGNORECASE)
@@ -64,6 +65,7 @@ class Live:
         if capture is None or not capture.isOpened():
             mend = "is it plugged in, free, and yours to read (/dev/video*)?" if isinstance(source, int) else "is the address right, and does it answer?"
             raise MediaError("cannot be opened", where=self.name, mend=mend)
+        refuse_large(capture, self.name)
         return capture
 
     def _read(self):

@@ -9,13 +9,15 @@ what is seen. A frame's time is the video's own timestamp, so a variable frame r
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from converters.darknet_format.files import read_list
 from converters.errors import MediaError
+from converters.image_formats import PICTURE_SUFFIXES, format_of, is_animated, pictures_in
 
 from .live import Live, is_live
-from .pictures import PICTURES, Pictures, folder_pictures
+from .pictures import Pictures, counted
 from .video import Video
 
 LISTS = {".txt", ".list", ".lst"}
@@ -25,6 +27,7 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
     """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video; or a camera
     (camera, camera:1, 1) or the URL of a stream.
 
+    Pictures are known by their content, whatever they are called; a folder's other files are counted (`passed_over`).
     An animated GIF is a video; in a folder or list it is a picture, its first frame.
 
     MediaError when there is no such path, or when it cannot be opened or holds nothing.
@@ -33,10 +36,11 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
         return Live(str(path), limit)
     path = Path(path)
     if path.is_dir():
-        files = folder_pictures(path)
-        if not files:
-            raise MediaError("holds no pictures", where=path, mend=f"looked for {', '.join(sorted(PICTURES))}")
-        return Pictures(path, [(str(file.relative_to(path)), file) for file in files], "folder", limit)
+        found = pictures_in(path)
+        if not found.paths:
+            raise MediaError(f"holds no pictures{', only ' + counted(found.others) if found.others else ''}", where=path, mend="they are known by their content, whatever they are called")
+        files = sorted(Path(os.path.relpath(file, path)) for file in found.paths)
+        return Pictures(path, [(str(name), path / name) for name in files], "folder", limit, found.others)
     if not path.exists():
         raise MediaError("no such file or folder", where=path)
     if not path.is_file():
@@ -48,17 +52,7 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
         files = read_list(path)
         digits = len(str(len(files)))
         return Pictures(path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit)
-    if suffix in PICTURES and not (suffix == ".gif" and is_animated(path)):
+    form = format_of(path)
+    if (form or suffix in PICTURE_SUFFIXES) and not (form == "GIF" and is_animated(path)):
         return Pictures(path, [(path.name, path)], "picture", limit)
     return Video(path, limit)
-
-
-def is_animated(gif: Path) -> bool:
-    """Whether it has a second frame; False also for what is no GIF, which the reader of pictures will say."""
-    from PIL import Image
-
-    try:
-        with Image.open(gif) as picture:
-            return getattr(picture, "is_animated", False)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return False

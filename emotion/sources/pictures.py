@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,18 +12,20 @@ from converters import images
 from converters.errors import MediaError
 
 from ..systems.backends import quiet_opencv
+from .containers import facts
 from .frame import Frame
-
-PICTURES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".gif", ".jp2"}
 
 
 class Pictures:
-    """Picture files, in the order given. `skip(error)`, when set, is told of those that cannot be read."""
+    """Picture files, in the order given. `skip(error)`, when set, is told of those that cannot be read.
+
+    `passed_over` counts, by their kind, the files of a folder that are no pictures.
+    """
 
     kind, fps, live = "pictures", None, False
 
-    def __init__(self, path: Path, files: list[tuple[str, Path]], kind: str, limit: int | None = None):
-        self.path, self.kind, self.files = path, kind, files[:limit]
+    def __init__(self, path: Path, files: list[tuple[str, Path]], kind: str, limit: int | None = None, passed_over: Counter[str] | None = None):
+        self.path, self.kind, self.files, self.passed_over = path, kind, files[:limit], passed_over or Counter()
         self.skip: Callable[[MediaError], None] | None = None
 
     @property
@@ -44,11 +47,12 @@ def read_picture(path: Path, upright: bool = True) -> np.ndarray:
     info = images.probe(path)
     if info.problem:
         raise MediaError(info.detail, where=path)
+    if info.format == "GIF" and facts(path).cut:
+        raise MediaError("the GIF ends before its end-of-file marker", where=path)
     quiet_opencv()
     return images.decode(path, upright=upright)
 
 
-def folder_pictures(folder: Path) -> list[Path]:
-    """The pictures in a folder and its subfolders, sorted; hidden files and folders are left out."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
-    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+def counted(others: Counter[str]) -> str:
+    """`3 .mp4, 1 README`: the most frequent kinds first."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(others.items(), key=lambda item: (-item[1], item[0])))

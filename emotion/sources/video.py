@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from converters import images
 from converters.errors import MediaError
 
 from ..systems.backends import name_for_opencv, quiet_opencv
 from . import containers
 from .frame import Frame
+
+
+def refuse_large(capture, where) -> None:
+    """MediaError when a frame would have more pixels than `images.max_pixels`, before one is decoded."""
+    import cv2
+
+    width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if width * height > images.max_pixels():
+        capture.release()
+        raise MediaError(f"its frames are {width}x{height}: more than {images.max_pixels()} pixels", where=where, mend="--max-pixels (EMO_MAX_PIXELS) raises the limit")
 
 
 class Video:
@@ -38,6 +49,8 @@ class Video:
             capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         except cv2.error:
             capture = None
+        if capture is not None:
+            refuse_large(capture, self.path)
         good, first = capture.read() if capture is not None and capture.isOpened() else (False, None)
         if not good:
             raise MediaError("cannot be opened as a picture or video", where=self.path, mend="is it complete, and of a format that FFmpeg reads?")

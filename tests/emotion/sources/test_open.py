@@ -1,5 +1,6 @@
 import struct
 import weakref
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,8 +10,11 @@ from converters.errors import DataError, EmoError, MediaError
 from emotion import run_detection as detect
 from emotion.sources.frame import Frame
 from emotion.sources.open import open_source
+from emotion.sources.pictures import counted
+from emotion.systems.backends import quiet_opencv
 from emotion.systems.detections import Detections
 
+CASES = Path(__file__).resolve().parents[4] / "shared/cases"
 CONTAINERS = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
 
 
@@ -181,15 +185,100 @@ def test_an_animated_gif_is_a_video_with_its_own_times(tmp_path):
     assert open_source(tmp_path / "still.gif").kind == "picture"
     assert [frame.name for frame in open_source(tmp_path)] == ["a.gif", "still.gif"]
     (tmp_path / "junk.gif").write_bytes(b"GIF89a junk")
-    with pytest.raises(MediaError, match="no picture"):
+    with pytest.raises(MediaError, match="is a GIF that cannot be read"):
         list(open_source(tmp_path / "junk.gif"))
 
 
+def test_kinds_are_told_by_content_whatever_the_name(tmp_path, video_factory):
+    """A photograph under a video's name and others, EXIF heeded; a video under none."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = np.zeros((20, 30, 3), np.uint8)
+    turned[:, :10] = 255
+    for name in ("a.jfif", "b.mpo", "c.mp4", "d", "e.heic", "f.JPE"):
+        Image.fromarray(turned).save(tmp_path / name, "JPEG", exif=exif, quality=95)
+        source = open_source(tmp_path / name)
+        (frame,) = source
+        assert (source.kind, frame.time_s, frame.bgr.shape) == ("picture", None, (30, 20, 3)), name
+        assert frame.bgr[:8].mean() > 240 and frame.bgr[12:].mean() < 10, name
+    video_factory(tmp_path / "v.mp4", greys(3))
+    (tmp_path / "v.mp4").rename(tmp_path / "v")
+    assert open_source(tmp_path / "v").kind == "video" and len(list(open_source(tmp_path / "v"))) == 3
+
+
+def test_a_folder_takes_pictures_by_content_and_counts_the_rest(tmp_path, video_factory):
+    cv2.imwrite(str(tmp_path / "a.png"), greys(1)[0])
+    (tmp_path / "b.jfif").write_bytes(cv2.imencode(".jpg", greys(1)[0])[1])
+    (tmp_path / "noname").write_bytes(cv2.imencode(".webp", greys(1)[0])[1])
+    video_factory(tmp_path / "v.mp4", greys(3))
+    for name in ("notes.txt", "more.txt", "README", "sub/x.txt", ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no picture")
+    source = open_source(tmp_path)
+    assert [frame.name for frame in source] == ["a.png", "b.jfif", "noname"]
+    assert source.passed_over == {".txt": 3, ".mp4": 1, "README": 1} and counted(source.passed_over) == "3 .txt, 1 .mp4, 1 README"
+    with pytest.raises(MediaError, match=r"holds no pictures, only 1 \.txt"):
+        open_source(tmp_path / "sub")
+
+
+def test_heic_is_read_where_its_extra_is_there_and_else_said(tmp_path):
+    """The folder of ../shared/cases that was passed over in silence: every file is a frame or is named."""
+    folder = CASES / "photo-suffixes" / "folder"
+    if not folder.is_dir():
+        pytest.skip("../shared/cases is not here")
+    source, told = open_source(folder), []
+    source.skip = told.append
+    read = [frame.name for frame in source]
+    assert source.count == 4 and set(read) >= {"base.jpg", "mpo.mpo", "p.jfif"}
+    if "p.heic" not in read:
+        assert len(told) == 1 and "p.heic" in str(told[0]) and "heic" in str(told[0]) and "pip install" in str(told[0])
+    assert open_source(CASES / "photo-suffixes" / "exif6.jfif").kind == "picture"
+
+
 def test_a_limit_is_no_promise_of_the_container(tmp_path):
-    """A format without a count of frames (here: one picture under a video's name) has not broken off below --limit."""
-    cv2.imwrite(str(tmp_path / "a.jpg"), greys(2)[1])
-    (tmp_path / "a.jpg").rename(tmp_path / "a.mp4")
-    assert len(list(open_source(tmp_path / "a.mp4", limit=40))) == 1
+    """A format without a count of frames has not broken off below --limit."""
+    quiet_opencv()
+    writer = cv2.VideoWriter(str(tmp_path / "a.ts"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp2v"), 25, (64, 48))
+    for frame in greys(20):
+        writer.write(frame)
+    writer.release()
+    assert len(list(open_source(tmp_path / "a.ts", limit=40))) == 20
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.mp4", "a.gif"])
+def test_a_picture_or_video_of_too_many_pixels_is_refused_by_its_header(name, tmp_path, video_factory, monkeypatch):
+    """No pixel is decoded: a few megabytes may hold gigabytes."""
+    from PIL import Image
+
+    large = np.zeros((300, 400, 3), np.uint8)
+    if name == "a.mp4":
+        video_factory(tmp_path / name, [large])
+    else:
+        Image.fromarray(large).save(tmp_path / name, save_all=name == "a.gif", **({"append_images": [Image.fromarray(large + 9)]} if name == "a.gif" else {}))
+    monkeypatch.setenv("EMO_MAX_PIXELS", "119999")
+    with pytest.raises(MediaError, match="400x300: more than 119999 pixels.*--max-pixels"):
+        list(open_source(tmp_path / name))
+    monkeypatch.setenv("EMO_MAX_PIXELS", "120000")
+    assert next(iter(open_source(tmp_path / name))).bgr.shape == (300, 400, 3)
+
+
+def test_a_bomb_is_refused():
+    bomb = CASES / "fuzz" / "bomb-20000px.png"
+    if not bomb.is_file():
+        pytest.skip("../shared/cases is not here")
+    with pytest.raises(MediaError, match="20000x20000: more than"):
+        list(open_source(bomb))
+
+
+def test_a_truncated_gif():
+    gif = CASES / "fuzz" / "truncated.gif"
+    if not gif.is_file():
+        pytest.skip("../shared/cases is not here")
+    with pytest.raises(MediaError) as fault:
+        list(open_source(gif))
+    assert "\n" not in str(fault.value)
 
 
 def cut_video(path, keep=0.5):

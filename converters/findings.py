@@ -47,6 +47,7 @@ CODES: dict[str, tuple[str, str]] = {
     "near-duplicate": ("warning", "two pictures look the same"),
     "near-leak": ("warning", "pictures that look the same are on both sides of a split"),
     "leak": ("error", "the same picture or person is on both sides of a split"),
+    "loose-label": ("warning", "the label is written in a way that emo reads and Darknet binaries misread"),
     "class-range": ("error", "the class id is not in the class map"),
     "missing-label": ("error", "a picture has no label file"),
     "label-without-image": ("warning", "a label file has no picture"),

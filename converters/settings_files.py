@@ -10,11 +10,10 @@ so that a table from either can be written as JSON. What does not fit is one err
 from __future__ import annotations
 
 import datetime
-import json
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+from . import text_files
 from .errors import DataError, EmoError
 
 KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table", type(None): "nothing"}
@@ -24,23 +23,19 @@ NO_FIELDS: Fields = {}
 
 def read_json(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
     """A JSON file's one table. `error` when it cannot be read, is no JSON, or does not hold `fields`."""
-    return checked(_read(path, "JSON", json.loads, error), fields, path, needed, error)
+    return checked(_read(path, text_files.read_json, error), fields, path, needed, error)
 
 
 def read_toml(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
     """A TOML file's top table. `error` when it cannot be read, is no TOML, or does not hold `fields`."""
-    return checked(_undated(_read(path, "TOML", tomllib.loads, error)), fields, path, needed, error)
+    return checked(_undated(_read(path, text_files.read_toml, error)), fields, path, needed, error)
 
 
-def _read(path, kind, parse, error):
+def _read(path, parse, error):
     try:
-        return parse(Path(path).read_bytes().decode("utf-8-sig"))
-    except OSError as fault:
-        raise error(f"cannot be read: {fault.strerror}", where=path) from None
-    except RecursionError:
-        raise error(f"is no {kind} that emo reads: its tables or lists lie too deep in each other", where=path) from None
-    except ValueError as fault:  # both parsers' own, numbers with too many digits, and what is no UTF-8
-        raise error(f"is no {kind}: {fault}", where=path) from None
+        return parse(path)
+    except DataError as fault:
+        raise error(fault.what, where=path, mend=fault.mend) from None
 
 
 def checked(table: object, fields: Fields, where: str | Path, needed: tuple[str, ...] = (), error: type[EmoError] = DataError, prefix: str = "") -> dict:

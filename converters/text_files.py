@@ -148,7 +148,7 @@ def read_json(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) 
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"cannot be read as JSON: {_short(error)}", where=path) from None
+        raise DataError(_no("JSON", error), where=path) from None
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"cannot be read as TOML: {_short(error)}", where=path) from None
+        raise DataError(_no("TOML", error), where=path) from None
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -170,11 +170,13 @@ def read_yaml(path: str | Path) -> Any:
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise DataError(f"cannot be read as YAML: {_short(error)}", where=path) from None
+        raise DataError(_no("YAML", error), where=path) from None
 
 
-def _short(error: Exception) -> str:
-    return "it is nested too deep" if isinstance(error, RecursionError) else " ".join(str(error).split())[:200]
+def _no(kind: str, error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return f"is no {kind} that emo reads: its tables or lists lie too deep in each other"
+    return f"is no {kind}: {' '.join(str(error).split())[:200]}"
 
 
 def _opened(path: str | Path) -> io.BufferedReader:

@@ -28,7 +28,8 @@ from pathlib import Path
 
 import click
 
-from converters.darknet_format.files import read_data, read_lines
+from converters.darknet_format.files import read_data
+from converters.text_files import read_lines
 
 FEW, MANY = 10, 110  # pictures
 

@@ -18,10 +18,13 @@ import numpy as np
 from .. import output_folder
 from ..errors import DataError, UsageError
 from ..table.records import SPLITS
-from .files import DataFile, class_of_path, label_path, numbered_lines, read_data, write_data
+from ..text_files import table_rows
+from . import yaml_form
+from .files import DataFile, class_of_path, numbered_list, read_data, write_data
+from .labels import label_path, read_label
 
 MANIFEST = "manifest.csv"
-_GROUP = "group"
+GROUP = "group"
 _WRITTEN = ("classes", *SPLITS, "labels", "names", "backup")  # the keys that `write_lists` sets itself
 
 
@@ -40,19 +43,17 @@ class DarknetSet:
 
     def groups(self, image: str) -> list[str]:
         """The people or sources that the manifest gives for a picture, one for most, several for a composed scene."""
-        return list(dict.fromkeys(row[_GROUP] for row in self.manifest.get(image, ()) if row.get(_GROUP)))
+        return list(dict.fromkeys(row[GROUP] for row in self.manifest.get(image, ()) if row.get(GROUP)))
 
     def faces(self, image: str) -> np.ndarray:
         """(N, 5) class id and cxcywh_rel; a classifier's picture is one face that fills it. Raises DataError."""
-        from .files import read_label
-
         if self.data.is_classifier:
             return np.array([[class_of_path(image, self.data.labels), 0.5, 0.5, 1, 1]], float)
         return read_label(label_path(image), self.data.classes)
 
 
 def find_data(where: str | Path | None = None) -> Path:
-    """The .data file at `where` (itself, or the one in that folder or a folder in it; default ./data).
+    """The .data file, or data.yaml, at `where` (itself, or the one in that folder or a folder in it; default ./data).
 
     UsageError when there is none or more than one, with what was found.
     """
@@ -61,11 +62,16 @@ def find_data(where: str | Path | None = None) -> Path:
         return root
     if not root.is_dir():
         raise UsageError("no such file or folder", where=root, mend="give a .data file, or the folder that emo convert wrote")
-    found = sorted(root.glob("*.data")) or sorted(root.glob("*/*.data"))
+    found = sorted(root.glob("*.data")) or sorted(root.glob("*/*.data")) or _yamls(root, "") or _yamls(root, "*/")
     if len(found) != 1:
         listed = ", ".join(map(str, found[:8])) or "none"
         raise UsageError(f"expected one .data file, found {listed}", where=root, mend="give the .data file itself")
     return found[0]
+
+
+def _yamls(root: Path, below: str) -> list[Path]:
+    found = (path for suffix in yaml_form.SUFFIXES for path in root.glob(f"{below}*{suffix}"))
+    return sorted(path for path in found if yaml_form.is_set(path))
 
 
 def load(where: str | Path | None = None) -> DarknetSet:
@@ -83,17 +89,15 @@ def load(where: str | Path | None = None) -> DarknetSet:
     return DarknetSet(data, images, lines, _read_manifest(data.path.parent / MANIFEST))
 
 
-def _read_list(path: Path):
+def _read_list(path: Path) -> tuple[list[str], list[int]]:
     """Absolute picture paths and their line numbers."""
-    folder, here = os.path.abspath(path.parent), os.getcwd()
-    images, numbers = [], []
-    for number, line in numbered_lines(path, errors="surrogateescape"):
-        if not line.startswith("/"):  # beside the list, else from here, as in `files.resolve`
-            beside, other = os.path.join(folder, line), os.path.join(here, line)
-            line = other if not os.path.exists(beside) and os.path.exists(other) else beside
-        images.append(os.path.normpath(line))
-        numbers.append(number)
-    return images, numbers
+    try:
+        found = numbered_list(path)
+    except DataError as error:
+        if error.what != "the list is empty":
+            raise
+        found = []
+    return [os.path.abspath(image) for _, image in found], [number for number, _ in found]
 
 
 def _read_manifest(path: Path) -> dict[str, list[dict]]:
@@ -101,13 +105,9 @@ def _read_manifest(path: Path) -> dict[str, list[dict]]:
         return {}
     out: dict[str, list[dict]] = {}
     folder = os.path.abspath(path.parent)
-    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.DictReader(file)
-        if not {"image", _GROUP} <= set(reader.fieldnames or ()):
-            raise DataError("has no columns image and group", where=path, mend="delete it, or convert again")
-        for row in reader:
-            row["image"] = os.path.normpath(os.path.join(folder, row["image"] or ""))
-            out.setdefault(row["image"], []).append(row)
+    for _, row in table_rows(path, ("image", GROUP), mend="delete it, or convert again"):
+        row["image"] = os.path.normpath(os.path.join(folder, row["image"]))
+        out.setdefault(row["image"], []).append(row)
     return out
 
 
@@ -135,7 +135,7 @@ def write(
 def write_lists(
     work: Path, final: str, images: dict[str, list[str]], names: tuple[str, ...], labels: tuple[str, ...] | None = None, **options
 ) -> None:
-    """Lists, names, labels, the backup folder and emo.data into `work`, with the paths they have once it is `final`.
+    """Lists, names, labels, the backup folder, emo.data and, for a detector, data.yaml into `work`, with the paths they have once it is `final`.
 
     All paths are absolute, so that Darknet finds everything from any folder.
     """
@@ -147,6 +147,8 @@ def write_lists(
         (work / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
     (work / "backup").mkdir()
     write_data(work / "emo.data", classes=len(names), **keys, names=f"{final}/emo.names", backup=f"{final}/backup", **options)
+    if labels is None:
+        yaml_form.write(work / "data.yaml", final, names, list(images))
 
 
 def _write_manifest(path, images, rows):

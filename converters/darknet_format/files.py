@@ -1,4 +1,4 @@
-"""The files every Darknet shares: `.data`, names, image lists, and the label file beside each image.
+"""The files every Darknet shares: `.data` (or a data.yaml), names and image lists. Label files are in `labels`.
 
 `read_data` gives a `DataFile`; relative paths in it are taken from the `.data` file's own folder when
 they exist there, else from the working directory (which is what Darknet does).
@@ -10,9 +10,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DataError
+from ..image_formats import pictures_in
+from ..text_files import numbered_lines, read_lines, slashes
+from . import yaml_form
 
 
 @dataclass(frozen=True)
@@ -41,44 +42,36 @@ class DataFile:
             path = resolve(self.options[split], self.path.parent) if split in self.options else None
         if path is None:
             raise DataError(f"no '{split}' list is named", where=self.path, mend=f"add a line {split}=FILE")
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"the {split} list is missing: {path}", where=self.path, mend="run emo convert again")
         return path
 
 
-def resolve(value: str, folder: Path) -> Path:
-    beside = folder / value
-    return beside if os.path.exists(beside) or not os.path.exists(value) else Path(value)
+def resolve(value: str, folder: str | Path) -> Path:
+    """Where a path of a .data file, list or table in `folder` leads, as people move sets about.
 
-
-def numbered_lines(path: Path, errors: str = "strict") -> list[tuple[int, str]]:
-    """(line number, text) of the non-blank lines, CRLF or not; `errors="surrogateescape"` keeps names that are no UTF-8.
-
-    DataError when the file is missing or no text.
+    Beside the file; else from here; else, since CVAT and others write paths as seen from outside the folder
+    (`data/train.txt`), beside the folder or without that first name; with slashes where Windows' are not found.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig", errors=errors)
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror}", where=path) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"cannot be read as text: {error}", where=path) from None
-    if "\0" in text:
-        raise DataError("holds NUL bytes: is no text file", where=path)
-    return [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-
-
-def read_lines(path: Path) -> list[str]:
-    """The non-blank lines of a text file, as `numbered_lines`."""
-    return [line for _, line in numbered_lines(path)]
+    for name in (value,) if "\\" not in value else (value, slashes(value)):
+        beside, inner = os.path.join(folder, name), name.removeprefix("./").partition("/")[2]
+        if os.path.exists(beside):
+            return Path(beside)
+        for place in (name, os.path.join(os.path.dirname(os.path.abspath(folder)), name), os.path.join(folder, inner) if inner else beside):
+            if os.path.exists(place):
+                return Path(place)
+    return Path(folder, value)
 
 
 def read_data(path: str | Path) -> DataFile:
     """Read and resolve a `.data` file; DataError with file and line for anything that does not fit."""
     path = Path(path)
+    if path.suffix.lower() in yaml_form.SUFFIXES:
+        names, splits = yaml_form.read(path)
+        lists = {split: Path(splits[split]) if split in splits else None for split in ("train", "valid")}
+        return DataFile(path=path, classes=len(names), names=names, **lists, backup=None, top=1, labels=None, options=splits)
     options = {}
-    for number, line in numbered_lines(path, errors="surrogateescape"):
+    for number, line in numbered_lines(path, names=True):
         if line[0] in "#;":
             continue
         key, equals, value = line.partition("=")
@@ -98,8 +91,10 @@ def read_data(path: str | Path) -> DataFile:
     for key in whole.keys() & options.keys():
         try:
             whole[key] = int(options[key])
+            if whole[key] < 1:
+                raise ValueError
         except ValueError:
-            raise DataError(f"{key} = {options[key]} is no whole number", where=path) from None
+            raise DataError(f"{key} = {options[key][:40]} is no whole number from 1 on", where=path) from None
     classes = whole["classes"]
     if classes != len(names):
         raise DataError(f"classes = {classes}, but the names file has {len(names)} names", where=path)
@@ -111,45 +106,22 @@ def read_data(path: str | Path) -> DataFile:
 
 
 def read_list(path: str | Path) -> list[Path]:
-    """The images of a list file, relative ones resolved as in `read_data`; DataError when empty."""
+    """The images of a list file, relative ones resolved as in `read_data`, or of a folder; DataError when there are none."""
+    return [image for _, image in numbered_list(path)]
+
+
+def numbered_list(path: str | Path) -> list[tuple[int, Path]]:
+    """(line number, image) of each line of a list file; the pictures of a folder, which a data.yaml may name instead."""
     path = Path(path)
-    lines = numbered_lines(path, errors="surrogateescape")
+    if path.is_dir():
+        found = list(enumerate(map(Path, pictures_in(path).paths), start=1))
+        if not found:
+            raise DataError("the folder holds no pictures", where=path)
+        return found
+    lines = numbered_lines(path, names=True)
     if not lines:
         raise DataError("the list is empty", where=path)
-    folder = path.parent
-    return [Path(line) if line.startswith("/") else resolve(line, folder) for _, line in lines]
-
-
-def label_path(image: str | Path) -> Path:
-    """The sibling `.txt`: the only label layout that every Darknet flavour reads."""
-    return Path(image).with_suffix(".txt")
-
-
-def read_label(path: str | Path, classes: int) -> np.ndarray:
-    """A label file as (N, 5) float64: class id, then cxcywh_rel. DataError with line for a bad one."""
-    path = Path(path)
-    try:
-        text = path.read_text()
-    except FileNotFoundError:
-        raise DataError("the label file is missing", where=path, mend="an image without faces needs an empty one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read as text: {error}", where=path) from None
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = [float(value) for value in line.split()]
-        except ValueError:
-            raise DataError(f"'{line[:60]}' is not five numbers", where=path, line=number) from None
-        if len(row) != 5:
-            raise DataError(f"expected 5 columns, found {len(row)}", where=path, line=number)
-        if row[0] not in range(classes):  # nan and inf are not, either
-            raise DataError(f"class {row[0]:g} is not in 0..{classes - 1}", where=path, line=number)
-        if not all(0 <= value <= 1 for value in row[1:]):
-            raise DataError(f"coordinates must be relative, in 0..1: '{line[:60]}'", where=path, line=number)
-        rows.append(row)
-    return np.array(rows, float).reshape(-1, 5)
+    return [(number, Path(line) if line.startswith("/") else resolve(line, path.parent)) for number, line in lines]
 
 
 def class_of_path(path: str | Path, labels: tuple[str, ...]) -> int:

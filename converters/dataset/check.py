@@ -21,7 +21,8 @@ import numpy as np
 
 from .. import boxes
 from ..darknet_format.dataset import DarknetSet
-from ..darknet_format.files import class_of_path, label_path
+from ..darknet_format.files import class_of_path
+from ..darknet_format.labels import examine_label, label_path
 from ..errors import DataError, MediaError
 from ..findings import Finding, box_problem, finding, label_trap, path_problem, picture_problems
 from ..image_formats import PICTURE_SUFFIXES
@@ -103,43 +104,23 @@ def read_faces(path: Path, classes: int, info: ImageInfo, min_face: float = 0.0)
     all, and (code, line, message) for every fault.
     """
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return None, [("missing-label", 0, "is not there; a picture without faces needs an empty one")]
-    except (OSError, UnicodeDecodeError) as error:
-        return None, [("bad-number", 0, f"cannot be read as text: {error}")]
-    rows, faults = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = tuple(float(value) for value in line.split())
-        except ValueError:
-            faults.append(("bad-number", number, f"'{line[:60]}' is not five numbers"))
-            continue
-        if len(row) != 5 or not all(map(math.isfinite, row)):
-            faults.append(("bad-number", number, f"'{line[:60]}' is not five finite numbers"))
-            continue
-        if row[0] != int(row[0]) or not 0 <= row[0] < classes:
-            faults.append(("class-range", number, f"class {row[0]:g} is not in 0..{classes - 1}"))
-            continue
-        size = info.size_wh if min(info.size_wh) > 0 else (1, 1)
+        label = examine_label(path, classes)
+    except DataError as error:
+        if "missing" in error.what:
+            return None, [("missing-label", 0, "is not there; a picture without faces needs an empty one")]
+        return None, [("bad-number", 0, error.what)]
+    faults = [(fault.code, fault.line, fault.message) for fault in label.faults]
+    whole = min(info.size_wh) > 0
+    size = info.size_wh if whole else (1, 1)
+    for row, line in zip(label.rows.tolist(), label.lines):
         xyxy_px = boxes.cxcywh_rel_to_xyxy(row[1:], size)
-        problem = box_problem(xyxy_px, size, slack_px=_SLACK_PX if min(info.size_wh) > 0 else 1e-5)
+        problem = box_problem(xyxy_px, size, slack_px=_SLACK_PX if whole else 1e-5)
         if problem:
-            faults.append((problem[0], number, problem[1]))
-            if problem[0] != "box-clipped":
-                continue
+            faults.append((problem[0], line, problem[1]))
         side = float(np.min(xyxy_px[2:] - xyxy_px[:2]))
-        if info.size_wh[0] and side < min_face:
-            faults.append(("too-small", number, f"a face of {side:.3g} pixels"))
-        rows.append(row)
-    for i, row in enumerate(rows):
-        for other in rows[:i]:
-            if row[1:] == other[1:]:
-                code = "conflicting-labels" if row[0] != other[0] else "duplicate-row"
-                faults.append((code, 0, f"the same box twice, as class {other[0]:g} and {row[0]:g}"))
-    return tuple(rows), faults
+        if whole and side < min_face:
+            faults.append(("too-small", line, f"a face of {side:.3g} pixels"))
+    return tuple(map(tuple, label.rows.tolist())), faults
 
 
 def _by_line(one: DarknetSet, examined: dict[str, _Examined]) -> list[Finding]:

@@ -22,7 +22,7 @@ import numpy as np
 from .. import boxes, output_folder
 from ..darknet_format import dataset as darknet_dataset
 from ..darknet_format.dataset import DarknetSet
-from ..darknet_format.files import label_path, read_label
+from ..darknet_format.labels import label_path, read_label, sibling
 from ..errors import DataError, EmoError, MediaError, UsageError
 from ..images import decode, probe
 from ..parallel import chunked_map
@@ -112,7 +112,7 @@ def _write(chunk, classes, names, work, size_wh, seed, photos) -> dict:
             for label, box, relative in zip(ids.tolist(), xyxy.tolist(), boxes.xyxy_to_cxcywh_rel(xyxy, size_wh).tolist()):
                 lines.append("%d %.6f %.6f %.6f %.6f\n" % (label, *relative))
                 rows.append([name, split, names[label], *(f"{value:.8g}" for value in box), *size_wh, groups[0] if groups else image, image])
-        label_path(work / name).write_text("".join(lines))
+        sibling(work / name).write_text("".join(lines))
         out["pictures"].append((name, split, rows))
     return out
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..darknet_format import dataset as darknet_dataset
 from ..darknet_format.dataset import DarknetSet
-from ..darknet_format.files import label_path
+from ..darknet_format.labels import label_path
 from ..errors import DataError, UsageError, nearest
 from ..findings import CODES, Finding
 from ..images import content_hash

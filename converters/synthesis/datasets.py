@@ -19,6 +19,7 @@ import numpy as np
 
 from .. import boxes, emotions as labels, output_folder
 from ..darknet_format import files as darknet_files
+from ..darknet_format.labels import sibling
 from ..darknet_format.dataset import write_lists
 from ..errors import UsageError, nearest
 from .person import Person, random_expression, random_light, random_person, random_pose
@@ -205,7 +206,7 @@ def _write_yolo(work, out, count, seed, names, others, progress):
         _save(work / name, picture)
         rel = boxes.xyxy_to_cxcywh_rel(xyxy_px, (416, 416))
         lines = [f"{ids[emotion]} " + " ".join(f"{value:.6f}" for value in row) for emotion, row in zip(said, rel)]
-        darknet_files.label_path(work / name).write_text("".join(line + "\n" for line in lines))
+        sibling(work / name).write_text("".join(line + "\n" for line in lines))
         lists[split].append(str(out / name))
     write_lists(work, str(out), lists, tuple(names))
     return {split: len(lines) for split, lines in lists.items()}

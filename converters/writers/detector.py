@@ -62,6 +62,11 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
             out.notes.note(code, "warning", *where)
         else:
             out.notes.drop(code, *where)
+    lines = _lines(ids, table.emotion, relative, np.flatnonzero(fits))
+    for row, code, message in _repeats(owner, lines):
+        fits[row] = False
+        index = owner[row]
+        out.notes.drop(code, SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index], f"{table.image[index]}: {message}")
     # A picture all of whose faces are unusable goes; one that never had any is a negative and stays.
     kept = np.bincount(owner[fits], minlength=len(table))
     good &= (kept > 0) | (table.counts == 0)
@@ -69,7 +74,7 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
 
     # Whatever can be is done to columns: what is left a picture is a link, a label file and a line of text.
     rows, split, line, ends = np.flatnonzero(fits), table.split.tolist(), table.line.tolist(), [0, *np.cumsum(kept).tolist()]
-    labels = list(map(LABEL.__mod__, zip(ids[table.emotion[rows]].tolist(), *relative[rows].T.tolist())))
+    labels = [lines[row] for row in rows.tolist()]
     corners = clipped[rows]
     if (corners == np.floor(corners)).all():  # nearly always; the text is the same, and quicker made
         corners = corners.astype(np.int64)
@@ -90,6 +95,24 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
         width, height = infos[i].size_wh
         for box in corners[ends[i] : ends[i + 1]] or [",,,,"]:  # no face: a negative
             out.manifest.append(f"{stems[i]},{SPLITS[split[i]]},{box},{width},{height},{group[i]},{image[i]},{line[i]}\n")
+    return out
+
+
+def _lines(ids: np.ndarray, emotion: np.ndarray, relative: np.ndarray, rows: np.ndarray) -> dict[int, str]:
+    """The label line of each face of `rows`, by its row."""
+    return dict(zip(rows.tolist(), map(LABEL.__mod__, zip(ids[emotion[rows]].tolist(), *relative[rows].T.tolist()))))
+
+
+def _repeats(owner: np.ndarray, lines: dict[int, str]) -> list[tuple[int, str, str]]:
+    """(row, code, message) of faces that a label file would hold twice: all but the first, or all when their classes differ."""
+    out, seen = [], {}
+    for row, line in lines.items() if len(lines) > len(np.unique(owner)) else ():
+        seen.setdefault((owner[row], line.partition(" ")[2]), []).append(row)
+    for rows in seen.values():
+        if len(rows) > 1 and len({lines[row] for row in rows}) > 1:
+            out += [(row, "conflicting-labels", "the same box has different emotions; both are left out") for row in rows]
+        else:
+            out += [(row, "duplicate-row", "the same box is there twice") for row in rows[1:]]
     return out
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from converters.darknet_format.files import DataFile, class_of_path, label_path, read_label, read_list
+from converters.darknet_format.files import DataFile, class_of_path, read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, RunError
 
 from .augment import Options, classifier_sample, detection_sample

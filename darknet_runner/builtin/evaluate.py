@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from converters import boxes as boxlib
-from converters.darknet_format.files import DataFile, class_of_path, label_path, read_label, read_list
+from converters.darknet_format.files import DataFile, class_of_path, read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError
 
 from ..network.preprocessing import Preprocessing

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from converters import boxes as boxlib
-from converters.darknet_format.files import label_path, read_data, read_label, read_list
+from converters.darknet_format.files import read_data, read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.errors import RunError, UsageError
 
 from ..network import cfg_file, layers, weights_file

@@ -17,7 +17,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from converters.darknet_format.files import DataFile, class_of_path, label_path, read_list, write_data
+from converters.darknet_format.files import DataFile, class_of_path, read_list, write_data
+from converters.darknet_format.labels import canonical, examine_label, label_path, sibling
 from converters.errors import DataError, RunError
 
 FOLDER = "feed"
@@ -87,7 +88,7 @@ def link_lists(root: Path, names: tuple[str, ...], lists: dict[str, list[Path]],
                     (root / under).mkdir(parents=True, exist_ok=True)
                 os.symlink(os.path.abspath(image), root / name)
                 if classifier is None and labels:
-                    os.symlink(os.path.abspath(label_path(image)), label_path(root / name))
+                    _label(label_path(image), root / sibling(name), len(names))
                 sources[name] = image
                 lines.append(name)
             (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
@@ -99,6 +100,18 @@ def link_lists(root: Path, names: tuple[str, ...], lists: dict[str, list[Path]],
     except OSError as error:
         raise RunError(f"the dataset cannot be laid out: {error.strerror}", where=folder) from None
     return LinkedDataset(root, Path(FOLDER) / "feed.data", tuple(names), named, sources)
+
+
+def _label(source: Path, link: Path, classes: int) -> None:
+    """The label file linked, or written anew where a binary would misread what emo understands."""
+    try:
+        label = examine_label(source, classes)
+    except DataError:  # which the binary will tell of, as of errors in it
+        label = None
+    if label is not None and label.faults and not any(fault.severity == "error" for fault in label.faults):
+        link.write_text(canonical(label.rows))
+    else:
+        os.symlink(os.path.abspath(source), link)
 
 
 def _suffix(image):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from converters.darknet_format.files import DataFile, read_data
+from converters.darknet_format.files import DataFile, read_data, read_list
 from converters.errors import RunError, WeightsError
 
 from ..engine import TrainJob, TrainResult
@@ -161,7 +161,7 @@ class Training:
         validates = self.job.evaluate and self.binary.flavour != "pjreddie" and self.data.valid is not None
         epochs = None
         if self.job.map_every and not self.classifier:
-            count = sum(1 for line in open(self.data.list_of("train"), "rb") if line.strip())
+            count = len(read_list(self.data.list_of("train")))
             epochs = max(1, round(self.job.map_every * self.batch / max(1, count)))
         device = self.job.device.partition(":")[2]
         return command_line.TrainOptions(clear=self.job.clear and not self.job.resume, validate=validates, map_epochs=epochs, gpus=self.job.gpus or ((int(device),) if device else ()),

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from converters.darknet_format.files import DataFile, label_path, read_label, read_list
+from converters.darknet_format.files import DataFile, read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, UsageError
 
 RESTARTS, ROUNDS = 8, 300

@@ -16,13 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from converters import images
-from converters.darknet_format.files import DataFile, class_of_path, label_path, read_list
+from converters.darknet_format import labels
+from converters.darknet_format.files import DataFile, class_of_path, read_list
 from converters.errors import DataError, EmoError
-from converters.findings import CODES, Finding, finding
+from converters.findings import Finding, finding
 
-VERSION = 2  # of the rules below; a new one makes the kept answers void
+VERSION = 3  # of the rules below; a new one makes the kept answers void
 PER_FILE = 3  # faults told of one label file
-_WHOLE = re.compile(r"[-+]?\d+")
 
 
 def cache_folder() -> Path:
@@ -34,6 +34,8 @@ def check_lists(data: DataFile, split: str) -> list[Finding]:
     try:
         path = data.list_of(split)
         listed = read_list(path)
+        if path.is_dir():
+            return []
         raw = path.read_bytes()
     except DataError as error:
         return [Finding("list", "error", split, str(error.where or data.path), error.line or 0, error.what)]
@@ -66,7 +68,7 @@ def check_files(data: DataFile, split: str, progress: Callable = lambda items, *
         pass
 
     def look(path):
-        return _picture(path, split) + (_classified(path, data, split) if data.is_classifier else check_label(label_path(path), data.classes, split))
+        return _picture(path, split) + (_classified(path, data, split) if data.is_classifier else check_label(labels.label_path(path), data.classes, split))
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding lets go of the interpreter's lock
         found = [item for part in progress(pool.map(look, listed), total=len(listed), desc=f"preflight {split}") for item in part]
@@ -83,7 +85,7 @@ def check_files(data: DataFile, split: str, progress: Callable = lambda items, *
 def _key(data, split, listed):
     digest = hashlib.sha256(json.dumps([VERSION, split, data.classes, data.names, data.labels]).encode())
     for path in listed:
-        for file in (path,) if data.is_classifier else (path, label_path(path)):
+        for file in (path,) if data.is_classifier else (path, labels.label_path(path)):
             try:
                 status = os.stat(file)
                 told = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
@@ -120,42 +122,8 @@ def _classified(path, data, split) -> list[Finding]:
 def check_label(path: Path, classes: int, split: str = "") -> list[Finding]:
     """The faults of one label file, the first PER_FILE of them."""
     try:
-        text = path.read_text()
-    except FileNotFoundError:
-        return [finding("missing-label", "the label file is missing; a picture without faces needs an empty one", file=path, subset=split)]
-    except (OSError, UnicodeDecodeError) as error:
-        return [finding("bad-number", f"cannot be read as text: {error}", file=path, subset=split)]
-    found = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        fault = line.strip() and _label_fault(line, classes)
-        if fault:
-            found.append(finding(fault[0], fault[1], file=path, line=number, subset=split, severity=CODES[fault[0]][0]))
-            if len(found) == PER_FILE:
-                break
-    return found
-
-
-def _label_fault(line, classes) -> tuple[str, str] | None:
-    said = line.strip()[:60]
-    if "," in line:
-        return "bad-number", f"has commas: '{said}'; Darknet wants spaces"
-    parts = line.split()
-    if len(parts) != 5:
-        return "bad-number", f"has {len(parts)} columns instead of 5: '{said}'"
-    if not _WHOLE.fullmatch(parts[0]):
-        return "bad-number", f"the class id '{parts[0]}' is no whole number"
-    try:
-        x, y, width, height = (float(part) for part in parts[1:])
-    except ValueError:
-        return "bad-number", f"'{said}' is not five numbers"
-    if not 0 <= int(parts[0]) < classes:
-        return "class-range", f"class {parts[0]} is not in 0..{classes - 1}"
-    if not all(abs(value) < float("inf") for value in (x, y, width, height)):  # False for nan as well
-        return "bad-number", f"holds a value that is no finite number: '{said}'"
-    if max(x, y, width, height) > 2:
-        return "box-outside", f"looks like pixels: '{said}'; Darknet wants shares of the picture, 0..1"
-    if not (0 <= x <= 1 and 0 <= y <= 1 and width <= 1 and height <= 1):
-        return "box-outside", f"coordinates must lie in 0..1: '{said}'"
-    if width <= 0 or height <= 0:
-        return "box-empty", f"the box has no extent: '{said}'"
-    return None
+        faults = labels.examine_label(path, classes).faults
+    except DataError as error:
+        code = "missing-label" if "missing" in error.what else "bad-number"
+        return [finding(code, f"{error.what}; a picture without faces needs an empty one" if error.mend else error.what, file=path, subset=split)]
+    return [finding(fault.code, fault.message, file=path, line=fault.line, subset=split, severity=fault.severity) for fault in faults[:PER_FILE]]

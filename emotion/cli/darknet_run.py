@@ -109,7 +109,7 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
     emo darknet test photo.jpg --run runs/v4-tiny-001
     emo darknet predict face.png --run runs/face-small-001 --engine compiled --json
     """
-    from converters.darknet_format.files import read_lines
+    from converters.text_files import read_lines
     from converters.errors import UsageError
     from darknet_runner.choose_engine import choose_engine
 

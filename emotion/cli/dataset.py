@@ -313,7 +313,7 @@ def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet
     import os
 
     from converters.darknet_format.dataset import load
-    from converters.darknet_format.files import read_lines
+    from converters.text_files import read_lines
     from converters.dataset import edit
     from converters.dataset.check import check as find
 

@@ -85,6 +85,5 @@ backend = click.option("--backend", type=click.Choice(["auto", "opencv", "onnx",
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")
 darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the system places.")
-darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the usual places.")
 max_pixels = click.option("--max-pixels", type=Whole(min=1), default=None, callback=_max_pixels, expose_value=False, is_eager=True,
                           help="A picture of more pixels is refused, not decoded; default: EMO_MAX_PIXELS, else 120000000.")  # fmt: skip

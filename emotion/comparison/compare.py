@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.darknet_format.files import read_data
+from converters.darknet_format.files import read_data, read_list
 from converters.emotions import EMOTIONS
 from converters.errors import MediaError, UsageError
 from converters.output_folder import finish, in_place, part
@@ -217,9 +217,8 @@ def media_frames(sources: list[Pictures | Video], skipped) -> Iterator[tuple[Fra
 
 
 def expected_frames(data, split, limit) -> int:
-    from converters.darknet_format.files import read_lines
 
-    count = len(read_lines(data.list_of(split)))
+    count = len(read_list(data.list_of(split)))
     return min(count, limit or count)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from converters.boxes import cxcywh_rel_to_xyxy
-from converters.darknet_format.files import DataFile, label_path, read_label, read_list
+from converters.darknet_format.files import DataFile, read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, MediaError
 from darknet_runner.scoring.average_precision import mean_ap
 

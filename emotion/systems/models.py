@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.darknet_format.files import read_lines
+from converters.text_files import read_lines
 from converters.errors import CfgError, DataError, EmoError, UsageError, WeightsError, nearest
 from darknet_runner.network import cfg_file
 from darknet_runner.network.cfg_file import Cfg

@@ -15,7 +15,8 @@ import pytest
 
 from converters.boxes import cxcywh_rel_to_xyxy
 from converters.convert import Settings, convert
-from converters.darknet_format.files import class_of_path, label_path, read_data, read_label, read_list
+from converters.darknet_format.files import class_of_path, read_data, read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, UsageError
 from converters.findings import CODES
 

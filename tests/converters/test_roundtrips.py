@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from converters import readers
 from converters.boxes import cxcywh_rel_to_xyxy, xyxy_to_cxcywh_rel
 from converters.convert import Settings, convert
-from converters.darknet_format.files import label_path, read_label, read_list
+from converters.darknet_format.files import read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.emotions import EMOTIONS, class_ids
 from converters.table.records import SPLITS, Face, Notes, Record, Table, concat, from_records
 from converters.table.selection import ids_of
@@ -35,7 +36,8 @@ def test_a_box_goes_to_relative_and_back(case):
     np.testing.assert_allclose(cxcywh_rel_to_xyxy(xyxy_to_cxcywh_rel(box, size), size), box, atol=1e-6)
 
 
-@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 70), st.integers(1, 20), st.integers(1, 20), st.sampled_from(EMOTIONS[:7])), min_size=1, max_size=12))
+@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 70), st.integers(1, 20), st.integers(1, 20), st.sampled_from(EMOTIONS[:7])), min_size=1, max_size=12,
+                unique_by=lambda face: face[:4]))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_label_file_holds_the_faces_to_a_pixel(tmp_path, faces):
     image = tmp_path / "a.png"

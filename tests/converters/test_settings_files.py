@@ -39,17 +39,16 @@ def test_json_that_does_not_fit(text, words, tmp_path):
     assert str(fault.value).startswith(f"{path}: ") and "\n" not in str(fault.value)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe{\x00}\x00", b'{"a": "\xe9"}'])
+@pytest.mark.parametrize("content", ['{"a": "\xe9"}'.encode("utf-16"), b'{"a": "\xe9"}'])
 def test_bytes_that_are_no_utf_8(content, tmp_path):
     path = tmp_path / "it.json"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="is no JSON"):
-        read_json(path)
+    assert read_json(path) == {"a": "\xe9"}
 
 
 def test_a_file_that_is_not_there_or_a_folder(tmp_path):
     for path in (tmp_path / "gone", tmp_path):
-        with pytest.raises(DataError, match="cannot be read"):
+        with pytest.raises(DataError, match="no such file|is a folder"):
             read_toml(path)
 
 

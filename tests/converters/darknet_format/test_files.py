@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from converters.darknet_format.files import read_data, read_label, read_list, write_data
+from converters.darknet_format.files import read_data, read_list, write_data
+from converters.darknet_format.labels import read_label
 from converters.errors import DataError
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from converters import boxes
 from converters.darknet_format.dataset import find_data, load
-from converters.darknet_format.files import label_path, read_label
+from converters.darknet_format.labels import label_path, read_label
 from converters.dataset.check import check
 from converters.dataset.collage import LARGEST, SMALLEST, collage, lay
 from converters.errors import DataError, UsageError

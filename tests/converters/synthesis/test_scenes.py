@@ -7,7 +7,8 @@ from hypothesis import given, settings, strategies as st
 
 from converters import boxes
 from converters.convert import Settings, convert
-from converters.darknet_format.files import label_path, read_label, read_list
+from converters.darknet_format.files import read_list
+from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError
 from converters.synthesis.backgrounds import background, drawn, listed
 from converters.synthesis.scenes import SMALLEST, compose, plan

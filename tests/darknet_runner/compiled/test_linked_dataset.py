@@ -5,7 +5,8 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from converters.darknet_format.files import class_of_path, label_path, read_data, read_list
+from converters.darknet_format.files import class_of_path, read_data, read_list
+from converters.darknet_format.labels import label_path
 from converters.errors import DataError
 from darknet_runner.compiled import linked_dataset
 

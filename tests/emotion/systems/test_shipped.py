@@ -8,7 +8,8 @@ import pytest
 
 from converters.boxes import cxcywh_rel_to_xyxy, iou
 from converters.convert import convert
-from converters.darknet_format.files import label_path, read_data, read_label, read_list
+from converters.darknet_format.files import read_data, read_list
+from converters.darknet_format.labels import label_path, read_label
 from emotion.systems import models
 from emotion.systems.open import open_system
 

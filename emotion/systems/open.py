@@ -58,5 +58,5 @@ def open_subject(spec: str, *, face_model: str | None = None, conf: float = 0.25
     if backend not in CHOICES:
         raise UsageError(f"no backend '{backend}'", mend=nearest(backend, CHOICES))
     found = models.find(spec, None)
-    compute = BACKENDS[backend](found, device=device)
+    compute = CHOICES[backend](found, device=device)
     return YoloDetector(found, conf, iou, compute) if found.task == "detector" else Classifier(found, compute)

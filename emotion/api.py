@@ -1,0 +1,197 @@
+"""What `import emotion` gives. Each function does what the command of its name does; nothing heavy is imported before it is called.
+
+    system = emotion.load("yolo")
+    for result in system.stream("video.mp4", track=True): print(result.emotions)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from darknet_runner.engine import TrainResult
+
+    from .run_detection import Summary
+    from .system import System
+
+
+def load(
+    model: str | Path = "yolo",
+    *,
+    face_model: str | None = None,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    backend: str = "auto",
+    device: str = "auto",
+) -> System:
+    """Open a system.
+
+    model       a system as `emo compare` names it (`yolo`, `two-stage`, `two-stage:yunet+emo-fer`, `yolo:runs/v4-tiny-001`), or
+                any model: a shipped one's name, a model or run folder, a .cfg or .weights. A classifier gets a face finder
+    face_model  the face finder of a two-stage system that names none: yunet, ssd, haar, or a file
+    conf        score below which a face is dropped
+    iou         overlap above which NMS drops the weaker box of a YOLO
+    backend     what computes the networks: auto, opencv, onnx or torch
+    device      auto, cpu, cuda or cuda:N
+    UsageError for a model, system or backend there is not, WeightsError for weights that do not fit.
+
+    >>> import emotion
+    >>> emotion.load("two-stage:haar")
+    <System two-stage: Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger>
+    """
+    from .system import System
+    from .systems import models
+    from .systems.open import SYSTEMS, open_system
+
+    spec = str(model)
+    if spec.partition(":")[0] not in SYSTEMS or Path(spec).exists():
+        spec = f"yolo:{spec}" if models.find(spec, None).task == "detector" else f"two-stage:{face_model or ''}+{spec}"
+
+    def open_detector(least: float) -> Any:
+        return open_system(spec, face_model=face_model, conf=least, iou=iou, backend=backend, device=device)
+
+    return System(open_detector, conf)
+
+
+def detect(
+    source: str | Path,
+    model: str | Path = "yolo",
+    *,
+    out: str | Path | None = None,
+    track: bool = False,
+    smooth: float = 0.5,
+    limit: int | None = None,
+    annotate: bool = True,
+    force: bool = False,
+    **settings: Any,
+) -> Summary:
+    """Find the faces of a picture, folder, video, camera or stream and write files, as `emo detect` does.
+
+    out       the folder; default detect-out/<name of the source>
+    settings  of `load`: face_model, conf, iou, backend, device
+    The Summary holds counts, times and the files. To have the faces in memory take `load(...).stream(source)`.
+
+    >>> import emotion
+    >>> emotion.detect("group.jpg", out="found").faces
+    10
+    """
+    from .run_detection import run
+    from .systems.tracking import Tracker
+
+    system = load(model, **settings)
+    tracker = Tracker(system.conf, smooth) if track else None
+    detector = system.with_least(tracker.low) if tracker else system.detector
+    return run(source, detector, out, limit=limit, force=force, annotate=annotate, tracker=tracker)
+
+
+def evaluate(models: str | Path | Sequence[str | Path], data: str | Path | None = None, split: str = "valid", **settings: Any) -> dict:
+    """Measure one or several models on a labelled set, as `emo evaluate` does; what its report.json holds.
+
+    data      a .data file or the folder that holds one; default: the run's, or the one under ./data that fits
+    settings  out, conf, iou, face_model, backend, device, tta, top, limit, replicates, seed, force
+    """
+    from .comparison.evaluate import evaluate as run
+
+    specs = [models] if isinstance(models, (str, Path)) else models
+    return run([str(spec) for spec in specs], data, split, **settings)
+
+
+def compare(a: str | Path, b: str | Path, *media: str | Path, data: str | Path | None = None, **settings: Any) -> dict:
+    """Compare two systems on labelled `data`, on `media`, or on the media that ship, as `emo compare` does; what its compare.json holds.
+
+    settings  split, out, conf, iou, face_model, backend, device, limit, replicates, seed, force
+    """
+    from .comparison.compare import run
+
+    return run((str(a), str(b)), data=data, media=media, **settings)
+
+
+def convert(
+    kind: str,
+    source: str | Path | None = None,
+    out: str | Path | None = None,
+    *,
+    jobs: int | None = None,
+    force: bool = False,
+    limit: int | None = None,
+    **settings: Any,
+) -> dict:
+    """Turn a dataset into Darknet files, as `emo convert` does; what its report.json holds.
+
+    kind      affectnet, fer2013, ferplus, folder, rafdb, expw, yolo, coco, hdf5
+    source    its folder or list; default: a folder of its name here
+    out       default data/<kind>-<task>
+    settings  of `converters.convert.Settings`: task, classes, valid, size, scenes ...
+    """
+    from converters.convert import Settings, convert as run
+
+    chosen = Settings(**settings)
+    sources = [(kind, None if source is None else str(source))]
+    return run(sources, out or f"data/{kind}-{chosen.task}", chosen, jobs=jobs, force=force, limit=limit)
+
+
+def train(
+    network: str | Path,
+    data: str | Path | None = None,
+    *,
+    recipe: str | Path | None = None,
+    pretrained: str | Path | None = None,
+    engine: str = "auto",
+    darknet: str | Path | None = None,
+    device: str = "auto",
+    runs: str | Path = "runs",
+    name: str | None = None,
+    seed: int = 0,
+    iterations: int | None = None,
+    subdivisions: int | None = None,
+    anchors: str = "cfg",
+    evaluate: bool = True,
+    threads: int | None = None,
+    workers: int | None = None,
+    quiet: bool = False,
+    **changes: Any,
+) -> TrainResult:
+    """Train a network, as `emo train` does; how it ended, and in which run folder.
+
+    network  a shipped cfg's name or a .cfg file
+    data     a .data file; default: the only one under ./data
+    recipe   a shipped recipe's name or a .toml file; default: `best` for a classifier, `darknet` for a detector
+    engine   auto, builtin or compiled (a Darknet binary: `darknet`)
+    changes  of the recipe, by name: epochs, batch, size, learning_rate, optimizer, patience, mixup ...
+    EmoError when the training cannot begin; how it ended is in the result's `verdict`.
+    """
+    from darknet_runner.builtin import recipe as recipes
+    from darknet_runner.choose_engine import choose_engine
+    from darknet_runner.engine import TrainJob
+    from darknet_runner.network import cfg_file
+    from darknet_runner.network.preprocessing import Preprocessing
+    from darknet_runner.run import create_run, preflight
+
+    loaded = create_run.data_of(data)
+    how = recipes.load(str(recipe or ("best" if loaded.is_classifier else "darknet")))
+    how = how.override(changes) if changes else how
+    rendering = {"iterations": iterations, "subdivisions": subdivisions, "anchors": anchors, "seed": seed}
+    run = create_run.create_run(str(network), loaded, runs=runs, name=name, recipe=how, **rendering)
+    job = TrainJob(
+        cfg=run.cfg,
+        data=loaded.path,
+        run=run,
+        pretrained=Path(pretrained) if pretrained else None,
+        preprocessing=Preprocessing.beside(run.cfg),
+        recipe=how,
+        device=device,
+        seed=seed,
+        evaluate=evaluate,
+        threads=threads,
+        workers=workers,
+        quiet=quiet,
+    )
+    chosen, _ = choose_engine(engine, lambda compiled: compiled.judge(job), darknet=darknet)
+    compiled = chosen.name == "compiled"
+    found = preflight.check(cfg_file.load(run.cfg), loaded, pretrained=job.pretrained, clear=not compiled, run=run, binary=compiled)
+    preflight.refuse(found, quiet)
+    settings = {"cfg": str(network), "pretrained": job.pretrained, "recipe": how.name, "device": device} | rendering
+    create_run.write_run_metadata(run, loaded.path, settings, engine=chosen.name)
+    return chosen.train(job)

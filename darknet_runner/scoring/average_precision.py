@@ -20,7 +20,8 @@ class APResult:
     """ap (C,), nan for a class without truths; truths, detections (C,) counts.
 
     `mean` is over the classes that have truths; `mean_darknet` over all classes, those without truths
-    counting 0, which is what Darknet prints.
+    counting 0, which is what Darknet prints. `sorted_hits` has, for each class, its detections' scores (D,), best
+    first, and which of them (D,) were the first to take a truth: AP by other points, and curves, follow from it.
     """
 
     ap: np.ndarray
@@ -32,6 +33,7 @@ class APResult:
     iou: float
     conf: float
     points: int
+    sorted_hits: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
 
     @property
     def mean(self) -> float:
@@ -50,6 +52,18 @@ class APResult:
     def recall(self) -> float:
         total = int(self.truths.sum())
         return self.tp / total if total else 0.0
+
+    @property
+    def fn(self) -> int:
+        return int(self.truths.sum()) - self.tp
+
+    @property
+    def f1(self) -> float:
+        return 2 * self.tp / (2 * self.tp + self.fp + self.fn) if self.tp else 0.0
+
+    def by_points(self, points: int) -> np.ndarray:
+        """(C,) AP by another number of recall points."""
+        return np.array([average_precision(taken, int(count), points) for (_, taken), count in zip(self.sorted_hits, self.truths)])
 
 
 def average_precision(taken: np.ndarray, truths: int, points: int = 0) -> float:
@@ -96,16 +110,18 @@ def mean_ap(predictions, truths, classes: int, iou: float = 0.5, conf: float = 0
                 else:
                     fp += 1
         offset += len(truth_ids)
-    ap = np.array([_class_ap(found, count, points) for found, count in zip(per_class, counts)])
+    hits = tuple(_sorted_hits(found) for found in per_class)
+    ap = np.array([average_precision(taken, int(count), points) for (_, taken), count in zip(hits, counts)])
     found = np.array([len(found) for found in per_class])
-    return APResult(ap, counts, found, tp, fp, overlap / max(tp + fp, 1), iou, conf, points)
+    return APResult(ap, counts, found, tp, fp, overlap / max(tp + fp, 1), iou, conf, points, hits)
 
 
-def _class_ap(found, truths, points):
+def _sorted_hits(found):
+    """Scores, best first, and which detections were the first to take a truth."""
     order = sorted(range(len(found)), key=lambda index: -found[index][0])  # stable, so equal scores keep their order
     used, taken = set(), np.zeros(len(found), bool)
     for rank, index in enumerate(order):
         truth = found[index][1]
         taken[rank] = truth >= 0 and truth not in used
         used.add(truth)
-    return average_precision(taken, truths, points)
+    return np.array([found[index][0] for index in order], float), taken

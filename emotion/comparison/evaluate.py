@@ -25,10 +25,11 @@ from darknet_runner.run.folder import RunDir
 from ..systems import models
 from ..systems.open import SYSTEMS, open_subject
 from ..version import __version__
-from . import bootstrap, classification, evaluation_files
-from .judge import judge
+from . import bootstrap, classification, detection, evaluation_files
+from .judge import Judgement, judge
+from .provenance import provenance
 from .split_use import use_of
-from .tally import MATCH_IOU, units_of
+from .tally import MATCH_IOU, SCORE_FLOORS, units_of
 from .tta import AugmentedClassifier
 
 FEWEST_REPLICATES = 100
@@ -70,7 +71,7 @@ def evaluate(
                 {"model": label, "spec": spec, "kind": subject.name if hasattr(subject, "detect") else "classifier"}
                 | found
                 | {"extra": judged.extra, "ms_per_picture": round(1000 * judged.seconds / max(len(units), 1), 2), "split_use": use_of(model, data, split)}
-                | {"model_settings": settings_of(subject, tta, seed), "megabytes": round(model.weights.stat().st_size / 1e6, 1)}
+                | {"model_settings": settings_of(subject, tta, seed)} | provenance(model) | detector_part(judged, data.names, conf)
             )
             counts.append(classification.counts_of(judged.said, units[judged.picture], int(units.max(initial=-1)) + 1, top))
             evaluation_files.write(work if len(specs) == 1 else work / folder_name(index, labels), told[-1], judged, data, split, limit)
@@ -84,17 +85,23 @@ def evaluate(
     return result | {"files": sorted(str(path) for path in out.rglob("*") if path.is_file())}
 
 
+def detector_part(judged: Judgement, names, conf: float) -> dict:
+    """Of a detector on a set with boxes: its figures as a detector, faces by size, and what the extra faces were called."""
+    if judged.tally is None:
+        return {}
+    truths = judged.tally.truths
+    xyxy = np.concatenate([boxes for boxes, _ in truths]).reshape(-1, 4)
+    sides = (xyxy[:, 2:] - xyxy[:, :2]).max(1, initial=0)
+    return {
+        "detector": detection.detection_figures(judged.boxes, truths, judged.sizes_wh, names, conf, MATCH_IOU),
+        "sizes": detection.by_size(sides, judged.said.found, judged.said.named == judged.said.truth), "background": judged.tally.extra_per_class.tolist(),
+    }  # fmt: skip
+
+
 def open_for_evaluation(spec, **settings):
     """The subject, a detector down to the score that AP needs."""
     kind = spec.partition(":")[0]
-    floor = score_floor_of(kind) if kind in SYSTEMS else score_floor_of("yolo")
-    return open_subject(spec, conf=floor, **settings)
-
-
-def score_floor_of(kind: str) -> float:
-    from .tally import SCORE_FLOORS
-
-    return SCORE_FLOORS[kind]
+    return open_subject(spec, conf=SCORE_FLOORS.get(kind, SCORE_FLOORS["yolo"]), **settings)
 
 
 def augmented(subject, tta, seed):

@@ -10,12 +10,12 @@ import numpy as np
 
 from converters.darknet_format.files import DataFile, read_list
 
-from . import tables
+from . import detection_plots, tables
 from .classification import Said
 from .evaluation_text import table_of
 from .judge import Judgement
 
-MISSED = "missed"
+MISSED, BACKGROUND = "missed", "background"
 
 
 def write(folder: Path, told: dict, judged: Judgement, data: DataFile, split: str, limit: int | None) -> None:
@@ -23,9 +23,14 @@ def write(folder: Path, told: dict, judged: Judgement, data: DataFile, split: st
     folder.mkdir(parents=True, exist_ok=True)
     rows(folder / "classes.csv", class_table(told))
     rows(folder / "confusion.csv", confusion_table(told, data.names))
+    if "detector" in told:
+        rows(folder / "detector.csv", detector_table(told))
+        rows(folder / "curves.csv", curve_table(told["detector"]["curves"]))
+        detection_plots.plot_curves(folder / "curves.png", told["detector"], told["model"])
+        detection_plots.plot_sizes(folder / "sizes.png", told["sizes"], told["model"])
     pictures = read_list(data.list_of(split))[:limit]
     rows(folder / "predictions.csv", predictions(judged, data.names, pictures))
-    plot_confusion(folder / "confusion.png", np.array(told["confusion"]), data.names, told["model"])
+    plot_confusion(folder / "confusion.png", np.array(told["confusion"]), data.names, told["model"], told.get("background"))
     plot_calibration(folder / "calibration.png", told["calibration"], told["model"])
 
 
@@ -56,9 +61,28 @@ def rounded(value: float | None) -> str:
 
 
 def confusion_table(told: dict, names) -> list[list]:
-    """Labelled by row, named by column; a column for missed faces where a face can be missed."""
+    """Labelled by row, named by column; with a column for missed faces where a face can be missed, and a row for what nobody labelled."""
     keep = len(names) + (told["kind"] != "classifier")
-    return [["labelled", *[*names, MISSED][:keep]], *([name, *row[:keep]] for name, row in zip(names, told["confusion"]))]
+    extra = [[BACKGROUND, *told["background"], ""]] if "background" in told else []
+    return [["labelled", *[*names, MISSED][:keep]], *([name, *row[:keep]] for name, row in zip(names, told["confusion"])), *extra]
+
+
+def detector_table(told: dict) -> list[list]:
+    """A row a class: AP in its forms, and where F1 is best."""
+    keys = ("truths", "detections", "ap", "ap_11", "ap_101", "coco_ap", "best_conf", "best_f1", "best_precision", "best_recall")
+    out = [["class", *keys]]
+    for name, row in told["detector"]["classes"].items():
+        out.append([name, *(row[key] if isinstance(row[key], int) else rounded(row[key]) for key in keys)])
+    return out
+
+
+def curve_table(curves: dict) -> list[list]:
+    """Precision and recall by confidence, and the precision envelope by recall, of each class; `at` runs from 0 to 1."""
+    out = [["class", "at", "precision", "recall", "envelope"]]
+    for name, values in curves.items():
+        for index, row in enumerate(zip(values["precision"], values["recall"], values["envelope"])):
+            out.append([name, index / (len(values["recall"]) - 1), *map(rounded, row)])
+    return out
 
 
 def predictions(judged: Judgement, names, pictures) -> list[list]:
@@ -71,12 +95,17 @@ def predictions(judged: Judgement, names, pictures) -> list[list]:
     return out
 
 
-def plot_confusion(path: Path, counts: np.ndarray, names, title: str) -> None:
-    """counts (C, C + 1): left as counts, right as shares of each row; the column of missed faces only where there are some."""
+def plot_confusion(path: Path, counts: np.ndarray, names, title: str, background=None) -> None:
+    """counts (C, C + 1): left as counts, right as shares of each row; the column of missed faces only where there are some.
+
+    background  (C,) what faces that nobody labelled were called: a row of its own
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     columns = [*names, MISSED] if counts[:, -1].any() else list(names)
+    lines = [*names, BACKGROUND] if background else list(names)
+    counts = np.vstack([counts, [[*background, 0]]]) if background else counts
     counts = counts[:, : len(columns)]
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     side = 1.8 + 0.62 * len(columns)
@@ -87,7 +116,7 @@ def plot_confusion(path: Path, counts: np.ndarray, names, title: str) -> None:
         for (y, x), value in np.ndenumerate(values):
             axes.text(x, y, texts[y][x], ha="center", va="center", fontsize=9, color="white" if value > 0.55 * values.max() else "black")
         axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(lines)), lines)
         axes.set_xlabel("named")
         axes.set_ylabel("labelled")
         axes.set_title(what, fontsize=10)

@@ -28,17 +28,32 @@ def span(result: dict, name: str, index: int) -> str:
 
 
 def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table over the models, a row a model."""
-    misses = any(told["kind"] != "classifier" for told in result["models"])
-    head = ["model", "accuracy", "95% interval", f"top-{result['models'][0]['k']}", "macro-F1", "95% interval", "weighted F1", "calibration error", *(["missed"] if misses else []), "ms a picture", "MB"]
-    rows = []
-    for index, told in enumerate(result["models"]):
-        rows.append([
-            told["model"], percent(told["accuracy"]), span(result, "accuracy", index) or "–", percent(told["top_k"]), percent(told["macro_f1"]),
-            span(result, "macro_f1", index) or "–", percent(told["weighted_f1"]), percent(told["calibration"]["ece"]),
-            *([f"{told['missed']} of {told['faces']}"] if misses else []), f"{told['ms_per_picture']:.1f}", f"{told['megabytes']:.1f}",
-        ])  # fmt: skip
-    return head, rows
+    """Head and rows of the table over the models, a row a model; a column that says nothing of any model is left out."""
+    models, detects = result["models"], any("detector" in told for told in result["models"])
+    misses = any(told["kind"] != "classifier" for told in models)
+    columns = {"model": [told["model"] for told in models]}
+    if detects:
+        figures = [told.get("detector") for told in models]
+        columns |= {
+            "mAP@0.5": [figure and percent(figure["map"]) for figure in figures], "P": [figure and percent(figure["precision"]) for figure in figures],
+            "R": [figure and percent(figure["recall"]) for figure in figures], "F1": [figure and percent(figure["f1"]) for figure in figures],
+            "mAP@.5:.95": [figure and percent(figure["coco"]["ap"]) for figure in figures],
+        }  # fmt: skip
+    columns |= {"accuracy": [percent(told["accuracy"]) for told in models], "95% interval": [span(result, "accuracy", index) for index in range(len(models))]}
+    if not detects:
+        columns |= {f"top-{models[0]['k']}": [percent(told["top_k"]) for told in models]}
+    columns |= {"macro-F1": [percent(told["macro_f1"]) for told in models]}
+    if not detects:
+        columns |= {"95% interval ": [span(result, "macro_f1", index) for index in range(len(models))], "weighted F1": [percent(told["weighted_f1"]) for told in models]}
+    columns |= {"calibration error": [percent(told["calibration"]["ece"]) for told in models]}
+    if misses:
+        columns |= {"missed": [f"{told['missed']} of {told['faces']}" for told in models]}
+    columns |= {
+        "input": ["x".join(map(str, told["input"])) for told in models], "size": [f"{told['megabytes']:.1f} MB" for told in models], "ms a picture": [f"{told['ms_per_picture']:.1f}" for told in models],
+        "pretrained from": [told["pretrained"] for told in models], "iterations": [told["iterations"] and str(told["iterations"]) for told in models],
+    }  # fmt: skip
+    kept = [(head.strip(), [value or "–" for value in values]) for head, values in columns.items() if any(values)]
+    return [head for head, _ in kept], [list(row) for row in zip(*(values for _, values in kept))]
 
 
 def text(result: dict, form: str | None = None) -> str:
@@ -63,7 +78,31 @@ def one(result: dict) -> str:
     for name in ("accuracy", "top_k", "macro_f1", "weighted_f1", "ece"):
         value = told["calibration"]["ece"] if name == "ece" else told[name]
         figures.append([SAID[name].format(k=told["k"]), percent(value), span(result, name, 0)])
-    return tables.render(head, rows) + "\n\n" + tables.render(figures[0], figures[1:])
+    parts = [tables.render(head, rows), tables.render(figures[0], figures[1:])]
+    if "detector" not in told:
+        return "\n\n".join(parts)
+    return "\n\n".join(["BOXES, with a score for each emotion", *detector(told), "EMOTIONS of the labelled faces, a missed face being an error", *parts])
+
+
+def detector(told: dict) -> list[str]:
+    """The detector's figures: by class, in all, and by size."""
+    found = told["detector"]
+    head = ["", "faces", "AP@0.5", "AP@.5:.95", "best F1", "at confidence"]
+    rows = []
+    for name, row in found["classes"].items():
+        at = "–" if row["best_conf"] is None else f"{row['best_conf']:.2f}"
+        rows.append([name, str(row["truths"]), percent(row["ap"]), percent(row["coco_ap"]), percent(row["best_f1"]), at])
+    coco = found["coco"]
+    lines = [
+        f"mAP@{found['iou']:g} {percent(found['map'], 2)} over the classes with faces ({percent(found['map_darknet'], 2)} over all); by 11 points {percent(found['map_11'], 2)}, by 101 {percent(found['map_101'], 2)}",
+        f"at confidence {found['conf']:g}: P {percent(found['precision'])}, R {percent(found['recall'])}, F1 {percent(found['f1'])}, TP {found['tp']}, FP {found['fp']}, FN {found['fn']}, average IoU {percent(found['mean_iou'])}",
+        f"COCO: mAP@.5:.95 {percent(coco['ap'])}, AP50 {percent(coco['ap50'])}, AP75 {percent(coco['ap75'])}, AR1 {percent(coco['ar1'])}, AR10 {percent(coco['ar10'])}, AR100 {percent(coco['ar100'])}",
+    ]
+    sizes = [
+        [f"{row['from_px']} px and more" if row["to_px"] is None else f"{row['from_px']} to {row['to_px']} px", str(row["faces"]), str(row["missed"]), percent(row["right"] / max(row["faces"] - row["missed"], 1)) if row["faces"] > row["missed"] else "–"]
+        for row in told["sizes"] if row["faces"]
+    ]  # fmt: skip
+    return [tables.render(head, rows), "\n".join(lines), tables.render(["longer side of the face", "faces", "missed", "named rightly of those found"], sizes)]
 
 
 def sentences(result: dict) -> list[str]:

@@ -37,7 +37,9 @@ class Judgement:
 
     said      of every labelled face
     picture   (N,) the picture of each labelled face
-    tally     of a detector on a set with boxes: what its figures as a detector come from; else None
+    tally     of a detector on a set with boxes; else None
+    boxes     the same: a picture's (xyxy_px, scores of each class), of a one-stage detector after Darknet's own NMS a class
+    sizes_wh  the same: a picture's size
     extra     faces found that nobody labelled; None where nobody could have
     seconds   spent on it, pictures read
     """
@@ -47,6 +49,8 @@ class Judgement:
     tally: Tally | None
     extra: int | None
     seconds: float
+    boxes: list[tuple[np.ndarray, np.ndarray]] | None = None
+    sizes_wh: list[tuple[int, int]] | None = None
 
 
 def judge(
@@ -108,15 +112,22 @@ def _classified_boxes(subject, data, split, conf, limit, columns, progress):
 
 
 def _detected(subject, data, split, conf, limit, columns, progress):
-    tally, spent = Tally(subject, data.names, conf), 0.0
+    tally, boxes, sizes, spent = Tally(subject, data.names, conf), [], [], 0.0
     for index, (frame, truth) in enumerate(labelled_frames(data, split, limit)):
         start = time.perf_counter()
-        (found,) = subject.detect([frame.bgr])
+        if hasattr(subject, "detect_both"):
+            [(found, (xyxy, scores))] = subject.detect_both([frame.bgr])
+            scores = scores[:, columns]
+        else:
+            (found,) = subject.detect([frame.bgr])
+            xyxy, scores = found.xyxy_px, np.where((scores := found.class_scores[:, columns]) > SCORE_FLOORS["yolo"], scores, 0)
         spent += time.perf_counter() - start
+        boxes.append((xyxy, scores))
+        sizes.append(frame.bgr.shape[1::-1])
         tally.add(found, truth)
         progress(index + 1)
     faces = [len(ids) for _, ids in tally.truths]
-    return Judgement(tally.said(), np.repeat(np.arange(len(faces)), faces), tally, sum(tally.extra), spent)
+    return Judgement(tally.said(), np.repeat(np.arange(len(faces)), faces), tally, sum(tally.extra), spent, boxes, sizes)
 
 
 def _detected_pictures(subject, data, split, conf, limit, columns, progress):
@@ -131,7 +142,3 @@ def _detected_pictures(subject, data, split, conf, limit, columns, progress):
         progress(len(truth))
     return Judgement(Said(data.names, np.array(truth, int), np.array(out, float)), np.arange(len(truth)), None, None, spent)
 
-
-def score_floor(subject: Classifier | Detector) -> float | None:
-    """The score down to which a detector's faces are needed for AP; None for a classifier."""
-    return SCORE_FLOORS[subject.name] if hasattr(subject, "detect") else None

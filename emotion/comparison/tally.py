@@ -102,6 +102,7 @@ class Tally:
         self.probabilities: list[np.ndarray] = []  # a picture: (M, C) of each labelled face; rows of nan for missed ones
         self.confidence: list[np.ndarray] = []  # a picture: (M,) its score, given that it is a face; nan for a missed one
         self.extra: list[int] = []  # a picture
+        self.extra_per_class = np.zeros(len(names), int)  # what the extra faces were called
 
     def add(self, found: Detections, truth: Truth) -> None:
         """One picture: detections down to the score floor, and what is there."""
@@ -121,6 +122,8 @@ class Tally:
         self.probabilities[-1][pairs[:, 1]] = sure.scores[:, self.columns][pairs[:, 0]]
         self.confidence.append(confidence)
         self.extra.append(len(sure) - len(pairs))
+        over = np.setdiff1d(np.arange(len(sure)), pairs[:, 0])
+        self.extra_per_class += np.bincount(sure.scores[:, self.columns].argmax(1)[over] if len(over) else [], minlength=len(self.names)).astype(int)
 
     def said(self) -> Said:
         """What was said of each labelled face, picture by picture; the missed ones among them."""

@@ -15,12 +15,15 @@ import numpy as np
 from converters import boxes
 from darknet_runner.network import resize
 from darknet_runner.network.cfg_file import Cfg
+from darknet_runner.scoring.nms import NMS_IOU
+from darknet_runner.scoring.nms import nms as class_nms
 
 from .backends import Backend, OpenCVBackend
 from .detections import Detections, checked_frames
 from .models import Model
 from .stage_timer import StageTimer
 
+MAP_FLOOR = 0.005  # of src/detector.c, validate_detector_map
 INSIDE = 0.8  # share of a box in a better and bigger one from which it is a part of that face; IoU does not see it
 
 
@@ -46,15 +49,25 @@ class YoloDetector:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
+        return [self.faces_of(*raw) for raw in self._raw(frames)]
+
+    def detect_both(self, frames: Sequence[np.ndarray]) -> list[tuple[Detections, tuple[np.ndarray, np.ndarray]]]:
+        """As `detect`, and of the same pass what `darknet detector map` judges (see `class_boxes_of`)."""
+        return [(self.faces_of(*raw), self.class_boxes_of(*raw)) for raw in self._raw(frames)]
+
+    def _raw(self, frames):
+        """A frame: its rows (R, 5 + C), its size, where it lies in the network's input."""
         if not (frames := checked_frames(frames)):
-            return []
+            return
         with self.clock("prepare"):
             blob, placed = self.prepare(frames)
         with self._turn, self.clock("network"):
             outputs = self.backend.forward(blob)
         with self.clock("boxes"):
             rows = np.concatenate(outputs, axis=1)
-            return [self.faces_of(rows[i], frame.shape[1::-1], placed[i]) for i, frame in enumerate(frames)]
+        for index, frame in enumerate(frames):
+            with self.clock("boxes"):
+                yield rows[index], frame.shape[1::-1], placed[index]
 
     def prepare(self, frames):
         """The blob, and where in the network's input each frame lies: (x, y, w, h), relative."""
@@ -75,6 +88,16 @@ class YoloDetector:
         xyxy = boxes.clip(xyxy[kept], size_wh).astype(np.float32)
         kept, xyxy = kept[(inside := boxes.area(xyxy) > 0)], xyxy[inside]
         return Detections(xyxy, (rows[kept, 5:] / rows[kept, 4:5]).astype(np.float32), rows[kept, 4].astype(np.float32))
+
+
+    def class_boxes_of(self, rows: np.ndarray, size_wh, placed=(0, 0, 1, 1)) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes as Darknet's `detector map` has them: xyxy_px (N, 4) unclipped, scores (N, C) after NMS a class, 0 for none."""
+        rows = rows[(rows[:, 4] > MAP_FLOOR) & np.isfinite(rows[:, :4]).all(1)]
+        x, y, w, h = placed
+        xyxy = boxes.cxcywh_rel_to_xyxy((rows[:, :4] - (x, y, 0, 0)) / (w, h, w, h), (1, 1))
+        scores = class_nms(xyxy, np.where(rows[:, 5:] > MAP_FLOOR, rows[:, 5:], 0), NMS_IOU, self.beta)
+        kept = scores.any(1)
+        return xyxy[kept] * np.tile(size_wh, 2), scores[kept]
 
 
 def nms_beta(cfg: Cfg) -> float | None:

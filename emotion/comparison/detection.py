@@ -6,6 +6,7 @@ are those of `average_precision.mean_ap`, as `emo darknet map` prints them; COCO
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -66,10 +67,10 @@ def curve(scores: np.ndarray, taken: np.ndarray, truths: int) -> dict[str, list]
 
 def coco_figures(predictions: Sequence[Boxes], truths: Sequence[Boxes], sizes_wh, names: Sequence[str]) -> tuple[dict, list]:
     """COCO's twelve figures (None for those without a face of the size), and AP@[.5:.95] of each class."""
-    from faster_coco_eval import COCO as Set
-    from faster_coco_eval import COCOeval_faster
+    from faster_coco_eval import COCO as Set, COCOeval_faster
 
-    annotations, results = [], []
+    annotations: list[dict] = []
+    results: list[dict] = []
     for image, ((xyxy, scores), (truth_xyxy, ids)) in enumerate(zip(predictions, truths, strict=True), start=1):
         for box, class_id in zip(np.asarray(truth_xyxy, float), ids):
             x, y, w, h = box[0], box[1], box[2] - box[0], box[3] - box[1]
@@ -94,7 +95,7 @@ def coco_figures(predictions: Sequence[Boxes], truths: Sequence[Boxes], sizes_wh
 def by_size(sides_px: np.ndarray, found: np.ndarray, right: np.ndarray) -> list[dict]:
     """Faces by the pixels of their longer side (N,): how many were found (N,), and, of those, rightly named (N,)."""
     rows = []
-    for low, high in zip(SIZES, SIZES[1:]):
+    for low, high in itertools.pairwise(SIZES):
         mine = (sides_px >= low) & (sides_px < high)
         hits = int(found[mine].sum())
         rows.append({"from_px": low, "to_px": None if np.isinf(high) else high, "faces": int(mine.sum()), "missed": int(mine.sum()) - hits, "right": int((found & right)[mine].sum())})

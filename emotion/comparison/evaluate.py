@@ -37,7 +37,7 @@ FEWEST_REPLICATES = 100
 
 def evaluate(
     specs: Sequence[str], data: str | Path | None = None, split: str = "valid", *, out: str | Path | None = None, conf: float = 0.25,
-    iou: float = 0.45, face_model: str | None = None, backend: str = "opencv", device: str = "auto", tta: str | int | None = None,
+    iou: float = 0.45, face_model: str | None = None, backend: str = "auto", device: str = "auto", tta: str | int | None = None,
     top: int | None = None, limit: int | None = None, replicates: int = 1000, seed: int = 0, force: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict:  # fmt: skip

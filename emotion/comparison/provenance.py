@@ -13,10 +13,11 @@ from ..systems.models import Model
 
 def provenance(model: Model) -> dict:
     """{"pretrained": a name or None, "iterations": a number or None, "input": [w, h, c], "megabytes": of the weights}."""
-    run, told = RunDir(model.cfg.path.parent), {}
-    if (run.path / "run.json").is_file():
-        told = run.read_json()
-    settings = told.get("settings") if isinstance(told.get("settings"), dict) else {}
+    told: dict = {}
+    settings: dict = {}
+    if model.cfg.path and (model.cfg.path.parent / "run.json").is_file():
+        told = RunDir(model.cfg.path.parent).read_json()
+        settings = told.get("settings") or {}
     pretrained = settings.get("pretrained") or model.card.get("pretrained")
     iterations = model.card.get("iterations") or told.get("iterations") or _from_weights(model)
     width, height = model.cfg.size_wh

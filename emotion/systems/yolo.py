@@ -15,8 +15,7 @@ import numpy as np
 from converters import boxes
 from darknet_runner.network import resize
 from darknet_runner.network.cfg_file import Cfg
-from darknet_runner.scoring.nms import NMS_IOU
-from darknet_runner.scoring.nms import nms as class_nms
+from darknet_runner.scoring.nms import NMS_IOU, nms as class_nms
 
 from .backends import Backend, OpenCVBackend
 from .detections import Detections, checked_frames

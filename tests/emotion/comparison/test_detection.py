@@ -6,8 +6,7 @@ import io
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from converters.darknet_format.files import read_data, write_data
 from emotion.comparison import detection

@@ -13,6 +13,7 @@ from converters.darknet_format.files import read_data
 from converters.errors import MissingExtra, install
 
 from ..engine import TrainJob, TrainResult
+from ..network.preprocessing import Preprocessing
 
 
 def need_torch(why: str) -> None:
@@ -45,8 +46,6 @@ class BuiltinEngine:
 
         network, target = self._network(cfg, weights, device)
         if not network.cfg.is_detector:
-            from ..network.preprocessing import Preprocessing
-
             options["preprocessing"] = Preprocessing.beside(cfg)
         run = evaluate_detector if network.cfg.is_detector else evaluate_classifier
         return run(network, read_data(data), split, device=target, **options)
@@ -57,7 +56,7 @@ class BuiltinEngine:
         from .predict import predict
 
         network, target = self._network(cfg, weights, device)
-        return predict(network, names, images, conf=conf, device=target, letter_box=letter_box)
+        return predict(network, names, images, conf=conf, device=target, letter_box=letter_box, preprocessing=Preprocessing.beside(cfg))
 
     @staticmethod
     def _network(cfg, weights, device):

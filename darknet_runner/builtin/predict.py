@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..network.preprocessing import Preprocessing
 from ..scoring.nms import NMS_IOU, detections_as_dicts, nms
 from .data import read_picture
 from .evaluate import SCORE_FLOOR, cropped, fitted, found_boxes, unboxed
@@ -16,7 +17,7 @@ from .network import Network
 
 @torch.no_grad()
 def predict(network: Network, names: Sequence[str], images: Sequence[Path], *, conf: float = 0.25, device="cpu",
-            letter_box: bool | None = None) -> list[dict]:  # fmt: skip
+            letter_box: bool | None = None, preprocessing: Preprocessing = Preprocessing()) -> list[dict]:  # fmt: skip
     """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector or `scores` of a classifier; best first.
 
     letter_box: None as the cfg says. DataError for a picture that cannot be read.
@@ -28,7 +29,8 @@ def predict(network: Network, names: Sequence[str], images: Sequence[Path], *, c
     for path in images:
         picture = read_picture(path, channels)
         if not cfg.is_detector:
-            scores = network.probabilities(cropped(picture, size)[None].to(device)).flatten().cpu().tolist()
+            plane = cropped(picture, preprocessing.before_cut(size))[None].numpy()
+            scores = network.probabilities(torch.from_numpy(preprocessing.finished(plane, size)).to(device)).flatten().cpu().tolist()
             ranked = sorted(zip(names, scores), key=lambda pair: -pair[1])
             out.append({"image": str(path), "scores": {name: round(score, 6) for name, score in ranked}})
             continue

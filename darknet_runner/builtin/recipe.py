@@ -101,7 +101,7 @@ class Recipe:
 
     def toml(self) -> str:
         """The recipe as a TOML file that `load` reads back."""
-        return "".join(f"{key} = {_toml(value)}\n" for key, value in self.told().items())
+        return "".join(f"{key} = {_toml(value)}\n" for key, value in ({"name": self.name} | self.told()).items())
 
     @property
     def monitors(self) -> str | None:

@@ -9,6 +9,7 @@ from converters.errors import RunError
 
 from ..engine import TrainJob, TrainResult
 from ..network import cfg_file
+from ..network.preprocessing import Preprocessing
 from . import binary as binaries, inference
 from .binary import Binary
 from .training import BinarySettings, Training
@@ -34,8 +35,9 @@ class CompiledEngine:
         if job.device == "cpu" and self.binary.gpu:
             reasons.append(f"{self.binary.title} at {self.binary.path} trains on the GPU only")
         own = [f"--{key}" for key, off in (("prior", 0.5), ("amp", False)) if getattr(job, key) != off]
-        rendered = ("about", "source", "epochs", "batch", "learning_rate", "size", "momentum", "decay", "dropout")  # which the cfg holds
-        own += [f"--set {key}={value}" for key, value in job.recipe.told().items() if key not in rendered]
+        rendered = ("name", "about", "source", "epochs", "batch", "learning_rate", "size", "momentum", "decay", "dropout")  # the cfg holds them
+        if unknown := [key for key in job.recipe.told() if key not in rendered]:
+            own.append(f"{', '.join(unknown[:3])}{' and more' if len(unknown) > 3 else ''} of recipe {job.recipe.name}")
         if own:
             reasons.append(f"{', '.join(own)}: the built-in engine only")
         if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):
@@ -71,6 +73,9 @@ class CompiledEngine:
         needed = ("train" if training else "valid") if cfg.is_detector else ("train-classifier" if training else "top-k")
         if needed not in self.binary.commands:
             reasons.append(f"{self.binary.title} has no classifiers")
+        wanted = Preprocessing.beside(cfg.path) if cfg.path and not cfg.is_detector else Preprocessing()
+        if wanted.standardise or wanted.crop_from:
+            reasons.append(f"{self.binary.title} does not prepare pictures as the model's card asks")
         spoilers = ("network", "training") if training else ("network",)
         found = [lack for lack in binaries.lacks(self.binary, cfg) if lack.spoils in spoilers]
         if found:

@@ -12,8 +12,11 @@ depend on the seed and on its number in the set, so neither the batch size nor a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import numpy as np
+
+from ..systems.classifier import Classifier
 
 CROP_SHARE = 44 / 48  # of a side: 44 of FER2013's 48 pixels
 TURN, ZOOM, MOVE = 10.0, 0.08, 0.06  # degrees; share of the size; share of a side
@@ -79,6 +82,8 @@ class AugmentedClassifier:
 
     def __init__(self, classifier, tta: str | int, seed: int = 0):
         self.classifier, self.tta, self.seed, self.seen = classifier, tta, seed, 0
+        # Ten cuts are what a card's `crop_from` would leave: nothing more is cut from them.
+        self.look = partial(classifier.classify, cut=False) if tta == "tencrop" and isinstance(classifier, Classifier) else classifier.classify
         self.model, self.names, self.backend, self.crop_scale = classifier.model, classifier.names, classifier.backend, classifier.crop_scale
 
     def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
@@ -86,6 +91,6 @@ class AugmentedClassifier:
         out = [np.zeros((0, len(self.names)), np.float32)]
         for first, pictures in by_shape(crops):
             views = ten_crops(pictures) if self.tta == "tencrop" else random_views(pictures, int(self.tta), self.seed, self.seen + first)
-            out.append(averaged(self.classifier.classify, views).astype(np.float32))
+            out.append(averaged(self.look, views).astype(np.float32))
         self.seen += len(crops)
         return np.concatenate(out)

@@ -22,6 +22,7 @@ from converters.errors import CfgError, DataError, EmoError, UsageError, Weights
 from darknet_runner.network import cfg_file
 from darknet_runner.network.cfg_file import Cfg
 from darknet_runner.network.layers import trace
+from darknet_runner.network.preprocessing import Preprocessing
 from darknet_runner.network.weights_file import read as read_weights
 from darknet_runner.run.folder import RunDir
 
@@ -41,6 +42,11 @@ class Model:
     @property
     def task(self) -> str:
         return "detector" if self.cfg.is_detector else "classifier"
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the card wants done to a classifier's faces; DataError when it says nonsense."""
+        return Preprocessing.of_card(self.card, self.cfg.path.parent / "model.toml" if self.cfg.path else None)
 
     def describe(self) -> dict:
         """What a report says about it: name, size of its input, weights file and their hash."""

@@ -70,8 +70,11 @@ ACTIVATIONS: dict[str, Callable] = {
 }
 
 
-def to_onnx(model: Model):
-    """The model as an onnx.ModelProto. CfgError names a section or option that has no form there; MissingExtra without onnx."""
+def to_onnx(model: Model, prepares: bool = True):
+    """The model as an onnx.ModelProto. CfgError names a section or option that has no form there; MissingExtra without onnx.
+
+    prepares  the graph standardises each picture itself where the card asks for it; False for pictures that are already
+    """
     try:
         from onnx import TensorProto, checker, helper
     except ImportError:
@@ -79,7 +82,7 @@ def to_onnx(model: Model):
     cfg = model.cfg
     layers, arrays = trace(cfg), weights_file.read(cfg, model.weights).layers
     graph, outs, found = Graph(), {}, []
-    x = "pictures"
+    x = standardised(graph, "pictures") if prepares and model.preprocessing.standardise and not cfg.is_detector else "pictures"
     for layer, blocks in zip(layers, arrays):
         if layer.type not in EMITTERS:
             raise CfgError(f"section [{layer.type}] has no form in ONNX", where=cfg.path, line=layer.section.line)
@@ -99,9 +102,22 @@ def to_onnx(model: Model):
         ),
         opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="emo", producer_version=__version__,
     )  # fmt: skip
-    helper.set_model_props(made, {"names": "\n".join(model.names), "task": model.task, **{key: str(value) for key, value in model.describe().items() if key == "sha256"}})
+    helper.set_model_props(made, {"names": "\n".join(model.names), "task": model.task, **_asked(model.preprocessing), **{key: str(value) for key, value in model.describe().items() if key == "sha256"}})
     checker.check_model(made)
     return made
+
+
+def _asked(wanted) -> dict[str, str]:
+    """What is left for whoever runs the model: the cut and the size of a face's crop; the rest is in the graph."""
+    return {key: str(value) for key, value in wanted.told().items() if key != "standardise"}
+
+
+def standardised(graph: Graph, x: str) -> str:
+    """Each picture less its mean, over its deviation, at least 1e-6: `network.preprocessing.Preprocessing.finished`."""
+    axes = np.array([1, 2, 3], np.int64)
+    centred = graph.add("Sub", x, graph.add("ReduceMean", x, axes, keepdims=1))
+    deviation = graph.add("Sqrt", graph.add("ReduceMean", graph.add("Mul", centred, centred), axes, keepdims=1))
+    return graph.add("Div", centred, graph.add("Max", deviation, 1e-6))
 
 
 def _activated(graph, layer: Layer, x, default: str):

@@ -93,7 +93,7 @@ def test_the_file_is_whole(tmp_path):
 
     model = models.find("emo-fer", "classifier")
     made = to_onnx(model)
-    assert {entry.key: entry.value for entry in made.metadata_props} == {"names": "\n".join(model.names), "task": "classifier", "sha256": model.describe()["sha256"]}
+    assert {entry.key: entry.value for entry in made.metadata_props} == {"names": "\n".join(model.names), "task": "classifier", "crop_scale": "0.9", "sha256": model.describe()["sha256"]}
     assert made.SerializeToString() == to_onnx(model).SerializeToString()
     onnx.save(made, tmp_path / "a.onnx")
     onnx.checker.check_model(str(tmp_path / "a.onnx"), full_check=True)

@@ -186,6 +186,45 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
         click.echo(text, nl=False)
 
 
+@cfg.command("import")
+@click.argument("source", metavar="SOURCE", type=click.Path(dir_okay=False))
+@click.option("--for", "network", required=True, metavar="FILE|NAME", help="The network that the weights are for.")
+@click.option("--out", "-o", type=click.Path(dir_okay=False), required=True, help="The .weights file to write.")
+@click.option("--input", "scale", metavar="NAME", help="What the source was trained on: 0..1, 0..255, -1..1, imagenet, caffe, vgg-face (BGR) or vgg-face-rgb; default: as its form tells.")
+@click.option("--classes", type=options.Whole(min=1), help="Render the network for so many classes first.")
+@options.force
+@options.as_json
+def import_(source, network, out, scale, classes, force, as_json):
+    """Weights of other frameworks as .weights for a network, to begin a training with or to use.
+
+    Reads Keras .h5 (VGG-Face among them), MatConvNet .mat and torch .pth of torchvision's VGG and ResNet. Layers are taken
+    in order, by their shapes; what comes behind the last that fits, the new top, is left to the training.
+
+    \b
+    emo cfg import vgg_face_weights.h5 --for vgg-face --out vgg-face.conv.weights
+    emo cfg import resnet18.pth --for resnet18 --out resnet18.conv.weights
+    emo darknet train --cfg resnet18 --pretrained resnet18.conv.weights --data data/fer2013-classifier/emo.data
+    """
+    from darknet_runner.network import templates
+    from darknet_runner.network.importers.fit import import_weights
+
+    if Path(out).exists() and not force:
+        raise UsageError("exists already", where=out, mend="give --force to replace it, or another --out")
+    loaded = templates.load(network) if classes is None else templates.render(network, classes)
+    found = import_weights(source, loaded, out, scale)
+    if as_json:
+        click.echo(json.dumps({"form": found.form, "layers": found.layers, "whole": found.whole, "rows": [vars(row) for row in found.rows],
+                               "unused": found.unused, "notes": found.notes}, indent=2))  # fmt: skip
+        return
+    rows = [(row.index, row.kind, _shape(row.shape), row.source or "-", _shape(row.source_shape or ()), row.how) for row in found.rows]
+    columns(("layer", "section", "weights", "from", "its weights", "how"), rows, left=(1, 2, 3, 4, 5))
+    for note in found.notes:
+        click.echo(f"emo: {note}", err=True)
+    if found.unused:
+        click.echo(f"emo: not used: {', '.join(found.unused[:6])}{f' and {len(found.unused) - 6} more' if len(found.unused) > 6 else ''}", err=True)
+    click.echo(f"{out}: {found.form}, " + ("all layers" if found.whole else f"layers 0 to {found.layers - 1}"))
+
+
 @cfg.command()
 @click.argument("network", metavar="FILE|NAME")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), help="A .png, .svg or .pdf file; default: NAME.svg here.")

@@ -1,0 +1,145 @@
+"""Keras models and weights in .h5: Conv2D, SeparableConv2D, DepthwiseConv2D, Dense and BatchNormalization.
+
+A saved model tells its layers' kinds, activations, epsilons and the order of a Flatten; a file of weights alone tells their
+names and shapes, and Keras' defaults stand in for the rest (epsilon 0.001, channels last). Layers are taken in the file's
+order, which for a plain stack is that of its computation. VGG-Face is known by its thirteen convolutions, whether they have
+the paper's names (conv1_1, ...) or Keras' own numbers (conv2d_1, ...).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from converters.errors import MissingExtra, WeightsError
+
+from .source import SCALES, Source, SourceLayer
+
+EPS = 1e-3  # BatchNormalization's default
+_ACTIVATIONS = {"linear": "linear", "relu": "relu", "elu": "elu", "selu": "selu", "sigmoid": "logistic", "tanh": "tanh", "swish": "swish", "silu": "swish"}
+_ACTIVATING = {"ReLU": "relu", "LeakyReLU": "leaky", "ELU": "elu", "PReLU": "prelu", "Softmax": "linear"}
+_PARTS = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # Keras 1's names
+_VGG_FACE = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
+
+
+def read(path: Path) -> Source:
+    """WeightsError for a file that is no Keras model, or has layers of another kind."""
+    try:
+        import h5py
+    except ImportError:
+        raise MissingExtra("h5py", "import", "a Keras .h5 file") from None
+    try:
+        with h5py.File(path, "r") as file:
+            return _read(path, file)
+    except OSError as error:
+        raise WeightsError(f"cannot be read as HDF5: {error}", where=path) from None
+
+
+def _read(path, file) -> Source:
+    group = file["model_weights"] if "model_weights" in file else file
+    if "layer_names" not in group.attrs:
+        mend = 'save the whole model as HDF5: model.save("model.h5")'
+        raise WeightsError("is no Keras model in HDF5 (no layer_names)" if "layers" not in file else "holds Keras 3 weights without their order", where=path, mend=mend)
+    config = _layers_of(json.loads(_text(file.attrs["model_config"]))) if "model_config" in file.attrs else []
+    known = {name: (kind, options) for kind, name, options in config}
+    followed = _followed(config)
+    made: list[SourceLayer] = []
+    for name in group.attrs["layer_names"]:
+        layer = group[_text(name)]
+        parts: dict[str, dict[str, np.ndarray]] = {}
+        for weight in layer.attrs["weight_names"]:
+            where, part = _split(_text(weight), _text(name))
+            parts.setdefault(where, {})[part] = np.asarray(layer[_text(weight)])
+        for where, arrays in parts.items():
+            kind, options = known.get(where, known.get(_text(name), ("", {})))
+            made += _layer(path, where, arrays, kind, options, *followed.get(where, (None, None)))
+    if not made:
+        raise WeightsError("holds no weights", where=path)
+    return Source(path, "Keras model" if config else "Keras weights", tuple(made), _scale(made))
+
+
+def _text(value) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _split(weight: str, layer: str) -> tuple[str, str]:
+    """`block/conv1/kernel:0` -> ("conv1", "kernel"), Keras 1's `conv1_W` -> ("conv1", "kernel")."""
+    *path, last = weight.split("/")
+    last = last.split(":")[0]
+    if not path and "_" in last and last.rpartition("_")[2] in ("W", "b"):
+        path, last = [last.rpartition("_")[0]], last.rpartition("_")[2]
+    for old, new in _PARTS.items():
+        last = new if last == old or last.endswith(f"_{old}") else last
+    where = path[-1] if path else layer
+    return (where.removesuffix("_1") if where.removesuffix("_1") == layer else where), last
+
+
+def _layers_of(model: dict) -> list[tuple[str, str, dict]]:
+    """(class, name, options) of every layer, nested models' too, in the file's order."""
+    found, layers = [], model.get("config", {})
+    for layer in layers.get("layers", []) if isinstance(layers, dict) else layers:
+        options = layer.get("config", {})
+        if isinstance(options, dict) and "layers" in options:
+            found += _layers_of(layer)
+        elif isinstance(options, dict):
+            found.append((layer.get("class_name", ""), options.get("name", ""), options))
+    return found
+
+
+def _followed(config) -> dict[str, tuple[str | None, bool]]:
+    """Of each layer: its activation, be it its own or a layer behind it (and a batch norm between), and whether one stands right before it."""
+    found, before = {}, False
+    for index, (kind, name, options) in enumerate(config):
+        own = _activation(options)
+        if kind in ("Activation", *_ACTIVATING):
+            before = True
+            continue
+        found[name] = own, before
+        if kind in ("Conv2D", "Convolution2D", "SeparableConv2D", "DepthwiseConv2D", "Dense"):
+            before = own not in (None, "linear")
+            rest = next((one for one in config[index + 1 :] if one[0] != "BatchNormalization"), None)
+            if not before and rest is not None and rest[0] in ("Activation", *_ACTIVATING):
+                found[name] = _ACTIVATING.get(rest[0]) or _activation(rest[2]), found[name][1]
+    return found
+
+
+def _activation(options) -> str | None:
+    named = options.get("activation")
+    return _ACTIVATIONS.get(named, "linear" if named == "softmax" else named) if isinstance(named, str) else None
+
+
+def _layer(path, name, arrays, kind, options, activation, behind) -> list[SourceLayer]:
+    if options.get("dim_ordering") == "th":
+        raise WeightsError(f"layer '{name}' has Theano's kernels, which are not read here", where=path, mend="save it with TensorFlow's ordering")
+    flattened = "chw" if options.get("data_format") == "channels_first" else "hwc"
+    if "moving_mean" in arrays and "moving_variance" in arrays:
+        mean = arrays["moving_mean"]
+        norm = np.stack([arrays.get("gamma", np.ones_like(mean)), arrays.get("beta", np.zeros_like(mean)), mean, arrays["moving_variance"]])
+        return [SourceLayer(name, norm=norm, eps=float(options.get("epsilon", EPS)), behind=behind)]
+    bias, rest, made = arrays.get("bias"), set(arrays) - {"bias", "kernel", "depthwise_kernel", "pointwise_kernel"}, []
+    if "depthwise_kernel" in arrays or kind == "DepthwiseConv2D":
+        depthwise = arrays.get("depthwise_kernel", arrays.get("kernel"))  # (h, w, channels, multiplier)
+        height, width, channels, times = depthwise.shape
+        alone = "pointwise_kernel" not in arrays
+        made.append(SourceLayer(name, depthwise.transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width), bias if alone else None, activation=activation if alone else "linear"))
+    kernel = arrays.get("pointwise_kernel", arrays.get("kernel") if not made else None)
+    if kernel is not None and kernel.ndim == 4:
+        made.append(SourceLayer(name, kernel.transpose(3, 2, 0, 1), bias, activation=activation))
+    elif kernel is not None and kernel.ndim == 2:
+        made.append(SourceLayer(name, kernel.T, bias, flattened=flattened, activation=activation))
+    if not made or rest:
+        raise WeightsError(f"layer '{name}' ({', '.join(sorted(arrays))}) is no convolution, dense layer or batch norm", where=path)
+    return made
+
+
+def _scale(layers) -> object:
+    """What is known by its layers: VGG-Face, and Keras' own VGG and ResNet; else pictures of 0..1."""
+    convolutions = [layer for layer in layers if layer.kernel is not None and layer.kernel.ndim == 4]
+    first = convolutions[0].name if convolutions else ""
+    if [layer.shape[0] for layer in convolutions[:13]] == _VGG_FACE and convolutions[0].shape[1] == 3:
+        if first.startswith("block1_"):
+            return SCALES["caffe"]
+        return SCALES["vgg-face"] if first.startswith("conv1_1") else SCALES["vgg-face-rgb"]
+    return SCALES["caffe"] if first.startswith(("block1_conv1", "conv1_conv")) else SCALES["0..1"]

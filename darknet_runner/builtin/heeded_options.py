@@ -34,7 +34,7 @@ HEEDED: dict[str, frozenset[str]] = {section: frozenset(keys.split()) for sectio
               "class_scale bias_match",
 }.items()}  # fmt: skip
 # Of every section but [net].
-HEEDED_EVERYWHERE = frozenset("onlyforward dont_update burnin_update stopbackward train_only_bn learning_rate".split())
+HEEDED_EVERYWHERE = frozenset(["onlyforward", "dont_update", "burnin_update", "stopbackward", "train_only_bn", "learning_rate"])
 
 _OFF = frozenset(("0", "0.0", ""))
 # Values that ask for what is done anyway; 0 is one for all keys.
@@ -45,8 +45,8 @@ _PLAIN = {
 }  # fmt: skip
 # What Darknet itself reads and then does nothing with (src/region_layer.c, src/convolutional_layer.c), and what is no arithmetic.
 _IDLE = frozenset((("region", "log"), ("region", "sqrt"), ("region", "absolute"), ("region", "mask_scale"), ("convolutional", "dot")))
-_SPEED = frozenset("stream wait_stream optimized_memory use_cuda_graph workspace_size_limit_MB dynamic_minibatch loss_scale try_fix_nan".split())
-_DISPLAY = frozenset("show_details max_chart_loss show_receptive_field track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm".split())
+_SPEED = frozenset(["stream", "wait_stream", "optimized_memory", "use_cuda_graph", "workspace_size_limit_MB", "dynamic_minibatch", "loss_scale", "try_fix_nan"])
+_DISPLAY = frozenset(["show_details", "max_chart_loss", "show_receptive_field", "track_history_size", "sim_thresh", "dets_for_track", "dets_for_show", "track_ciou_norm"])
 
 
 def heeds(section: str, key: str) -> bool:

@@ -41,7 +41,7 @@ TRAINING_OPTIONS = (
     click.option("--anchors", type=click.Choice(["cfg", "data"]), default="cfg", show_default=True, help="The cfg's anchors, or k-means over the labels."),
     click.option("--net", multiple=True, metavar="KEY=VALUE", help="Set another [net] option; may be repeated."),
     click.option("--yolo", multiple=True, metavar="KEY=VALUE", help="Set another option of every [yolo]; may be repeated."),
-    click.option("--pretrained", type=click.Path(), help="Weights to begin with: of this cfg, or of its first layers."),
+    click.option("--pretrained", type=click.Path(), help="Weights to begin with: of this cfg or its first layers; also Keras .h5, MatConvNet .mat, torch .pth (emo cfg import)."),
     click.option("--clear", is_flag=True, help="Count from iteration 0, whatever the pretrained weights have seen."),
     click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a run folder."),
     click.option("--map/--no-map", "evaluate", default=True, show_default=True, help="Validate while training: mAP, or top-k of a classifier."),
@@ -313,9 +313,21 @@ def job_of(run, data, resume, settings):
     amp = settings["amp"] if settings["amp"] is not None else recipe.augment == "recipe" and has_bfloat16(settings["device"])
     return TrainJob(
         amp=amp, preprocessing=Preprocessing.beside(run.cfg),
-        cfg=run.cfg, data=Path(data), run=run, resume=resume, pretrained=Path(pretrained) if pretrained and not resume else None,
+        cfg=run.cfg, data=Path(data), run=run, resume=resume, pretrained=_pretrained(run, pretrained) if pretrained and not resume else None,
         cache_bytes=settings["cache_mb"] << 20, **{key: settings[key] for key in same},
     )  # fmt: skip
+
+
+def _pretrained(run, given):
+    """The .weights to begin with; another framework's file is imported into the run's folder first, and what of it is told."""
+    from darknet_runner.network import cfg_file
+    from darknet_runner.network.importers import fit
+
+    if not fit.reads(given):
+        return Path(given)
+    found = fit.import_weights(given, cfg_file.load(run.cfg), out := run.path / "pretrained.weights")
+    click.echo(f"emo: {given}: {found.form}, {'all layers' if found.whole else f'layers 0 to {found.layers - 1}'}; {'; '.join(found.notes)}", err=True)
+    return out
 
 
 def compiled_settings(settings):

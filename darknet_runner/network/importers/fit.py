@@ -24,7 +24,7 @@ from ..cfg_file import Cfg
 from ..layers import Layer, padded, trace
 from ..weights_file import write
 from . import keras, matconvnet, torch_checkpoint
-from .source import Source, SourceLayer, scale_named
+from .source import SCALES, Source, SourceLayer, scale_named
 
 READERS = {".h5": keras.read, ".hdf5": keras.read, ".mat": matconvnet.read, ".pth": torch_checkpoint.read, ".pt": torch_checkpoint.read}
 EPS = 1e-5  # Darknet's, src/blas.c, normalize_cpu
@@ -86,11 +86,13 @@ def fit(source: Source, cfg: Cfg, scale: str | None = None) -> tuple[list[dict[s
     targets = [layer for layer in traced if layer.blocks]
     if not targets:
         raise WeightsError("the cfg has no layer with weights", where=cfg.path)
+    first = next((layer for layer in source.layers if layer.kernel is not None and layer.kernel.ndim == 4), None)
     chosen, walk = scale_named(scale) if scale else source.scale, _Walk(source, cfg)
-    arrays: list[dict] = [{} for _ in traced]
+    if not scale and first is not None and first.shape[1] == 1 and len(set(zip(chosen.factor, chosen.offset))) > 1:
+        chosen = SCALES["0..1"]  # what is told of colour pictures cannot be of a grey network
+    arrays: list[dict[str, np.ndarray]] = [{} for _ in traced]
     rows, notes = [], [f"input: {chosen.about or chosen.name}" + ("" if scale else " (--input says otherwise)")]
     places = list(targets)
-    first = next((layer for layer in source.layers if layer.kernel is not None and layer.kernel.ndim == 4), None)
     if first is not None and _takes_scale(targets[0], first):
         matrix, offset = chosen.matrix(first.shape[1], traced[0].inputs[2])
         arrays[0] = {"weights": matrix[:, :, None, None], "biases": offset}
@@ -135,7 +137,8 @@ class _Walk:
     """The source's layers, taken one after the other."""
 
     def __init__(self, source: Source, cfg: Cfg):
-        self.source, self.cfg, self.at, self.notes = source, cfg, 0, []
+        self.source, self.cfg, self.at = source, cfg, 0
+        self.notes: list[str] = []
         self.replaced: dict[int, SourceLayer] = {}
 
     def _next(self) -> SourceLayer | None:
@@ -216,7 +219,7 @@ def _norm(given: SourceLayer, bias: np.ndarray | float = 0.0) -> dict[str, np.nd
 def _shaped(given: SourceLayer, target: Layer, shape: tuple[int, ...]) -> np.ndarray | None:
     """The kernel in the target's shape, or None: (out, in) and (out, in, h, w) of one map are the same layer."""
     kernel, (width, height, channels) = given.kernel, target.inputs
-    if len(kernel) != shape[0]:
+    if kernel is None or len(kernel) != shape[0]:
         return None
     if kernel.ndim == 4 and target.type == "convolutional":
         return kernel if kernel.shape == shape else None

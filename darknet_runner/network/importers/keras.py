@@ -15,7 +15,7 @@ import numpy as np
 
 from converters.errors import MissingExtra, WeightsError
 
-from .source import SCALES, Source, SourceLayer
+from .source import SCALES, InputScale, Source, SourceLayer
 
 EPS = 1e-3  # BatchNormalization's default
 _ACTIVATIONS = {"linear": "linear", "relu": "relu", "elu": "elu", "selu": "selu", "sigmoid": "logistic", "tanh": "tanh", "swish": "swish", "silu": "swish"}
@@ -134,7 +134,7 @@ def _layer(path, name, arrays, kind, options, activation, behind) -> list[Source
     return made
 
 
-def _scale(layers) -> object:
+def _scale(layers) -> InputScale:
     """What is known by its layers: VGG-Face, and Keras' own VGG and ResNet; else pictures of 0..1."""
     convolutions = [layer for layer in layers if layer.kernel is not None and layer.kernel.ndim == 4]
     first = convolutions[0].name if convolutions else ""

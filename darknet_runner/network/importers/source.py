@@ -36,7 +36,9 @@ class SourceLayer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.norm.shape[1:] if self.kernel is None else self.kernel.shape
+        if self.kernel is not None:
+            return self.kernel.shape
+        return () if self.norm is None else self.norm.shape[1:]
 
 
 @dataclass(frozen=True)

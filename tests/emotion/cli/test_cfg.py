@@ -119,3 +119,30 @@ def test_anchors_print_the_line_to_paste(emo, tmp_path):
     assert json.loads(emo("anchors", "--data", "emo.data", "--num", 2, "--size", 320, "--json")[1])["anchors"] == [[32, 32], [80, 160]]
     code, _, err = emo("anchors", "--data", "emo.data", "--num", 3)
     assert code == 2 and "cannot make 3 anchors of 2" in err
+
+
+def test_conv_writes_a_network_that_is_a_template(emo, tmp_path):
+    code, out, err = emo("conv", "--conv", "32x3,2*64x3", "--dense", "64,64", "--dropout", "0.5", "--out", "my.cfg")
+    assert (code, out, err) == (0, "", "")
+    written = cfg_file.load(tmp_path / "my.cfg")
+    assert [layer.type for layer in written.layers if layer.type in ("convolutional", "connected")] == ["convolutional"] * 3 + ["connected"] * 3
+    assert templates.classes_of(templates.render("my.cfg", 5)) == 5
+    assert emo("conv", "--conv", "32x3")[1].startswith("# my: ")
+    assert emo("conv", "--conv", "32x3", "--out", "my.cfg")[0] == 2  # there already
+    assert "--conv 32x4 is not understood" in emo("conv", "--conv", "32x4")[2]
+
+
+def test_import_tells_what_went_where(emo, tmp_path):
+    torch = pytest.importorskip("torch", reason="the checkpoint is made with PyTorch")
+    torch.save({"0.weight": torch.rand(4, 1, 3, 3), "0.bias": torch.rand(4), "2.weight": torch.rand(9, 4)}, tmp_path / "net.pth")
+    text = "[net]\nwidth=8\nheight=8\nchannels=1\n[convolutional]\nfilters=4\nsize=3\nactivation=relu\n[avgpool]\n[connected]\noutput=3\n[softmax]\n"
+    (tmp_path / "net.cfg").write_text(text)
+    code, out, err = emo("import", "net.pth", "--for", "net.cfg", "--out", "net.weights", "--input", "0..1")
+    assert code == 0 and "not used: 2 (9x4)" in err and out.splitlines()[-1] == "net.weights: torch checkpoint, layers 0 to 1"
+    assert [line.split()[:4] for line in out.splitlines()[1:3]] == [["0", "convolutional", "4x1x3x3", "0"], ["2", "connected", "3x4", "-"]]
+    assert (tmp_path / "net.weights").stat().st_size == 20 + 4 * (4 + 36)
+    found = json.loads(emo("import", "net.pth", "--for", "net.cfg", "--out", "net.weights", "--input", "0..1", "--classes", "9", "--force", "--json")[1])
+    assert found["whole"] and [row["how"] for row in found["rows"]] == ["copied", "copied"]
+    code, _, err = emo("import", "net.pth", "--for", "emonet", "--out", "other.weights")
+    assert code == 1 and err.count("\n") == 1 and "does not fit emonet.cfg: its layer 0 [convolutional] takes 32x1x3x3; next is '0', 4x1x3x3" in err
+    assert emo("import", "net.tflite", "--for", "emonet", "--out", "other.weights")[0] == 2

@@ -12,6 +12,7 @@ Darknet's own rules (src/parser.c, read_cfg; src/option_list.c): a line's blanks
 
 from __future__ import annotations
 
+import codecs
 import math
 import os
 import re
@@ -20,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
 
-from converters.errors import CfgError, nearest
+from converters import text_files
+from converters.errors import CfgError, DataError, nearest
 from converters.findings import Finding
 
 T = TypeVar("T")
@@ -272,14 +274,28 @@ def findings(cfg: Cfg) -> list[Finding]:
 
 
 def load(path: str | Path) -> Cfg:
-    """Read and parse a cfg file, byte for byte: what is no UTF-8 in a comment is kept as it is."""
+    """Read and parse a cfg file, byte for byte: what is no UTF-8 in a comment is kept as it is.
+
+    One with a BOM or in UTF-16, which no Darknet reads, becomes plain UTF-8.
+    """
     path = Path(path)
     try:
-        return parse(path.read_bytes().decode("utf-8", "surrogateescape"), path)
+        data = path.read_bytes()
+        if b"\0" in data[:4096] or data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return parse(text_files.read_text(path), path)
+        return parse(data.decode("utf-8", "surrogateescape"), path)
     except FileNotFoundError:
         raise CfgError("no such cfg", where=path) from None
     except OSError as error:
         raise CfgError(f"cannot be read: {error.strerror}", where=path) from None
+    except DataError as error:
+        raise CfgError(error.what, where=path, mend=error.mend) from None
+
+
+def plain_text(cfg: Cfg) -> str:
+    """The sections and options alone, by their own names, in ASCII: what any other program's parser takes."""
+    lines = (line for section in cfg.sections for line in (f"[{section.type}]", *(f"{key}={value}" for key, value in section.options.items())))
+    return "".join(f"{line}\n" for line in lines).encode("ascii", "replace").decode()
 
 
 def save(cfg: Cfg, path: str | Path) -> None:

@@ -59,7 +59,9 @@ def render(
     """
     cfg = template if isinstance(template, Cfg) else load(template)
     changes: dict[int, dict[str, object]] = {0: {}}
-    width, height = cfg.size_wh
+    width, height = (cfg.net.integer(key, 0) for key in ("width", "height"))
+    if width < 1 or height < 1:
+        raise CfgError("[net] needs width and height above 0", where=cfg.path, line=cfg.net.line)
     new_w, new_h = (size, size) if isinstance(size, int) else size or (width, height)
     if size is not None:
         changes[0] |= {"width": new_w, "height": new_h} | _crops(cfg, width, new_w)

@@ -19,6 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from converters.errors import CfgError, MediaError, MissingExtra, UsageError
+from darknet_runner.network import cfg_file
 from darknet_runner.network.cfg_file import Cfg
 
 from .models import Model
@@ -50,7 +51,7 @@ class OpenCVBackend:
         cfg = inference_cfg(model.cfg)
         self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
         try:
-            self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg.text.encode(), np.uint8), np.fromfile(model.weights, np.uint8))
+            self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg_file.plain_text(cfg).encode(), np.uint8), np.fromfile(model.weights, np.uint8))
         except cv2.error as error:
             reason = (error.err or str(error)).strip().splitlines()[-1]
             raise CfgError(f"OpenCV cannot load this network: {reason}", where=cfg.path) from None

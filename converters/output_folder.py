@@ -16,7 +16,7 @@ import fcntl
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -45,6 +45,22 @@ def check(out: Path, force: bool, sources: list[Path]) -> None:
             raise UsageError("is no output of emo, so --force does not replace it", where=out, mend="choose another --out")
     elif absolute.exists() and not absolute.is_dir():
         raise UsageError("exists and is no folder", where=out, mend="choose another --out")
+
+
+def free(default: Path, force: bool = False, taken: Collection[Path] = ()) -> Path:
+    """`default`, or with -2, -3 ... the first that holds nothing finished: where a run that named no output writes.
+
+    With `force` what a folder holds does not count, since it will be replaced; `taken` are others that are not free.
+    """
+
+    def holds_something(folder: Path) -> bool:
+        return not force and folder.is_dir() and any(name != LEDGER and ".part" not in name for name in _files(folder))
+
+    path, number = default, 1
+    while path in taken or holds_something(path):
+        number += 1
+        path = default.with_name(f"{default.name}-{number}")
+    return path
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from converters.errors import MediaError, UsageError
-from converters.output_folder import in_place
+from converters.output_folder import free, in_place
 
 from .output import sinks
 from .output.draw import draw
@@ -86,7 +86,7 @@ def run(
 ) -> Summary:  # fmt: skip
     """Detect in `source` and write detections.jsonl, detections.csv and what is annotated to `out`.
 
-    out       default `detect-out/<stem of the source>`
+    out       default `detect-out/<stem of the source>`, or with -2, -3 ... when that is taken
     annotate  also write annotated.jpg (.png), pictures/ or annotated.mp4
     tracker   follow faces through a video, see `tracking`; `detector` should give faces from `tracker.low` on
     skipped   told of every unreadable picture of a folder or list; without it the first one is an error
@@ -101,7 +101,7 @@ def run(
     if isinstance(opened, Pictures) and opened.kind != "picture" and skipped:
         opened.skip = lambda error: (unreadable.append(1), skipped(error))
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
-    target = in_place(Path(out or default_out(opened.path)), force, sinks.FILES, [opened.path])
+    target = in_place(Path(out) if out else free(default_out(opened.path), force), force, sinks.FILES, [opened.path])
     with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, annotate, tracker)) as writing:
         def tracked():
             with closing(stream(clock.timed("decode", opened), detector, opened.live)) as detected:

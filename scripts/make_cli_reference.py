@@ -27,7 +27,7 @@ Written by `scripts/make_cli_reference.py` from the commands themselves; `emo CO
 def pages(command: click.Command, parent: click.Context | None, name: str) -> Iterator[tuple[str, str]]:
     """(full name, help text) of a command and of all commands below it, in the order of `--help`."""
     settings = {"terminal_width": WIDTH, "max_content_width": WIDTH} if parent is None else {}
-    ctx = click.Context(command, parent=parent, info_name=name, **settings, **command.context_settings)
+    ctx = click.Context(command, parent=parent, info_name=name, **(command.context_settings | settings))
     yield ctx.command_path, command.get_help(ctx)
     if isinstance(command, click.Group):
         for sub in command.list_commands(ctx):

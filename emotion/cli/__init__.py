@@ -5,7 +5,6 @@ The library raises `EmoError`; `main` prints it as one line and exits with its c
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import signal
@@ -18,7 +17,7 @@ from converters.errors import EmoError
 from converters.terminal_text import PlainStream, redacted
 
 from ..version import __version__
-from .options import name_in_environment
+from .groups import Lazy
 
 # command -> (module, attribute, one line of help); the help stands here so that `emo --help` imports nothing.
 COMMANDS = {
@@ -36,40 +35,40 @@ COMMANDS = {
 }
 
 
+SECTIONS = {
+    "Data": ("convert", "dataset"),
+    "Networks and training": ("cfg", "train", "recipes", "darknet"),
+    "Use and measure": ("detect", "evaluate", "compare"),
+    "Models": ("models", "export"),
+}
+# What people type elsewhere: the same command here, or what to type instead.
+ALSO = {"predict": "detect", "val": "evaluate", "eval": "evaluate", "validate": "evaluate"}
+INSTEAD = {
+    "test": "emo evaluate MODEL --split test, or emo darknet test PICTURE",
+    "track": "emo detect SOURCE --track",
+    "webcam": "emo detect camera",
+    "camera": "emo detect camera",
+    "download": "emo models pull NAME",
+    "pull": "emo models pull NAME",
+    "list": "emo models list, emo cfg list or emo recipes list",
+    "benchmark": "emo compare A vs B",
+    "split": "emo dataset split",
+    "check": "emo dataset check",
+    "synth": "emo dataset synth",
+    "resume": "emo train --resume RUN",
+    "fit": "emo train NETWORK",
+}
 STDOUT = "standard output"
 
 
-class Lazy(click.Group):
-    """A group whose commands are imported on use; `table` as COMMANDS."""
-
-    def __init__(self, *args, table: dict[str, tuple[str, str, str]], **settings):
-        super().__init__(*args, **settings)
-        self.table = table
-
-    def list_commands(self, ctx):
-        return list(self.table)
-
-    def get_command(self, ctx, name):
-        if name not in self.table:
-            return None
-        module, attribute, _ = self.table[name]
-        return getattr(importlib.import_module(module), attribute)
-
-    def resolve_command(self, ctx, args):
-        if args and args[0] not in self.table:
-            from converters.errors import nearest
-
-            raise click.UsageError(f"no command '{args[0]}' ({nearest(args[0], self.table)})")
-        name, command, rest = super().resolve_command(ctx, args)
-        name_in_environment(command, f"{ctx.auto_envvar_prefix}_{name}")
-        return name, command, rest
-
-    def format_commands(self, ctx, formatter):
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in self.table.items()])
-
-
-@click.group(cls=Lazy, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMO"})
+@click.group(
+    cls=Lazy,
+    table=COMMANDS,
+    sections=SECTIONS,
+    also=ALSO,
+    instead=INSTEAD,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMO", "max_content_width": 120},
+)
 @click.version_option(__version__, prog_name="emo", allow_from_autoenv=False)
 @click.option("--config", envvar="EMO_CONFIG", type=click.Path(dir_okay=False), help="TOML file of option values, a table a command.")
 @click.pass_context
@@ -81,6 +80,8 @@ def emo(ctx, config):
     emo darknet train --cfg v4-tiny
     emo detect video.mp4
     emo compare two-stage vs yolo
+
+    predict is detect, val is evaluate. Completion of names in your shell: see docs/settings.md.
     """
     if config:
         from .config import defaults
@@ -91,6 +92,8 @@ def emo(ctx, config):
 def main(args: list[str] | None = None) -> None:
     """The console script: run, and turn every error a user can cause into one line and an exit code."""
     _prepare_process()
+    if "_EMO_COMPLETE" in os.environ:  # the shell asks for names, see docs/settings.md
+        emo.main(args, "emo")
     try:
         args = list(sys.argv[1:] if args is None else args)
         _refuse_empty(args)

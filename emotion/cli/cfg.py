@@ -11,10 +11,11 @@ import click
 from converters.errors import UsageError
 
 from . import options
+from .groups import Group
 from .printing import columns
 
 
-@click.group()
+@click.group(cls=Group)
 def cfg():
     """Networks: list and show them, make one for your classes, compare two.
 

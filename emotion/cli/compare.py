@@ -8,9 +8,10 @@ import click
 
 from . import options
 from .detect import progress_bar
+from .groups import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("words", nargs=-1, required=True, metavar="SYSTEM [vs] SYSTEM [MEDIA]...")
 @click.option("--data", type=click.Path(dir_okay=False), help="A labelled set: the .data file that emo convert wrote.")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help="Which of its lists.")

@@ -10,11 +10,12 @@ import click
 from converters.readers import KINDS
 
 from . import options
+from .groups import Command
 
 TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 
 
-@click.command(context_settings={"show_default": True})
+@click.command(cls=Command, context_settings={"show_default": True})
 @click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
 @click.argument("source", type=click.Path(), required=False)
 @click.option("--task", type=click.Choice(list(TASKS)), default="detector", help="What to make, see above.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from . import Lazy
+from .groups import Lazy
 
 COMMANDS = {
     "train": ("emotion.cli.darknet_train", "train", "Train a detector or a classifier."),

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from . import options
+from .groups import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--classifier", help="Cfg of the classifier: darknet-ref, darknet-tiny, csdarknet53, ... or a file.")
 @click.option("--detector", help="Cfg of the detector: v3-tiny, v4, ... or a file.")
 @click.option("--data", multiple=True, type=click.Path(), help="A .data file; give both, the classifier's and the detector's. Default: those under ./data.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from . import options
+from .groups import Command
 
 model_argument = click.argument("model", required=False, metavar="[RUN]", type=click.Path())
 cfg_option = click.option("--cfg", type=click.Path(), help="The network's cfg; default: the run's.")
@@ -16,7 +17,7 @@ data_option = click.option("--data", type=click.Path(), help="A .data file; defa
 split_option = click.option("--split", default="valid", show_default=True, help="Which list of the .data.")
 
 
-@click.command()
+@click.command(cls=Command)
 @model_argument
 @cfg_option
 @weights_option
@@ -41,7 +42,7 @@ def valid(model, cfg, weights, data, split, map_iou, points, conf, engine, darkn
     _evaluate(found, engine, darknet, device, as_json, split, more)
 
 
-@click.command(name="top-k")
+@click.command(name="top-k", cls=Command)
 @model_argument
 @cfg_option
 @weights_option
@@ -91,7 +92,7 @@ def table(scores: dict) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("images", nargs=-1, required=True, type=click.Path())
 @click.option("--run", "model", type=click.Path(), help="A run or model folder.")
 @cfg_option
@@ -109,8 +110,8 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
     emo darknet test photo.jpg --run runs/v4-tiny-001
     emo darknet predict face.png --run runs/face-small-001 --engine compiled --json
     """
-    from converters.text_files import read_lines
     from converters.errors import UsageError
+    from converters.text_files import read_lines
     from darknet_runner.choose_engine import choose_engine
 
     found = located(model, cfg, weights, None, need_data=False)

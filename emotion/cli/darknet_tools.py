@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from . import options
+from .groups import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @options.darknet
 @click.option("--cfg", "network", help="Also say what of this cfg (a file or a name) it cannot do.")
 @options.as_json
@@ -59,7 +60,7 @@ def info(darknet, network, as_json):
         click.echo(f"{job.removeprefix('cannot_') + 's':<10}{network}: {'no: ' + '; '.join(told) if reasons else 'yes'}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("cfg", type=click.Path())
 @click.argument("weights", type=click.Path())
 @click.argument("out", type=click.Path())
@@ -98,7 +99,7 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
     click.echo(f"{target}: layers 0 to {layers - 1}, {target.stat().st_size:,} bytes")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data.")
 @click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
 @click.option("--size", type=options.Whole(min=32), default=416, show_default=True, help="Width and height of the network's input.")
@@ -133,7 +134,7 @@ def anchors(data, num, size, engine, darknet, seed, as_json):
         click.echo(f"mean IoU {found.mean_iou:.2%} over {found.boxes} boxes", err=True)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("file", type=click.Path())
 @click.option("--out", "-o", type=click.Path(), help="The folder for metrics.csv and chart.png; default: FILE without its ending.")
 @options.force

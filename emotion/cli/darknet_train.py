@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options
+from .groups import Command
 
 if TYPE_CHECKING:
     from darknet_runner.builtin.recipe import Recipe
@@ -82,7 +83,7 @@ def training_options(command):
     return command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--cfg", "template", help="A cfg that ships (v4-tiny, v4-nano, v3-tiny, face-small, ...) or a .cfg file.")
 @training_options
 def train(template, **settings):
@@ -107,7 +108,6 @@ def run_training(template, data, resume, as_json, **settings):
     """Train, and say how it went: what the two commands do. `template` is a cfg's name or file; None with `resume`."""
     from darknet_runner.choose_engine import choose_engine
     from darknet_runner.run import create_run
-
     from darknet_runner.run.folder import RunDir
 
     several = int(os.environ.get("WORLD_SIZE", "1")) > 1  # torchrun: one of several processes of the built-in engine
@@ -298,7 +298,7 @@ def has_bfloat16(device: str) -> bool:
         return False
     import torch
 
-    if device.startswith("cuda") or device == "auto" and torch.cuda.is_available():
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
         return torch.cuda.is_bf16_supported()
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import click
 
 from . import options
+from .groups import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def dataset():
     """Look at a set, check it, change its lists; draw one.
 
@@ -313,9 +314,9 @@ def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet
     import os
 
     from converters.darknet_format.dataset import load
-    from converters.text_files import read_lines
     from converters.dataset import edit
     from converters.dataset.check import check as find
+    from converters.text_files import read_lines
 
     one = load(source)
     if findings:

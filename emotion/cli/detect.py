@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
 from . import options
+from .groups import Command
 
 
-@click.command()
-@click.argument("source", type=click.Path())
+@click.command(cls=Command)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path())
 @click.option("--system", type=click.Choice(["yolo", "two-stage"]), default="yolo", show_default=True, help="One network, or a face finder and a classifier.")
 @click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
@@ -33,12 +35,13 @@ from . import options
 @options.as_json
 @options.quiet
 @click.pass_context
-def detect(ctx, source, system, model, weights, names, face_model, out, conf, iou, limit, backend, device, track, smooth, annotate, strict, threads, force, as_json, quiet):
-    """Find faces and their emotions in a picture, a folder, a list file, a video, a camera or a stream.
+def detect(ctx, sources, system, model, weights, names, face_model, out, conf, iou, limit, backend, device, track, smooth, annotate, strict, threads, force, as_json, quiet):
+    """Find faces and their emotions in pictures, folders, list files, videos, a camera or a stream.
 
     Writes detections.jsonl, detections.csv and the annotated picture(s) or video to --out, by default
-    detect-out/<name of the source>; with --track also tracks.csv. Until the end their names hold `.part`;
-    an interrupted run leaves them so. A camera (camera, camera:1) or a stream (rtsp://..., http://...) goes on
+    detect-out/<name of the source> (a second run: -2); with --track also tracks.csv. Several sources get a
+    folder each, in --out if it is given. Until the end the files' names hold `.part`; an interrupted run
+    leaves them so. A camera (camera, camera:1) or a stream (rtsp://..., http://...) goes on
     until Ctrl-C or --limit, which end it well.
 
     \b
@@ -46,6 +49,7 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
     emo detect photos/ --system two-stage --face-model yunet.onnx --conf 0.5
     emo detect video.mp4 --model runs/v4-tiny-001 --out mine
     emo detect video.mp4 --track
+    emo detect *.mp4 photos/ --out found
     emo detect camera --limit 500
     """
     from .. import run_detection as detection
@@ -58,24 +62,43 @@ def detect(ctx, source, system, model, weights, names, face_model, out, conf, io
         if option.name == "smooth" and options.typed(ctx, option) and not track:
             raise click.UsageError("--smooth has no effect without --track")
     set_threads(threads)
-    tracker = Tracker(conf, smooth) if track else None
-    detector = open.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=tracker.low if tracker else conf, iou=iou, backend=backend, device=device)
+    least = Tracker(conf, smooth).low if track else conf
+    detector = open.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=least, iou=iou, backend=backend, device=device)
     if not quiet:
         if not model:
             hint_at_newest_run(detector)
         if system == "two-stage" and not face_model:
             name_finder(detector)
-    with progress_bar(quiet) as advance:
-        summary = detection.run(
-            source, detector, out, limit=limit, force=force, annotate=annotate, tracker=tracker, progress=advance,
-            skipped=None if strict else lambda error: click.echo(f"emo: {error}: left out", err=True),
-        )  # fmt: skip
-    if summary.passed_over and not quiet:
-        click.echo(f"emo: passed over what is no picture: {counted(summary.passed_over)}", err=True)
+    summaries = []
+    for source, where in zip(sources, folders(sources, out, force)):
+        tracker = Tracker(conf, smooth) if track else None
+        with progress_bar(quiet) as advance:
+            summary = detection.run(
+                source, detector, where, limit=limit, force=force, annotate=annotate, tracker=tracker, progress=advance,
+                skipped=None if strict else lambda error: click.echo(f"emo: {error}: left out", err=True),
+            )  # fmt: skip
+        summaries.append(summary)
+        if summary.passed_over and not quiet:
+            click.echo(f"emo: passed over what is not a picture: {counted(summary.passed_over)}", err=True)
+        if not as_json and not quiet:
+            click.echo((f"{source}: " if len(sources) > 1 else "") + table(summary))
     if as_json:
-        click.echo(json.dumps(summary.as_dict(), indent=2))
-    elif not quiet:
-        click.echo(table(summary))
+        told = [summary.as_dict() for summary in summaries]
+        click.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
+
+
+def folders(sources, out, force) -> list[Path | None]:
+    """Where each source's files go; None: where a single one's go by default. Of several each has its own, whatever their names."""
+    from converters.output_folder import free
+
+    from ..run_detection import default_out
+
+    if len(sources) == 1:
+        return [out and Path(out)]
+    found: list[Path | None] = []
+    for default in (default_out(Path(source)) for source in sources):
+        found.append(free(Path(out) / default.name if out else default, force or bool(out), found))
+    return found
 
 
 def hint_at_newest_run(detector) -> None:

@@ -6,8 +6,10 @@ import json
 
 import click
 
-from emotion.cli import options
 from emotion.cli.detect import progress_bar
+
+from . import options
+from .groups import Command
 
 
 class Tta(click.ParamType):
@@ -27,7 +29,7 @@ class Tta(click.ParamType):
         return count
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--data", type=click.Path(), help="A .data file or the folder that holds it; default: the run's, or the one under ./data that fits.")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help="Which of its lists.")

@@ -8,9 +8,10 @@ from pathlib import Path
 import click
 
 from . import options
+from .groups import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model")
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
 @click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")

@@ -9,10 +9,11 @@ import click
 from converters.errors import EmoError
 
 from . import options
+from .groups import Group
 from .printing import columns
 
 
-@click.group()
+@click.group(cls=Group)
 def models():
     """Models at hand: those that ship, and the runs under ./runs; and face finders that others publish.
 
@@ -49,9 +50,18 @@ def list_(as_json):
         if "fault" in one:
             rows.append((one["name"], "", "", "", "", one["fault"]))
             continue
-        metrics = "; ".join(f"{split}: " + ", ".join(f"{key} {value}" for key, value in figures.items()) for split, figures in one["metrics"].items())
-        rows.append((one["name"], one["task"], "x".join(map(str, one["input"][:2])), one["classes"], one["megabytes"], metrics))
+        rows.append((one["name"], one["task"], "x".join(map(str, one["input"][:2])), one["classes"], one["megabytes"], headline(one["metrics"])))
     columns(("name", "task", "input", "classes", "MB", "measured"), rows, left=(0, 1, 5))
+
+
+def headline(metrics: dict[str, dict]) -> str:
+    """The first figure of a card in a few words; `emo models show` has them all."""
+    names = {"map50": "mAP@0.5", "top1": "top-1", "accuracy": "accuracy", "macro_f1": "macro-F1"}
+    for split, figures in metrics.items():
+        for key, value in figures.items() if isinstance(figures, dict) else ():
+            if key in names and isinstance(value, float):
+                return f"{names[key]} {value:.1%}, {split}"
+    return ""
 
 
 @models.command()

@@ -29,6 +29,8 @@ def typed(ctx: click.Context, option: click.Parameter) -> bool:
 class Number(click.FloatRange):
     """A range of finite numbers: nan is in click's own ranges, and inf in those without an end."""
 
+    name = "number"
+
     def convert(self, value, param, ctx):
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
@@ -38,6 +40,8 @@ class Number(click.FloatRange):
 
 class Whole(click.IntRange):
     """A range of whole numbers that C, which does the work below, can hold."""
+
+    name = "n"
 
     def __init__(self, min=None, max=2**31 - 1):
         super().__init__(min, max)

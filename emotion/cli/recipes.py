@@ -7,9 +7,10 @@ import json
 import click
 
 from . import options
+from .groups import Group
 
 
-@click.group()
+@click.group(cls=Group)
 def recipes():
     """How networks are trained: list the recipes, show one.
 
@@ -51,6 +52,7 @@ def show(name, changes, as_json):
     from dataclasses import asdict
 
     from darknet_runner.builtin import recipe
+
     from .darknet_train import pair
 
     found = recipe.load(name).override(dict(map(pair, changes)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 
 from .darknet_train import run_training, training_options
+from .groups import Command
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("network", required=False)
 @training_options
 def train(network, **settings):

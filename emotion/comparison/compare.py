@@ -24,7 +24,7 @@ import numpy as np
 from converters.darknet_format.files import read_data, read_list
 from converters.emotions import EMOTIONS
 from converters.errors import MediaError, UsageError
-from converters.output_folder import finish, in_place, part
+from converters.output_folder import finish, free, in_place, part
 
 from ..sources.frame import Frame
 from ..sources.open import open_source
@@ -146,7 +146,7 @@ def run(
             subject["passed_over"] = dict(passed_over)
     agreement, gallery, count = Agreement(*(contestant.detector for contestant in contestants)), Gallery(), 0
     expected = expected_frames(data_file, split, limit) if data_file else sum(source.count or 0 for source in opened)
-    with in_place(Path(out or default_out(systems)), force, FILES, media) as folder:
+    with in_place(Path(out) if out else free(default_out(systems), force), force, FILES, media) as folder:
         for frame, truth in frames:
             if count == 0:  # the first forward pass allocates; it is no measure
                 for contestant in contestants:

@@ -57,7 +57,7 @@ def evaluate(
     data = read_data(data_for(subjects, specs) if data is None else find_data(data))
     top = top or max(data.top, 2)
     labels = names_of(specs)
-    out = Path(out) if out else default_out(labels)
+    out = Path(out) if out else output_folder.free(default_out(labels), force)
     output_folder.check(out, force, [])
     told, counts = [], []
     units, grouped = units_of(data, split, limit)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.text_files import read_lines
 from converters.errors import CfgError, DataError, EmoError, UsageError, WeightsError, nearest
+from converters.text_files import read_lines
 from darknet_runner.network import cfg_file
 from darknet_runner.network.cfg_file import Cfg
 from darknet_runner.network.layers import trace

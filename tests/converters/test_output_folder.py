@@ -222,3 +222,17 @@ def test_a_thread_may_take_its_lock_again_and_another_may_not(tmp_path):
     with output_folder.locked(tmp_path / "run"), output_folder.locked(tmp_path / "run"):
         assert "another emo" in str(elsewhere(take))
     assert elsewhere(take) is None and not list(tmp_path.iterdir())
+
+
+def test_a_run_that_names_no_output_gets_the_next_folder(tmp_path):
+    default = tmp_path / "video"
+    assert output_folder.free(default) == default
+    default.mkdir()
+    (default / "a.part.csv").write_text("begun, never finished")
+    assert output_folder.free(default) == default
+    (default / "a.csv").write_text("whole")
+    assert output_folder.free(default) == tmp_path / "video-2" and output_folder.free(default, force=True) == default
+    (tmp_path / "video-2").mkdir()
+    (tmp_path / "video-2" / "mine.txt").write_text("a stranger's")
+    assert output_folder.free(default) == tmp_path / "video-3"
+    assert output_folder.free(default, force=True, taken=[default]) == tmp_path / "video-2"

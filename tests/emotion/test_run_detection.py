@@ -1,9 +1,11 @@
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -302,3 +304,20 @@ def test_a_colon_in_a_relative_name_is_no_protocol(name, video, detector, tmp_pa
     summary = detect.run(name, detector, f"out:{name}")
     assert summary.frames == 10 and names(tmp_path / f"out:{name}") == ["annotated.mp4", "detections.csv", "detections.jsonl"]
     assert detect.run(name, detector).frames == 10 and cv2.VideoCapture(str(tmp_path / f"out:{name}" / "annotated.mp4")).read()[0]
+
+
+def test_several_sources_in_one_call(video, detector_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "twin").mkdir()
+    shutil.copy(video, tmp_path / "twin" / video.name)
+    model = ("--model", detector_folder)
+    assert emo("detect", video, f"twin/{video.name}", *model) == 0
+    said = capsys.readouterr().out
+    assert said.count("8 faces in 10 frames") == 2 and f"twin/{video.name}: " in said
+    assert emo("detect", video, f"twin/{video.name}", *model, "--json") == 0  # what nobody named is never refused
+    assert [Path(one["files"][0]).parent.name for one in json.loads(capsys.readouterr().out)] == [f"{video.stem}-3", f"{video.stem}-4"]
+    assert emo("detect", video, f"twin/{video.name}", *model, "--out", "named") == 0
+    assert sorted(path.name for path in Path("named").iterdir()) == [video.stem, f"{video.stem}-2"]
+    assert emo("detect", video, f"twin/{video.name}", *model, "--out", "named") == 2  # what somebody named is
+    assert emo("detect", video, f"twin/{video.name}", *model, "--out", "named", "--force") == 0
+    assert sorted(path.name for path in Path("named").iterdir()) == [video.stem, f"{video.stem}-2"]

@@ -110,9 +110,9 @@ def squares(tmp_path_factory):
 @pytest.fixture
 def make_job(tmp_path):
     """make_job(cfg text, data, **fields of TrainJob) -> a job on a fresh run folder."""
+    from darknet_runner.builtin.recipe import SETTINGS, Recipe
     from darknet_runner.engine import TrainJob
     from darknet_runner.run import folder as run_folder
-    from darknet_runner.builtin.recipe import SETTINGS, Recipe
 
     def make(text, data, run=None, **fields):
         run = run or run_folder.create(tmp_path / "runs", "tiny")

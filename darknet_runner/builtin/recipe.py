@@ -8,13 +8,13 @@ them; any other `.toml` file can stand in for a name.
 
 from __future__ import annotations
 
-import tomllib
 import types
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
+from converters import settings_files
 from converters.errors import DataError, UsageError, nearest
 
 ALIASES = {"lr": "learning_rate", "weight_decay": "decay"}
@@ -132,10 +132,7 @@ def path_of(name: str) -> Path:
 def load(name: str) -> Recipe:
     """A recipe by name or file; DataError when it is no recipe, UsageError when there is none of the name."""
     path = path_of(name)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise DataError(f"is no TOML: {error}", where=path) from None
+    table = settings_files.read_toml(path)
     table.setdefault("name", path.stem)
     try:
         return replace(Recipe(), **dict(_setting(key, value) for key, value in table.items())).checked(path)

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from converters import settings_files
 from converters.errors import DataError
 
 
@@ -48,12 +48,7 @@ class Preprocessing:
     def beside(cls, cfg: str | Path) -> Preprocessing:
         """Of the card in the cfg's folder; the plain one where there is no card."""
         path = Path(cfg).parent / "model.toml"
-        if not path.is_file():
-            return cls()
-        try:
-            return cls.of_card(tomllib.loads(path.read_text(encoding="utf-8-sig")), path)
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-            raise DataError(f"is no TOML: {error}", where=path) from None
+        return cls.of_card(settings_files.read_toml(path), path) if path.is_file() else cls()
 
     def before_cut(self, size_wh: tuple[int, int]) -> tuple[int, int]:
         """The size that a picture is resized to; the network's own where nothing is cut."""

@@ -20,7 +20,7 @@ from converters.errors import RunError, naming
 STEM = "model"
 # What run.json holds, where it holds it. A run's `data` is written absolute.
 FIELDS = {
-    "engine": str, "verdict": str, "data": str, "cfg": str, "settings": dict, "argv": list, "hashes": dict, "versions": dict, "reasons": list,
+    "engine": str, "verdict": str, "data": str, "cfg": str, "settings": dict, "argv": list, "hashes": {"data": dict}, "versions": dict, "reasons": list,
     "iterations": int, "loss": (float, type(None)), "best": dict, "started": str, "weights": dict,
     "binary": {"path": str, "flavour": str}, "started_from": (dict, type(None)), "notes": list,
 }  # fmt: skip

@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 import click
 
+from converters import settings_files
 from converters.errors import DataError, UsageError, nearest
 
 from .options import long_name
@@ -20,12 +20,7 @@ from .options import long_name
 
 def defaults(path: str, group: click.Group, ctx: click.Context) -> dict:
     """The file as click's default_map; UsageError names an unknown key and the nearest known one. DataError: no such file."""
-    try:
-        settings = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"is no TOML: {error}", where=path) from None
+    settings = settings_files.read_toml(path, error=UsageError if Path(path).exists() else DataError)
     return _checked(settings, group, ctx, path, "")
 
 

@@ -33,6 +33,8 @@ def list_(as_json):
     \b
     emo models list
     """
+    from darknet_runner.run.folder import jsonable
+
     from ..systems import models as library
 
     found = []
@@ -43,7 +45,7 @@ def list_(as_json):
         except EmoError as error:
             found.append({"name": name, "fault": str(error)})
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(jsonable(found), indent=2, ensure_ascii=False))
         return
     rows = []
     for one in found:
@@ -74,12 +76,14 @@ def show(model, as_json):
     emo models show emo-fer
     emo models show runs/v4-tiny-001 --json
     """
+    from darknet_runner.run.folder import jsonable
+
     from ..systems import models as library
 
     found = library.find(model, None)
     told = found.describe() | {"cfg": str(found.cfg.path), "weights": str(found.weights), "classes": list(found.names)}
     if as_json:
-        click.echo(json.dumps(told | {"card": found.card}, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(jsonable(told | {"card": found.card}), indent=2, ensure_ascii=False))
         return
     for key, value in (told | {key: value for key, value in found.card.items() if key not in told}).items():
         tables = value if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values()) else {"": value}

@@ -8,12 +8,12 @@ emo convert: its KIND, or the name of the folder or file.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
 from converters.darknet_format.files import DataFile, read_data, read_list
-from converters.errors import EmoError
+from converters.errors import DataError, EmoError
+from converters.text_files import read_json
 from darknet_runner.run.folder import RunDir, sha256
 
 from ..systems.models import Model
@@ -37,7 +37,7 @@ def _of_run(run: RunDir, model: Model, data: DataFile, split: str) -> dict:
     hashes = (told.get("hashes") or {}).get("data") or {}
     shares = {}
     try:
-        theirs = read_data(told["data"])
+        theirs = read_data(run.data_file())
         mine = _identities(here)
         for name in ("train", "valid"):
             if name == "train" or getattr(theirs, name):
@@ -72,12 +72,12 @@ def _identities(path: Path) -> set:
 
 def _of_card(model: Model, data: DataFile, split: str) -> dict:
     try:
-        sources = json.loads((Path(data.path).parent / "report.json").read_text())["sources"]
+        sources = read_json(Path(data.path).parent / "report.json")["sources"]
         kinds = {name for source in sources for name in (source["kind"], Path(source["path"]).name)}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (DataError, KeyError, TypeError):
         return {"use": UNKNOWN, "why": "no report.json beside the .data says which dataset it is"}
     here = {f"{kind} {split}" for kind in kinds}
     for use, key in ((TRAINED, "trained_on"), (CHOSEN, "chosen_on")):
-        if met := sorted(here & set(model.card.get(key, []))):
+        if met := sorted(here & set(map(str, model.card.get(key, [])))):
             return {"use": use, "why": f"its card says that it was {use} on {', '.join(met)}"}
     return {"use": UNSEEN, "why": "its card names other data"}

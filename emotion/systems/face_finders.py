@@ -65,7 +65,18 @@ def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float =
         return YoloFaces(spec, conf, iou, backend)
     if not path.is_file():
         raise MediaError("no such face model", where=path)
-    return kind(conf, path)
+    return _tried(kind(conf, path), path)
+
+
+def _tried(finder, path):
+    """The finder, when it finds something, or nothing, in a picture: a network of another kind loads, and fails only then."""
+    import cv2
+
+    try:
+        finder.find(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))
+    except (cv2.error, SystemError, IndexError, ValueError, TypeError):
+        raise MediaError(f"is no {finder.name} face detector: it is a network of another kind", where=path, mend="a YuNet .onnx, an SSD's .pb or .caffemodel, a Haar cascade .xml, or a Darknet detector's folder") from None
+    return finder
 
 
 def pulled(name: str) -> Path:
@@ -179,7 +190,7 @@ class Ssd:
         blob = cv2.dnn.blobFromImage(frame, 1.0, (300, 300), (104, 177, 123))
         with self._turn:
             self.net.setInput(blob)
-            rows = self.net.forward()[0, 0].copy()  # (N, 7): picture, class, score, x1, y1, x2, y2
+            rows = self.net.forward()[0, 0].reshape(-1, 7).copy()  # (N, 7): picture, class, score, x1, y1, x2, y2
         rows = rows[rows[:, 2] > self.conf]
         height, width = frame.shape[:2]
         return tidy(rows[:, 3:] * (width, height, width, height), np.minimum(rows[:, 2], 1), frame)

@@ -10,13 +10,13 @@ that it saved.
 from __future__ import annotations
 
 import hashlib
-import tomllib
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from converters import settings_files
 from converters.errors import CfgError, DataError, EmoError, UsageError, WeightsError, nearest
 from converters.text_files import read_lines
 from darknet_runner.network import cfg_file
@@ -26,6 +26,11 @@ from darknet_runner.network.preprocessing import Preprocessing
 from darknet_runner.network.weights_file import read as read_weights
 from darknet_runner.run.folder import RunDir
 
+CARD = {
+    **dict.fromkeys(("name", "task", "data", "split", "licence", "sha256", "recipe"), str), "iterations": int,
+    **dict.fromkeys(("training", "preprocessing", "metrics"), dict), **dict.fromkeys(("trained_on", "chosen_on"), list),
+}  # fmt: skip
+LARGEST = 8192  # side of a network's input; a cfg may ask for more than any memory holds
 DEFAULTS = {"detector": "emo-v4-nano", "classifier": "emo-fer"}
 
 
@@ -127,6 +132,8 @@ def _beside(path, suffix):
 
 def _load(name, cfg_path, weights_path, names_path, weights_file, names_file) -> Model:
     cfg = cfg_file.load(cfg_path)
+    if max(cfg.net.integer(key, 0) for key in ("width", "height")) > LARGEST:
+        raise CfgError(f"its input is larger than {LARGEST}x{LARGEST}", where=cfg_path, line=cfg.net.line)
     weights_path = Path(weights_file or weights_path or _missing(cfg_path.parent, "weights"))
     names_path = Path(names_file or names_path or _missing(cfg_path.parent, "emo.names"))
     arrays = read_weights(cfg, weights_path).layers  # the right length, before cv2, which does not look
@@ -138,14 +145,17 @@ def _load(name, cfg_path, weights_path, names_path, weights_file, names_file) ->
         raise DataError(f"{len(names)} names, but {cfg_path} has {classes} classes", where=names_path)
     card = {}
     if (card_path := cfg_path.parent / "model.toml").is_file():
-        try:
-            card = tomllib.loads(card_path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise DataError(f"is no TOML: {error}", where=card_path) from None
+        card = read_card(card_path)
     expected = card.get("sha256")
     if expected and not weights_file and sha256(weights_path) != expected:
         raise WeightsError("is not the file that its card describes: the sha256 differs", where=weights_path, mend="fetch it again, or mend model.toml")
     return Model(name, cfg, weights_path, names, card)
+
+
+def read_card(path: Path) -> dict:
+    """model.toml, its keys' types checked; dates are text. DataError says what does not fit."""
+    card = settings_files.read_toml(path, CARD)
+    return settings_files.checked(card, {"metrics": dict.fromkeys(card.get("metrics", ()), dict)}, path)
 
 
 def class_count(cfg: Cfg) -> int:

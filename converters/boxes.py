@@ -37,6 +37,22 @@ def enlarge(xyxy_px, factor: float, size_wh=None) -> np.ndarray:
     return out if size_wh is None else clip(out, size_wh)
 
 
+def stored(xyxy_px, orientation: int, size_wh) -> np.ndarray:
+    """Boxes (..., 4) of a picture turned upright as EXIF's `orientation` (1..8) says -> of its stored pixels, `size_wh`.
+
+    Orientation 6: the stored picture is shown turned a quarter clockwise, so its left edge is what is shown on top.
+    """
+    x1, y1, x2, y2 = np.moveaxis(np.asarray(xyxy_px, float), -1, 0)
+    if orientation >= 5:  # stored rows are shown as columns
+        x1, y1, x2, y2 = y1, x1, y2, x2
+    width, height = size_wh
+    if orientation in (2, 3, 7, 8):
+        x1, x2 = width - x2, width - x1
+    if orientation in (3, 4, 6, 7):
+        y1, y2 = height - y2, height - y1
+    return np.stack([x1, y1, x2, y2], axis=-1)
+
+
 def area(xyxy) -> np.ndarray:
     """(..., 4) -> (...); zero for a box without extent."""
     box = np.asarray(xyxy, float)

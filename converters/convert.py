@@ -28,7 +28,7 @@ from .parallel import chunked_map
 from .synthesis.backgrounds import listed
 from .synthesis.scenes import plan
 from .table.records import SPLITS, Notes, Table, concat
-from .table.selection import boxed_and_whole, chosen, ids_of, one_face_only, one_row_each, set_aside
+from .table.selection import boxed_and_whole, chosen, ids_of, one_face_only, one_row_each, set_aside, unspoiled
 from .writers import classifier, coco, crops, detector, scenes
 
 TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
@@ -90,6 +90,8 @@ def convert(
         table = table.take(np.arange(min(limit, len(table))))
     if not len(table):
         raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
+    if not len(table.emotion):
+        raise DataError("no face is left" + _why(notes), where=sources[0][1], mend="pictures without faces alone teach a network nothing")
     idle = [f"--{option}" for option in ("size", "scenes", "backgrounds") if getattr(settings, option)]
     if settings.task in BOXED and idle and not np.isnan(table.xyxy).any():
         notes.note("no-effect", "warning", "", "", 0, f"{' and '.join(idle)}: no face fills its picture, so no scene is composed, and pictures are linked as they are")
@@ -125,7 +127,7 @@ def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes
     """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`."""
     options = asdict(settings) | {"landmarks": settings.align}
     table = one_row_each(concat([readers.read(kind, path, notes, **options) for kind, path in sources]), notes)
-    table = chosen(table, settings.classes, notes, whole=settings.task in BOXED)
+    table = chosen(unspoiled(table, notes, whole=settings.task in BOXED), settings.classes, notes, whole=settings.task in BOXED)
     return set_aside(table, settings.valid, settings.seed) if settings.valid else table
 
 

@@ -31,6 +31,7 @@ CODES: dict[str, tuple[str, str]] = {
     "too-many-pixels": ("error", "the picture has more pixels than the limit"),
     "wrong-extension": ("warning", "the file's content is another format than its name says"),
     "exif-rotated": ("warning", "EXIF turns the picture; some Darknets turn it and some do not"),
+    "size-differs": ("error", "the picture has another size than its boxes were drawn for"),
     "too-small": ("warning", "the picture or the face is smaller than the limit"),
     "over-size": ("warning", "the file is larger than the limit"),
     "box-outside": ("error", "the box lies wholly outside its picture"),

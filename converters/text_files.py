@@ -16,7 +16,7 @@ import itertools
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,16 +82,16 @@ def open_text(path: str | Path) -> IO[str]:
 def table_rows(path: str | Path, needed: Sequence[str], mend: str | None = None) -> Iterator[tuple[int, dict[str, str]]]:
     """(line, column -> text) of each row of a table with a header; names of columns in lower case, spaces around all dropped.
 
-    Commas, semicolons or tabs, whichever gives the columns that are `needed` (in lower case); a spreadsheet's `sep=;`
+    Commas, semicolons or tabs, whichever gives the columns that are `needed` (in any case); a spreadsheet's `sep=;`
     line is passed over, fields beyond the header are dropped, missing ones empty. DataError when a column is missing.
     """
     with open_text(path) as file:
         try:
             before, first = first_line(file)
-            separator = separator_of(first, lambda fields: set(needed) <= {field.lower() for field in fields})
+            separator = separator_of(first, lambda fields: {name.lower() for name in needed} <= {field.lower() for field in fields})
             reader = csv.reader(itertools.chain([first], file), delimiter=separator)
             head = [field.strip().lower() for field in next(reader, [])]
-            missing = [name for name in needed if name not in head]
+            missing = [name for name in needed if name.lower() not in head]
             if missing:
                 what = f"has no column {', '.join(missing)}" if any(head) else "is empty"
                 raise DataError(what, where=path, line=before + 1 if any(head) else None, mend=mend or f"found: {', '.join(head)[:200]}")
@@ -103,7 +103,7 @@ def table_rows(path: str | Path, needed: Sequence[str], mend: str | None = None)
             raise DataError(f"cannot be read as a table: {error}", where=path, mend="save it as CSV, UTF-8") from None
 
 
-def first_line(file: IO[str]) -> tuple[int, str]:
+def first_line(file: Iterable[str]) -> tuple[int, str]:
     """How many lines came before the first with content (blank ones, a spreadsheet's `sep=;`), and that one."""
     before = 0
     for line in file:

@@ -12,6 +12,7 @@ import itertools
 import os
 import posixpath
 from array import array
+from contextlib import contextmanager
 from math import nan
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import numpy as np
 from ..emotions import AFFECTNET_NOT_EMOTIONS
 from ..errors import DataError
 from ..table.records import SPLITS, Notes, Table, concat
+from ..text_files import SEPARATORS, first_line, open_text, separator_of
+from ..text_files import number as number_of
 
 COLUMNS = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height",
@@ -82,7 +85,7 @@ def _escapes(path: str) -> bool:
 
 def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_face: str, landmarks: bool) -> Table:
     aside = {number: 0 for number in AFFECTNET_NOT_EMOTIONS if not (number == NO_FACE and no_face == "keep")}
-    names, ids, xywh, lines, points, odd = _columns(path, split, notes, landmarks, aside)
+    names, ids, xywh, lines, points, odd, lost = _columns(path, split, notes, landmarks, aside)
     for number, rows in aside.items():
         notes.count(f"{number} {AFFECTNET_NOT_EMOTIONS[number]}", split, rows)
     negative = ids == NO_FACE
@@ -101,9 +104,12 @@ def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_f
                 wanted[row] = False
             names[row] = name
     rows = np.flatnonzero(wanted)
+    lost.update(names[row] for row in np.flatnonzero(~wanted).tolist())
     kept, faces = [names[row] for row in rows.tolist()], ~negative[rows]
     stems = [name.rpartition(".")[0] or name for name in kept]
     folder = (os.path.abspath(_image_folder(root, kind, kept[:50])) if kept else "") + "/"
+    for name in lost.intersection(kept):  # a picture that another row has too
+        notes.spoil(folder + name)
     return Table(
         image=[folder + name for name in kept], name=stems, split=np.full(len(rows), SPLITS.index(split), np.int8),
         group=list(map(_group, stems)), source=np.zeros(len(rows), np.int16), line=lines[rows],
@@ -120,16 +126,18 @@ def _group(stem: str) -> str:
 
 def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[int, int]):
     """The list as columns: names, ids (N,) with -1 for a bad one, xywh (N, 4) with NaN, lines (N,), landmarks' texts,
-    and the texts of boxes that are no numbers. Rows of the classes in `aside` are only counted there.
+    the texts of boxes that are no numbers, and the names of rows with a face that were left out here. Rows of the classes
+    in `aside` are only counted there.
     """
-    names, ids, xywh, lines, points, odd = [], array("h"), array("d"), array("i"), [], {}
+    names, ids, xywh, lines, points, odd, lost = [], array("h"), array("d"), array("i"), [], {}, set()
     known = {str(number).encode(): number for number in range(11)}
     try:
-        with open(path, "rb", buffering=1 << 17) as file:
-            first, at = _header(path, file)
+        with _byte_lines(path) as file:
+            start, separator, first, at = _header(path, file)
             (p, x, y, w, h, mark, e), most = at, max(at)
-            for line, row in _rows(file, first, at, landmarks):
+            for line, row in _rows(file, start, separator, first, at, landmarks):
                 if len(row) <= most:
+                    lost.add(_decoded(row[p]) if len(row) > p else "")
                     notes.drop("bad-number", split, path, line, f"the row has {len(row)} columns, not {most + 1} or more")
                     continue
                 number = known.get(row[e])
@@ -137,13 +145,15 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
                     number = _expression(row[e], split, path, line, notes)
                 if number in aside:
                     aside[number] += 1
+                    if number != NO_FACE:
+                        lost.add(row[p])
                     continue
                 try:
                     xywh.extend((int(row[x]), int(row[y]), int(row[w]), int(row[h])))  # nearly always, in a third of float's time
                 except (ValueError, OverflowError):
                     del xywh[4 * len(names) :]  # a whole number that no float holds comes after others
                     try:
-                        xywh.extend((float(row[x]), float(row[y]), float(row[w]), float(row[h])))
+                        xywh.extend([number_of(row[at].decode("utf-8", "surrogateescape")) for at in (x, y, w, h)])
                     except ValueError:
                         xywh.extend((nan, nan, nan, nan))
                         odd[len(names)] = b",".join((row[x], row[y], row[w], row[h]))[:80].decode(errors="replace")
@@ -159,51 +169,74 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
     text = b"\n".join(names).decode("utf-8", "surrogateescape").replace("\\", "/").split("\n") if names else []
     if len(text) != len(names):  # one has a line end in it
         text = [name.decode("utf-8", "surrogateescape").replace("\\", "/") for name in names]
-    return text, np.array(ids, np.int16), np.array(xywh).reshape(-1, 4), np.array(lines, np.int32), points, odd
+    lost = {_decoded(name) if isinstance(name, bytes) else name for name in lost}
+    return text, np.array(ids, np.int16), np.array(xywh).reshape(-1, 4), np.array(lines, np.int32), points, odd, lost
 
 
-def _header(path: Path, file) -> tuple[list[bytes] | None, list[int]]:
-    """The first row when it is no header, and where the columns are: path, x, y, width, height, landmarks (or -1), expression."""
-    line = file.readline().removeprefix(b"\xef\xbb\xbf")
-    if not line.strip():
-        raise DataError("is empty", where=path)
-    head = next(csv.reader([line.decode(errors="replace")]))
-    lower = [field.strip().lower() for field in head]
+def _decoded(name: bytes) -> str:
+    return name.strip().decode("utf-8", "surrogateescape").replace("\\", "/")
+
+
+@contextmanager
+def _byte_lines(path: Path):
+    """The list's lines as bytes of UTF-8, whatever it was saved as."""
+    with open_text(path) as text:
+        if text.encoding == "utf-8":  # as it nearly always is: no need to decode half a gigabyte
+            yield text.buffer
+        else:
+            yield (line.encode("utf-8", "surrogateescape") for line in text)
+
+
+def _header(path: Path, file) -> tuple[int, bytes, list[bytes] | None, list[int]]:
+    """The first row's line, the separator, that row's fields when it is no header, and where the columns are:
+    path, x, y, width, height, landmarks (or -1), expression.
+    """
     wanted = [name.lower() for name in (*COLUMNS[:6], "expression")]
+
+    def fits(fields: list[str]) -> bool:
+        lower = [field.lower() for field in fields]
+        return wanted[0] in lower or "expression" in lower or len(fields) >= 7 and not set(fields[0]) & set(SEPARATORS)
+
+    number, text = first_line(line.decode("utf-8", "surrogateescape") for line in file)
+    if not text:
+        raise DataError("is empty", where=path)
+    separator = separator_of(text, fits)
+    head = next(csv.reader([text], delimiter=separator))
+    lower = [field.strip().lower() for field in head]
     if wanted[0] not in lower and "expression" not in lower:
         if len(head) < 7:
-            raise DataError(f"has no column {', '.join(NEEDED)}", where=path, line=1, mend="give AffectNet's own list")
-        return [field.encode("utf-8", "surrogateescape") for field in head], [0, 1, 2, 3, 4, 5, 6]
+            raise DataError(f"has no column {', '.join(NEEDED)}", where=path, line=number + 1, mend="give AffectNet's own list")
+        return number + 1, separator.encode(), [field.strip().encode("utf-8", "surrogateescape") for field in head], [0, 1, 2, 3, 4, 5, 6]
     missing = [name for name in NEEDED if name.lower() not in lower]
     if missing:
-        raise DataError(f"has no column {', '.join(missing)}", where=path, line=1, mend=f"found: {', '.join(head)[:200]}")
-    return None, [lower.index(name) if name in lower else -1 for name in wanted]
+        raise DataError(f"has no column {', '.join(missing)}", where=path, line=number + 1, mend=f"found: {', '.join(head)[:200]}")
+    return number + 1, separator.encode(), None, [lower.index(name) if name in lower else -1 for name in wanted]
 
 
-def _rows(file, first, at, landmarks):
+def _rows(file, line: int, separator: bytes, first, at, landmarks):
     """(line, fields as bytes) of each row that is not blank. Only lines with quotes go through csv's automaton:
     a row is a kilobyte, nine tenths of it landmarks, which are not even copied when nobody asks for them.
     """
     if first:
-        yield 1, first
-    line, short = 1, at == [0, 1, 2, 3, 4, 5, 6] and not landmarks
+        yield line, first
+    short = separator == b"," and at == [0, 1, 2, 3, 4, 5, 6] and not landmarks
     for raw in file:
         line += 1
         if b'"' in raw:
-            start, reader = line, csv.reader(text.decode("utf-8", "surrogateescape") for text in itertools.chain([raw], file))
+            start, reader = line, csv.reader((text.decode("utf-8", "surrogateescape") for text in itertools.chain([raw], file)), delimiter=separator.decode())
             row = [field.encode("utf-8", "surrogateescape") for field in next(reader)]
             line += reader.line_num - 1
             yield start, [field.strip() for field in row]
         elif short and raw.count(b",") == 8 and len(head := raw[:200].split(b",", 5)) == 6 and len(tail := raw[-100:].rsplit(b",", 3)) == 4:
             yield line, head + tail[1:]
         elif raw.strip():
-            yield line, [field.strip() for field in raw.split(b",")]
+            yield line, [field.strip() for field in raw.split(separator)]
 
 
 def _expression(text: bytes, split: str, path: Path, line: int, notes: Notes) -> int:
     """The class of a text that is not plainly 0..10, such as '3.0', as a spreadsheet saves it; -1 and a finding when it is none."""
     try:
-        number = float(text)
+        number = number_of(text.decode("utf-8", "surrogateescape"))
     except ValueError:
         number = nan
     if number in range(11):
@@ -218,7 +251,7 @@ def _expression(text: bytes, split: str, path: Path, line: int, notes: Notes) ->
 def _points(text: str):
     """'x;y;x;y;...' as (K, 2), None when there are none."""
     try:
-        values = np.array([float(value) for value in text.split(";")])
+        values = np.array([number_of(value) for value in text.split(";")])
     except ValueError:
         return None
     return values.reshape(-1, 2) if len(values) and len(values) % 2 == 0 and np.isfinite(values).all() else None

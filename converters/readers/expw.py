@@ -14,6 +14,7 @@ import numpy as np
 from ..emotions import EMOTIONS, EXPW
 from ..errors import DataError
 from ..table.records import Notes, Table
+from ..text_files import number, numbered_lines, slashes
 
 LIST = ("label.lst", "label/label.lst", "data/label/label.lst", "label/label.txt")
 IMAGES = ("image/origin", "origin", "image", "images", "data/image/origin", "")
@@ -27,19 +28,20 @@ def read(root: Path, notes: Notes) -> Table:
         raise DataError(f"holds no {LIST[0]}" if root.is_dir() else "no such folder", where=root, mend="give the folder that holds label.lst and image/origin")
     base = path.parent if root.is_file() else root
     rows: dict[str, list[tuple]] = {}
-    for line, text in enumerate(path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"), start=1):
-        fields = text.strip().rsplit(maxsplit=7)  # a name may have spaces
-        if not fields:
-            continue
+    spoiled: set[str] = set()  # files with a face whose row cannot be used
+    for line, text in numbered_lines(path, names=True):
+        fields = slashes(text).rsplit(maxsplit=7)  # a name may have spaces
         try:
-            top, left, right, bottom = map(float, fields[2:6])
+            top, left, right, bottom = map(number, fields[2:6])
             label = int(fields[7])
             if len(fields) != 8 or not np.isfinite([top, left, right, bottom]).all():
                 raise ValueError
         except (ValueError, IndexError):
+            spoiled.add(fields[0])
             notes.drop("bad-number", "train", path, line, f"'{text[:80]}' is not `image face top left right bottom confidence label`")
             continue
         if label not in EXPW:
+            spoiled.add(fields[0])
             notes.drop("class-range", "train", path, line, f"label {label} is not in 0..6")
         elif os.path.isabs(fields[0]) or os.path.normpath(fields[0]).startswith(".."):
             notes.drop("path-escapes", "train", path, line, f"'{fields[0][:120]}' leaves the image folder")
@@ -47,6 +49,8 @@ def read(root: Path, notes: Notes) -> Table:
             rows.setdefault(fields[0], []).append((line, (left, top, right, bottom), EMOTIONS.index(EXPW[label])))
     some = list(rows)[:50]
     folder = next((base / name for name in IMAGES if any(os.path.isfile(base / name / file) for file in some)), base / IMAGES[0])
+    for file in spoiled:
+        notes.spoil(str((folder / file).absolute()))
     faces = [face for found in rows.values() for face in found]
     stems = [os.path.splitext(file)[0] for file in rows]
     return Table(

@@ -7,7 +7,6 @@ into one by accident, and the folder release's `test/` keeps to the usage in its
 
 from __future__ import annotations
 
-import csv
 import zlib
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from ..emotions import EMOTIONS, FER2013
 from ..errors import DataError, UsageError, nearest
 from ..table.records import SPLITS, Notes, Table, one_face_each
+from ..text_files import table_rows
 from .yolo import same_classes
 
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
@@ -66,7 +66,7 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, classes: int = 7
         if to == "none":
             notes.count(f"Usage {use}", "", 1)
             continue
-        face, label = face_of(values), label.removesuffix(".0")  # as a spreadsheet saves it
+        face, label = face_of(values), label.removesuffix(".0").removesuffix(",0")  # as a spreadsheet saves it
         if face is None:
             notes.drop("bad-number", to, path, line, f"pixels are not {SIDE * SIDE} numbers in 0..255")
         elif label not in ids:
@@ -94,20 +94,8 @@ FER_IDS = {str(number): EMOTIONS.index(name) for number, name in FER2013.items()
 
 def rows(path: Path):
     """(line, emotion, Usage, pixels) of each row as text; DataError when a column is missing."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            head = [field.strip().lower() for field in next(reader, [])]
-            missing = [name for name in ("emotion", "pixels", "Usage") if name.lower() not in head]
-            if missing:
-                raise DataError(f"has no column {', '.join(missing)}", where=path, line=1, mend="expected emotion,pixels,Usage")
-            e, p, u = (head.index(name) for name in ("emotion", "pixels", "usage"))
-            for row in reader:
-                if row:
-                    row += [""] * (len(head) - len(row))
-                    yield reader.line_num, row[e].strip(), row[u].strip(), row[p]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot be read as CSV: {error}", where=path) from None
+    for line, row in table_rows(path, ("emotion", "pixels", "Usage"), mend="expected emotion,pixels,Usage"):
+        yield line, row["emotion"], row["usage"], row["pixels"]
 
 
 def face_of(text: str) -> np.ndarray | None:

@@ -7,7 +7,6 @@ are dropped, and rows that are mostly unknown or no face are left out, as FER+'s
 
 from __future__ import annotations
 
-import csv
 import zlib
 from itertools import zip_longest
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from ..emotions import EMOTIONS, FERPLUS_COLUMNS
 from ..errors import DataError, nearest
 from ..table.records import SPLITS, Notes, Table, one_face_each
+from ..text_files import table_rows
 from . import fer2013
 
 VOTES_FILE = "fer2013new.csv"
@@ -117,21 +117,9 @@ def told(counts: np.ndarray) -> np.ndarray:
 
 def _votes(path: Path):
     """(line, Usage, image name, ten counts or None) of each row."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            head = [field.strip().lower() for field in next(reader, [])]
-            missing = [name for name in ("usage", "image name", *COLUMNS) if name not in head]
-            if missing:
-                raise DataError(f"has no column {', '.join(missing)}", where=path, line=1, mend="give microsoft/FERPlus's fer2013new.csv")
-            u, n, at = head.index("usage"), head.index("image name"), [head.index(name) for name in COLUMNS]
-            for row in reader:
-                if row:
-                    row += [""] * (len(head) - len(row))
-                    try:
-                        counts = np.array([int(row[i]) for i in at])
-                    except ValueError:
-                        counts = None
-                    yield reader.line_num, row[u].strip(), row[n].strip(), counts if counts is not None and counts.min() >= 0 else None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot be read as CSV: {error}", where=path) from None
+    for line, row in table_rows(path, ("usage", "image name", *COLUMNS), mend="give microsoft/FERPlus's fer2013new.csv"):
+        try:
+            counts = np.array([int(row[name]) for name in COLUMNS])
+        except (ValueError, OverflowError):
+            counts = None
+        yield line, row["usage"], row["image name"], counts if counts is not None and counts.min() >= 0 else None

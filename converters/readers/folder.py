@@ -15,6 +15,7 @@ import numpy as np
 
 from ..emotions import EMOTIONS, canonical
 from ..errors import DataError
+from ..image_formats import pictures_in
 from ..table.records import SPLITS, Notes, Table, one_face_each
 
 SPLIT_NAMES = {
@@ -22,7 +23,6 @@ SPLIT_NAMES = {
     "valid": "valid", "val": "valid", "validation": "valid", "val_set": "valid", "publictest": "valid", "dev": "valid",
     "test": "test", "testing": "test", "test_set": "test", "privatetest": "test",
 }  # fmt: skip
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, classes: Mapping[str, str] | None = None) -> Table:
@@ -38,12 +38,17 @@ def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, c
     tops = [(root / name, split) for name, split in sorted(splits.items())] or [(root, "train")]
     for other in _folders(root) if splits else ():
         if other.name not in splits:
-            notes.count(f"picture in '{other.name}', which is no split", "", len(_pictures(other.path)))
+            notes.count(f"picture in '{other.name}', which is no split", "", len(pictures_in(other.path).paths))
     image, name, split, emotion = [], [], [], []
     for top, default in tops:
         for folder in _folders(top):
+            found = pictures_in(folder.path)
+            for suffix, files in found.others.items():
+                notes.count(f"file that is no picture: {suffix}", default, files)
+            if not found.paths:
+                continue
             index = EMOTIONS.index(_class_of(folder.name, classes, folder.path))
-            for path in _pictures(folder.path):
+            for path in found.paths:
                 file, to = path.rpartition("/")[2], default
                 for usage, other in (usages or {}).items():
                     if file.startswith(usage + "_"):
@@ -71,12 +76,3 @@ def _class_of(name: str, classes, where) -> str:
 
 def _folders(root) -> list[os.DirEntry]:
     return sorted((entry for entry in os.scandir(root) if entry.is_dir() and entry.name[0] not in "._"), key=lambda entry: entry.name)
-
-
-def _pictures(folder: str) -> list[str]:
-    """Absolute paths of the pictures under `folder`; other files (Thumbs.db, .DS_Store) are passed over."""
-    out = []
-    for here, below, files in os.walk(os.path.abspath(folder)):
-        below.sort()
-        out += [f"{here}/{file}" for file in sorted(files) if os.path.splitext(file)[1].lower() in SUFFIXES and file[0] != "."]
-    return out

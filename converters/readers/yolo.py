@@ -26,12 +26,14 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
     """All pictures of all lists; a missing or bad label file becomes a finding. DataError for an unknown class."""
     data = load(root)
     same_classes(data.data.path.parent, classes)
-    ids = []
+    ids: list[int | None] = []
+    unknown = None
     for name in data.names:
         try:
             ids.append(EMOTIONS.index(canonical(name)))
         except DataError as error:
-            raise DataError(f"class '{name}' is no emotion that emo knows", where=data.data.path, mend=error.mend) from None
+            ids.append(None)  # which is an error when a label uses it
+            unknown = unknown or DataError(f"class '{name}' is no emotion that emo knows", where=data.data.path, mend=error.mend)
     image, name, split, group, line, count, xyxy, emotion = [], [], [], [], [], [], [], []
     for to, paths in data.images.items():
         common = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
@@ -64,6 +66,8 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
             count.append(len(faces))
             xyxy.append(corners)
             emotion += [ids[int(value)] for value in faces[:, 0]]
+    if None in emotion:
+        raise unknown
     return Table(
         image=image, name=name, split=np.array(split, np.int8), group=joined(group), source=np.zeros(len(image), np.int16),
         line=np.array(line, np.int32), first=np.concatenate([[0], np.cumsum(count, dtype=np.int64)]),

@@ -49,6 +49,7 @@ class Notes:
 
     findings: list[Finding] = field(default_factory=list)
     left_out: Counter = field(default_factory=Counter)  # (split, reason) -> rows
+    spoiled: set[str] = field(default_factory=set)  # pictures with a face whose label is lost
 
     def note(self, code: str, severity: str, split: str, file, line: int, message: str) -> None:
         """Record a finding about a row that stays."""
@@ -64,7 +65,12 @@ class Notes:
         if rows:
             self.left_out[split, reason] += int(rows)
 
+    def spoil(self, image: str) -> None:
+        """Mark a picture that shows a face whose row is left out: a detector must not learn that there is none."""
+        self.spoiled.add(image)
+
     def extend(self, other: Notes) -> None:
+        self.spoiled |= other.spoiled
         self.findings.extend(other.findings)
         self.left_out.update(other.left_out)
 

@@ -64,6 +64,7 @@ def _once(table: Table, faces: np.ndarray, owner: list[int], gone: np.ndarray, n
             notes.drop("duplicate-row", *_where(table, owner[later]), f"{image}: is listed again with the same face")
             continue
         gone[twin] = True
+        notes.spoil(image)
         pair = f"{EMOTIONS[table.emotion[twin]]} and {EMOTIONS[table.emotion[face]]}"
         for which in (twins[0], later):
             notes.drop("conflicting-labels", *_where(table, owner[which]), f"{image}: one face is called {pair}; both rows are left out")
@@ -102,6 +103,15 @@ def chosen(table: Table, classes: int, notes: Notes, whole: bool) -> Table:
         bad[owner[~wanted]] = True
         wanted = ~bad[owner]
     return table.with_faces(wanted)
+
+
+def unspoiled(table: Table, notes: Notes, whole: bool) -> Table:
+    """Without the pictures that show a face whose label is lost; unless `whole` only those that have no other face."""
+    spoiled = np.array([image in notes.spoiled for image in table.image], bool) if notes.spoiled else np.zeros(len(table), bool)
+    gone = spoiled if whole else spoiled & (table.counts == 0)
+    for index in np.flatnonzero(gone).tolist():
+        notes.count("picture with a face whose label is lost", SPLITS[table.split[index]], 1)
+    return table.take(np.flatnonzero(~gone)) if gone.any() else table
 
 
 def ids_of(classes: int) -> np.ndarray:

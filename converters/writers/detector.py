@@ -62,14 +62,20 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
             out.notes.note(code, "warning", *where)
         else:
             out.notes.drop(code, *where)
+    lost = ~fits
     lines = _lines(ids, table.emotion, relative, np.flatnonzero(fits))
     for row, code, message in _repeats(owner, lines):
-        fits[row] = False
+        fits[row], lost[row] = False, code != "duplicate-row"
         index = owner[row]
         out.notes.drop(code, SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index], f"{table.image[index]}: {message}")
-    # A picture all of whose faces are unusable goes; one that never had any is a negative and stays.
+    # A picture with a face whose label is lost goes, since a detector would learn that there is none; one that never had
+    # any is a negative and stays.
+    spoiled = good & (np.bincount(owner[lost], minlength=len(table)) > 0)
+    for index in np.flatnonzero(spoiled & (np.bincount(owner[fits], minlength=len(table)) > 0)).tolist():
+        out.notes.count("picture with a face whose label is lost", SPLITS[table.split[index]], 1)
+    good &= ~spoiled
+    fits &= good[owner]
     kept = np.bincount(owner[fits], minlength=len(table))
-    good &= (kept > 0) | (table.counts == 0)
     np.add.at(out.faces, (table.split[owner[fits]], table.emotion[fits]), 1)
 
     # Whatever can be is done to columns: what is left a picture is a link, a label file and a line of text.

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import threading
 from pathlib import Path
 
 import cv2
@@ -333,8 +334,21 @@ def test_an_interrupted_run_leaves_no_output_and_can_be_started_again(many, tmp_
 def test_two_runs_on_one_output_do_not_mix(many, tmp_path):
     from converters import output_folder
 
-    with output_folder.building(tmp_path / "out"), pytest.raises(DataError, match="another emo"):
-        run(many, tmp_path / "out")
+    def other():
+        with output_folder.building(tmp_path / "out"):
+            writing.set()
+            done.wait(600)
+
+    writing, done = threading.Event(), threading.Event()
+    thread = threading.Thread(target=other)
+    thread.start()
+    try:
+        assert writing.wait(600)
+        with pytest.raises(DataError, match="another emo"):
+            run(many, tmp_path / "out")
+    finally:
+        done.set()
+        thread.join()
 
 
 def test_an_output_that_cannot_be_written_is_one_error(many, tmp_path):

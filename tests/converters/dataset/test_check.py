@@ -21,7 +21,7 @@ SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "datasets"
 LABEL = "1 0.5 0.5 0.25 0.25\n"
 
 # What a Darknet set can have. The other codes are of source datasets, of limits or of labels, whose tests have them.
-CODES = set(findings.CODES) - {"path-escapes", "unknown-class", "not-an-emotion", "too-many-pixels", "loose-label"}
+CODES = set(findings.CODES) - {"path-escapes", "unknown-class", "not-an-emotion", "too-many-pixels", "loose-label", "size-differs"}
 
 
 def test_a_set_without_faults(loaded):

@@ -1,0 +1,78 @@
+"""The box of a COCO annotation: its bbox, else what its polygons or its run-length mask cover.
+
+Run lengths count pixels column by column, first those that are not set (cocoapi, maskApi.c, `rleToBbox` and, for the
+compressed text, `rleFrString`).
+"""
+
+from __future__ import annotations
+
+import math
+
+MOST_RUNS = 1 << 22
+
+
+def box_of(entry: dict) -> tuple[float, float, float, float]:
+    """xyxy_px of an annotation; ValueError, KeyError or TypeError when it has none."""
+    bbox, mask = entry.get("bbox"), entry.get("segmentation")
+    if bbox is None or (isinstance(bbox, list) and not bbox and mask):
+        if not mask:
+            raise KeyError("bbox")
+        box = _of_runs(mask) if isinstance(mask, dict) else _of_polygons(mask)
+    else:
+        x, y, w, h = (float(value) for value in bbox)
+        box = x, y, x + w, y + h
+    if not all(map(math.isfinite, box)):
+        raise ValueError("a box is no number")
+    return box
+
+
+def _of_polygons(polygons) -> tuple[float, float, float, float]:
+    if polygons and not isinstance(polygons[0], list):
+        polygons = [polygons]
+    x = [float(value) for polygon in polygons for value in polygon[0::2]]
+    y = [float(value) for polygon in polygons for value in polygon[1::2]]
+    if len(x) != len(y):
+        raise ValueError("a polygon has half a point")
+    return min(x), min(y), max(x), max(y)
+
+
+def _of_runs(mask: dict) -> tuple[float, float, float, float]:
+    height, width = (int(value) for value in mask["size"])
+    counts = mask["counts"]
+    runs = _decompressed(counts) if isinstance(counts, str) else [int(value) for value in counts]
+    if not (0 < height < 1e6 and 0 < width < 1e6) or any(run < 0 for run in runs) or sum(runs) > height * width:
+        raise ValueError("a mask of no size")
+    left, top, right, bottom, at = width, height, 0, 0, 0
+    for index, run in enumerate(runs):
+        if index % 2 and run:
+            first, last = at, at + run - 1
+            left, right = min(left, first // height), max(right, last // height + 1)
+            whole = first // height != last // height  # it goes on in the next column, so over the bottom edge
+            top = 0 if whole else min(top, first % height)
+            bottom = height if whole else max(bottom, last % height + 1)
+        at += run
+    if right <= left:
+        raise ValueError("a mask of nothing")
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _decompressed(text: str) -> list[int]:
+    """Run lengths of their compressed form: six bits a character, the sixth for `goes on`; from the third run on differences."""
+    runs: list[int] = []
+    at = 0
+    while at < len(text):
+        value, shift, more = 0, 0, True
+        while more:
+            bits = ord(text[at]) - 48
+            if not 0 <= bits < 64:
+                raise ValueError("no compressed mask")
+            value |= (bits & 0x1F) << shift
+            more, at, shift = bool(bits & 0x20), at + 1, shift + 5
+            if more and (at == len(text) or shift > 60):
+                raise ValueError("no compressed mask")
+            if not more and bits & 0x10:
+                value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        if len(runs) > MOST_RUNS:
+            raise ValueError("a mask of too many runs")
+    return runs

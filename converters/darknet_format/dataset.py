@@ -61,7 +61,7 @@ def find_data(where: str | Path | None = None) -> Path:
     if root.is_file():
         return root
     if not root.is_dir():
-        raise UsageError("no such file or folder", where=root, mend="give a .data file, or the folder that emo convert wrote")
+        raise DataError("no such file or folder", where=root, mend="give a .data file, or the folder that emo convert wrote")
     found = sorted(root.glob("*.data")) or sorted(root.glob("*/*.data")) or _yamls(root, "") or _yamls(root, "*/")
     if len(found) != 1:
         listed = ", ".join(map(str, found[:8])) or "none"

@@ -122,7 +122,7 @@ def path_of(name: str) -> Path:
     path = Path(name)
     if path.suffix == ".toml":
         if not path.is_file():
-            raise UsageError("no such recipe file", where=path)
+            raise DataError("no such recipe file", where=path)
         return path
     if name not in names():
         raise UsageError(f"there is no recipe '{name}'", mend=f"{nearest(name, names())}; or give a .toml file")

@@ -19,7 +19,7 @@ import numpy as np
 from converters import boxes as boxlib
 from converters.darknet_format.files import read_data, read_list
 from converters.darknet_format.labels import label_path, read_label
-from converters.errors import RunError, UsageError
+from converters.errors import MediaError, RunError, UsageError
 
 from ..network import cfg_file, layers, weights_file
 from ..scoring.average_precision import mean_ap
@@ -156,7 +156,7 @@ def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: 
     """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector, or `scores` of a classifier; best first."""
     missing = next((path for path in images if not Path(path).is_file()), None)
     if missing is not None:
-        raise UsageError("no such picture", where=missing)
+        raise MediaError("no such picture", where=missing)
     images = [Path(path) for path in images]
     with bench(cfg_path, weights_path) as (folder, cfg):
         if cfg.is_detector:

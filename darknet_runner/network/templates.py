@@ -8,6 +8,7 @@ sets values; the template's layers, order and comments stay.
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def names() -> tuple[str, ...]:
 def load(name: str | Path) -> Cfg:
     """A template by name, or a cfg by path; UsageError lists the names when there is neither."""
     path = Path(name)
-    if path.suffix == ".cfg" or path.exists():
+    if path.suffix == ".cfg" or os.sep in str(name) or path.exists():
         return cfg_file.load(path)
     if str(name) not in names():
         raise UsageError(f"there is no cfg '{name}'", mend=f"{nearest(str(name), names())}; or give a .cfg file")

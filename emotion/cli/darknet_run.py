@@ -110,7 +110,7 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
     emo darknet test photo.jpg --run runs/v4-tiny-001
     emo darknet predict face.png --run runs/face-small-001 --engine compiled --json
     """
-    from converters.errors import UsageError
+    from converters.errors import MediaError, UsageError
     from converters.text_files import read_lines
     from darknet_runner.choose_engine import choose_engine
 
@@ -120,7 +120,7 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
         raise UsageError("no class names", where=found.cfg.path, mend="give --names FILE")
     missing = [path for path in images if not Path(path).is_file()]
     if missing:
-        raise UsageError("no such picture", where=missing[0])
+        raise MediaError("no such picture", where=missing[0])
     chosen, why = choose_engine(engine, lambda compiled: compiled.judge_cfg(found.cfg), darknet=darknet)
     click.echo(f"predicting with {why}", err=True)
     results = chosen.predict(found.cfg.path, read_lines(Path(listed)), found.weights, [Path(path) for path in images], conf=conf, device=device)
@@ -138,10 +138,10 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
 
 
 def located(model, cfg, weights, data, need_data=True):
-    """The cfg (parsed), weights, names and data that the arguments mean; UsageError for what is missing."""
+    """The cfg (parsed), weights, names and data that the arguments mean; an error for what is not named, or not there."""
     from types import SimpleNamespace
 
-    from converters.errors import UsageError
+    from converters.errors import RunError, UsageError, WeightsError
     from darknet_runner.network import cfg_file
     from darknet_runner.run import create_run
     from darknet_runner.run.folder import RunDir
@@ -150,12 +150,12 @@ def located(model, cfg, weights, data, need_data=True):
     if folder is None and not (cfg and weights):
         raise UsageError("no network is named", mend="give a run folder, or --cfg and --weights")
     if folder is not None and not folder.is_dir():
-        raise UsageError("no such run folder", where=folder)
+        raise RunError("no such run folder", where=folder)
     run = RunDir(folder or Path(cfg).parent)
     parsed = cfg_file.load(cfg or run.cfg)
     path = Path(weights) if weights else folder / "model.weights" if (folder / "model.weights").is_file() else run.newest_weights()
     if not path.is_file():
-        raise UsageError("no such weights", where=path)
+        raise WeightsError("no such weights", where=path)
     if need_data and data is None and folder is not None and (folder / "run.json").is_file():
         data = run.data_file()
     return SimpleNamespace(cfg=parsed, weights=path, names=run.names, data=create_run.data_of(data) if need_data else None)

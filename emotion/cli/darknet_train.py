@@ -106,6 +106,7 @@ def train(template, **settings):
 
 def run_training(template, data, resume, as_json, **settings):
     """Train, and say how it went: what the two commands do. `template` is a cfg's name or file; None with `resume`."""
+    from converters.errors import RunError
     from darknet_runner.choose_engine import choose_engine
     from darknet_runner.run import create_run
     from darknet_runner.run.folder import RunDir
@@ -119,6 +120,8 @@ def run_training(template, data, resume, as_json, **settings):
     if bool(template) == bool(resume):
         raise click.UsageError("name a network to train anew, or --resume RUN to go on")
     if resume:
+        if not Path(resume).is_dir():
+            raise RunError("no such run folder", where=resume)
         click.get_current_context().with_resource(RunDir(Path(resume)).locked())  # from here on: looking for what was saved last moves files
         run, info = _reopen(resume)
         data = data or run.data_file()

@@ -10,6 +10,7 @@ that it saved.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -101,6 +102,8 @@ def _locate(spec, task) -> tuple[str, Path, Path | None, Path | None]:
         return path.stem, path, _beside(path, ".weights"), _beside(path, ".names")
     if path.is_file() and path.suffix == ".weights":
         return path.stem, _beside(path, ".cfg") or _missing(path.parent, "a .cfg"), path, _beside(path, ".names")
+    if os.sep in str(spec) or path.suffix in (".cfg", ".weights"):
+        raise DataError("no such file or folder", where=spec)
     raise UsageError(f"there is no model '{spec}'", mend=f"a folder, a .cfg file or a name; {nearest(str(spec), known)}")
 
 

@@ -12,7 +12,6 @@ Darknet's own rules (src/parser.c, read_cfg; src/option_list.c): a line's blanks
 
 from __future__ import annotations
 
-import codecs
 import math
 import os
 import re
@@ -21,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
 
-from converters import text_files
 from converters.errors import CfgError, DataError, nearest
 from converters.findings import Finding
+from converters.text_files import open_text
 
 T = TypeVar("T")
 
@@ -75,6 +74,7 @@ KNOWN = {section: frozenset(keys.split()) for section, keys in {
 }.items()}  # fmt: skip
 # Keys that it reads in every section but [net] (parse_network_cfg_custom).
 EVERYWHERE = frozenset(["clip", "onlyforward", "dont_update", "burnin_update", "stopbackward", "train_only_bn", "dontload", "dontloadscales", "learning_rate"])
+MOST_CHARACTERS = 1 << 24
 ACTIVATIONS = frozenset(
     ["logistic", "swish", "mish", "hard_mish", "normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval", "loggy", "relu", "relu6", "elu", "selu", "gelu", "relie", "plse", "hardtan", "lhtan", "linear", "ramp", "revleaky", "leaky", "tanh", "stair"]
 )
@@ -273,23 +273,31 @@ def findings(cfg: Cfg) -> list[Finding]:
     return found
 
 
-def load(path: str | Path) -> Cfg:
-    """Read and parse a cfg file, byte for byte: what is no UTF-8 in a comment is kept as it is.
+def misspelt(cfg: Cfg) -> str | None:
+    """The first option of the cfg that Darknet passes over: a likely reason for a layer or weights that do not fit."""
+    found = next((one for one in findings(cfg) if one.code in ("unknown-key", "repeated-key")), None)
+    if found is None:
+        return None
+    said = found.message.partition("known:")[0].rstrip("( ")
+    return f"line {found.line} of the cfg: {said}{')' * (said.count('(') - said.count(')'))}"
 
-    One with a BOM or in UTF-16, which no Darknet reads, becomes plain UTF-8.
-    """
+
+def load(path: str | Path) -> Cfg:
+    """Read and parse a cfg file in whatever an editor saved it as (see `text_files`); its line ends are kept, and so are bytes
+    that are no UTF-8, which only a comment may have. CfgError for a file that is missing or no text."""
     path = Path(path)
     try:
-        data = path.read_bytes()
-        if b"\0" in data[:4096] or data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return parse(text_files.read_text(path), path)
-        return parse(data.decode("utf-8", "surrogateescape"), path)
-    except FileNotFoundError:
-        raise CfgError("no such cfg", where=path) from None
-    except OSError as error:
-        raise CfgError(f"cannot be read: {error.strerror}", where=path) from None
+        with open_text(path) as file:
+            text = file.read(MOST_CHARACTERS + 1)
     except DataError as error:
-        raise CfgError(error.what, where=path, mend=error.mend) from None
+        raise CfgError("no such cfg" if error.what == "no such file" else error.what, where=path, mend=error.mend) from None
+    except (OSError, UnicodeError) as error:
+        raise CfgError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=path) from None
+    if len(text) > MOST_CHARACTERS:
+        raise CfgError(f"is longer than {MOST_CHARACTERS >> 20} MB, which no cfg is", where=path, mend="is it the right file?")
+    if "\0" in text:
+        raise CfgError("holds NUL bytes: is no text file", where=path)
+    return parse(text if "\n" in text else text.replace("\r", "\n"), path)
 
 
 def plain_text(cfg: Cfg) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from converters.errors import CfgError, nearest
 
-from .cfg_file import Cfg, Section, findings
+from .cfg_file import Cfg, Section, misspelt
 
 
 @dataclass(frozen=True)
@@ -246,21 +246,16 @@ TRACERS = {
 
 
 def trace(cfg: Cfg) -> tuple[Layer, ...]:
-    """The layers of `cfg` with their shapes.
-
-    CfgError names the first section that is not supported or does not fit, and an option before it that no Darknet knows.
-    """
+    """The layers of `cfg` with their shapes; CfgError names the first section that is not supported, or that does not fit."""
     try:
         return _trace(cfg)
     except CfgError as error:
-        misspelt = next((found for found in findings(cfg) if found.code == "unknown-key" and found.line <= (error.line or 0)), None)
-        if misspelt and not error.mend:
-            said = misspelt.message.partition("known: ")[0].rstrip(" (")
-            error.mend = f"line {misspelt.line}: {said}{')' if '(' in said else ''}"
+        if not error.mend and (hint := misspelt(cfg)):
+            raise CfgError(error.what, where=error.where, line=error.line, mend=hint) from None
         raise
 
 
-def _trace(cfg):
+def _trace(cfg: Cfg) -> tuple[Layer, ...]:
     net = cfg.net
     inputs = tuple(net.integer(key, 0) for key in ("width", "height", "channels"))
     if not any(inputs):

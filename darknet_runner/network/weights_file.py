@@ -17,7 +17,7 @@ import numpy as np
 from converters.errors import WeightsError
 
 from .cfg_diff import first_difference
-from .cfg_file import Cfg
+from .cfg_file import Cfg, misspelt
 from .layers import Layer, trace
 
 VERSION = (0, 2, 5)  # what AlexeyAB's and hank-ai's Darknet write; Debian's writes 0.2.0
@@ -80,7 +80,7 @@ def read(cfg: Cfg, path: str | Path, prefix: bool = False) -> Weights:
         ends.append(ends[-1] + 4 * layer.params)
     if size != ends[-1] and not (prefix and size in ends[1:]):
         named = cfg.path or "this cfg"
-        hint = "are these the weights of another cfg, or a broken download?"
+        hint = misspelt(cfg) or "are these the weights of another cfg, or a broken download?"
         raise WeightsError(f"{size:,} bytes; {named} needs {ends[-1]:,}", where=path, mend=hint)
     data = np.memmap(path, "<f4", "r", offset=offset) if size > offset else np.empty(0, np.float32)
     arrays, at = [], 0

@@ -14,12 +14,13 @@ import os
 import threading
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from converters.errors import CfgError, MediaError, MissingExtra, UsageError
-from darknet_runner.network import cfg_file
+from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.network.cfg_file import Cfg
 
 from .models import Model
@@ -51,7 +52,7 @@ class OpenCVBackend:
         cfg = inference_cfg(model.cfg)
         self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
         try:
-            self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg_file.plain_text(cfg).encode(), np.uint8), np.fromfile(model.weights, np.uint8))
+            self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg_file.plain_text(cfg).encode(), np.uint8), weights_for_opencv(cfg, model.weights))
         except cv2.error as error:
             reason = (error.err or str(error)).strip().splitlines()[-1]
             raise CfgError(f"OpenCV cannot load this network: {reason}", where=cfg.path) from None
@@ -164,6 +165,22 @@ CHOICES = {"auto": quickest} | BACKENDS
 def softmax_temperature(cfg: Cfg) -> float:
     """Of the classifier's [softmax]; 1 where it says nothing."""
     return next((section.number("temperature", 1) for section in reversed(cfg.layers) if section.type == "softmax"), 1.0)
+
+
+def weights_for_opencv(cfg: Cfg, path: Path) -> np.ndarray:
+    """The weights file's bytes as OpenCV's importer reads them.
+
+    It takes a [connected] layer's batch norm to stand before the weights, as a convolution's does, and knows nothing of the
+    old files that hold them transposed: where there is one of these the layers are written anew, in its order.
+    """
+    read = weights_file.read(cfg, path)
+    odd = any(section.type == "connected" and section.integer("batch_normalize", 0) for section in cfg.layers)
+    if not odd and read.version[0] <= 1000 and read.version[1] <= 1000:
+        return np.fromfile(path, np.uint8)
+    order = ("biases", "scales", "mean", "variance", "weights")
+    arrays = [np.ravel(layer[name]) for layer in read.layers for name in order if name in layer]
+    head = np.concatenate([np.array(weights_file.VERSION, "<i4").view(np.uint8), np.array([read.seen], "<u8").view(np.uint8)])
+    return np.concatenate([head, np.concatenate([np.empty(0), *arrays]).astype("<f4").view(np.uint8)])
 
 
 def inference_cfg(cfg: Cfg) -> Cfg:

@@ -109,7 +109,7 @@ def test_what_is_no_number_is_told_with_its_line(text):
 def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(CfgError, match="no such cfg"):
         cfg_file.load(tmp_path / "none.cfg")
-    with pytest.raises(CfgError, match="cannot be read"):
+    with pytest.raises(CfgError, match="is a folder"):
         cfg_file.load(tmp_path)
 
 
@@ -133,3 +133,33 @@ def test_what_ships_has_no_findings_and_says_what_it_is(name):
     assert cfg_file.findings(cfg) == []
     assert cfg.text.startswith(f"# {name}: ")
     assert Path(cfg.path).read_bytes() == cfg.text.encode()
+
+
+NET = "[net]\nwidth=32\nheight=16\nchannels=3\n# réseau\n[conv]\nfilters=2\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32", "cp1252"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_cfg_may_be_saved_by_any_editor(encoding, end, tmp_path):
+    path = tmp_path / "a.cfg"
+    path.write_bytes(NET.replace("\n", end).encode(encoding))
+    cfg = cfg_file.load(path)
+    assert [section.type for section in cfg.sections] == ["net", "convolutional"] and cfg.size_wh == (32, 16)
+    cfg_file.save(cfg, tmp_path / "b.cfg")  # for Darknet: without a BOM, and what a comment has that is no UTF-8 as it was
+    wanted = NET.replace("\n", end if end != "\r" else "\n").encode("cp1252" if encoding == "cp1252" else "utf-8")
+    assert (tmp_path / "b.cfg").read_bytes() == wanted
+
+
+def test_files_that_are_no_cfg(tmp_path):
+    for name, content in (("zip.cfg", b"PK\x03\x04" + bytes(100)), ("nul.cfg", b"[net]\nwidth=3\n" * 500 + b"\0\0\0"), ("folder.cfg", None)):
+        (tmp_path / name).write_bytes(content) if content is not None else (tmp_path / name).mkdir()
+        with pytest.raises(CfgError) as caught:
+            cfg_file.load(tmp_path / name)
+        assert "\n" not in str(caught.value) and name in str(caught.value)
+    with pytest.raises(CfgError, match="no such cfg"):
+        cfg_file.load(tmp_path / "none.cfg")
+
+
+def test_plain_is_the_network_and_nothing_else():
+    cfg = cfg_file.parse("; note\n[network]\nwidth = 8 # wide\nheight=8\nheight=9\n[conv]\n f i l t e r s = 4\n[max]\n")
+    assert cfg_file.plain_text(cfg) == "[net]\nwidth=8\nheight=8\n[convolutional]\nfilters=4\n[maxpool]\n"

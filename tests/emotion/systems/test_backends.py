@@ -1,10 +1,13 @@
 """What computes the networks: OpenCV, ONNX Runtime, PyTorch. All give the same faces."""
 
+import shutil
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from converters.errors import CfgError, MissingExtra, UsageError
+from converters.errors import CfgError, EmoError, MissingExtra, UsageError
 from darknet_runner.network import cfg_file, weights_file
 from emotion.comparison.compare import shipped_media
 from emotion.systems import backends, models
@@ -127,3 +130,46 @@ def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch):
         with pytest.raises(MissingExtra, match=r"emo-darknet\["):
             BACKENDS[backend](models.find("emo-fer", "classifier"))
     assert OpenCVBackend(models.find("emo-fer", "classifier")).forward(np.zeros((1, 1, 64, 64), np.float32))[0].shape == (1, 7)
+
+
+def test_a_dense_layers_batch_norm_is_the_same_everywhere(tmp_path):
+    """OpenCV's importer reads it before the weights, Darknet's files have it behind; aliases and notes are none of its business either."""
+    torch = pytest.importorskip("torch", reason="the oracle is the built-in network")
+    from darknet_runner.builtin.network import Network
+
+    text = ("# r\udce9seau\n[network]\nwidth=6\nheight=8\nchannels=2\n[conv]\nfilters=4 # four\nfilters=9\nsize=3\npad=1\nbatch_normalize=1\nactivation=leaky\n[max]\nsize=2\n stride = 2\n"
+            "[conn]\noutput=5\nbatch_normalize=1\nactivation=leaky\n[dropout]\n[connected]\noutput=3\nactivation=linear\n[soft]\n")  # fmt: skip
+    cfg, rng = cfg_file.parse(text), np.random.default_rng(2)
+    network = Network(cfg).eval()
+    arrays = [{name: rng.uniform(0.3, 1, array.shape).astype(np.float32) for name, array in layer.items()} for layer in network.arrays()]
+    blob = rng.random((2, 2, 8, 6), np.float32)
+    for version in ((0, 2, 5), (0, 1, 0), (1001, 0, 0)):  # today's, with `seen` of 32 bits, transposed
+        weights_file.write(cfg, tmp_path / "model.weights", arrays, 0, version)
+        network.load(weights_file.read(cfg, tmp_path / "model.weights"))
+        expected = network.probabilities(torch.from_numpy(blob)).numpy()
+        (found,) = backends.OpenCVBackend(models.Model("odd", cfg, tmp_path / "model.weights", ("a", "b", "c"))).forward(blob)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+        assert expected.std() > 1e-4
+
+
+CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "cfg-encoding"
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases")
+@pytest.mark.parametrize("case", ["latin1", "bom", "utf16"])
+def test_a_cfg_in_whatever_an_editor_saved_it_as(case, tmp_path):
+    shipped = models.find("emo-v4-nano", "detector")
+    shutil.copytree(CASES / case, tmp_path / "model")
+    shutil.copy(shipped.weights, tmp_path / "model" / "model.weights")
+    found = models.find(str(tmp_path / "model"), "detector")
+    blob = np.random.default_rng(0).random((1, 3, *found.cfg.size_wh[::-1]), np.float32)
+    for ours, theirs in zip(backends.OpenCVBackend(found).forward(blob), backends.OpenCVBackend(shipped).forward(blob)):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases")
+def test_a_misspelt_option_is_named_where_a_layer_does_not_fit(tmp_path):
+    shutil.copytree(CASES / "upper", tmp_path / "model")
+    shutil.copy(models.find("emo-v4-nano", "detector").weights, tmp_path / "model" / "model.weights")
+    with pytest.raises(EmoError, match=r"\[convolutional\] knows no 'FILTERS' \(did you mean 'filters'\?\)"):
+        backends.OpenCVBackend(models.find(str(tmp_path / "model"), "detector"))

@@ -10,27 +10,32 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from converters.errors import MediaError, UsageError
+from converters.errors import MediaError, UsageError, nearest
 from converters.output_folder import free, in_place
 
-from .output import sinks
+from .output import exports, sinks
 from .output.draw import draw
+from .output.summary import Answers
 from .overlap import ahead, batches, mapped
 from .sources.frame import Frame
 from .sources.live import Live
 from .sources.open import open_source
 from .sources.pictures import Pictures
 from .sources.video import Video
+from .sources.window import Window
 from .systems.detections import Detections, Detector
+from .systems.models import UNCERTAIN
 from .systems.stage_timer import StageTimer
 from .systems.tracking import Tracker
 from .version import __version__
 
+OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parquet")
+USUAL = OUTPUTS[:4]
 WORKERS = 2  # threads that detect: while one waits for the network, the other prepares its input
 
 
@@ -59,57 +64,77 @@ class Summary:
         return asdict(self)
 
 
-def stream(frames, detector: Detector, live: bool = False) -> Iterator[tuple[Frame, Detections]]:
-    """Frames -> (frame, its detections), in order.
+def stream(frames, detector: Detector, live: bool = False, every: int = 1) -> Iterator[tuple[Frame, Detections | None]]:
+    """Frames -> (frame, its detections), in order; with `every` N only every Nth frame is looked at, and None given for the others.
 
     Decodes ahead and detects in threads; with `live` one frame at a time. When the source fails, what came before is given
     first, then the error.
     """
     size = getattr(detector, "batch", 1)
 
-    def detect(batch: list[Frame]) -> list[tuple[Frame, Detections]]:
-        return list(zip(batch, detector.detect([frame.bgr for frame in batch])))
+    def detect(batch: list[tuple[int, Frame]]) -> list[tuple[Frame, Detections | None]]:
+        wanted = [frame for position, frame in batch if position % every == 0]
+        found = iter(detector.detect([frame.bgr for frame in wanted]) if wanted else ())
+        return [(frame, None if position % every else next(found)) for position, frame in batch]
 
     if live:
-        found = mapped(detect, batches(frames, 1), 1, held=1)
+        found = mapped(detect, batches(enumerate(frames), 1), 1, held=1)
     else:
-        found = mapped(detect, batches(ahead(frames, size), size), WORKERS, held=WORKERS)
+        found = mapped(detect, batches(_numbered(ahead(frames, size)), size), WORKERS, held=WORKERS)
     with closing(found):
         for batch in found:
             while batch:
                 yield batch.pop(0)
 
 
+def _numbered(items):
+    """`enumerate` that closes what it goes through."""
+    with closing(items):
+        yield from enumerate(items)
+
+
 def run(
-    source: str | Path, detector: Detector, out: str | Path | None = None, *, limit: int | None = None, force: bool = False,
-    annotate: bool = True, tracker: Tracker | None = None, skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
+    source: str | Path | Pictures | Video | Live | Window, detector: Detector, out: str | Path | None = None, *, limit: int | None = None, force: bool = False,
+    outputs: Collection[str] = USUAL, tracker: Tracker | None = None, uncertain: float | None = None, detect_every: int = 1,
+    skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
+    through: Callable[[Iterator[Frame]], Iterator[tuple[Frame, Detections]]] | None = None,
 ) -> Summary:  # fmt: skip
-    """Detect in `source` and write detections.jsonl, detections.csv and what is annotated to `out`.
+    """Detect in `source`, a path or an opened source, and write `outputs` to `out`.
 
     out       default `detect-out/<stem of the source>`, or with -2, -3 ... when that is taken
-    annotate  also write annotated.jpg (.png), pictures/ or annotated.mp4
+    outputs   of OUTPUTS: media (annotated.jpg, pictures/ or annotated.mp4), jsonl, csv (and tracks.csv), summary (of a video), ...
     tracker   follow faces through a video, see `tracking`; `detector` should give faces from `tracker.low` on
+    uncertain  score below which a face's emotion is uncertain; default: as the model's card says
+    detect_every  look at every Nth frame of a video; between them faces are where the tracker expects them
     skipped   told of every unreadable picture of a folder or list; without it the first one is an error
     progress  called with (frames done, frames expected or None)
+    through   what finds the faces of the frames, instead of `stream` with the detector
     Raises UsageError for an output that is not empty, MediaError for a source that cannot be read to its end;
     then what was written keeps its `.part` name.
     """
-    opened = open_source(source, limit)
+    for name in outputs:
+        if name not in OUTPUTS:
+            raise UsageError(f"no output '{name}'", mend=nearest(name, OUTPUTS))
+    opened = open_source(source, limit) if isinstance(source, (str, Path)) else source
     if tracker and opened.kind != "video":
-        raise UsageError("pictures are no video in which faces could be tracked", where=source, mend="leave --track out")
+        raise UsageError("pictures are no video in which faces could be tracked", where=source)
+    if detect_every > 1 and not tracker:
+        raise UsageError("only in a video whose faces are tracked can frames be left out", where=getattr(opened, "name", opened.path), mend="leave --detect-every out")
+    below = getattr(detector, "uncertain_below", UNCERTAIN) if uncertain is None else uncertain
     unreadable = []
-    if isinstance(opened, Pictures) and opened.kind != "picture" and skipped:
-        opened.skip = lambda error: (unreadable.append(1), skipped(error))
+    if opened.kind in ("folder", "list") and skipped:
+        getattr(opened, "source", opened).skip = lambda error: (unreadable.append(1), skipped(error))
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = in_place(Path(out) if out else free(default_out(opened.path), force), force, sinks.FILES, [opened.path])
-    with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, annotate, tracker)) as writing:
+    with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, outputs, tracker, below)) as writing:
         def tracked():
-            with closing(stream(clock.timed("decode", opened), detector, opened.live)) as detected:
+            decoded = clock.timed("decode", opened)
+            with closing(through(decoded) if through else stream(decoded, detector, opened.live, detect_every)) as detected:
                 for frame, found in detected:
                     if tracker:
                         with clock("track"):
-                            found = tracker.update(found, frame.time_s, frame.bgr)
-                    yield frame, found
+                            found = tracker.coast(frame.time_s, frame.bgr) if found is None else tracker.update(found, frame.time_s, frame.bgr)
+                    yield frame, found.rounded().doubted(below)
 
         def write(pair: tuple[Frame, Detections]) -> Detections:
             frame, found = pair
@@ -127,12 +152,12 @@ def run(
                 if progress:
                     progress(frames, opened.count)
         if not frames:
-            raise MediaError("none of its pictures can be read", where=opened.path)
+            raise MediaError("none of its pictures can be read" if opened.kind != "video" else "has no frame in the part that was asked for", where=opened.path)
     seconds = time.perf_counter() - start
     own = clock.take()
     stages = {"decode": own["decode"]} | detector.clock.take() | {stage: own[stage] for stage in ("track", "draw", "write") if stage in own}
     return Summary(
-        source=getattr(opened, "name", str(source)), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
+        source=getattr(opened, "name", str(opened.path)), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
         emotions=counts, unreadable=len(unreadable), passed_over=dict(getattr(opened, "passed_over", {})), missed=getattr(opened, "missed", 0), tracks=tracker and tracker.count, seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
         stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()}, files=tuple(map(str, writing.files)),
     )  # fmt: skip
@@ -142,21 +167,27 @@ def default_out(source: Path) -> Path:
     return Path("detect-out") / (Path(os.path.abspath(source)).stem or "root")  # a link keeps the name that was typed
 
 
-def sinks_for(source: Pictures | Video | Live, detector: Detector, folder: Path, annotate: bool, tracker: Tracker | None) -> list:
-    """JSONL and CSV always; tracks' CSV; an annotated picture, folder or video, as the source is."""
+def sinks_for(source: Pictures | Video | Live | Window, detector: Detector, folder: Path, outputs: Collection[str], tracker: Tracker | None, below: float) -> list:
+    """What writes `outputs` of such a source."""
     header = {
         "program": "emo", "version": __version__, "source": getattr(source, "name", str(source.path)), "kind": source.kind,
-        "names": list(detector.names), "settings": detector.settings | ({"tracking": tracker.settings} if tracker else {}),
+        "names": list(detector.names), "settings": detector.settings | {"uncertain_below": below} | ({"tracking": tracker.settings} if tracker else {}),
     }  # fmt: skip
     if source.fps:
         header["fps"] = source.fps
-    found = [sinks.Jsonl(folder / "detections.jsonl", header), sinks.Csv(folder / "detections.csv", detector.names, bool(tracker))]
-    if tracker:
-        found.append(sinks.Tracks(folder / "tracks.csv", detector.names))
-    if annotate and source.kind == "video":
-        found.append(sinks.Video(folder / "annotated.mp4", source.fps, keep_time=source.live))
-    elif annotate and source.kind == "picture":
-        found.append(sinks.Picture(folder / f"annotated{'.png' if source.path.suffix.lower() == '.png' else '.jpg'}"))
-    elif annotate:
-        found.append(sinks.Folder(folder / "pictures"))
-    return found
+    names, video, tracked = detector.names, source.kind == "video", bool(tracker)
+    picture = "annotated.png" if source.path.suffix.lower() == ".png" else "annotated.jpg"
+    makers: dict[str, Callable[[], list]] = {  # parquet first: it may not be installed, and then nothing is begun
+        "parquet": lambda: [exports.Parquet(folder / "detections.parquet", names, tracked)],
+        "jsonl": lambda: [sinks.Jsonl(folder / "detections.jsonl", header)],
+        "csv": lambda: [sinks.Csv(folder / "detections.csv", names, tracked), *([sinks.Tracks(folder / "tracks.csv", names)] if tracked else [])],
+        "coco": lambda: [exports.Coco(folder / "coco.json", names)],
+        "labels": lambda: [exports.Labels(folder / "labels", names)],
+        "crops": lambda: [exports.Crops(folder / "crops", names)],
+        "media": lambda: [
+            sinks.Video(folder / "annotated.mp4", source.fps, keep_time=source.live) if video
+            else sinks.Picture(folder / picture) if source.kind == "picture" else sinks.Folder(folder / "pictures")
+        ],
+        "summary": lambda: [Answers(folder, names, {key: header[key] for key in ("program", "version", "source", "names", "fps")}, source.fps)] if video else [],
+    }  # fmt: skip
+    return [sink for name, make in makers.items() if name in outputs for sink in make()]

@@ -1,4 +1,4 @@
-"""How often tracked faces change their number, and how often their emotion: what README says of `emo detect --track`.
+"""How often tracked faces change their number, and how often their emotion: what docs/detect.md says of tracking.
 
     python scripts/bench_tracking.py
     python scripts/bench_tracking.py video.mp4 other.mp4

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A video with boxes drawn in -> a short animated GIF for the README.
 
-    emo detect cfg/media/clip.mp4 --track --conf 0.6 --out out
+    emo detect cfg/media/clip.mp4 --conf 0.6 --out out
     python scripts/make_animation.py out/annotated.mp4 docs/pictures/clip.gif
 """
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import click
 
@@ -12,8 +11,11 @@ from . import options
 from .groups import Command
 
 
+OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parquet")  # run_detection's, which would take a while to import
+
+
 @click.command(cls=Command)
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path())
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--system", type=click.Choice(["yolo", "two-stage"]), default="yolo", show_default=True, help="One network, or a face finder and a classifier.")
 @click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
@@ -22,83 +24,93 @@ from .groups import Command
 @options.out
 @options.conf
 @options.iou
-@options.limit
-@options.max_pixels
 @options.backend
 @options.device
-@click.option("--track", is_flag=True, help="Videos, cameras, streams: number each face and follow it; its scores are smoothed over time.")
-@click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="With --track: time constant of the smoothing in seconds; 0 for none.")
-@click.option("--annotate/--no-annotate", default=True, show_default=True, help="Write the annotated picture or video.")
-@click.option("--strict", is_flag=True, help="An unreadable picture in a folder ends the run.")
+@click.option("--outputs", type=options.Names(OUTPUTS), default="media,jsonl,csv,summary", show_default=True, help=f"What to write, of {', '.join(OUTPUTS)}.")
+@click.option("--no-annotate", is_flag=True, help="The same outputs without media.")
+@click.option("--start", type=options.Time(), default="0", help="Of a video: from this time on, seconds or h:mm:ss.")
+@click.option("--end", type=options.Time(), help="Of a video: up to this time.")
+@click.option("--stride", type=options.Whole(min=1), default=1, show_default=True, help="Take every Nth frame or picture.")
+@click.option("--max-fps", type=options.Number(min=0.001), help="Take at most so many frames of each second of a video.")
+@options.limit
+@options.max_pixels
+@click.option("--raw", is_flag=True, help="Videos: follow no face; each frame on its own.")
+@click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="Videos: time constant of the scores' smoothing in seconds; 0 for none.")
+@click.option("--detect-every", type=options.Whole(min=1), default=1, show_default=True, help="Videos: look at every Nth frame; between them faces are where they are expected.")
+@click.option("--uncertain", type=options.Number(0, 1), help="Score below which an emotion is uncertain and shown with the next one; default: what the model's card says, else 0.4.")
+@click.option("--resume", is_flag=True, help="Pass over sources that are done; go on with a folder or list where it broke off.")
+@click.option("--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run.")
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
+@click.option("--jobs", "-j", type=options.Whole(min=1), default=1, show_default=True, help="Processes for several sources, or a folder's pictures.")
+@click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler instead of processes.")
 @options.force
 @options.as_json
 @options.quiet
 @click.pass_context
-def detect(ctx, sources, system, model, weights, names, face_model, out, conf, iou, limit, backend, device, track, smooth, annotate, strict, threads, force, as_json, quiet):
-    """Find faces and their emotions in pictures, folders, list files, videos, a camera or a stream.
+def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, resume, strict, jobs, cluster, force, as_json, quiet, **settings):
+    """Find faces and their emotions in pictures, folders, list files, videos, cameras and streams.
 
-    Writes detections.jsonl, detections.csv and the annotated picture(s) or video to --out, by default
-    detect-out/<name of the source> (a second run: -2); with --track also tracks.csv. Several sources get a
-    folder each, in --out if it is given. Until the end the files' names hold `.part`; an interrupted run
-    leaves them so. A camera (camera, camera:1) or a stream (rtsp://..., http://...) goes on
-    until Ctrl-C or --limit, which end it well.
+    SOURCE may be a pattern ('photos/*.jpg') or - for a list on stdin. Writes to --out, by default detect-out/<name of the
+    source> (a second run: -2), with several sources a folder each: detections.jsonl, detections.csv, the annotated picture(s) or video;
+    of a video, whose faces are followed, also tracks.csv, summary.json, summary.html and timeline.png. Until the end their
+    names hold `.part`; an interrupted run leaves them so. A camera (camera, camera:1) or a stream (rtsp://...,
+    http://...) goes on until Ctrl-C or --limit, which end it well.
 
     \b
     emo detect video.mp4
-    emo detect photos/ --system two-stage --face-model yunet.onnx --conf 0.5
+    emo detect photos/ --system two-stage --face-model yunet --conf 0.5
     emo detect video.mp4 --model runs/v4-tiny-001 --out mine
-    emo detect video.mp4 --track
-    emo detect *.mp4 photos/ --out found
+    emo detect talk.mp4 --start 1:30 --end 2:00 --detect-every 3
+    emo detect *.mp4 --jobs 4 --outputs csv,summary
     emo detect camera --limit 500
     """
-    from .. import run_detection as detection
+    from converters.errors import EmoError
+
+    from .. import detect_many
     from ..sources.pictures import counted
-    from ..systems import open
-    from ..systems.backends import set_threads
-    from ..systems.tracking import Tracker
 
-    for option in ctx.command.params:
-        if option.name == "smooth" and options.typed(ctx, option) and not track:
-            raise click.UsageError("--smooth has no effect without --track")
-    set_threads(threads)
-    least = Tracker(conf, smooth).low if track else conf
-    detector = open.open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=least, iou=iou, backend=backend, device=device)
+    if settings["raw"]:
+        for option in ctx.command.params:
+            if option.name in ("smooth", "detect_every") and options.typed(ctx, option):
+                raise click.UsageError(f"--{option.name.replace('_', '-')} has no effect with --raw")
+    names = detect_many.expand(sources, sys.stdin)
+    chosen = detect_many.Settings(start_s=start, end_s=end, smooth_s=smooth, **settings)
+    todo = detect_many.orders(names, out, settings=chosen, outputs=tuple(name for name in outputs if not (no_annotate and name == "media")), force=force, strict=strict, resume=resume)
     if not quiet:
-        if not model:
-            hint_at_newest_run(detector)
-        if system == "two-stage" and not face_model:
-            name_finder(detector)
-    summaries = []
-    for source, where in zip(sources, folders(sources, out, force)):
-        tracker = Tracker(conf, smooth) if track else None
-        with progress_bar(quiet) as advance:
-            summary = detection.run(
-                source, detector, where, limit=limit, force=force, annotate=annotate, tracker=tracker, progress=advance,
-                skipped=None if strict else lambda error: click.echo(f"emo: {error}: left out", err=True),
-            )  # fmt: skip
-        summaries.append(summary)
-        if summary.passed_over and not quiet:
-            click.echo(f"emo: passed over what is not a picture: {counted(summary.passed_over)}", err=True)
-        if not as_json and not quiet:
-            click.echo((f"{source}: " if len(sources) > 1 else "") + table(summary))
+        remarks(chosen)
+    failed, told = 0, []
+    with progress_bar(quiet) as advance:
+        work = detect_many.carry_out(todo, jobs, cluster, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True))
+        for order, summary in work:
+            if isinstance(summary, EmoError):
+                if len(todo) == 1 or strict:
+                    raise summary
+                failed += 1
+                click.echo(f"emo: {summary}: left out", err=True)
+                continue
+            if summary is None:
+                click.echo(f"emo: {order.out}: done before", err=True)
+                continue
+            if summary.passed_over and not quiet:
+                click.echo(f"emo: passed over what is no picture: {counted(summary.passed_over)}", err=True)
+            told.append(summary)
+            if not as_json and not quiet:
+                click.echo((f"{summary.source}: " if len(todo) > 1 else "") + table(summary))
     if as_json:
-        told = [summary.as_dict() for summary in summaries]
-        click.echo(json.dumps(told if len(told) > 1 else told[0], indent=2))
+        click.echo(json.dumps([summary.as_dict() for summary in told] if len(todo) > 1 else told[0].as_dict() if told else None, indent=2))
+    if failed:
+        raise SystemExit(1)
 
 
-def folders(sources, out, force) -> list[Path | None]:
-    """Where each source's files go; None: where a single one's go by default. Of several each has its own, whatever their names."""
-    from converters.output_folder import free
-
-    from ..run_detection import default_out
-
-    if len(sources) == 1:
-        return [out and Path(out)]
-    found: list[Path | None] = []
-    for default in (default_out(Path(source)) for source in sources):
-        found.append(free(Path(out) / default.name if out else default, force or bool(out), found))
-    return found
+def remarks(settings) -> None:
+    """On stderr: what was taken that nobody named."""
+    if settings.model and (settings.face_model or settings.system == "yolo"):
+        return
+    detector = settings.detector(not settings.raw)
+    if not settings.model:
+        hint_at_newest_run(detector)
+    if settings.system == "two-stage" and not settings.face_model:
+        name_finder(detector)
 
 
 def hint_at_newest_run(detector) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import click
 
@@ -48,6 +49,44 @@ class Whole(click.IntRange):
 
     def _describe_range(self):
         return super()._describe_range() if self.max != 2**31 - 1 else f"x>={self.min}"
+
+
+class Time(click.ParamType):
+    """`90`, `1:30` or `0:01:30.5` -> seconds."""
+
+    name = "time"
+
+    def convert(self, value, param, ctx):
+        if isinstance(value, (int, float)):
+            value = str(value)
+        parts = str(value).split(":")
+        try:
+            if len(parts) > 3 or any(not part.isdigit() or index and int(part) > 59 for index, part in enumerate(parts[:-1])):
+                raise ValueError
+            seconds = float(parts[-1])
+            if not 0 <= seconds < (60 if len(parts) > 1 else math.inf):
+                raise ValueError
+        except ValueError:
+            self.fail(f"'{value}' is no time; seconds or h:mm:ss are", param, ctx)
+        return sum(int(part) * 60**place for place, part in enumerate(reversed(parts[:-1]), 1)) + seconds
+
+
+class Names(click.ParamType):
+    """`a,b,c` -> ("a", "b", "c"), each of them known; the order is that of the known ones."""
+
+    name = "names"
+
+    def __init__(self, known: Sequence[str]):
+        self.known = tuple(known)
+
+    def convert(self, value, param, ctx):
+        from converters.errors import nearest
+
+        given = value.split(",") if isinstance(value, str) else list(value)
+        for name in given:
+            if name not in self.known:
+                self.fail(f"'{name}': {nearest(name, self.known)}", param, ctx)
+        return tuple(name for name in self.known if name in given)
 
 
 class Size(click.ParamType):

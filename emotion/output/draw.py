@@ -11,6 +11,7 @@ COLOURS = {
     "Neutral": (200, 200, 200), "Happy": (80, 220, 250), "Sad": (240, 150, 60), "Surprise": (60, 160, 255),
     "Fear": (220, 90, 190), "Disgust": (80, 190, 90), "Anger": (70, 70, 235), "Contempt": (180, 190, 60),
 }  # fmt: skip
+UNCERTAIN = (150, 150, 150)
 
 
 def colour_of(name: str, index: int = 0) -> tuple[int, int, int]:
@@ -18,13 +19,19 @@ def colour_of(name: str, index: int = 0) -> tuple[int, int, int]:
 
 
 def draw(frame: np.ndarray, found: Detections, names) -> np.ndarray:
-    """A copy of the BGR frame with each face's box, the number of its track, best class and its score in per cent."""
+    """A copy of the BGR frame with each face's box, the number of its track, its class and the score in per cent.
+
+    An uncertain face is grey, with its two best classes.
+    """
     out = frame.copy()
     for index in reversed(range(len(found))):  # the best is drawn last, on top
         class_id = int(found.class_ids[index])
         number = "" if found.track_ids is None else f"#{found.track_ids[index]} "
-        text = f"{number}{names[class_id]} {found.scores[index, class_id]:.0%}"
-        label(out, found.xyxy_px[index], text, colour_of(names[class_id], class_id))
+        text, colour = f"{names[class_id]} {found.scores[index, class_id]:.0%}", colour_of(names[class_id], class_id)
+        if found.uncertain is not None and found.uncertain[index]:
+            second = max((other for other in range(len(names)) if other != class_id), key=lambda other: found.scores[index, other], default=class_id)
+            text, colour = f"{text} or {names[second]} {found.scores[index, second]:.0%}", UNCERTAIN
+        label(out, found.xyxy_px[index], number + text, colour)
     return out
 
 

@@ -21,7 +21,10 @@ from ..sources.frame import Frame
 from ..systems.backends import name_for_opencv
 from ..systems.detections import Detections
 
-FILES = ("detections.jsonl", "detections.csv", "tracks.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures")
+FILES = (
+    "detections.jsonl", "detections.csv", "detections.parquet", "tracks.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures",
+    "summary.json", "timeline.png", "summary.html", "crops", "labels", "coco.json",
+)  # fmt: skip
 
 
 class Jsonl:
@@ -40,7 +43,8 @@ class Jsonl:
         record = {"type": "frame", "index": frame.index, "time_s": frame.time_s}
         if frame.name is not None:
             record["picture"] = frame.name
-        self._line(record | {"size_wh": [width, height], "faces": faces_of(found)})
+        record |= {"size_wh": [width, height]} | ({} if found.detected else {"detected": False})
+        self._line(record | {"faces": faces_of(found)})
 
     def close(self):
         self.file.close()
@@ -56,6 +60,8 @@ def faces_of(found: Detections) -> list[dict]:
             "class_id": int(found.class_ids[index]),
             "scores": [round(float(value), 6) for value in found.scores[index]],
         }
+        if found.uncertain is not None:
+            face["uncertain"] = bool(found.uncertain[index])
         if found.track_ids is not None:
             face["track"] = int(found.track_ids[index])
             face["frame_scores"] = [round(float(value), 6) for value in found.frame_scores[index]]
@@ -63,21 +69,32 @@ def faces_of(found: Detections) -> list[dict]:
     return faces
 
 
+def columns_of(names, tracked: bool) -> list[str]:
+    return ["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", "uncertain", *names, *(["track"] if tracked else [])]
+
+
+def rows_of(frame: Frame, found: Detections, names) -> list[list]:
+    """The rows of a frame in a table, a row a face; one row, most of it None, for a frame without a face."""
+    begin, tracked = [frame.index, frame.time_s, frame.name], found.track_ids is not None
+    rows = []
+    for face in faces_of(found):
+        shown = face["class_id"]
+        doubt, track = int(face.get("uncertain", False)), [face["track"]] if tracked else []
+        rows.append([*begin, *face["xyxy_px"], face["face"], names[shown], face["scores"][shown], doubt, *face["scores"], *track])
+    return rows or [begin + [None] * (8 + len(names) + tracked)]
+
+
 class Csv:
-    """One row a face: frame, time_s, picture, x1, y1, x2, y2, face, emotion, score, a column a class, and of a tracked one its track."""
+    """One row a face, and one for a frame without a face: see `columns_of`."""
 
     def __init__(self, path: Path, names, tracked: bool = False):
         self.path, self.names = path, names
         self.file = open(part(path), "w", newline="", encoding="utf-8", errors="backslashreplace")
         self.rows = csv.writer(self.file, lineterminator="\n")
-        self.rows.writerow(["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *names, *(["track"] if tracked else [])])
+        self.rows.writerow(columns_of(names, tracked))
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
-        for face in faces_of(found):
-            time_s = "" if frame.time_s is None else frame.time_s
-            best = face["class_id"]
-            track = [face["track"]] if "track" in face else []
-            self.rows.writerow([frame.index, time_s, frame.name or "", *face["xyxy_px"], face["face"], self.names[best], face["scores"][best], *face["scores"], *track])
+        self.rows.writerows(rows_of(frame, found, self.names))
 
     def close(self):
         self.file.close()
@@ -93,6 +110,8 @@ class Tracks:
         self.path, self.names, self.tracks = path, names, {}
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
+        if not found.detected:
+            return
         for track, scores in zip(found.track_ids.tolist(), found.frame_scores):
             first_s, _, frames, total = self.tracks.get(track, (frame.time_s, 0, 0, 0))
             self.tracks[track] = first_s, frame.time_s, frames + 1, total + scores.astype(float)
@@ -218,6 +237,8 @@ class Sinks:
     def __exit__(self, kind, error, trace):
         fault = None
         for sink in self.sinks:
+            if kind is not None and getattr(sink, "whole_only", False):
+                continue
             try:
                 sink.close()
             except OSError as full:
@@ -226,7 +247,7 @@ class Sinks:
                 fault = fault or cut
         if kind is None and fault:
             raise fault
-        written = [sink.path for sink in self.sinks if part(sink.path).exists()]  # a video without a frame has no file
+        written = [path for path in self.paths if part(path).exists()]  # a video without a frame has no file
         if kind is None:
             finish(self.folder, *written, instead_of=FILES)
         elif not self.frames:
@@ -234,5 +255,9 @@ class Sinks:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     @property
+    def paths(self) -> list[Path]:
+        return [path for sink in self.sinks for path in getattr(sink, "paths", (sink.path,))]
+
+    @property
     def files(self) -> list[Path]:
-        return [sink.path for sink in self.sinks if sink.path.exists()]
+        return [path for path in self.paths if path.exists()]

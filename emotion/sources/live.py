@@ -39,8 +39,7 @@ class Live:
 
     def __init__(self, source: str, limit: int | None = None):
         camera = CAMERA.fullmatch(source)
-        self.name = f"camera:{camera[1] or 0}" if camera else redacted(source)  # no password is written anywhere
-        self.path = Path(re.sub(r"[^\w.-]+", "-", self.name.partition("://")[2] or self.name).strip("-."))
+        self.name, self.path = self.name_of(source), self.path_of(source)
         self.count = self.limit = limit
         self.missed, self._number, self._newest, self._ended, self._stop = 0, 0, None, False, False
         self._turn = threading.Condition()
@@ -50,6 +49,18 @@ class Live:
         rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.fps: float = rate if 1 <= rate <= 240 else 25.0
         self.live = not self.capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+
+    @staticmethod
+    def name_of(source: str) -> str:
+        """What a source is called where something is written: no password is."""
+        camera = CAMERA.fullmatch(source)
+        return f"camera:{camera[1] or 0}" if camera else redacted(source)
+
+    @classmethod
+    def path_of(cls, source: str) -> Path:
+        """The name as one that a file may have."""
+        name = cls.name_of(source)
+        return Path(re.sub(r"[^\w.-]+", "-", name.partition("://")[2] or name).strip("-."))
 
     def _open(self, source):
         quiet_opencv()

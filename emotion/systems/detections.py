@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +22,9 @@ class Detections:
     face      (N,) float32, how sure the detector is that this is a face
     track_ids (N,) int64, or None when nothing tracks
     frame_scores (N, C) float32, what `scores` were before a tracker smoothed them, or None
+    labels    (N,) int, the class that is shown, which a tracker lets go of only for a clearly better one; None: the best of `scores`
+    uncertain (N,) bool, whether the shown class is too weak to be named without the next one; None: nobody has asked
+    detected  False for a frame that nobody looked at, whose faces are where a tracker expects them
     """
 
     xyxy_px: np.ndarray
@@ -29,6 +32,9 @@ class Detections:
     face: np.ndarray
     track_ids: np.ndarray | None = None
     frame_scores: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    uncertain: np.ndarray | None = None
+    detected: bool = True
 
     @classmethod
     def empty(cls, classes: int) -> Detections:
@@ -39,7 +45,7 @@ class Detections:
 
     def take(self, kept) -> Detections:
         """Those of a mask, or of indices in their order."""
-        return Detections(*(None if (values := getattr(self, field.name)) is None else values[kept] for field in fields(self)))
+        return replace(self, **{field.name: values[kept] for field in fields(self) if isinstance(values := getattr(self, field.name), np.ndarray)})
 
     @property
     def class_scores(self) -> np.ndarray:
@@ -48,8 +54,19 @@ class Detections:
 
     @property
     def class_ids(self) -> np.ndarray:
-        """(N,) the best class of each face."""
+        """(N,) the class of each face: the one shown, else the best."""
+        if self.labels is not None:
+            return self.labels
         return self.scores.argmax(1) if len(self) else np.zeros(0, int)
+
+    def rounded(self) -> Detections:
+        """To a hundredth of a pixel and six digits of a score, as they are written: what is read back gives the same again."""
+        arrays = {"xyxy_px": 2, "scores": 6, "face": 6, "frame_scores": 6}
+        return replace(self, **{name: values.astype(float).round(digits).astype(np.float32) for name, digits in arrays.items() if (values := getattr(self, name)) is not None})
+
+    def doubted(self, below: float) -> Detections:
+        """With `uncertain` where the class's score is less than `below`."""
+        return replace(self, uncertain=self.scores[np.arange(len(self)), self.class_ids] < below)
 
 
 class Detector(Protocol):
@@ -58,6 +75,7 @@ class Detector(Protocol):
     name: str
     names: tuple[str, ...]  # class names, in id order
     settings: dict  # what made the figures: thresholds, NMS, input size, model
+    uncertain_below: float  # the score from which a class may be named alone
 
     clock: StageTimer  # seconds per stage so far
 

@@ -34,6 +34,8 @@ CARD = {
 LARGEST = 8192  # side of a network's input; a cfg may ask for more than any memory holds
 DEFAULTS = {"detector": "emo-v4-nano", "classifier": "emo-fer"}
 
+UNCERTAIN = 0.4  # a class's score below which its card, where it says nothing else, would not have it named alone
+
 
 @dataclass(frozen=True)
 class Model:
@@ -53,6 +55,14 @@ class Model:
     def preprocessing(self) -> Preprocessing:
         """What the card wants done to a classifier's faces; DataError when it says nonsense."""
         return Preprocessing.of_card(self.card, self.cfg.path.parent / "model.toml" if self.cfg.path else None)
+
+    def uncertain_below(self) -> float:
+        """The card's `[calibration] uncertain_below`, else UNCERTAIN; DataError when it is no number in 0..1."""
+        table = self.card.get("calibration")
+        value = table.get("uncertain_below", UNCERTAIN) if isinstance(table, dict) else UNCERTAIN
+        if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise DataError(f"uncertain_below = {value} is no number in 0..1", where=self.cfg.path.parent / "model.toml")
+        return float(value)
 
     def describe(self) -> dict:
         """What a report says about it: name, size of its input, weights file and their hash."""

@@ -4,6 +4,7 @@
     for frame, found in detect.stream(video, detector):        # detector opened with conf=tracker.low
         followed = tracker.update(found, frame.time_s, frame.bgr)
         followed.track_ids, followed.scores                    # scores smoothed over time, followed.frame_scores not
+        followed.class_ids                                     # with hysteresis: a class goes for a clearly better one only
 
 Association in the manner of ByteTrack (Zhang et al. 2022, arXiv:2110.06864): faces of `conf` or more are matched with all
 tracks first, weaker ones then go on with tracks that found none, and are left out otherwise. A track's place is
@@ -14,6 +15,8 @@ A cut ends all tracks, so that nobody inherits the emotion of who sat there befo
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +32,7 @@ STARTS = 1.0  # and a new track's has this about zero
 SIZE_GAIN = 0.5  # of a new box in the track's size
 WEAK = 0.4  # of `conf`: how weak a face may be that goes on with a track
 ENLARGED, IOU, WEAK_IOU = 1.6, 0.2, 0.5  # boxes by this factor; their least overlap with the predicted one; and for weak faces
+HYSTERESIS = 0.1  # by which another class's smoothed score must exceed the shown one's to take its place
 THUMBNAIL, CUT = (32, 32), 0.5  # a cut: frames whose thumbnails correlate less than this
 
 
@@ -40,6 +44,7 @@ class Track:
         self.centre, self.size = (xyxy[:2] + xyxy[2:]) / 2, xyxy[2:] - xyxy[:2]
         self.velocity, self.covariance = np.zeros(2), np.diag([MEASURED**2, STARTS**2])  # in sides, the same for x and y
         self.total, self.weight = np.zeros(classes), 0.0
+        self.label: int | None = None  # the class that is shown
 
     def predict(self, time_s: float) -> None:
         step, self.time_s = max(0.0, time_s - self.time_s), time_s
@@ -61,6 +66,13 @@ class Track:
         self.total, self.weight, self.seen_s = fade * self.total + face * scores, fade * self.weight + face, self.time_s
         return self.total / self.weight if self.weight else scores
 
+    def name(self, scores) -> int:
+        """The class to show: the one before unless another one is better by HYSTERESIS."""
+        best = int(np.argmax(scores))
+        if self.label is None or scores[best] >= scores[self.label] + HYSTERESIS:
+            self.label = best
+        return self.label
+
     @property
     def xyxy(self) -> np.ndarray:
         return np.concatenate([self.centre - self.size / 2, self.centre + self.size / 2])
@@ -70,7 +82,7 @@ class Tracker:
     """`update(found, time_s, bgr)`, frame by frame in the order of time -> Detections with track_ids.
 
     conf      score from which a face begins a track; the detector should give faces from `low` on
-    smooth_s  time constant of the scores in seconds; 0: each frame its own
+    smooth_s  time constant of the scores in seconds; 0: each frame its own, and its own class
     keep_s    how long a face that is not found is waited for
     """
 
@@ -80,7 +92,9 @@ class Tracker:
         self.conf, self.low, self.smooth_s, self.keep_s = conf, WEAK * conf, smooth_s, keep_s
         self.tracks: list[Track] = []
         self.count, self._thumbnail = 0, None
-        self.settings = {"conf": conf, "weak_conf": self.low, "enlarged": ENLARGED, "iou": IOU, "weak_iou": WEAK_IOU, "smooth_s": smooth_s, "keep_s": keep_s, "cut_correlation": CUT}
+        self._shown: list[Track] = []  # whose faces the last update gave, in its order
+        self._last: Detections | None = None
+        self.settings = {"conf": conf, "weak_conf": self.low, "enlarged": ENLARGED, "iou": IOU, "weak_iou": WEAK_IOU, "smooth_s": smooth_s, "hysteresis": HYSTERESIS if smooth_s else 0, "keep_s": keep_s, "cut_correlation": CUT}
 
     def update(self, found: Detections, time_s: float, bgr: np.ndarray | None = None) -> Detections:
         """The faces of the frame at `time_s` that have `conf` or more, or go on with a track.
@@ -109,10 +123,29 @@ class Tracker:
                 owner[face].correct(found.xyxy_px[face])
         kept = sorted(owner)  # best first, as they came
         scores = [owner[face].smooth(found.scores[face], float(found.face[face]), self.smooth_s) for face in kept]
-        return Detections(
+        labels = [owner[face].name(score) if self.smooth_s else int(score.argmax()) for face, score in zip(kept, scores)]
+        self._shown = [owner[face] for face in kept]
+        self._last = Detections(
             found.xyxy_px[kept], np.array(scores, np.float32).reshape(len(kept), -1) if kept else found.scores[:0], found.face[kept],
-            np.array([owner[face].number for face in kept], np.int64), found.scores[kept],
+            np.array([track.number for track in self._shown], np.int64), found.scores[kept], np.array(labels, int),
         )  # fmt: skip
+        return self._last
+
+    def coast(self, time_s: float, bgr: np.ndarray | None = None) -> Detections | None:
+        """The faces of the last `update` where they are expected at `time_s`, for a frame that nobody looks at.
+
+        After a cut in `bgr` there are none: who sits there now is not known. None when nothing was looked at before.
+        """
+        if self._last is None:
+            return None
+        if bgr is not None and self._is_cut(bgr):
+            self.tracks, self._shown, self._last = [], [], self._last.take(slice(0, 0))
+        for track in self.tracks:
+            track.predict(time_s)
+        xyxy = np.array([track.xyxy for track in self._shown], np.float32).reshape(-1, 4)
+        if bgr is not None:
+            xyxy = boxes.clip(xyxy, bgr.shape[1::-1]).astype(np.float32)
+        return replace(self._last, xyxy_px=xyxy, detected=False).take(boxes.area(xyxy) > 0)
 
     def _is_cut(self, bgr) -> bool:
         import cv2

@@ -18,7 +18,7 @@ class TwoStage:
 
     def __init__(self, finder: FaceFinder, classifier: Classifier):
         self.finder, self.classifier, self.names, self.name = finder, classifier, classifier.names, "two-stage"
-        self.crop_scale = finder.box_scale * classifier.crop_scale
+        self.crop_scale, self.uncertain_below = finder.box_scale * classifier.crop_scale, classifier.model.uncertain_below
         self.clock, self._turns = StageTimer(), (threading.Lock(), threading.Lock())  # who waits for a stage spends no time in it
         self.settings = {
             "system": "two-stage", "face": finder.settings, "model": classifier.model.describe(),

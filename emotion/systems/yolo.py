@@ -40,7 +40,7 @@ class YoloDetector:
         self.batch, self.inside = getattr(self.backend, "batch", 1), INSIDE if iou < 1 else None
         self.clock, self._turn = StageTimer(), threading.Lock()  # who waits for the network spends no time in it
         self.letter_box = bool(model.cfg.net.integer("letter_box", 0))
-        self.beta = nms_beta(model.cfg)
+        self.beta, self.uncertain_below = nms_beta(model.cfg), model.uncertain_below
         self.settings = {
             "system": "yolo", "model": model.describe(), "backend": self.backend.name, "conf": conf, "nms_iou": iou,
             "nms": ("IoU" if self.beta is None else f"IoU - (d^2/c^2)^{self.beta:g}") + ", across classes", "nms_inside": self.inside, "resize": "letterbox" if self.letter_box else "stretch",

@@ -43,7 +43,7 @@ def names(folder):
 
 def test_a_video_becomes_jsonl_csv_and_a_video(video, detector, tmp_path):
     summary = detect.run(video, detector, tmp_path / "out")
-    assert names(tmp_path / "out") == ["annotated.mp4", "detections.csv", "detections.jsonl"]
+    assert names(tmp_path / "out") == ["annotated.mp4", "detections.csv", "detections.jsonl", "summary.html", "summary.json", "timeline.png"]
     header, frames = records(tmp_path / "out")
     assert header["type"] == "header" and header["program"] == "emo" and header["version"] and header["fps"] == 5
     assert header["names"] == list(detector.names) and header["settings"]["conf"] == 0.25 and header["settings"]["system"] == "yolo"
@@ -58,7 +58,9 @@ def test_a_video_becomes_jsonl_csv_and_a_video(video, detector, tmp_path):
     assert set(summary.stages) == {"decode", "prepare", "network", "boxes", "draw", "write"}
 
     rows = list(csv.DictReader((tmp_path / "out" / "detections.csv").open()))
-    assert len(rows) == 8 and list(rows[0])[:10] == ["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score"]
+    assert len(rows) == 10 and list(rows[0])[:11] == ["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", "uncertain"]
+    assert [row["frame"] for row in rows] == [str(index) for index in range(10)] and not any(rows[1][key] for key in list(rows[0])[2:])  # without a face
+    rows = rows[2:]
     assert rows[0]["frame"] == "2" and rows[0]["time_s"] == "0.4" and rows[0]["emotion"] == "Surprise" and rows[0]["score"] == rows[0]["Surprise"]
 
     played = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))
@@ -112,13 +114,13 @@ def test_a_full_folder_is_refused_and_force_replaces_only_emos_files(video, dete
         detect.run(video, detector, out)
     assert names(out) == ["mine.txt"]
     detect.run(video, detector, out, force=True)
-    assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt"]
+    assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt", "summary.html", "summary.json", "timeline.png"]
     (out / "annotated.jpg").write_text("mine, though it is called like emo's")
     with pytest.raises(UsageError, match="holds annotated.jpg, which emo did not write"):
         detect.run(video, detector, out, force=True)
     (out / "annotated.jpg").unlink()
     detect.run(video, detector, out, force=True)
-    assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt"]
+    assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt", "summary.html", "summary.json", "timeline.png"]
 
 
 @pytest.mark.parametrize("done", [0, 4])
@@ -141,7 +143,7 @@ def test_force_keeps_the_earlier_result_until_the_new_one_is_whole(video, detect
         detect.run(video, broken, out, force=True)
     after = {name: (out / name).read_bytes() for name in names(out)}
     assert before.items() <= after.items() and all(".part." in name for name in after.keys() - before.keys()) and bool(after.keys() - before.keys()) == bool(done)
-    detect.run(video, detector, out, force=True, annotate=False)
+    detect.run(video, detector, out, force=True, outputs=("jsonl", "csv"))
     assert names(out) == ["detections.csv", "detections.jsonl"]
 
 
@@ -181,7 +183,7 @@ def test_an_interrupted_run_leaves_only_partial_names(tmp_path, detector_folder,
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == "" and err.strip() == "emo: interrupted"
-    assert names(tmp_path / "out") == ["annotated.part.mp4", "detections.part.csv", "detections.part.jsonl"]
+    assert names(tmp_path / "out") == ["annotated.part.mp4", "detections.part.csv", "detections.part.jsonl", "tracks.part.csv"]
     assert json.loads(part.read_text().splitlines()[-1])["type"] in ("frame", "header")
 
 
@@ -199,7 +201,7 @@ def test_odd_sizes_gain_a_row_or_column(tmp_path, width, height):
 
 
 def test_no_annotate_writes_detections_alone(video, detector, tmp_path):
-    detect.run(video, detector, tmp_path / "out", annotate=False, limit=3)
+    detect.run(video, detector, tmp_path / "out", outputs=("jsonl", "csv"), limit=3)
     assert names(tmp_path / "out") == ["detections.csv", "detections.jsonl"] and len(records(tmp_path / "out")[1]) == 3
 
 
@@ -241,7 +243,7 @@ def test_the_command(video, detector_folder, classifier_folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert emo("detect", video, "--model", detector_folder) == 0
     assert "8 faces in 10 frames (2 without one): Surprise 8" in capsys.readouterr().out
-    assert names(tmp_path / "detect-out" / "clip") == ["annotated.mp4", "detections.csv", "detections.jsonl"]
+    assert names(tmp_path / "detect-out" / "clip") == ["annotated.mp4", "detections.csv", "detections.jsonl", "summary.html", "summary.json", "timeline.png", "tracks.csv"]
     two = ("--system", "two-stage", "--face-model", detector_folder, "--model", classifier_folder)
     assert emo("detect", video, *two, "--out", "two", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
@@ -302,7 +304,7 @@ def test_a_colon_in_a_relative_name_is_no_protocol(name, video, detector, tmp_pa
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(video.read_bytes())
     summary = detect.run(name, detector, f"out:{name}")
-    assert summary.frames == 10 and names(tmp_path / f"out:{name}") == ["annotated.mp4", "detections.csv", "detections.jsonl"]
+    assert summary.frames == 10 and names(tmp_path / f"out:{name}") == ["annotated.mp4", "detections.csv", "detections.jsonl", "summary.html", "summary.json", "timeline.png"]
     assert detect.run(name, detector).frames == 10 and cv2.VideoCapture(str(tmp_path / f"out:{name}" / "annotated.mp4")).read()[0]
 
 

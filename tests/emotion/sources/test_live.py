@@ -125,7 +125,7 @@ def test_ctrl_c_ends_a_stream_with_everything_written(server, tmp_path):
     said, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
     assert json.loads(said)["frames"] >= 3
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".emo-files", "detections.jsonl", "detections.csv", "annotated.mp4"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {".emo-files", "detections.jsonl", "detections.csv", "tracks.csv", "annotated.mp4", "summary.html", "summary.json", "timeline.png"}
     header = json.loads((tmp_path / "out" / "detections.jsonl").read_text().splitlines()[0])
     assert "secret" not in (tmp_path / "out" / "detections.jsonl").read_text() and header["source"].endswith("/stream.mjpg")
     video = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))

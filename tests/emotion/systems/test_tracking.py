@@ -124,7 +124,7 @@ def video(tmp_path, video_factory, squares):
 
 def test_what_is_written(video, detector_folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as code:
-        main(["detect", str(video), "--model", str(detector_folder), "--out", str(tmp_path / "out"), "--track"])
+        main(["detect", str(video), "--model", str(detector_folder), "--out", str(tmp_path / "out")])
     printed = capsys.readouterr()
     assert code.value.code in (0, None) and "2 tracks" in printed.out and str(tmp_path / "out" / "tracks.csv") in printed.out
     header, *frames = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
@@ -139,7 +139,7 @@ def test_what_is_written(video, detector_folder, tmp_path, capsys):
     mine = next(row for row in rows if row["emotion"] == "Surprise")
     np.testing.assert_allclose([float(mine[name]) for name in header["names"]], mean, atol=2e-6)
     assert float(mine["score"]) == pytest.approx(mean.max(), abs=2e-6)
-    assert {row["track"] for row in csv.DictReader((tmp_path / "out" / "detections.csv").open())} == {"1", "2"}
+    assert {row["track"] for row in csv.DictReader((tmp_path / "out" / "detections.csv").open())} == {"1", "2", ""}  # two frames have no face
 
 
 def test_without_tracking_nothing_changes(video, detector_folder, tmp_path):
@@ -147,11 +147,11 @@ def test_without_tracking_nothing_changes(video, detector_folder, tmp_path):
     summary = run_detection.run(video, detector, tmp_path / "out")
     assert summary.tracks is None and not (tmp_path / "out" / "tracks.csv").exists()
     header, *frames = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
-    assert "tracking" not in header["settings"] and all(face.keys() == {"xyxy_px", "face", "class_id", "scores"} for frame in frames for face in frame["faces"])
+    assert "tracking" not in header["settings"] and all(face.keys() == {"xyxy_px", "face", "class_id", "scores", "uncertain"} for frame in frames for face in frame["faces"])
     assert "track" not in (tmp_path / "out" / "detections.csv").read_text().splitlines()[0]
 
 
-@pytest.mark.parametrize("arguments, said", [(["--track"], "pictures are no video"), (["--smooth", "1"], "--smooth has no effect without --track"), (["--track", "--smooth", "-1"], "-1")])
+@pytest.mark.parametrize("arguments, said", [(["--start", "1"], "pictures have no time"), (["--raw", "--smooth", "1"], "--smooth has no effect with --raw"), (["--raw", "--detect-every", "2"], "--detect-every has no effect"), (["--smooth", "-1"], "-1")])
 def test_what_cannot_be_tracked_is_one_line(detector_folder, tmp_path, squares, capsys, arguments, said):
     import cv2
 

@@ -64,7 +64,7 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, resume, 
     emo detect *.mp4 --jobs 4 --outputs csv,summary
     emo detect camera --limit 500
     """
-    from converters.errors import EmoError
+    from converters.errors import EmoError, UsageError
 
     from .. import detect_many
     from ..sources.pictures import counted
@@ -83,7 +83,7 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, resume, 
         work = detect_many.carry_out(todo, jobs, cluster, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True))
         for order, summary in work:
             if isinstance(summary, EmoError):
-                if len(todo) == 1 or strict:
+                if len(todo) == 1 or strict or isinstance(summary, UsageError):
                     raise summary
                 failed += 1
                 click.echo(f"emo: {summary}: left out", err=True)

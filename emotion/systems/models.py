@@ -56,6 +56,7 @@ class Model:
         """What the card wants done to a classifier's faces; DataError when it says nonsense."""
         return Preprocessing.of_card(self.card, self.cfg.path.parent / "model.toml" if self.cfg.path else None)
 
+    @property
     def uncertain_below(self) -> float:
         """The card's `[calibration] uncertain_below`, else UNCERTAIN; DataError when it is no number in 0..1."""
         table = self.card.get("calibration")

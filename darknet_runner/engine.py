@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,6 +40,7 @@ class TrainJob:
     prior: float = 0.5  # objectness that a new detector begins with; 0.5 is Darknet's, 0.02 spares it the fall from there
     amp: bool = False  # bfloat16 where it is safe
     cache_bytes: int = 2 << 30  # decoded pictures kept in memory
+    watch: Callable[[int, dict[str, float]], bool] | None = None  # told of each validation: (iteration, what was found); True gives the run up
 
 
 @dataclass(frozen=True)

@@ -350,9 +350,13 @@ class Trainer:
                     if done % SAVE_LAST == 0 or found is not None:
                         self.save("last")
                         display.redraw()
+                    given_up = found is not None and job.watch is not None and job.watch(done, found)
                     found = None
                     if self.stop is not None:
                         verdict, reasons = "interrupted", (f"{signal.Signals(self.stop).name} at iteration {done}",)
+                        break
+                    if given_up:
+                        reasons = ("given up: other settings do better",)
                         break
                     if self.recipe.patience and progress.stale >= self.recipe.patience:
                         reasons = (f"stopped early: no better {self.metric} in {progress.stale} validations",)

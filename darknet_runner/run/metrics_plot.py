@@ -1,4 +1,4 @@
-"""metrics.csv -> chart.png: the loss on a logarithmic axis, and the validation scores beside it.
+"""metrics.csv -> chart.png: the loss on a logarithmic axis, and the validation scores beside it; a classifier's by epoch.
 
     draw(rows, "chart.png", title="v4-tiny-001")      # rows: dicts with iteration, loss, avg_loss, map, top1, ...
 """
@@ -17,8 +17,8 @@ SCORES = {"map": "mAP@0.5", "top1": "top-1", "topk": "top-k"}
 POINTS = 4000  # more than the chart has pixels; longer runs are thinned
 
 
-def _values(rows, key):
-    """x, y of the rows in which `key` is a finite number."""
+def _values(rows, key, over="iteration"):
+    """x (the column `over`), y of the rows in which `key` is a finite number."""
     x, y = [], []
     for row in rows:
         try:
@@ -26,7 +26,7 @@ def _values(rows, key):
         except ValueError:
             continue
         if math.isfinite(value):
-            x.append(float(row["iteration"]))
+            x.append(float(row[over]))
             y.append(value)
     return x, y
 
@@ -39,6 +39,9 @@ def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
 
     rows = list(rows)
     if not rows:
+        return
+    if sum(bool(row.get("epoch")) for row in rows) > 1:
+        _save(_by_epoch(rows, title), path)
         return
     figure = Figure(figsize=(9, 5), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
@@ -71,10 +74,43 @@ def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
         handles, names = handles + more[0], names + more[1]
     left.legend(handles, names, loc="best", fontsize=9)
     left.set_title(title)
+    _save(figure, path)
+
+
+def _save(figure, path):
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
     figure.savefig(temporary, format="png")
     os.replace(temporary, path)
+
+
+def _by_epoch(rows, title):
+    """Loss and accuracy of both sides, and the rate, over the epochs: what tells learning from learning by heart."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    rows = [row for row in rows if row.get("epoch")]
+    figure = Figure(figsize=(11, 4.6), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(2, 2, height_ratios=(4, 1))
+    panels = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
+    lines = (
+        (("train_loss", "training", "tab:blue", min), ("valid_loss", "validation", "tab:red", min)),
+        (("train_top1", "training top-1", "tab:blue", max), ("top1", "validation top-1", "tab:red", max), ("macro_f1", "validation macro-F1", "tab:green", max)),
+        (("rate", "rate", "0.3", None),),
+    )
+    for panel, some, name in zip(panels, lines, ("loss", "accuracy", "rate")):
+        for key, label, colour, best in some:
+            x, y = _values(rows, key, "epoch")
+            if y:
+                panel.plot(x, y, "o-", color=colour, markersize=3, linewidth=1.2, label=label if best is None else f"{label} (best {best(y):.3f})")
+        panel.set_ylabel(name)
+        panel.grid(alpha=0.25)
+    panels[0].legend(fontsize=8)
+    panels[1].legend(fontsize=8)
+    panels[2].set_xlabel("epoch")
+    figure.suptitle(title)
+    return figure
 
 
 def read_metrics(path: str | Path) -> list[dict]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # What may be told anew to a run that is resumed; what is not told is as it was, and all else stays as it was.
 OF_THE_MACHINE = ("device", "threads", "workers", "engine", "darknet", "allow_broken_cpu", "gpus", "mjpeg_port", "auto_recover", "silence",
                   "tensorboard")  # fmt: skip
+SEARCH = "search.json"  # in the folder of a search
 OF_NOW = ("quiet", "print_command", "dry_run")
 
 
@@ -119,6 +120,11 @@ def run_training(template, data, resume, as_json, **settings):
         return
     if bool(template) == bool(resume):
         raise click.UsageError("name a network to train anew, or --resume RUN to go on")
+    if resume and (Path(resume) / SEARCH).is_file():
+        from .train_search import go_on
+
+        go_on(resume, as_json, settings["quiet"])
+        return
     if resume:
         if not Path(resume).is_dir():
             raise RunError("no such run folder", where=resume)

@@ -31,3 +31,19 @@ def test_read_metrics(tmp_path):
     (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError):
         metrics_plot.read_metrics(tmp_path / "m.csv")
+
+
+def test_a_classifier_is_drawn_by_epoch(tmp_path):
+    """Loss and accuracy of both sides: the picture has the colours of all five lines, and is another than that of iterations."""
+    import cv2
+    import numpy as np
+
+    rows = [
+        {"iteration": str(n), "loss": "1", "avg_loss": "1", "rate": "0.1", "epoch": str(n / 2) if n % 2 == 0 else "", "train_loss": str(2 / n), "train_top1": str(1 - 1 / n),
+         "valid_loss": "1.5", "top1": str(0.9 - 1 / n), "macro_f1": "0.4"}
+        for n in range(1, 21)
+    ]  # fmt: skip
+    metrics_plot.draw(rows, tmp_path / "epochs.png", "a run")
+    picture = cv2.cvtColor(cv2.imread(str(tmp_path / "epochs.png")), cv2.COLOR_BGR2RGB).reshape(-1, 3)
+    for colour in ((31, 119, 180), (214, 39, 40), (44, 160, 44), (77, 77, 77)):
+        assert (np.abs(picture.astype(int) - colour).max(1) < 3).sum() > 100

@@ -169,7 +169,7 @@ def train(
     from darknet_runner.network.preprocessing import Preprocessing
     from darknet_runner.run import create_run, preflight
 
-    loaded = create_run.data_of(data)
+    loaded = create_run.data_of(data, network)
     how = recipes.load(str(recipe or ("best" if loaded.is_classifier else "darknet")))
     how = how.override(changes) if changes else how
     rendering = {"iterations": iterations, "subdivisions": subdivisions, "anchors": anchors, "seed": seed}

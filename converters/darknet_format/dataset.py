@@ -20,7 +20,7 @@ from ..errors import DataError, UsageError
 from ..table.records import SPLITS
 from ..text_files import table_rows
 from . import yaml_form
-from .files import DataFile, class_of_path, numbered_list, read_data, write_data
+from .files import DataFile, class_of_path, numbered_list, read_data, resolve, write_data
 from .labels import label_path, read_label
 
 MANIFEST = "manifest.csv"
@@ -52,10 +52,11 @@ class DarknetSet:
         return read_label(label_path(image), self.data.classes)
 
 
-def find_data(where: str | Path | None = None) -> Path:
+def find_data(where: str | Path | None = None, task: str | None = None) -> Path:
     """The .data file, or data.yaml, at `where` (itself, or the one in that folder or a folder in it; default ./data).
 
-    UsageError when there is none or more than one, with what was found.
+    task: classifier or detector; of several files the only one that fits it is taken. UsageError when there is none or more
+    than one, with what was found.
     """
     root = Path(where or "data")
     if root.is_file():
@@ -63,10 +64,19 @@ def find_data(where: str | Path | None = None) -> Path:
     if not root.is_dir():
         raise DataError("no such file or folder", where=root, mend="give a .data file, or the folder that emo convert wrote")
     found = sorted(root.glob("*.data")) or sorted(root.glob("*/*.data")) or _yamls(root, "") or _yamls(root, "*/")
+    if len(found) > 1 and task is not None:
+        found = [path for path in found if _fits(path, task)] or found
     if len(found) != 1:
         listed = ", ".join(map(str, found[:8])) or "none"
         raise UsageError(f"expected one .data file, found {listed}", where=root, mend="give the .data file itself")
     return found[0]
+
+
+def _fits(path: Path, task: str) -> bool:
+    try:
+        return read_data(path).is_classifier == (task == "classifier")
+    except DataError:
+        return False
 
 
 def _yamls(root: Path, below: str) -> list[Path]:
@@ -126,6 +136,8 @@ def write(
     final = os.path.abspath(out)
     with output_folder.building(out) as work:
         options = {key: value for key, value in like.options.items() if key not in _WRITTEN}
+        if "votes" in options:  # stays where it is, as the pictures do
+            options["votes"] = os.path.abspath(resolve(options["votes"], like.path.parent))
         write_lists(work, final, images, like.names, like.labels, **options)
         _write_manifest(work / MANIFEST, images, manifest)
         (work / output_folder.REPORT).write_text(json.dumps(report, indent=2) + "\n")

@@ -7,10 +7,12 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from converters import settings_files
 from converters.darknet_format.files import DataFile, read_data, read_list
+from converters.darknet_format.open_set import open_set
 from converters.errors import DataError, RunError, UsageError
 
 from ..builtin.recipe import Recipe
@@ -18,16 +20,6 @@ from ..network import cfg_file, templates
 from ..network.preprocessing import Preprocessing
 from . import folder as run_folder
 from .folder import RunDir, sha256
-
-
-def find_data(root: str | Path = "data") -> Path:
-    """The one `.data` file under `root`; DataError lists what was found when it is not one."""
-    found = sorted(path for path in Path(root).glob("**/*.data") if not any(part.startswith(".") for part in path.parts))
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise DataError("no .data file is under it", where=root, mend="run emo convert, or give --data FILE.data")
-    raise DataError(f"{len(found)} .data files are under it: {', '.join(map(str, found))}", where=root, mend="choose one with --data")
 
 
 def create_run(
@@ -142,6 +134,7 @@ def _toml(value) -> str:
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def data_of(path: str | Path | None) -> DataFile:
-    """The `.data` the user named, or the only one there is."""
-    return read_data(path if path is not None else find_data())
+def data_of(path: str | Path | None, template: str | Path | None = None, say: Callable[[str], None] = lambda text: None) -> DataFile:
+    """The set that the user named, in any form that `open_set` takes, or the one under ./data that fits the network `template`."""
+    task = None if template is None else "detector" if templates.load(template).is_detector else "classifier"
+    return open_set(path, task, say)

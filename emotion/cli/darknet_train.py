@@ -29,7 +29,7 @@ OF_NOW = ("quiet", "print_command", "dry_run")
 
 
 TRAINING_OPTIONS = (
-    click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data."),
+    click.option("--data", type=click.Path(), help="A .data file or its folder, an HDF5, npz or pickle set, fer2013.csv, or a folder of split/class/ pictures; default: the set under ./data that fits."),
     click.option("--recipe", help="How it is trained: a name of `emo recipes list`, or a .toml file."),
     click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a setting of the recipe; may be repeated."),
     click.option("--epochs", type=options.Number(min=0, min_open=True), help="Passes over the training pictures; default: the recipe's."),
@@ -134,7 +134,7 @@ def run_training(template, data, resume, as_json, **settings):
         _as_it_was(settings, info, run)
         loaded = create_run.data_of(data)
     else:
-        loaded = create_run.data_of(data)
+        loaded = create_run.data_of(data, template, lambda text: settings["quiet"] or click.echo(text, err=True))
         data = loaded.path
     if several:
         settings["engine"] = "builtin"

@@ -23,7 +23,7 @@ def begin(network: str, data: str | None, as_json: bool, settings: dict, space: 
 
     space = space or DEFAULT_SPACE
     parse_space(list(space))
-    loaded = create_run.data_of(data)
+    loaded = create_run.data_of(data, network)
     recipe_of(settings, loaded.is_classifier)
     name = settings["name"] or Path(network).stem
     folder = run_folder.create(settings["runs"], f"{name}-search").path

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from converters import output_folder
-from converters.darknet_format.dataset import find_data
+from converters.darknet_format.open_set import open_set
 from converters.darknet_format.files import read_data
 from converters.errors import EmoError, UsageError
 from darknet_runner.run.folder import RunDir
@@ -54,7 +54,7 @@ def evaluate(
     if 0 < replicates < FEWEST_REPLICATES:
         raise UsageError(f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none")
     subjects = [open_for_evaluation(spec, face_model=face_model, iou=iou, backend=backend, device=device) for spec in specs]
-    data = read_data(data_for(subjects, specs) if data is None else find_data(data))
+    data = read_data(data_for(subjects, specs)) if data is None else open_set(data)
     top = top or max(data.top, 2)
     labels = names_of(specs)
     out = Path(out) if out else output_folder.free(default_out(labels), force)

@@ -51,7 +51,7 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     from darknet_runner.compiled.training import BinarySettings
     from darknet_runner.run import folder as run_folder
 
-    from .darknet_train import progress_bar
+    from .training import progress_bar
 
     if bool(resume) == bool(classifier and detector):
         raise click.UsageError("give --classifier and --detector to begin, or --resume FOLDER to go on")

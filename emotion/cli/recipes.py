@@ -53,7 +53,7 @@ def show(name, changes, as_json):
 
     from darknet_runner.builtin import recipe
 
-    from .darknet_train import pair
+    from .training import pair
 
     found = recipe.load(name).override(dict(map(pair, changes)))
     if as_json:

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from . import options
-from .darknet_train import run_training, training_options
 from .groups import Command
+from .train_search import begin, train_or_search
+from .training import training_options
 
 
 @click.command(cls=Command)
@@ -44,14 +45,12 @@ def train(network, further, grid, search, trials, storage, **settings):
             if network or settings["resume"]:
                 raise click.UsageError("--continue takes its network from RUN: give neither NETWORK nor --resume")
             network = str(_as_further(further, settings))
-        run_training(network, **settings)
+        train_or_search(network, **settings)
         return
     if not network or settings["resume"] or further:
         raise click.UsageError("a search begins with a NETWORK; go on with emo train --resume its folder")
     if settings["dry_run"] or settings["print_command"] or settings["engine"] == "compiled":
         raise click.UsageError("a search trains with the built-in engine, and takes no --dry-run")
-    from .train_search import begin
-
     data, as_json = settings.pop("data"), settings.pop("as_json")
     del settings["resume"]
     begin(network, data, as_json, settings, grid, search or "grid", trials, storage)

@@ -11,9 +11,19 @@ from pathlib import Path
 
 import click
 
-from .darknet_train import SEARCH, _preflight, _run_folder, job_of, recipe_of
+from .training import _preflight, _run_folder, job_of, recipe_of, run_training
+
+SEARCH = "search.json"  # in the folder of a search
 
 FORMAT = {"network": str, "data": str, "settings": dict, "space": list, "kind": str, "trials": (int, type(None)), "storage": (str, type(None)), "study": str}
+
+
+def train_or_search(network: str | None, resume: str | None, **settings) -> None:
+    """Train; or go on, where `resume` is the folder of a search."""
+    if resume and (Path(resume) / SEARCH).is_file():
+        go_on(resume, settings["as_json"], settings["quiet"])
+    else:
+        run_training(network, resume=resume, **settings)
 
 
 def begin(network: str, data: str | None, as_json: bool, settings: dict, space: tuple[str, ...], kind: str, trials: int | None, storage: str | None) -> None:

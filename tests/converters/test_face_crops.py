@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from converters.face_crops import Look, eye_angle, from_pixels, of_file
+from converters.face_crops import Look, eye_angle, from_pixels, of_file, to_crop
 
 
 def gradient(width, height):
@@ -67,3 +67,47 @@ def test_a_reduced_picture_gives_the_same_crop(tmp_path, noise, grey):
     (crop,) = of_file(path, (637, 471), box, look)  # eight times the crop: decoded at an eighth
     whole = from_pixels(cv2.imread(path), box[0], look)
     assert crop.shape == whole.shape and np.abs(crop.astype(int) - whole).mean() < 3
+
+
+@pytest.mark.parametrize("side", [617, 1001, 1534])
+def test_a_white_box_in_a_black_picture_gives_a_white_crop(tmp_path, side):
+    """Sides that no factor of the reduced decode divides: nothing of what is around comes in, wherever the box is."""
+    rng, path = np.random.default_rng(side), str(tmp_path / "a.jpg")
+    for _ in range(12):
+        width, height = rng.integers(100, side - 120, 2)
+        x, y = rng.integers(3, side - width - 5), rng.integers(3, side - height - 5)
+        picture = np.zeros((side, side - 3, 3), np.uint8)
+        picture[y : y + height, x : x + width] = 255
+        cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        for size in (48, 24):
+            (crop,) = of_file(path, (side - 3, side), np.array([[x, y, x + width, y + height]], float), Look((size, size), False))
+            assert crop.min() >= 250, (x, y, width, height, size)
+
+
+def test_a_reduced_picture_is_not_shifted(tmp_path):
+    """An edge in the middle of the box is in the middle of the crop, to a twentieth of its pixel, as from a full decode."""
+    picture = np.full((617, 617), 40, np.uint8)
+    picture[:, 307:] = 200
+    path = str(tmp_path / "a.jpg")
+    cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 98])
+    for half in (101, 150, 203, 300):
+        box = np.array([[307 - half, 20, 307 + half, 20 + 2 * half]], float)
+        (crop,) = of_file(path, (617, 617), box, Look((24, 24), True))
+        edge = 24 - (crop.mean(0) - 40).sum() / 160
+        assert abs(edge - 12) < 0.05, (half, edge)
+
+
+@pytest.mark.parametrize("align", [False, True])
+def test_landmarks_go_where_their_pixels_go(tmp_path, align):
+    picture = np.zeros((400, 500), np.uint8)
+    points = np.array([[180.0, 150], [300, 190], [230, 220], [190, 260], [280, 290]])
+    for point in points:
+        cv2.circle(picture, point.astype(int).tolist(), 5, 255, -1)
+    path = str(tmp_path / "a.jpg")
+    cv2.imwrite(path, picture)
+    box, look = np.array([[100, 80, 380, 360.0]]), Look((140, 140), True, align=align)
+    (crop,) = of_file(path, (500, 400), box, look, [points])
+    _, _, _, centres = cv2.connectedComponentsWithStats((crop > 100).astype(np.uint8))
+    where = to_crop(points + 0.5, box[0], (500, 400), look, points)
+    for point in where:
+        assert np.abs(centres[1:] + 0.5 - point).max(1).min() < 0.6

@@ -17,6 +17,7 @@ from converters.errors import CfgError, UsageError, nearest
 from . import cfg_file
 from .cfg_file import Cfg
 from .layers import trace
+from .weights_file import HEADER, header_bytes, weights_bytes
 
 
 def names() -> tuple[str, ...]:
@@ -32,6 +33,21 @@ def load(name: str | Path) -> Cfg:
     if str(name) not in names():
         raise UsageError(f"there is no cfg '{name}'", mend=f"{nearest(str(name), names())}; or give a .cfg file")
     return cfg_file.load(Path(str(files("cfg") / f"{name}.cfg")))
+
+
+def of_weights(name: str | Path, weights: str | Path) -> Cfg:
+    """The cfg that a weights file is of: a template that ships for the number of classes that the file's length tells.
+
+    A cfg by path is taken as it is. Raises as `load`, and WeightsError for what is no weights file.
+    """
+    cfg = load(name)
+    if str(name) not in names():
+        return cfg
+    _, _, header = header_bytes(Path(weights))
+    size = os.path.getsize(weights) - header
+    one, two = (weights_bytes(trace(render(cfg, classes))) - HEADER for classes in (1, 2))
+    more, uneven = divmod(size - one, two - one)
+    return cfg if uneven or more < 0 else render(cfg, more + 1)
 
 
 def render(

@@ -20,6 +20,7 @@ from .cfg_diff import first_difference
 from .cfg_file import Cfg, misspelt
 from .layers import Layer, trace
 
+HEADER = 20  # bytes, of a current file
 VERSION = (0, 2, 5)  # what AlexeyAB's and hank-ai's Darknet write; Debian's writes 0.2.0
 
 
@@ -63,7 +64,7 @@ def header_bytes(path: Path) -> tuple[tuple[int, int, int], int, int]:
 
 def weights_bytes(layers: tuple[Layer, ...]) -> int:
     """The exact length of a current weights file for these layers."""
-    return 20 + 4 * sum(layer.params for layer in layers)
+    return HEADER + 4 * sum(layer.params for layer in layers)
 
 
 def read(cfg: Cfg, path: str | Path, prefix: bool = False) -> Weights:

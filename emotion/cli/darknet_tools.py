@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import click
@@ -61,7 +62,7 @@ def info(darknet, network, as_json):
 
 
 @click.command(cls=Command)
-@click.argument("cfg", type=click.Path())
+@click.argument("cfg", metavar="FILE|NAME")
 @click.argument("weights", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.argument("layers", type=options.Whole(min=1), required=False)
@@ -72,9 +73,11 @@ def info(darknet, network, as_json):
 def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
     """The first LAYERS layers of weights, with the pictures seen set to 0.
 
+    Of a network that ships the name will do; the weights tell for how many classes it is.
+
     \b
     emo darknet partial yolov4.cfg yolov4.weights yolov4.conv.137 137
-    emo darknet partial darknet-ref.cfg darknet-ref.weights darknet-ref.conv --for v3-tiny
+    emo darknet partial darknet-ref darknet-ref.weights darknet-ref.conv --for v3-tiny
     """
     from converters.errors import UsageError
     from darknet_runner.choose_engine import choose_engine
@@ -85,7 +88,7 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
     target = Path(out)
     if target.exists() and not force:
         raise UsageError("exists already", where=target, mend="--force replaces it")
-    source = cfg_file.load(cfg)
+    source = templates.of_weights(cfg, weights)
     other = templates.load(for_cfg) if for_cfg else None
     if engine == "compiled":
         chosen, _ = choose_engine(engine, lambda compiled: compiled.judge_cfg(source), darknet=darknet, torch=False)
@@ -93,7 +96,9 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
             layers = cfg_diff.first_difference(source, other)
         if not layers:
             raise UsageError(f"shares no layers with {for_cfg}, or all of them", where=cfg)
-        chosen.partial(Path(cfg), Path(weights), target, layers)
+        with tempfile.TemporaryDirectory(prefix="emo-") as folder:
+            cfg_file.save(source, found := Path(folder) / "model.cfg")
+            chosen.partial(found, Path(weights), target, layers)
     else:  # no binary does it better: the bytes are the same, and ours checks what it reads
         layers = weightsfile.partial(source, weights, target, layers, other)
     click.echo(f"{target}: layers 0 to {layers - 1}, {target.stat().st_size:,} bytes")

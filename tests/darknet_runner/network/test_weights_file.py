@@ -200,3 +200,18 @@ def test_reading_copies_nothing(tmp_path, seeded_arrays):
     for blocks in weights_file.read(cfg, tmp_path / "a.weights").layers:
         for array in blocks.values():
             assert isinstance(array, np.memmap) and not array.flags.owndata
+
+
+@pytest.mark.parametrize("name, classes", [("v4-nano", 7), ("v4-nano", 80), ("face-small", 7), ("emonet", 8), ("resnet18", 1), ("v4-tiny-3l", 3)])
+def test_the_length_tells_a_shipped_networks_classes(name, classes, tmp_path):
+    rendered = templates.render(name, classes)
+    path = tmp_path / "a.weights"
+    with open(path, "wb") as file:
+        file.write(np.array([0, 2, 5, 0, 0], "<i4").tobytes())
+        file.truncate(weights_file.weights_bytes(weights_file.trace(rendered)))
+    assert templates.classes_of(templates.of_weights(name, path)) == classes
+    weights_file.partial(templates.of_weights(name, path), path, tmp_path / "b.conv", 3)
+    assert templates.of_weights(name, tmp_path / "b.conv").text == templates.load(name).text  # a part tells nothing
+    rendered_file = tmp_path / "mine.cfg"
+    rendered_file.write_text(rendered.text)
+    assert templates.of_weights(rendered_file, path).text == rendered.text

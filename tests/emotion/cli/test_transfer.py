@@ -8,6 +8,7 @@ import pytest
 from converters.darknet_format.files import write_data
 from darknet_runner.network import cfg_file, weights_file
 from emotion.cli import main
+from emotion.systems import models
 
 torch = pytest.importorskip("torch", reason="the built-in engine needs PyTorch")
 
@@ -113,3 +114,14 @@ def test_a_checkpoint_of_torch_as_pretrained(tmp_path, capsys, monkeypatch):
     assert "net.pth: torch checkpoint, layers 0 to 0" in err
     layer = of(tmp_path / "runs/new-001", "final")[0]
     assert np.array_equal(layer["weights"], state["a.weight"].numpy()) and np.array_equal(layer["mean"], state["b.running_mean"].numpy())
+
+
+def test_partial_takes_the_name_of_a_network_that_ships(tmp_path, capsys, monkeypatch):
+    """The weights, of seven classes, tell how many; the layers are those that v4-nano begins with."""
+    monkeypatch.chdir(tmp_path)
+    shipped = models.find("emo-v4-nano", "detector")
+    out, _ = emo(capsys, "darknet", "partial", "v4-nano", shipped.weights, "nano.conv", "--for", "v4-nano-face")
+    assert out.startswith("nano.conv: layers 0 to 26, ")
+    with pytest.raises(SystemExit):
+        main(["darknet", "partial", "v4-nani", str(shipped.weights), "other.conv", "3"])
+    assert "did you mean 'v4-nano'" in capsys.readouterr().err

@@ -5,7 +5,7 @@ VENV   ?= .venv
 TORCH  ?= torch>=2.2
 BIN    := $(VENV)/bin
 
-.PHONY: demo test check tools format clean
+.PHONY: demo test check tools format docs clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,5 +41,9 @@ format: $(VENV)/.check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.base
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[docs]'
+	$(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf demo build *.egg-info $(VENV)
+	rm -rf demo site build *.egg-info $(VENV)

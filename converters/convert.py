@@ -29,16 +29,17 @@ from .synthesis.backgrounds import listed
 from .synthesis.scenes import plan
 from .table.records import SPLITS, Notes, Table, concat
 from .table.selection import boxed_and_whole, chosen, ids_of, one_face_only, one_row_each, set_aside, unspoiled
-from .writers import classifier, coco, crops, detector, scenes
+from .writers import arrays, classifier, coco, crops, detector, scenes
 
-TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
-SIZES = {"crops": (96, 96), "csv": (48, 48), "hdf5": (48, 48)}  # (width, height) of a crop; 48 is FER2013's
+ARRAYS = ("hdf5", "npz", "pickle")
+TASKS = ("detector", "classifier", "crops", "csv", *ARRAYS, "coco")
+SIZES = {"crops": (96, 96), "csv": (48, 48)} | dict.fromkeys(ARRAYS, (48, 48))  # (width, height) of a crop; 48 is FER2013's
 SCENE_SIZE = (416, 416)
 VOTES = "votes.csv"  # beside a classifier's lists: path, then the share of each class
 # Pictures a chunk, and chunks from which another process pays. The chunks are fixed, so that the output
 # does not depend on the number of processes.
 LINKS, CUTS, SCENES = (2000, 4), (100, 4), (50, 2)
-BOXED, CUT = ("detector", "coco"), ("crops", "csv", "hdf5")
+BOXED, CUT = ("detector", "coco"), ("crops", "csv", *ARRAYS)
 # The settings that only some forms use, or only some readers take (see `readers.KINDS`); all others count everywhere.
 FORMS = {
     "no_face": BOXED, "scenes": BOXED, "backgrounds": BOXED, "size": (*BOXED, *CUT), "link": (*BOXED, "classifier"),
@@ -66,7 +67,7 @@ class Settings:
     backgrounds: str | None = None  # a folder of photographs without faces
     enlarge: float = 1.0  # crops: factor about the box
     align: bool = False  # crops: turn until the eyes are level, where landmarks say where they are
-    grey: bool | None = None  # crops: grey or colour; None: colour, but grey for csv and hdf5
+    grey: bool | None = None  # crops: grey or colour; None: colour, but grey for csv and arrays
 
 
 def convert(
@@ -81,7 +82,7 @@ def convert(
     if settings.task not in TASKS:
         raise UsageError(f"no task '{settings.task}'", mend=nearest(settings.task, TASKS))
     if settings.task == "csv" and settings.grey is False:
-        raise UsageError("FER2013's csv holds grey pictures only", mend="--task hdf5 or crops keep colour")
+        raise UsageError("FER2013's csv holds grey pictures only", mend="--task crops, hdf5, npz and pickle keep colour")
     out, notes = Path(out), Notes()
     sources = [(kind, str(path or readers.default(kind))) for kind, path in sources]
     output_folder.check(out, force, [Path(path) for _, path in sources])
@@ -95,7 +96,7 @@ def convert(
     idle = [f"--{option}" for option in ("size", "scenes", "backgrounds") if getattr(settings, option)]
     if settings.task in BOXED and idle and not np.isnan(table.xyxy).any():
         notes.note("no-effect", "warning", "", "", 0, f"{' and '.join(idle)}: no face fills its picture, so no scene is composed, and pictures are linked as they are")
-    if settings.task not in ("csv", "hdf5"):  # lists hold absolute paths
+    if settings.task not in ("csv", *ARRAYS):  # lists hold absolute paths
         final = os.path.abspath(out)
         for code, problem in (("unsafe-path", path_problem(final)), ("label-trap", label_trap(final) if settings.task in BOXED else None)):
             if problem:
@@ -125,7 +126,7 @@ def no_effect(option: str, task: str, kinds: list[str]) -> str | None:
 
 def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes) -> Table:
     """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`."""
-    options = asdict(settings) | {"landmarks": settings.align}
+    options = asdict(settings) | {"landmarks": settings.align or settings.task in ARRAYS}
     table = one_row_each(concat([readers.read(kind, path, notes, **options) for kind, path in sources]), notes)
     table = chosen(unspoiled(table, notes, whole=settings.task in BOXED), settings.classes, notes, whole=settings.task in BOXED)
     return set_aside(table, settings.valid, settings.seed) if settings.valid else table
@@ -147,15 +148,15 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
         table = one_face_only(table, notes)
         write = partial(classifier.write_chunk, labels=label_of, ids=ids, work=work, link=settings.link, verify=settings.verify)
     else:
-        grey = task in ("csv", "hdf5") if settings.grey is None else settings.grey
+        grey = task in ("csv", *ARRAYS) if settings.grey is None else settings.grey
         look = Look(settings.size or SIZES[task], grey, settings.enlarge, settings.align)
         write = partial(crops.write_chunk, form=task, look=look, ids=ids, labels=label_of, work=work)
-        sink = {"csv": lambda: crops.CsvSink(work), "hdf5": lambda: crops.Hdf5Sink(work, names, ids)}.get(task, lambda: None)()
+        sink = crops.CsvSink(work) if task == "csv" else arrays.ArraySink(task, work, names, ids, _points(table)) if task in ARRAYS else None
     stems = safe_names(table.name, f"{final}/train/" + (max(labels, key=len) + "/" if labels else ""), labels or ())
     for i, (wished, stem) in enumerate(zip(table.name, stems) if stems is not table.name else ()):
         if wished != stem:
             notes.note("unsafe-path", "info", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: is named {stem}")
-    size, pays = CUTS if task in ("crops", "csv", "hdf5") else LINKS
+    size, pays = CUTS if task in CUT else LINKS
     chunks = [(table.chunk(start, start + size), stems[start : start + size]) for start in range(0, len(table), size)]
     stages.insert(0, (partial(_unpacked, write), chunks, pays))
     total = len(table) + sum(len(chunk.splits) for _, some, _ in stages[1:] for chunk in some)
@@ -171,6 +172,8 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
                 to += more
             if sink:
                 sink.add(part)
+        if sink:
+            sink.finish()
     if not any(entries):
         raise DataError("none of the pictures can be used" + _why(notes), where=os.path.dirname(table.image[0]) if len(table) else out)
     if not sink:
@@ -181,6 +184,11 @@ def _write(table, out, work, settings: Settings, notes: Notes, jobs, cluster, pr
     if task == "coco":
         coco.write(work, names)
     return _report(settings, entries, faces, notes)
+
+
+def _points(table: Table) -> int:
+    """Landmarks a face, the most that any has."""
+    return max((len(points) for points in table.landmarks or () if points is not None), default=0)
 
 
 def _unpacked(write, chunk):

@@ -18,7 +18,9 @@ KINDS = {
     "expw": ("expw", (), "expw"),
     "yolo": ("yolo", ("classes",), "data"),
     "coco": ("coco", ("classes",), "coco"),
-    "hdf5": ("hdf5", ("classes",), "hdf5"),
+    "hdf5": ("arrays", ("classes", "form"), "hdf5"),
+    "npz": ("arrays", ("classes", "form"), "npz"),
+    "pickle": ("arrays", ("classes", "form"), "pickle"),
 }
 
 
@@ -34,4 +36,4 @@ def read(kind: str, root: str | Path | None, notes: Notes, **options) -> Table:
     source = default(kind)
     module, takes, _ = KINDS[kind]
     reader = importlib.import_module(f".{module}", __name__)
-    return reader.read(Path(root or source), notes, **{name: value for name, value in options.items() if name in takes})
+    return reader.read(Path(root or source), notes, **{name: value for name, value in (options | {"form": kind}).items() if name in takes})

@@ -1,6 +1,6 @@
-"""Forms made of face pixels: `crops` (PNG files in the classifier form), `csv` (FER2013's), `hdf5`.
+"""Forms made of face pixels: `crops` (PNG files in the classifier form), `csv` (FER2013's), and those of arrays.
 
-One chunk of a Table comes in, each face cut out once; `Cut` carries what the form's sink writes.
+One chunk of a Table comes in, each face cut out once; `Cut` carries what the form's sink writes (`CsvSink`, `arrays`).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from .. import boxes
 from ..emotions import EMOTIONS, FER2013
-from ..errors import DataError, MediaError, MissingExtra
-from ..face_crops import Look, from_pixels, of_file
+from ..errors import MediaError
+from ..face_crops import Look, from_pixels, of_file, to_crop
 from ..findings import box_problem
 from ..images import probe
 from ..table.records import SPLITS, Table
@@ -23,7 +23,6 @@ from .pixels import write_png
 
 FER_IDS = {EMOTIONS.index(name): number for number, name in FER2013.items()} | {EMOTIONS.index("Contempt"): 7}
 USAGES = ("Training", "PublicTest", "PrivateTest")
-H5_FILES = ("train.h5", "val.h5", "test.h5")
 _TEXT = [str(value) for value in range(256)]
 
 
@@ -35,18 +34,20 @@ class Cut(Written):
     images: np.ndarray | None = None  # (K, H, W) or (K, H, W, 3) uint8
     split: list[int] = field(default_factory=list)
     label: list[int] = field(default_factory=list)
-    votes: list = field(default_factory=list)
+    votes_of: list = field(default_factory=list)  # (8,) over EMOTIONS
+    paths: list[str] = field(default_factory=list)
+    landmarks: list = field(default_factory=list)  # (K, 2) in the crop, or None
 
 
 def write_chunk(table: Table, names: list[str], form: str, look: Look, ids: np.ndarray, labels: dict[int, str], work: Path) -> Cut:
-    """Cut the chunk's faces; `form` crops writes them under `work`, csv and hdf5 give them back."""
+    """Cut the chunk's faces; `form` crops writes them under `work`, the others give them back."""
     import cv2
 
     cv2.setNumThreads(1)
     out, kept, made = Cut(), [], set()
     for i in range(len(table)):
         subset, faces = SPLITS[table.split[i]], range(table.first[i], table.first[i + 1])
-        for face, (width, height), crop in _cut(table, i, faces, look, out):
+        for face, (width, height), crop, points in _cut(table, i, faces, look, out):
             emotion = int(table.emotion[face])
             stem = names[i] if len(faces) == 1 else f"{names[i]}-{face - faces.start + 1}"
             path = f"{subset}/{labels[emotion]}/{stem}.png" if form == "crops" else f"{stem}"
@@ -62,8 +63,10 @@ def write_chunk(table: Table, names: list[str], form: str, look: Look, ids: np.n
                 kept.append(crop)
                 out.split.append(int(table.split[i]))
                 out.label.append(int(ids[emotion]))
+                out.paths.append(table.image[i])
+                out.landmarks.append(points)
                 if table.votes is not None:  # where another source has none, its label is its vote
-                    out.votes.append(table.votes[face] if table.votes[face].any() else np.eye(len(EMOTIONS), dtype=np.float32)[emotion])
+                    out.votes_of.append(table.votes[face] if table.votes[face].any() else np.eye(len(EMOTIONS), dtype=np.float32)[emotion])
             box = table.xyxy[face]
             corners = ",,," if np.isnan(box[0]) else "%.8g,%.8g,%.8g,%.8g" % tuple(box)
             out.manifest.append(f"{path},{subset},{EMOTIONS[emotion]},{corners},{width},{height},{quoted(table.group[i])},{quoted(table.image[i])},{table.line[i]}\n")
@@ -80,7 +83,7 @@ def fer_id(emotion: int, ids: np.ndarray) -> int:
 
 
 def _cut(table: Table, i: int, faces: range, look: Look, out: Cut):
-    """(face row, source size, crop) of each usable face of picture i; findings for the others."""
+    """(face row, source size, crop, landmarks in it) of each usable face of picture i; findings for the others."""
     where = SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i]
     pixels = table.pixels[i] if table.pixels else None
     if pixels is None:
@@ -114,8 +117,9 @@ def _cut(table: Table, i: int, faces: range, look: Look, out: Cut):
         except MediaError as error:
             out.notes.drop("undecodable", *where, str(error))
             return
-    for face, crop in zip(rows, crops):
-        yield face, size, crop
+    for k, (face, crop) in enumerate(zip(rows, crops)):
+        points = None if marks is None or marks[k] is None else to_crop(marks[k], xyxy[k], size, look, marks[k])
+        yield face, size, crop, points
 
 
 class CsvSink:
@@ -128,54 +132,8 @@ class CsvSink:
     def add(self, part: Cut) -> None:
         self.file.writelines(part.lines)
 
+    def finish(self) -> None:
+        self.file.flush()
+
     def close(self) -> None:
         self.file.close()
-
-
-class Hdf5Sink:
-    """train.h5, val.h5, test.h5: `images` and `labels` uint8, `votes` when there are any; names and counts as attributes."""
-
-    def __init__(self, work: Path, names: tuple[str, ...], ids: np.ndarray):
-        try:
-            import h5py
-        except ImportError:
-            raise MissingExtra("h5py", "hdf5", "--task hdf5") from None
-        self.work, self.names, self.ids, self.h5py, self.files = work, names, ids, h5py, {}
-
-    def add(self, part: Cut) -> None:
-        if part.images is None:
-            return
-        split, label = np.array(part.split), np.array(part.label, np.uint8)
-        for which in np.unique(split).tolist():
-            mine = split == which
-            columns = {"images": part.images[mine], "labels": label[mine]}
-            if part.votes:
-                columns["votes"] = self._votes(np.array(part.votes, np.float32)[mine])
-            for name, values in columns.items():
-                self._append(which, name, values)
-
-    def _votes(self, votes: np.ndarray) -> np.ndarray:
-        """Votes over EMOTIONS -> over the classes, a merged class with the sum of its parts."""
-        out = np.zeros((len(votes), len(self.names)), np.float32)
-        kept = np.flatnonzero(self.ids >= 0)
-        np.add.at(out, (slice(None), self.ids[kept]), votes[:, kept])
-        return out / np.maximum(out.sum(axis=1, keepdims=True), 1e-9)
-
-    def _append(self, split: int, name: str, values: np.ndarray) -> None:
-        if split not in self.files:
-            self.files[split] = self.h5py.File(self.work / H5_FILES[split], "w", libver="v110")
-        file = self.files[split]
-        if name not in file:
-            file.create_dataset(name, data=values, maxshape=(None, *values.shape[1:]), chunks=(min(256, max(1, len(values))), *values.shape[1:]), track_times=False)
-            return
-        data = file[name]
-        if values.shape[1:] != data.shape[1:]:
-            raise DataError(f"pictures of {values.shape[1:]} do not fit {data.shape[1:]}", where=file.filename)
-        data.resize(len(data) + len(values), axis=0)
-        data[-len(values) :] = values
-
-    def close(self) -> None:
-        for file in self.files.values():
-            counts = np.bincount(file["labels"][:], minlength=len(self.names))
-            file.attrs["classes"], file.attrs["counts"] = list(self.names), counts
-            file.close()

@@ -12,7 +12,7 @@ from converters.readers import KINDS
 from . import options
 from .groups import Command
 
-TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
+TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "npz", "pickle", "coco")
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
@@ -26,13 +26,13 @@ TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "coco")
 @click.option("--usage", metavar="USAGE=SPLIT,...", help="fer2013, ferplus: default Training=train,PublicTest=valid,PrivateTest=test; none leaves one out.")
 @click.option("--labels", type=click.Choice(["majority", "votes", "fer2013"]), default="majority",
               help="ferplus: the class with over half of the votes; also the most voted for; or FER2013's own label, the votes beside it.")
-@click.option("--size", type=options.Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, csv and hdf5 48.")
+@click.option("--size", type=options.Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, others 48.")
 @click.option("--scenes", type=options.Whole(min=1), help="detector: scenes to compose of face crops; default: one for every three or four faces.")
 @click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. "
               "A face in a photograph would be one that no label tells of, so take pictures without people.")  # fmt: skip
-@click.option("--enlarge", type=options.Number(0.2, 5), default=1.0, help="crops, csv, hdf5: factor about the box, clipped to the picture.")
-@click.option("--align", is_flag=True, help="crops, csv, hdf5: turn until the eyes are level, where the dataset has landmarks.")
-@click.option("--grey/--colour", default=None, help="crops, csv, hdf5: default colour for crops, grey for the others; csv is always grey.")
+@click.option("--enlarge", type=options.Number(0.2, 5), default=1.0, help="crops, csv, hdf5, npz, pickle: factor about the box, clipped to the picture.")
+@click.option("--align", is_flag=True, help="crops, csv, hdf5, npz, pickle: turn until the eyes are level, where the dataset has landmarks.")
+@click.option("--grey/--colour", default=None, help="crops, csv, hdf5, npz, pickle: default colour for crops, grey for the others; csv is always grey.")
 @click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard",
               help="How pictures get into the output; hard links become symlinks across file systems.")  # fmt: skip
 @click.option("--verify", is_flag=True, help="Decode every picture, not only its header.")
@@ -67,9 +67,10 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
     folder     <split>/<class>/<picture>        crops       a PNG a face under <split>/<class>
     rafdb      list_patition_label.txt          csv         FER2013's emotion,pixels,Usage
     expw       label.lst                        hdf5        train.h5, val.h5, test.h5
-    yolo       a Darknet set (its .data)        coco        the detector's form and COCO JSON
+    yolo       a Darknet set (its .data         npz, pickle the same as NumPy's, Python's files
+               or data.yaml)                    coco        the detector's form and COCO JSON
     coco       JSON with emotions as categories
-    hdf5       what --task hdf5 wrote
+    hdf5, npz, pickle   arrays in files
     """
     from converters.convert import Settings, convert as run, no_effect
     from converters.errors import UsageError
@@ -128,5 +129,5 @@ def summary(report: dict, out: str) -> str:
     lines += [f"noted: {finding['message']}" for finding in whole]
     if "valid" not in report["splits"]:
         lines.append("no picture is for validation; --valid 0.1 sets a tenth of the people aside")
-    wrote = {"csv": "/fer2013.csv", "hdf5": ""}.get(report["task"], "/emo.data")
+    wrote = {"csv": "/fer2013.csv", "hdf5": "", "npz": "", "pickle": ""}.get(report["task"], "/emo.data")
     return "\n".join([*lines, f"-> {out}{wrote}"])

@@ -1,0 +1,201 @@
+"""hdf5, npz and pickle: the same faces, labels, votes, paths and landmarks from each; hostile files are one line and run nothing."""
+
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters import readers
+from converters.convert import Settings, convert
+from converters.errors import DataError
+from converters.table.records import Notes
+
+FORMS = ("hdf5", "npz", "pickle")
+FILES = {"hdf5": "train.h5", "npz": "train.npz", "pickle": "train.pkl"}
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def need(form):
+    return pytest.importorskip("h5py") if form == "hdf5" else None
+
+
+def read(form, path, **options):
+    notes = Notes()
+    return readers.read(form, path, notes, **options), notes
+
+
+def content_of(form, path):
+    if form == "hdf5":
+        import h5py
+
+        with h5py.File(path) as file:
+            return {name: file[name][()] for name in file} | {"classes": np.array(file.attrs["classes"])}
+    if form == "npz":
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    return pickle.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_faces_landmarks_and_paths_of_affectnet(affectnet, tmp_path, form):
+    need(form)
+    rows = [("1/a.jpg", 10, 20, 80, 60, 1), ("1/b.jpg", 0, 0, 100, 100, 6), ("2/ü.jpg", 5, 5, 50, 50, 3)]
+    root = affectnet("affectnet", {"training.csv": rows, "validation.csv": [("1/v.jpg", 1, 1, 60, 60, 0)]})
+    for out in ("a", "b"):
+        report = convert([("affectnet", str(root))], tmp_path / out, Settings(task=form, size=(40, 40)), jobs=1)
+    assert report["splits"]["train"]["faces"] == 3 and report["splits"]["valid"]["faces"] == 1
+    content = content_of(form, tmp_path / "a" / FILES[form])
+    assert content["images"].shape == (3, 40, 40) and content["images"].dtype == np.uint8 and content["labels"].tolist() == [1, 6, 3]
+    assert [str(name) for name in content["classes"]][:2] == ["Neutral", "Happy"]
+    paths = [os.fsdecode(path) if isinstance(path, bytes) else str(path) for path in content["paths"].tolist()]
+    assert paths == [str(root / "Manually_Annotated_Images" / row[0]) for row in rows]
+    np.testing.assert_allclose(content["landmarks"][0][:2], [[(40 - 10) * 0.5, (40 - 20) * 40 / 60], [(80 - 10) * 0.5, (41 - 20) * 40 / 60]], rtol=1e-5)
+    assert (tmp_path / "a" / FILES[form]).read_bytes() == (tmp_path / "b" / FILES[form]).read_bytes()
+    assert not [path.name for path in (tmp_path / "a").iterdir() if path.name.startswith(".") and path.name != ".emo-files"]
+    table, notes = read(form, tmp_path / "a", classes=7)
+    assert not notes.findings and table.emotion.tolist() == [1, 6, 3, 0] and table.split.tolist() == [0, 0, 0, 1]
+    np.testing.assert_array_equal(np.stack(table.pixels[:3]), content["images"])
+    np.testing.assert_allclose(table.landmarks[0], content["landmarks"][0])
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("classes", [6, 7, 8])
+def test_votes_come_back(fer2013_csv, tmp_path, form, classes):
+    need(form)
+    path = fer2013_csv(12, "fer/fer2013.csv")
+    columns = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    usages = ["Training", "Training", "PublicTest", "PrivateTest"]
+    path.with_name("fer2013new.csv").write_text(columns + "\n" + "".join(f"{usages[i % 4]},fer{i:07d}.png,6,4,0,0,0,0,0,0,0,0\n" for i in range(12)))
+    convert([("ferplus", str(path.parent))], tmp_path / "out", Settings(task=form, labels="votes", classes=classes), jobs=1)
+    table, _ = read(form, tmp_path / "out", classes=classes)
+    assert len(table) == 12 and np.allclose(table.votes[:, :2], [0.6, 0.4]) and np.allclose(table.votes.sum(1), 1)
+
+
+def test_other_peoples_files(tmp_path, noise):
+    import cv2
+
+    faces = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
+    np.savez(tmp_path / "a.npz", X=(faces / 255).astype(np.float32)[..., None], y=np.array([0, 1, 2, 3, 9]))
+    table, notes = read("npz", tmp_path / "a.npz")
+    assert table.emotion.tolist() == [0, 1, 2, 3] and [finding.code for finding in notes.findings] == ["class-range"]
+    np.testing.assert_array_equal(np.stack(table.pixels), faces[:4])
+    (tmp_path / "pictures").mkdir()
+    for number in range(2):
+        cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), noise(number))
+    (tmp_path / "val.pkl").write_bytes(pickle.dumps({"paths": ["pictures/0.png", "pictures\\1.png"], "labels": [1, 2], "classes": ["angry", "happy", "sad"]}))
+    table, _ = read("pickle", tmp_path / "val.pkl")
+    assert [record.faces[0].emotion for record in table] == ["Happy", "Sad"] and table.record(0).split == "valid" and all(map(os.path.isfile, table.image))
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("touch /tmp/emo-was-here",)
+
+
+def make(form, path, **content):
+    if form == "npz":
+        np.savez(path, **content)
+    elif form == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            for name, values in content.items():
+                file[name] = values
+
+
+FACES, LABELS = np.zeros((3, 8, 8), np.uint8), np.arange(3)
+HOSTILE = {
+    "none": {}, "no labels": {"images": FACES}, "no images": {"labels": LABELS}, "short": {"images": FACES, "labels": LABELS[:2]},
+    "flat": {"images": FACES[0], "labels": LABELS}, "text": {"images": FACES, "labels": np.array([b"a", b"b", b"c"])}, "scalar": {"images": FACES, "labels": np.int64(3)},
+    "wide": {"images": FACES.astype(np.int64) + 999, "labels": LABELS}, "nan": {"images": FACES + np.nan, "labels": LABELS}, "deep": {"images": FACES[..., None, None], "labels": LABELS},
+    "two channels": {"images": np.zeros((3, 8, 8, 2), np.uint8), "labels": LABELS}, "empty": {"images": np.zeros((3, 0, 8), np.uint8), "labels": LABELS},
+    "votes": {"images": FACES, "labels": LABELS, "votes": np.zeros((3, 2))}, "votes nan": {"images": FACES, "labels": LABELS, "votes": np.full((3, 7), np.nan)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", HOSTILE)
+def test_arrays_that_do_not_fit_are_one_line(tmp_path, form, name):
+    need(form)
+    make(form, tmp_path / FILES[form], **HOSTILE[name])
+    with pytest.raises(DataError) as told:
+        read(form, tmp_path)
+    assert FILES[form] in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cut_and_garbled_files_are_one_line(tmp_path, form):
+    need(form)
+    path = tmp_path / FILES[form]
+    make(form, path, images=FACES, labels=LABELS)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for trial in range(60):
+        data = bytearray(whole[: rng.integers(0, len(whole))] if trial % 2 else whole)
+        for at in rng.integers(0, max(1, len(data)), 5) if data else ():
+            data[at] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            read(form, tmp_path)
+        except DataError as error:
+            assert "\n" not in str(error)
+
+
+def test_a_pickle_runs_nothing(tmp_path):
+    for content in (Evil(), {"images": Evil(), "labels": [1]}, {"images": np.array([Evil()], object), "labels": [1]}):
+        (tmp_path / "train.pkl").write_bytes(pickle.dumps(content))
+        with pytest.raises(DataError, match="which is not read from a pickle"):
+            read("pickle", tmp_path)
+    np.savez(tmp_path / "train.npz", images=np.array([Evil()], object), labels=LABELS[:1])
+    with pytest.raises(DataError):
+        read("npz", tmp_path)
+    assert not os.path.exists("/tmp/emo-was-here")
+
+
+def test_bombs_are_refused_by_what_they_claim(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file.create_dataset("images", (10**6, 100, 100), np.uint8, chunks=(64, 100, 100))
+        file["labels"] = np.zeros(10**6, np.uint8)
+    with pytest.raises(DataError, match="claims 9536 MB"):
+        read("hdf5", tmp_path)
+    with zipfile.ZipFile(tmp_path / "train.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("images.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (1500, 1000, 1000)})
+        for _ in range(1500):
+            file.write(bytes(10**6))
+    with pytest.raises(DataError, match="claims 1430 MB"):
+        read("npz", tmp_path)
+    with zipfile.ZipFile(tmp_path / "train.npz", "w") as archive, archive.open("images.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (10**6, 1000, 1000)})
+    with pytest.raises(DataError, match="is cut"):
+        read("npz", tmp_path)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_full_disk_is_one_line_and_leaves_nothing(fer2013_csv, tmp_path, form):
+    """A limit on the size of files fails a write as a full disk does."""
+    need(form)
+    path = fer2013_csv(400)
+    code = f"""if 1:
+        import resource, signal, sys
+        from converters.convert import Settings, convert
+        from converters.errors import EmoError
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+        try:
+            convert([("fer2013", {str(path)!r})], {str(tmp_path / "out")!r}, Settings(task={form!r}), jobs=1)
+        except EmoError as error:
+            print(error)
+            sys.exit(1)"""
+    for limit in (100_000, 440_000, 460_800, 462_000):  # in the rows of 200 faces; at the end of the file
+        done = subprocess.run([sys.executable, "-c", code, str(limit)], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        if limit < 461_000 or done.returncode:
+            assert (done.returncode, done.stderr) == (1, ""), done.stderr[-2000:]
+            assert "cannot be written" in done.stdout and done.stdout.count("\n") == 1
+            assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))

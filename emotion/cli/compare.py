@@ -12,9 +12,11 @@ from .groups import Command
 
 
 @click.command(cls=Command)
-@click.argument("words", nargs=-1, required=True, metavar="SYSTEM [vs] SYSTEM [MEDIA]...")
+@click.argument("words", nargs=-1, required=True, metavar="SYSTEM vs SYSTEM [vs SYSTEM]... [MEDIA]...")
 @click.option("--data", type=click.Path(dir_okay=False), help="A labelled set: the .data file that emo convert wrote.")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help="Which of its lists.")
+@click.option("--memory/--no-memory", default=True, show_default=True, help="Measure each system's peak memory, in a process of its own.")
+@click.option("--clip", is_flag=True, help="Of a video, write side-by-side.webm too.")
 @click.option("--face-model", help="Face finder of a two-stage that names none: as for emo detect.")
 @options.out
 @options.conf
@@ -29,10 +31,11 @@ from .groups import Command
 @options.force
 @options.as_json
 @options.quiet
-def compare(words, data, split, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, force, as_json, quiet):
-    """Compare two systems on the same pictures, labelled or not.
+def compare(words, data, split, memory, clip, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, force, as_json, quiet):
+    """Compare two or more systems on the same pictures, labelled or not.
 
-    Without --data and MEDIA the media that ship are used. Writes compare.json and report.html to --out,
+    Without --data and MEDIA the media that ship are used, whose faces are labelled. MEDIA are labelled by a labels.csv
+    beside them (media,frame,x1,y1,x2,y2,emotion). On a classifier's set classifiers are compared. Writes compare.json and report.html to --out,
     by default compare-out/<SYSTEM>-vs-<SYSTEM>.
 
     \b
@@ -41,25 +44,34 @@ def compare(words, data, split, face_model, out, conf, iou, limit, backend, devi
       two-stage              the best face finder at hand and the classifier that ships
       two-stage:FACE         yunet, ssd, haar, or the files of another face finder
       two-stage:FACE+MODEL   and another classifier
+      MODEL                  a classifier, on a classifier's set
+      ...@416, ...@onnx      with another input size, or backend
+      file:RESULTS           what another program found: COCO's .json, emo detect's .jsonl or .csv
 
     \b
     emo compare two-stage vs yolo
     emo compare two-stage vs yolo video.mp4 photos/
     emo compare yolo:runs/v4-tiny-001 vs yolo --data data/affectnet-detector/emo.data
     emo compare two-stage:yunet.onnx vs two-stage:haar --data mine.data --limit 200
+    emo compare yolo vs yolo@320 vs yolo@onnx vs file:others.json+instances.json --data mine.data
+    emo compare emo-fer vs runs/resnet18-001 --data data/fer2013-classifier/emo.data --split test
     """
     from ..comparison import compare as comparison, report
+    from ..comparison.machine import cores
     from ..systems.backends import set_threads
 
-    words = list(words)
-    if len(words) > 1 and words[1] == "vs":
-        del words[1]
-    if len(words) < 2:
+    systems, media = list(words[:1]), list(words[1:])
+    while len(media) > 1 and media[0] == "vs":
+        systems.append(media[1])
+        del media[:2]
+    if len(systems) == 1 and media and media[0] != "vs":  # `emo compare A B`, without the word
+        systems.append(media.pop(0))
+    if len(systems) < 2 or media[:1] == ["vs"]:
         raise click.UsageError("name two systems, such as: emo compare two-stage vs yolo")
-    set_threads(threads)
+    set_threads(threads or cores())  # the same number for every backend
     with progress_bar(quiet) as advance:
         result = comparison.run(
-            (words[0], words[1]), data=data, split=split, media=words[2:], out=out, conf=conf, iou=iou, face_model=face_model,
+            systems, data=data, split=split, media=media, memory=memory, clip=clip, out=out, conf=conf, iou=iou, face_model=face_model,
             limit=limit, backend=backend, device=device, force=force, replicates=bootstrap, seed=seed, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),
         )  # fmt: skip
     if as_json:

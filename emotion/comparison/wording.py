@@ -1,6 +1,6 @@
 """What the statistics of a comparison mean, in words: which differences were shown, and which were not.
 
-In: the result of `compare.run` on a labelled set. Out: rows and sentences, for the terminal and for the page.
+In: the result of `compare.run`. Out: rows and sentences, for the terminal and for the page.
 """
 
 from __future__ import annotations
@@ -9,75 +9,151 @@ from .bootstrap import FEWEST
 
 NAMES = {"map": "mAP@0.5", "face_ap": "face AP@0.5", "accuracy": "accuracy", "macro_f1": "macro-F1", "missed": "missed faces", "extra": "extra faces"}
 SHARES = ("map", "face_ap", "accuracy", "macro_f1")  # the others are counts, of which fewer is better
+OF_BOXES = ("map", "face_ap", "extra")  # which say nothing where each picture is a face
 NONE_SHOWN = "no difference was shown"
 TOO_FEW = "too few faces of some classes to say"
 ALPHA = 0.05
+UNITS = {"group": "people or sources", "medium": "pictures and videos", "picture": "pictures"}
+
+
+def figures_of(result: dict) -> list[str]:
+    """The figures that the comparison has."""
+    return [name for name in NAMES if result["subject"]["task"] == "detector" or name not in OF_BOXES]
+
+
+def difference_of(result: dict, name: str, i: int, j: int) -> dict | None:
+    found = (result.get("significance", {}).get("figures") or {}).get(name)
+    return next((each for each in found["differences"] if each["pair"] == [i, j]), None) if found else None
+
+
+def winner(name: str, difference: dict | None) -> int | None:
+    """The one of a pair, as its number, for which the difference was shown."""
+    if not difference or not difference["shown"]:
+        return None
+    return difference["pair"][(difference["value"] > 0) == (name in SHARES)]
 
 
 def better(result: dict, name: str) -> int | None:
-    """The system for which a difference in the figure was shown; None when none was."""
-    found = result.get("significance", {}).get("figures")
-    if not found or not found[name]["differences"][0]["shown"]:
+    """The system that was shown to be better in a figure than every other; None when none was."""
+    found = (result.get("significance", {}).get("figures") or {}).get(name)
+    if not found:
         return None
-    return int((found[name]["differences"][0]["value"] > 0) == (name in SHARES))
+    wins = [winner(name, each) for each in found["differences"]]
+    count = len(result["systems"])
+    return next((index for index in range(count) if wins.count(index) == count - 1), None)
+
+
+def span(interval: dict, name: str, sign: str = "") -> str:
+    """`62.5 to 65.6%`; with a sign `-12.9 to +8.9`."""
+    if interval["low"] is None:
+        return "–"
+    share = name in SHARES
+    ends = (f"{(100 if share else 1) * interval[end]:{sign}.1f}" for end in ("low", "high"))
+    return " to ".join(ends) + ("%" if share and not sign else "")
+
+
+def does(name: str) -> str:
+    return "is better" if name in SHARES else "misses fewer" if name == "missed" else "finds fewer"
 
 
 def differences(result: dict) -> list[tuple[str, list[str], str, str]]:
-    """A row a figure: (name, the interval of each system, difference with its interval, what that means)."""
+    """A row a figure and pair: (figure, the interval of each system, difference with its interval, what that means).
+
+    The rows of one figure follow each other; with more than two systems the difference names its two.
+    """
     heads, rows = [system["system"] for system in result["systems"]], []
-    for name, found in (result["significance"]["figures"] or {}).items():
-        scale, digits = (100, 1) if name in SHARES else (1, 1)
-
-        def span(interval, sign="", scale=scale, digits=digits):
-            if interval["low"] is None:
-                return "–"
-            return " to ".join(f"{scale * interval[end]:{sign}.{digits}f}" for end in ("low", "high")) + ("%" if scale == 100 and not sign else "")
-
-        difference, winner = found["differences"][0], better(result, name)
-        text = "–" if difference["value"] is None else f"{scale * difference['value']:+.{digits}f} ({span(difference, '+')})"
-        low, high = difference["low"], difference["high"]
-        unsaid = TOO_FEW if winner is None and low is not None and not low <= 0 <= high else NONE_SHOWN
-        does = "is better" if name in SHARES else "misses fewer" if name == "missed" else "finds fewer"
-        rows.append((NAMES[name], [span(each) for each in found["systems"]], text, unsaid if winner is None else f"{heads[winner]} {does}"))
+    for name in figures_of(result) if result.get("significance", {}).get("figures") else ():
+        found = result["significance"]["figures"][name]
+        spans = [span(each, name) for each in found["systems"]]
+        for difference in found["differences"]:
+            i, j = difference["pair"]
+            value = "–" if difference["value"] is None else f"{(100 if name in SHARES else 1) * difference['value']:+.1f} ({span(difference, name, '+')})"
+            low, high, best = difference["low"], difference["high"], winner(name, difference)
+            unsaid = TOO_FEW if best is None and low is not None and not low <= 0 <= high else NONE_SHOWN
+            pair = f"{heads[j]} - {heads[i]}: " if len(heads) > 2 else ""
+            rows.append((NAMES[name], spans, pair + value, unsaid if best is None else f"{heads[best]} {does(name)}"))
     return rows
+
+
+def verdict(result: dict) -> str:
+    """The comparison in one sentence."""
+    systems = result["systems"]
+    heads = [system["system"] for system in systems]
+    times = [system["latency"]["total_ms"] for system in systems]
+    quick, slow = times.index(min(times)), times.index(max(times))
+    if times[quick] and times[slow] / times[quick] >= 1.1:
+        speed = f"{heads[quick]} is {times[slow] / times[quick]:.1f} times as fast as {heads[slow]} ({times[quick]:.1f} and {times[slow]:.1f} ms a frame)"
+    else:
+        speed = f"none is clearly faster ({', '.join(f'{time:.1f}' for time in times)} ms a frame)"
+    if not result["subject"].get("judged"):
+        found = ", ".join(f"{head} found {system['faces_found']} faces" for head, system in zip(heads, systems))
+        alike = [pair for pair in result["pairs"] if pair["share"] is not None]
+        agree = f" and they named {alike[0]['share']:.0%} of the faces that both found alike" if len(heads) == 2 and alike else ""
+        return f"Nobody labelled these frames, so none is right or wrong: {found}{agree}; {speed}."
+    if result.get("significance", {}).get("figures"):
+        shown = []
+        for name in figures_of(result):
+            best = better(result, name)
+            if best is not None:
+                shown.append((heads[best], NAMES[name]))
+        if shown:
+            by = {head: [figure for each, figure in shown if each == head] for head, _ in shown}
+            parts = [f"{head} is better in {listed(figures)}" for head, figures in by.items()]
+            rest = "no other difference was shown" if len(shown) < len(figures_of(result)) else "all differences were shown"
+            return f"{'; '.join(parts)}; {rest}; {speed}."
+        return f"No difference in quality was shown; {speed}."
+    counts = []
+    for head, system in zip(heads, systems):
+        told = system["labelled"]
+        right = round(told["accuracy"] * told["matched"]) if told["accuracy"] is not None else 0
+        more = f" and {told['extra'] or 'no'} more that nobody labelled" if result["subject"]["task"] == "detector" else ""
+        counts.append(f"{head} found {told['matched']} of {told['faces']} faces{more}, and named {right} rightly")
+    return f"{'; '.join(counts)}; {speed}. Whether that is more than chance these few {UNITS.get(result.get('significance', {}).get('unit', 'picture'))} cannot say."
+
+
+def listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def sentences(result: dict) -> list[str]:
     """What made the intervals, what limits them, McNemar's test, and calibration."""
     heads, about = [system["system"] for system in result["systems"]], result["significance"]
     labelled = [system["labelled"] for system in result["systems"]]
-    unit = "people or sources (as the manifest names them, each with all its pictures)" if about["unit"] == "group" else "pictures"
+    unit = UNITS[about["unit"]] + (" (as the manifest names them, each with all its pictures)" if about["unit"] == "group" else "")
     out = []
     if about["figures"]:
+        of = f"The difference is {heads[1]} - {heads[0]}, of shares in points. " if len(heads) == 2 else "Differences of shares are in points. "
         out.append(
             f"Intervals: {about['level']:.0%}, from {about['replicates']} resamples of {about['units']} {unit} (paired bootstrap, percentiles, seed {about['seed']}). "
-            f"The difference is {heads[1]} - {heads[0]}, of shares in points. {NONE_SHOWN.capitalize()} where its interval holds 0: "
-            "it may lie either way, or be none. Of twenty such intervals one misses the truth by chance."
+            f"{of}{NONE_SHOWN.capitalize()} where its interval holds 0: it may lie either way, or be none. Of twenty such intervals one misses the truth by chance."
         )
         if about["scarce"]:
-            listed = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
+            names = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
+            measures = "mAP and macro-F1" if result["subject"]["task"] == "detector" else "Macro-F1"
             out.append(
-                f"Some classes occur with fewer than {FEWEST} {'people or sources' if about['unit'] == 'group' else 'pictures'} ({listed}). mAP and macro-F1 rest on them "
+                f"Some classes occur with fewer than {FEWEST} {UNITS[about['unit']]} ({names}). {measures} rest{'s' if measures == 'Macro-F1' else ''} on them "
                 "as much as on the others: their intervals are too narrow, and no difference in them is called shown."
             )
         for head, found in zip(heads, labelled):
-            if found["faces"] and not found["missed"]:
+            if found["faces"] and not found["missed"] and result["subject"]["task"] == "detector":
                 share = min(1, 3 / about["units"])
                 out.append(f"{head} missed none of {found['faces']} faces; resamples of that can show nothing else, but up to {share:.1%} missed would still go with it (3 in {about['units']}).")
     elif about["replicates"]:
         out.append(f"No intervals: {about['units']} {unit} are too few to be drawn again.")
     else:
         out.append("No intervals were asked for, so nothing here says whether a difference is more than chance.")
-    test = about["mcnemar"]
-    if test["faces"]:
-        wins = test["right_wrong"], test["wrong_right"]
-        p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
-        said = NONE_SHOWN if test["p"] >= ALPHA else f"{heads[wins[1] > wins[0]]} names them better"
-        caveat = " The test takes faces as independent; those of one person are not, which the interval of accuracy allows for." if about["unit"] == "group" else ""
-        out.append(
-            f"Of the {test['faces']} labelled faces that both found, both named {test['right_right']} rightly, {heads[0]} alone {wins[0]}, "
-            f"{heads[1]} alone {wins[1]}, neither {test['wrong_wrong']} (exact McNemar test, {p}): {said}.{caveat}"
-        )
+    for pair in result["pairs"]:
+        test, (i, j) = pair["mcnemar"], pair["pair"]
+        if test["faces"]:
+            wins = test["right_wrong"], test["wrong_right"]
+            p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
+            said = NONE_SHOWN if test["p"] >= ALPHA else f"{heads[(i, j)[wins[1] > wins[0]]]} names them better"
+            caveat = " The test takes faces as independent; those of one person are not, which the interval of accuracy allows for." if about["unit"] == "group" else ""
+            caveat = " The test takes faces as independent; those of one video are not." if about["unit"] == "medium" else caveat
+            out.append(
+                f"Of the {test['faces']} labelled faces that both found, both named {test['right_right']} rightly, {heads[i]} alone {wins[0]}, "
+                f"{heads[j]} alone {wins[1]}, neither {test['wrong_wrong']} (exact McNemar test, {p}): {said}.{caveat}"
+            )
     for head, found in zip(heads, labelled):
         scores = found["calibration"]
         if scores["faces"]:

@@ -35,6 +35,7 @@ SMALLEST, STEP = 40, 1.25  # of haar: the smallest face in pixels, a classifier'
 class FaceFinder(Protocol):
     name: str
     box_scale: float
+    file: Path  # what it was loaded from
     settings: dict
 
     def find(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,6 +134,7 @@ class Haar:
         self.window = max(self.cascade.getOriginalWindowSize())
         self.neighbours = max(1, math.ceil(6 * conf / (1 - conf) - 1e-9)) if conf < 1 else 2**30
         self._turn = threading.Lock()
+        self.file = path
         self.settings = {"finder": "haar", "file": path.name, "conf": conf, "neighbours": self.neighbours, "scale_factor": STEP, "smallest_face": "40 pixels, in a small frame 1/8 of its shorter side, in a large one 1/16"}
 
     def find(self, frame):
@@ -168,6 +170,7 @@ class Ssd:
             mend = "an SSD face detector is a pair of files that belong together" if graph else "another SSD's .pb needs its .pbtxt beside it"
             raise MediaError(f"OpenCV cannot load it with {graph.name if graph else 'the graph of its own SSD'}", where=path, mend=mend) from None
         self.conf, self._turn = conf, threading.Lock()
+        self.file = path
         self.settings = {"finder": "ssd", "file": path.name, "conf": conf, "input": [300, 300]}
 
     @staticmethod
@@ -209,6 +212,7 @@ class YuNet:
         except cv2.error:
             raise MediaError("is no YuNet that OpenCV can load", where=path) from None
         self._turn = threading.Lock()
+        self.file = path
         self.settings = {"finder": "yunet", "file": path.name, "conf": conf, "nms_iou": 0.3, "longest_side": LONGEST}
 
     def find(self, frame):
@@ -232,6 +236,7 @@ class YoloFaces:
 
         model = find(spec, "detector")
         self.detector = YoloDetector(model, conf, iou, backend(model))
+        self.file = self.detector.model.weights
         self.settings = {"finder": "yolo"} | {key: value for key, value in self.detector.settings.items() if key != "system"}
 
     def find(self, frame):

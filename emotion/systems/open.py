@@ -6,10 +6,13 @@
     two-stage:FACE             another face finder (see `face_finders.open_finder`)
     two-stage:FACE+MODEL       and another classifier; FACE may be empty
     MODEL                      (`open_subject` only) a classifier by itself, or yolo:MODEL
+    ...@416 ...@onnx           (`open_subject` only) with another size or backend
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from .backends import CHOICES
 from .classifier import Classifier
 from .detections import Detector
 from .face_finders import open_finder
+from .models import Model
 from .two_stage import TwoStage
 from .yolo import YoloDetector
 
@@ -51,12 +55,52 @@ def open_system(
     return TwoStage(open_finder(face or face_model, conf, iou, compute), Classifier(found, compute(found)))
 
 
-def open_subject(spec: str, *, face_model: str | None = None, conf: float = 0.25, iou: float = 0.45, backend: str = "auto", device: str = "auto") -> Detector | Classifier:
-    """What `emo evaluate` and `emo compare` measure: a system, or a model by itself, which its task makes a detector or a classifier."""
-    if spec.partition(":")[0] in SYSTEMS and not Path(spec).exists():
-        return open_system(spec, face_model=face_model, conf=conf, iou=iou, backend=backend, device=device)
+def open_subject(
+    spec: str, *, face_model: str | None = None, conf: float = 0.25, iou: float = 0.45, backend: str = "auto", device: str = "auto",
+) -> Detector | Classifier:  # fmt: skip
+    """What `emo evaluate` and `emo compare` measure: a system, or a model by itself, which its task makes a detector or a classifier.
+
+    `@` and a size or a backend behind it overrule what is said otherwise: yolo:MODEL@416, runs/a-001@onnx, yolo@640x384@torch.
+    """
+    spec, size, chosen = overrules(spec)
+    backend = chosen or backend
     if backend not in CHOICES:
         raise UsageError(f"no backend '{backend}'", mend=nearest(backend, CHOICES))
-    found = models.find(spec, None)
+    kind, _, rest = spec.partition(":")
+    if kind == "two-stage" and not Path(spec).exists():
+        if size:
+            raise UsageError(f"'{spec}' has a size of its own for each stage", mend="a size is for a single network: yolo:MODEL@416")
+        return open_system(spec, face_model=face_model, conf=conf, iou=iou, backend=backend, device=device)
+    known = models.shipped()
+    if kind == "yolo" and not Path(spec).exists():
+        found = models.find(rest or None, "detector")
+    elif spec in known or Path(spec).exists():
+        found = models.find(spec, None)
+    else:
+        raise UsageError(f"no system '{kind}'" if rest else f"no system or model '{spec}'", mend=nearest(kind, [*SYSTEMS, *known]))
+    if size:
+        found = resized(found, size)
     compute = CHOICES[backend](found, device=device)
     return YoloDetector(found, conf, iou, compute) if found.task == "detector" else Classifier(found, compute)
+
+
+def overrules(spec: str) -> tuple[str, tuple[int, int] | None, str | None]:
+    """`yolo:MODEL@416@onnx` -> (`yolo:MODEL`, (416, 416), `onnx`); an `@` that says neither belongs to the name."""
+    size = backend = None
+    while match := re.search(rf"@(?:(\d+)(?:x(\d+))?|({'|'.join(CHOICES)}))$", spec):
+        width, height, chosen = match.groups()
+        if chosen:
+            backend = backend or chosen
+        else:
+            size = size or (int(width), int(height or width))
+        spec = spec[: match.start()]
+    return spec, size, backend
+
+
+def resized(model: Model, size_wh: tuple[int, int]) -> Model:
+    """The model with another input size; UsageError for a size, or a network, that cannot be."""
+    if any(side % 32 or not 32 <= side <= 8192 for side in size_wh):
+        raise UsageError(f"a size of {size_wh[0]}x{size_wh[1]} cannot be", mend="take multiples of 32")
+    if model.task != "detector":
+        raise UsageError(f"'{model.name}' is a classifier, which has the size that it was trained at", mend="a size is for a detector")
+    return replace(model, cfg=model.cfg.edit({0: {"width": size_wh[0], "height": size_wh[1]}}))

@@ -185,7 +185,7 @@ def test_command_line(faces, classifier_folder, tmp_path, capsys, monkeypatch):
     code, out, err = run(classifier_folder, "--data", faces, "--tta", "two")
     assert code == 2 and "neither tencrop" in err
     code, out, err = run("nothing-here", "--data", faces)
-    assert code == 2 and "no model 'nothing-here'" in err
+    assert code == 2 and "no system or model 'nothing-here'" in err
     code, out, err = run(classifier_folder)
     assert code == 2 and "no set is named" in err
     (faces.parent / "valid" / "Sad" / "p01.png").unlink()

@@ -20,9 +20,9 @@ SECTIONS = {
     "A part of it": "start end stride max-fps",
     "Tracking": "raw smooth detect-every uncertain",
     "A Darknet binary": "engine darknet allow-broken-cpu mjpeg-port auto-recover silence gpus print-command",
-    "Statistics": "bootstrap table",
+    "Statistics": "bootstrap table memory",
     "Where it computes": "backend device threads workers jobs cluster cache seed",
-    "What is written": "out outputs runs name no-annotate resume strict csv tensorboard force dry-run json quiet limit help",
+    "What is written": "out outputs clip runs name no-annotate resume strict csv tensorboard force dry-run json quiet limit help",
 }
 
 

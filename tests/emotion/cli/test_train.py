@@ -1,0 +1,151 @@
+"""`emo train` and `emo recipes` as a user types them: recipes, further training, searches; drawn pictures, seconds."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from emotion.cli import main
+
+pytest.importorskip("torch", reason="training needs PyTorch")
+
+NET = """[net]
+batch=12
+width=16
+height=16
+channels=1
+learning_rate=0.01
+max_batches=6
+
+[convolutional]
+batch_normalize=1
+filters=6
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[dropout]
+probability=.3
+
+[convolutional]
+filters=3
+size=1
+activation=linear
+
+[avgpool]
+[softmax]
+"""
+QUICK = ("--batch", "12", "--threads", "1", "--device", "cpu", "--quiet")
+
+
+@pytest.fixture
+def emo(capsys):
+    def run(*words):
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        out, err = capsys.readouterr()
+        return ended.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working folder with net.cfg and faces/train|valid/Happy|Sad|Fear: dark, grey and bright pictures."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EMO_DARKNET", raising=False)
+    rng = np.random.default_rng(2)
+    for split, count in (("train", 24), ("valid", 12)):
+        for index in range(count):
+            kind = index % 3
+            path = tmp_path / "faces" / split / ("Happy", "Sad", "Fear")[kind] / f"{index:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), rng.integers(kind * 80, kind * 80 + 40, (16, 16), np.uint8))
+    (tmp_path / "net.cfg").write_text(NET)
+    return tmp_path
+
+
+def test_a_folder_of_pictures_is_trained_on_by_the_default_recipe(emo, folder):
+    code, out, err = emo("train", "net.cfg", "--data", "faces", "--epochs", "3", "--json", *QUICK)
+    assert code == 0, err
+    told = json.loads(out)
+    run = folder / told["run"]
+    assert told["verdict"] == "finished" and told["engine"] == "builtin" and "top1" in told["best"]
+    assert 'name = "best"' in (run / "recipe.toml").read_text() and "ema = 0.999" in (run / "recipe.toml").read_text()
+    with open(run / "metrics.csv", newline="") as file:
+        assert [row["epoch"] for row in csv.DictReader(file) if row["top1"]] == ["1", "2", "3"]
+    assert (run / "chart.png").is_file()
+    # Seven classes, as everywhere, though the folder shows three of them.
+    assert (run / "emo.names").read_text().split() == ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
+
+
+def test_settings_of_a_recipe_are_overruled_in_every_way(emo, folder):
+    (folder / "mine.toml").write_text("# mine\nepochs = 2\nlearning_rate = 0.5\noptimizer = 'adamw'\nschedule = 'constant'\naugment = 'recipe'\n")
+    code, out, err = emo("train", "net.cfg", "--data", "faces", "--recipe", "mine.toml", "--set", "lr=0.004", "--set", "dropout=0.1", "--optimizer", "adam", "--json", *QUICK)
+    assert code == 0, err
+    run = folder / json.loads(out)["run"]
+    told = (run / "recipe.toml").read_text()
+    assert "learning_rate = 0.004" in told and 'optimizer = "adam"' in told and "dropout = 0.1" in told
+    cfg = (run / "model.cfg").read_text()
+    assert "batch=12" in cfg and "probability=0.1" in cfg and "max_batches=4" in cfg and "learning_rate=0.004" in cfg
+
+
+def test_a_run_goes_on_at_a_tenth_of_its_rate(emo, folder):
+    code, out, err = emo("train", "net.cfg", "--data", "faces", "--epochs", "2", "--set", "lr=0.02", "--set", "schedule=constant", "--set", "warmup_epochs=0", "--json", *QUICK)
+    assert code == 0, err
+    first = folder / json.loads(out)["run"]
+    code, out, err = emo("train", "--continue", first, "--epochs", "2", "--json", *QUICK)
+    assert code == 0, err
+    second = folder / json.loads(out)["run"]
+    assert "learning_rate = 0.002" in (second / "recipe.toml").read_text() and second != first
+    info = json.loads((second / "run.json").read_text())
+    assert info["started_from"]["path"].endswith("model_last.weights")
+    code, _, err = emo("train", "net.cfg", "--continue", first)
+    assert code == 2 and "takes its network from RUN" in err
+
+
+def test_a_grid_from_the_command_line(emo, folder):
+    pytest.importorskip("optuna", reason="the search needs Optuna")
+    code, out, err = emo("train", "net.cfg", "--data", "faces", "--epochs", "2", "--grid", "lr=0.05,0.005", "--grid", "optimizer=sgd,adam", *QUICK)
+    assert code == 0, err
+    assert out.count("\n") == 6 and "best.toml" in out  # a head, four trials, the best
+    (search,) = (folder / "runs").glob("*-search-*")
+    assert {"search.json", "study.db", "trials.csv", "trials.png", "best.toml", "trials"} <= {path.name for path in search.iterdir()}
+    code, out, err = emo("train", "--resume", search, "--json")
+    assert code == 0 and len(json.loads(out)["trials"]) == 4, err
+    assert len(list((search / "trials").iterdir())) == 4, "nothing was trained again"
+    code, _, err = emo("train", "net.cfg", "--data", "faces", "--recipe", search / "best.toml", *QUICK)
+    assert code == 0, err
+    (search / "search.json").write_text('{"network": 3}')
+    code, _, err = emo("train", "--resume", search)
+    assert code == 1 and "search.json" in err and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "words, code, said",
+    [
+        (("--grid", "lr=0.1", "--grid", "lr=0.2"), 2, "twice"), (("--grid", "lrate=0.1"), 2, "learning_rate"), (("--trials", "3"), 2, "--search"),
+        (("--set", "lr=fast"), 2, "a number"), (("--set", "speed=1"), 2, "there is no setting"), (("--recipe", "bst"), 2, "best"), (("--recipe", "no.toml"), 1, "no.toml"),
+        (("--grid", "lr=0.1..1"), 2, "--search tpe"), (("--monitor", "map"), 2, "map"), (("--freeze-until", "9"), 1, "layer"), (("--search", "tpe", "--dry-run"), 2, "--dry-run"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_line_and_leaves_nothing(emo, folder, words, code, said):
+    found, out, err = emo("train", "net.cfg", "--data", "faces", *words, *QUICK)
+    assert found == code and said in err and "Traceback" not in err, err
+    assert not [path for path in folder.glob("runs/*/weights/*.weights")]
+
+
+def test_recipes_are_listed_and_shown(emo):
+    code, out, _ = emo("recipes", "list")
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == ["best", "darknet", "ssd-cnn", "tencrop", "transfer", "vgg-noise"]
+    code, out, _ = emo("recipes", "show", "vgg-noise")
+    assert code == 0 and out.startswith("# A VGG") and "standardise = true" in out
+    code, out, _ = emo("recipes", "show", "best", "--set", "mixup=0.4")
+    assert code == 0 and "mixup = 0.4" in out
+    code, out, _ = emo("recipes", "show", "tencrop", "--json")
+    assert json.loads(out)["crop_from"] == 48
+    code, _, err = emo("recipes", "show", "bets")
+    assert code == 2 and "best" in err

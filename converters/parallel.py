@@ -1,11 +1,15 @@
 """One ordered map over chunks: in this process, in local processes (joblib), or on a Dask cluster.
 
 The function gets one chunk and gives one result; what it writes must be the same however often it
-runs, because a chunk whose worker dies is run again.
+runs, because a chunk whose worker dies is run again. No worker outlives the process that it works for, however
+that ends.
 """
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from .errors import EmoError, MissingExtra, RunError
@@ -33,13 +37,39 @@ def _in_processes(function, chunks, jobs):
     done, deaths = 0, 0
     while done < len(chunks):
         try:
-            for result in joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(joblib.delayed(function)(chunk) for chunk in chunks[done:]):
+            calls = (joblib.delayed(_work)(function, chunk, os.getpid()) for chunk in chunks[done:])
+            for result in joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(calls):
                 yield result
                 done += 1
         except TerminatedWorkerError:
             deaths += 1
             if deaths >= ATTEMPTS:
                 raise RunError(f"worker processes were killed {deaths} times", mend="out of memory? try a smaller --jobs") from None
+
+
+def _work(function, chunk, parent: int):
+    end_with_parent(parent)
+    return function(chunk)
+
+
+_watched: set[int] = set()
+
+
+def end_with_parent(parent: int) -> None:
+    """In a worker process: from now on it ends, whatever it is at, within a second of its parent process.
+
+    A killed parent closes nothing and joins nothing, and a worker that waits for the next chunk would wait for ever.
+    """
+    if os.getpid() in _watched:
+        return
+    _watched.add(os.getpid())
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="emo-parent", daemon=True).start()
 
 
 def _on_cluster(function, chunks, address):

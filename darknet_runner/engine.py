@@ -63,6 +63,9 @@ class Engine(Protocol):
     def cannot(self, job: TrainJob) -> list[str]:
         """Why this engine cannot do the job; empty when it can."""
 
+    def check(self, job: TrainJob) -> None:
+        """An EmoError when `train` would refuse the job."""
+
     def train(self, job: TrainJob) -> TrainResult: ...
 
     def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", **options) -> dict:

@@ -45,8 +45,12 @@ def save(trainer: Trainer, *tags) -> None:
         if trainer.ema:
             state["ema"] = trainer.ema
         temporary = trainer.state_file.with_suffix(".part")
-        torch.save(state, temporary)
-        temporary.replace(trainer.state_file)
+        try:
+            torch.save(state, temporary)
+            temporary.replace(trainer.state_file)
+        except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError of a full disk
+            temporary.unlink(missing_ok=True)
+            raise RunError(f"cannot be written: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}", where=trainer.state_file, mend="is the disk full?") from None
     with trainer.averaged():
         arrays = trainer.network.arrays()
     for tag in tags:

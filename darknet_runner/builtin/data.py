@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from converters.darknet_format.files import DataFile, class_of_path, read_list
 from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, RunError
+from converters.parallel import end_with_parent
 
 from .augment import Options, classifier_sample, detection_sample
 
@@ -147,7 +149,7 @@ class Loader:
         self.memory = mmap.mmap(-1, self.workers * self.DEPTH * self.bytes)
         for worker in range(self.workers):
             ours, theirs = context.Pipe()
-            process = context.Process(target=self._work, args=(worker, theirs, ours), daemon=True)
+            process = context.Process(target=self._work, args=(worker, theirs, [*self.links, ours], os.getpid()), daemon=True)
             process.start()
             theirs.close()
             self.links.append(ours)
@@ -164,14 +166,14 @@ class Loader:
         targets = [self.data.sample(first + index, self.seed, size_wh, pictures[index]) for index in range(count)]
         return pictures, shape, targets
 
-    def _work(self, worker, link, ours):
-        ours.close()
+    def _work(self, worker, link, trainers, trainer):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a stop, whoever it is sent to, is the trainer's to hear; it ends us
+            signal.signal(number, signal.SIG_IGN)
+        for end in trainers:
+            end.close()
+        end_with_parent(trainer)
         os.environ["OMP_NUM_THREADS"] = "1"
         cv2.setNumThreads(1)
-        import signal
-
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle; it ends us
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             for turn, number in enumerate(self.numbers[worker :: self.workers]):
                 if turn >= self.DEPTH:
@@ -211,6 +213,6 @@ class Loader:
         for link in self.links:
             link.close()
         for process in self.processes:
-            process.terminate()
+            process.kill()  # it holds nothing but memory, and hears no other signal
             process.join()
         self.links, self.processes = [], []

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from converters.errors import naming
 
 from ..run import metrics_plot
 from .data import Loader
@@ -35,11 +38,12 @@ class Display:
         self.log = open(trainer.job.run.log, "a", buffering=1) if self.on else None
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         if self.bar:
             self.bar.close()
         if self.log:
-            self.log.close()
+            with suppress(OSError) if kind else naming(self.trainer.job.run.log):
+                self.log.close()
 
     def batch(self, loss: float, found: dict[str, float] | None) -> None:
         """Tell of a batch: its loss, and what a validation after it found."""
@@ -57,7 +61,8 @@ class Display:
             f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate:.6f}, "
             f"{speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
         )
-        self.log.write(line + "\n")
+        with naming(trainer.job.run.log):
+            self.log.write(line + "\n")
         trainer.job.run.append_metrics({
             "iteration": progress.iteration, "loss": f"{loss:.6g}", "avg_loss": f"{progress.average:.6g}",
             "rate": f"{rate:.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}", **self._measured(found),

@@ -33,6 +33,13 @@ class BuiltinEngine:
             reasons.append(f"PyTorch is not installed ({install('train')})")
         return reasons
 
+    def check(self, job: TrainJob) -> None:
+        """Everything that `train` looks at before its first batch; an EmoError when it would refuse the job."""
+        need_torch("training")
+        from .train import Trainer
+
+        Trainer(job)
+
     def train(self, job: TrainJob) -> TrainResult:
         need_torch("training")
         from .train import train

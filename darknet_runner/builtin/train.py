@@ -46,6 +46,7 @@ SAVE_LAST, SAVE_NUMBERED = 100, 1000  # batches; src/detector.c
 VALIDATED = 256  # a classifier's pictures in one pass
 SIZE_HOLD = 10  # batches between size changes with random=1
 EXPLODED = 1000  # times the first loss: no training, but a runaway
+HEARD_S = 1.0  # after a worker has ended: within it a stop that was sent to all is heard here too
 MOST_BOXES = 300  # a picture, when validating while training; early networks see faces everywhere
 
 
@@ -82,6 +83,8 @@ class Trainer:
         epoch = len(self.set) / self.batch
         self.every = job.map_every or max(1 if self.by_recipe else 100, math.ceil(epoch))
         self.schedule = Schedule(net, self.recipe, epoch, self.total)
+        for batch in (1, self.total):
+            self.schedule(batch)  # a policy that is not known is no fault of the first batch
         self.metric = self.recipe.monitors or ("top1" if self.data.is_classifier else "map")
         self.stop = None  # the signal that asked us to
 
@@ -323,7 +326,26 @@ class Trainer:
         return Loader(self.set, self.plan, start, stop, self.world, self.job.seed, workers, largest)
 
     def train(self) -> TrainResult:
-        """Run to max_batches, to a signal, to a failure, or until nothing gets better."""
+        """Run to max_batches, to a signal, to a failure, or until nothing gets better.
+
+        RunError when a file cannot be written, above all; run.json then says that the run failed, and why.
+        """
+        run = self.job.run
+        try:
+            return self._train()
+        except OSError as error:
+            fault = RunError(f"cannot be written: {error.strerror or error}", where=error.filename or run.path, mend="is the disk full?")
+            self._end(fault, "failed")
+            raise fault from None
+        except BaseException as error:
+            self._end(error, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            raise
+
+    def _end(self, error, verdict):
+        if not self.rank:
+            self.job.run.end(verdict, str(error) or type(error).__name__, iterations=self.progress.iteration)
+
+    def _train(self):
         progress, job, run = self.progress, self.job, self.job.run
         loader = self._loader()
         verdict, reasons, loss, found, began = "finished", (), None, None, time.perf_counter()
@@ -333,7 +355,13 @@ class Trainer:
             try:
                 batches = iter(loader)
                 while progress.iteration < self.total:
-                    loss = self.step(batches)
+                    try:
+                        loss = self.step(batches)
+                    except RunError:
+                        if not self._stop_is_asked():
+                            raise
+                        verdict, reasons = "interrupted", (f"{signal.Signals(self.stop).name} at iteration {progress.iteration}",)
+                        break
                     fault = self._fault(loss)
                     if fault:
                         verdict, reasons = "failed", (fault,)
@@ -375,6 +403,13 @@ class Trainer:
                 weights=run.weights_hashes(),
             )  # fmt: skip
         return TrainResult(run, verdict, progress.iteration, progress.average, progress.best, reasons)
+
+    def _stop_is_asked(self) -> bool:
+        """Whether a stop was asked for, or is within a second: sent to the whole group, a worker may hear it first."""
+        until = time.monotonic() + HEARD_S
+        while self.stop is None and time.monotonic() < until:
+            time.sleep(0.02)
+        return self.stop is not None
 
     def _fault(self, loss) -> str | None:
         """What is wrong with a batch's loss, and where it began; None when nothing is."""

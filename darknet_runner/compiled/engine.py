@@ -88,10 +88,14 @@ class CompiledEngine:
         start = "feed/start.weights" if job.pretrained or job.resume else None
         return Training(self.binary, job, self.settings).argv(start)
 
-    def train(self, job: TrainJob) -> TrainResult:
-        """Train; RunError when the binary cannot do the job. An interrupted or failed run is a verdict, not an error."""
+    def check(self, job: TrainJob) -> None:
+        """RunError when `train` would refuse the job."""
         if reasons := self.cannot(job):
             raise RunError("; ".join(reasons), where=self.binary.path)
+
+    def train(self, job: TrainJob) -> TrainResult:
+        """Train; RunError when the binary cannot do the job. An interrupted or failed run is a verdict, not an error."""
+        self.check(job)
         with job.run.locked():
             return Training(self.binary, job, self.settings, lambda cfg, data, weights: self.evaluate(cfg, data, weights, threads=job.threads)).run()
 

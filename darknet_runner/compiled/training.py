@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 
 from converters.darknet_format.files import DataFile, read_data, read_list
-from converters.errors import RunError, WeightsError
+from converters.errors import EmoError, RunError, WeightsError
 
 from ..engine import TrainJob, TrainResult
 from ..network import cfg_file, layers, weights_file
@@ -113,7 +113,12 @@ class Training:
         try:
             return self._run()
         except OSError as error:
-            raise RunError(f"the run folder cannot be written: {error.strerror}", where=self.job.run.path, mend="is the disk full?") from None
+            fault = RunError(f"the run folder cannot be written: {error.strerror}", where=error.filename or self.job.run.path, mend="is the disk full?")
+            self.job.run.end("failed", str(fault))
+            raise fault from None
+        except EmoError as error:
+            self.job.run.end("failed", str(error))
+            raise
 
     def _run(self):
         run, began = self.job.run, time.time()

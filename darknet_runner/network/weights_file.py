@@ -127,7 +127,7 @@ def write(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise WeightsError(f"cannot be written: {error.strerror}", where=path) from None
+        raise WeightsError(f"cannot be written: {error.strerror}", where=path, mend="is the disk full?") from None
     finally:
         temporary.unlink(missing_ok=True)
 

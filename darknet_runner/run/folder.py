@@ -11,11 +11,12 @@ import hashlib
 import json
 import math
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from converters import output_folder, settings_files
-from converters.errors import RunError, naming
+from converters.errors import EmoError, RunError, naming
 
 STEM = "model"
 # What run.json holds, where it holds it. A run's `data` is written absolute.
@@ -100,6 +101,17 @@ class RunDir:
         known = self.read_json() if target.exists() else {}
         write_text(target, json.dumps(jsonable(known | fields), indent=2, default=str) + "\n")
 
+    def end(self, verdict: str, reason: str, **fields) -> None:
+        """Write to run.json that the run ended, and why; what a full disk lets be written, at least the verdict."""
+        try:
+            self.write_json(verdict=verdict, reasons=[reason], **fields)
+        except (OSError, EmoError):
+            with suppress(OSError), open(self.path / "run.json", "r+b") as file:
+                text, old = file.read(), b'"verdict": "running"'
+                if old in text and len(verdict) <= len("running"):  # over its own bytes: takes no room
+                    file.seek(text.index(old))
+                    file.write(f'"verdict": "{verdict}"'.encode().ljust(len(old)))
+
     def append_metrics(self, row: dict) -> None:
         """Append a row to metrics.csv; the first row sets the columns, later rows leave unknown ones out."""
         new = not self.metrics.exists()
@@ -119,7 +131,12 @@ class RunDir:
         if not self.metrics.exists():
             return
         with open(self.metrics, newline="", errors="replace") as file:
-            head, *lines = file.read().splitlines() or [""]
+            text = file.read()
+        head, *lines = text.splitlines() or [""]
+        if "\n" not in text:
+            self.metrics.unlink()  # not even its header is whole
+            return
+        lines = lines if text.endswith("\n") else [*lines[:-1], ""]  # a torn number looks like a whole one
         columns = head.count(",")
         whole = [line for line in lines if line.count(",") == columns and line.split(",")[0].isdigit() and int(line.split(",")[0]) <= iteration]
         if len(whole) < len(lines):

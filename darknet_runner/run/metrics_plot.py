@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from converters.errors import DataError
+from converters.errors import DataError, naming
 
 SCORES = {"map": "mAP@0.5", "top1": "top-1", "topk": "top-k"}
 POINTS = 4000  # more than the chart has pixels; longer runs are thinned
@@ -80,8 +80,13 @@ def draw(rows: Iterable[dict], path: str | Path, title: str = "") -> None:
 def _save(figure, path):
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
-    figure.savefig(temporary, format="png")
-    os.replace(temporary, path)
+    with naming(path):
+        try:
+            figure.savefig(temporary, format="png")
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
 
 def _by_epoch(rows, title):

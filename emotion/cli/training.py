@@ -111,6 +111,10 @@ def run_training(template, data, resume, as_json, **settings):
     if several:
         settings["engine"] = "builtin"
     settings["recipe"] = _recipe_of_run(run) if resume else recipe_of(settings, loaded.is_classifier)
+    if settings["patience"] and not resume and (not settings["evaluate"] or loaded.valid is None):
+        raise click.UsageError(f"--patience waits for validations: {'--no-map leaves them out' if loaded.valid else f'{loaded.path} has no valid list'}")
+    if template and not settings["quiet"]:
+        _tell_of_classes(template, loaded)
     only_look = settings["print_command"] or settings["dry_run"]
     with _run_folder(template, loaded, settings, only_look) if not resume else _kept(run) as run:
         job = job_of(run, data, bool(resume), settings)
@@ -119,9 +123,6 @@ def run_training(template, data, resume, as_json, **settings):
             return
         engine, why = choose_engine(settings["engine"], lambda engine: engine.judge(job), darknet=settings["darknet"], settings=compiled_settings(settings))
         _preflight(job, engine, loaded, settings, template)
-        if settings["dry_run"]:
-            click.echo(f"would train {template or resume} on {data} with {why}")
-            return
         if settings["tensorboard"]:
             from darknet_runner.run.tensorboard import TensorBoardWriter
 
@@ -131,6 +132,10 @@ def run_training(template, data, resume, as_json, **settings):
 
             need_torch("emo darknet train without a Darknet binary")
             _of_binaries_only(settings, why)
+        if settings["dry_run"]:
+            engine.check(job)
+            click.echo(f"would train {template or resume} on {data} with {why}")
+            return
         if resume:
             create_run.write_resumed_metadata(run, engine.name)
         else:
@@ -148,6 +153,16 @@ def run_training(template, data, resume, as_json, **settings):
 
         tensorboard.from_metrics(run)
     _report(result, as_json)
+
+
+def _tell_of_classes(template, data):
+    """One line on stderr when the user's own cfg is made for another number of classes than the data has; one that ships is a template."""
+    from darknet_runner.network import templates
+
+    if Path(template).is_file():
+        source = templates.load(template)
+        if source.is_detector != data.is_classifier and (made_for := templates.classes_of(source)) != data.classes:
+            click.echo(f"emo: {template} is made for {made_for} classes, {data.path} has {data.classes}: the run's cfg is for {data.classes}", err=True)
 
 
 def _as_it_was(settings, info, run):

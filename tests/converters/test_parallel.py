@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -85,3 +88,42 @@ def test_convert_on_a_cluster_writes_the_same_bytes(cluster, affectnet, tmp_path
         convert([("affectnet", str(root))], tmp_path / "out", Settings(task="crops"), force=True, **where)
         outputs.append({path.relative_to(tmp_path): path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()})
     assert outputs[0] == outputs[1] and len(outputs[0]) > 60
+
+
+def running(pid):
+    """Whether the process still runs; a zombie that nobody has reaped does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
+def test_no_worker_outlives_a_killed_parent(tmp_path):
+    """Neither one that waits for its next chunk nor one in the midst of one."""
+    code = f"""if True:
+        import os, pathlib, time
+        from converters.parallel import chunked_map
+        def note(number):
+            pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()
+            time.sleep(600 if number else 0)
+        list(chunked_map(note, range(3), 2))"""
+    root = Path(__file__).resolve().parents[2]
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=root, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 120
+        while len(os.listdir(tmp_path)) < 2:
+            assert time.monotonic() < until and parent.poll() is None
+            time.sleep(0.05)
+        workers = [int(name) for name in os.listdir(tmp_path)]
+        assert all(map(running, workers))
+        parent.kill()
+        parent.wait()
+        while any(map(running, workers)):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    finally:
+        parent.kill()
+        for worker in os.listdir(tmp_path):
+            if running(int(worker)):
+                os.kill(int(worker), signal.SIGKILL)

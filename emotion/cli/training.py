@@ -84,7 +84,7 @@ def training_options(command):
 
 def run_training(template, data, resume, as_json, **settings):
     """Train, and say how it went: what the two commands do. `template` is a cfg's name or file; None with `resume`."""
-    from converters.errors import RunError
+    from converters.errors import EmoError, RunError
     from darknet_runner.choose_engine import choose_engine
     from darknet_runner.run import create_run
     from darknet_runner.run.folder import RunDir
@@ -133,7 +133,12 @@ def run_training(template, data, resume, as_json, **settings):
             need_torch("emo darknet train without a Darknet binary")
             _of_binaries_only(settings, why)
         if settings["dry_run"]:
-            engine.check(job)
+            try:
+                engine.check(job)
+            except EmoError as error:
+                if template and str(error.where) == str(job.cfg):
+                    error.where, error.line = template, None  # the run's cfg will be gone
+                raise
             click.echo(f"would train {template or resume} on {data} with {why}")
             return
         if resume:

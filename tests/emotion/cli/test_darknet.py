@@ -292,3 +292,36 @@ def test_every_command_has_an_example_in_its_help(capsys):
     for name in COMMANDS:
         code, out, _ = emo(capsys, "darknet", name, "--help")
         assert code == 0 and "  emo darknet " in out, name
+
+
+def test_a_dry_run_refuses_what_the_run_refuses(folder, capsys):
+    """Faults that only the engine knows: a policy, a section, a recipe that does not fit, a device."""
+    pytest.importorskip("torch")
+    text = (folder / "small.cfg").read_text()
+    (folder / "other.cfg").write_text(text.replace("[maxpool]", "[gru]"))
+    common = ("darknet", "train", "--data", "data/emo.data", "--engine", "builtin", "--no-map", "--workers", 0, "--threads", 1)
+    for more in (("--cfg", "small.cfg", "--net", "policy=plateau"), ("--cfg", "other.cfg"), ("--cfg", "small.cfg", "--set", "augment=recipe"), ("--cfg", "small.cfg", "--device", "cuda:77")):
+        (looked, out, short), (ran, _, long) = (emo(capsys, *common, *more, *dry) for dry in (("--dry-run",), ()))
+        assert looked == ran in (1, 2) and "would train" not in out and "/emo-" not in short, more
+        assert short.rstrip().rpartition(": ")[2] == long.rstrip().rpartition(": ")[2], "the same line"
+    assert not list(Path("runs").glob("*"))
+    code, out, _ = emo(capsys, *common, "--cfg", "small.cfg", "--dry-run")
+    assert code == 0 and "would train small.cfg" in out and not list(Path("runs").glob("*"))
+
+
+def test_patience_without_validations_is_refused(folder, capsys):
+    code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--patience", 3, "--no-map")
+    assert code == 2 and "--patience waits for validations: --no-map leaves them out" in err
+    write_data(folder / "data" / "emo.data", classes=3, train="train.txt", valid=None, names="emo.names")
+    code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--patience", 3)
+    assert code == 2 and "has no valid list" in err
+
+
+def test_a_class_count_that_is_rewritten_is_told(folder, capsys):
+    (folder / "five.cfg").write_text((folder / "small.cfg").read_text().replace("classes=3", "classes=5").replace("filters=24", "filters=30"))
+    told = "five.cfg is made for 5 classes, data/emo.data has 3: the run's cfg is for 3"
+    code, _, err = emo(capsys, "darknet", "train", "--cfg", "five.cfg", "--engine", "builtin", "--dry-run")
+    assert code == 0 and told in err
+    assert told not in emo(capsys, "darknet", "train", "--cfg", "five.cfg", "--engine", "builtin", "--dry-run", "--quiet")[2]
+    for own in ("small.cfg", "v4-tiny"):
+        assert "is made for" not in emo(capsys, "darknet", "train", "--cfg", own, "--engine", "builtin", "--dry-run")[2]

@@ -9,7 +9,6 @@ pictures and people on both sides of a split, label files and pictures that no l
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable

@@ -21,8 +21,7 @@ import numpy as np
 from ..emotions import AFFECTNET_NOT_EMOTIONS
 from ..errors import DataError
 from ..table.records import SPLITS, Notes, Table, concat
-from ..text_files import SEPARATORS, first_line, open_text, separator_of
-from ..text_files import number as number_of
+from ..text_files import SEPARATORS, first_line, number as number_of, open_text, separator_of
 
 COLUMNS = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height",
@@ -195,7 +194,7 @@ def _header(path: Path, file) -> tuple[int, bytes, list[bytes] | None, list[int]
 
     def fits(fields: list[str]) -> bool:
         lower = [field.lower() for field in fields]
-        return wanted[0] in lower or "expression" in lower or len(fields) >= 7 and not set(fields[0]) & set(SEPARATORS)
+        return wanted[0] in lower or "expression" in lower or (len(fields) >= 7 and not set(fields[0]) & set(SEPARATORS))
 
     number, text = first_line(line.decode("utf-8", "surrogateescape") for line in file)
     if not text:

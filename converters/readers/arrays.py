@@ -99,11 +99,11 @@ def _pictures(images: np.ndarray, path: Path) -> np.ndarray:
     """(N, H, W) or (N, H, W, 3) uint8; what is 0..1 in floats, or has one channel, is turned into that."""
     if images.ndim == 4 and images.shape[3] == 1:
         images = images[..., 0]
-    if images.dtype.kind == "f" and images.size and np.isfinite(images).all() and 0 <= images.min() and images.max() <= 1:
+    if images.dtype.kind == "f" and images.size and np.isfinite(images).all() and images.min() >= 0 and images.max() <= 1:
         images = np.rint(images * 255).astype(np.uint8)
-    elif images.dtype.kind in "iuf" and images.dtype != np.uint8 and images.size and 0 <= images.min() and images.max() <= 255:
+    elif images.dtype.kind in "iuf" and images.dtype != np.uint8 and images.size and images.min() >= 0 and images.max() <= 255:
         images = images.astype(np.uint8)
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or images.ndim == 4 and images.shape[3] != 3 or 0 in images.shape[1:]:
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3) or 0 in images.shape[1:]:
         raise DataError(f"images are {images.dtype} {images.shape}", where=path, mend="expected uint8 (N, H, W) or (N, H, W, 3)")
     return images
 

@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import boxes, emotions as labels, output_folder
-from ..darknet_format import files as darknet_files
-from ..darknet_format.labels import sibling
 from ..darknet_format.dataset import write_lists
+from ..darknet_format.labels import sibling
 from ..errors import UsageError, nearest
 from .person import Person, random_expression, random_light, random_person, random_pose
 

@@ -22,8 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import MissingExtra
+from ..table.records import Table
 from .classifier import shares
-from .crops import Cut
+from .crops import USES, Cut, stage
+from .form import Form, Job
 
 SUFFIXES = {"hdf5": ".h5", "npz": ".npz", "pickle": ".pkl"}
 STEMS = ("train", "val", "test")
@@ -230,3 +232,15 @@ class Patient:
         self.file.close()
         if kind is None:
             self.check()
+
+
+def points_of(table: Table) -> int:
+    """Landmarks a face, the most that any has."""
+    return max((len(points) for points in table.landmarks or () if points is not None), default=0)
+
+
+def sink(job: Job, table: Table) -> ArraySink:
+    return ArraySink(job.settings.task, job.work, job.names, job.ids, points_of(table))
+
+
+FORM = Form(USES, stage, sink=sink, landmarks=True)

@@ -7,6 +7,7 @@ occur in the output's own path, and names that hold one are spelled anew (`conve
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ import numpy as np
 from ..emotions import EMOTIONS
 from ..images import probe
 from ..table.records import SPLITS, Notes, Table
+from ..table.selection import one_face_only
+from . import form
 from .detector import Written, place, quoted, sound
+from .form import Job, Stage
 from .pixels import write_png
 
 
@@ -73,3 +77,12 @@ def shares(votes: np.ndarray, ids: np.ndarray) -> np.ndarray:
         if kind >= 0:
             out[:, kind] += votes[:, emotion]
     return out / np.maximum(out.sum(1, keepdims=True), 1e-12) * (out.sum(1, keepdims=True) > 0)
+
+
+def stage(job: Job) -> Stage:
+    settings = job.settings
+    write = partial(write_chunk, labels=job.label_of, ids=job.ids, work=job.work, link=settings.link, verify=settings.verify)
+    return Stage(write, *form.LINKS)
+
+
+FORM = form.Form(frozenset({"link"}), stage, label_in_path=True, rows=one_face_only)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from ..emotions import class_ids
 from ..table.records import SPLITS
+from . import detector
 
 
 def write(work: Path, names: tuple[str, ...]) -> None:
@@ -33,3 +35,6 @@ def write(work: Path, names: tuple[str, ...]) -> None:
         if part["images"]:
             text = json.dumps({"info": {"description": "written by emo"}, "categories": categories, **part})
             (work / "annotations" / f"instances_{split}.json").write_text(text + "\n")
+
+
+FORM = replace(detector.FORM, finish=write)

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from .. import boxes
+from ..convert_settings import Settings
 from ..emotions import EMOTIONS, FER2013
-from ..errors import MediaError
+from ..errors import MediaError, UsageError
 from ..face_crops import Look, from_pixels, of_file, to_crop
 from ..findings import box_problem
 from ..images import probe
 from ..table.records import SPLITS, Table
+from . import form
 from .detector import Written, quoted, sound
+from .form import Job, Stage
 from .pixels import write_png
 
 FER_IDS = {EMOTIONS.index(name): number for number, name in FER2013.items()} | {EMOTIONS.index("Contempt"): 7}
@@ -39,8 +43,8 @@ class Cut(Written):
     landmarks: list = field(default_factory=list)  # (K, 2) in the crop, or None
 
 
-def write_chunk(table: Table, names: list[str], form: str, look: Look, ids: np.ndarray, labels: dict[int, str], work: Path) -> Cut:
-    """Cut the chunk's faces; `form` crops writes them under `work`, the others give them back."""
+def write_chunk(table: Table, names: list[str], task: str, look: Look, ids: np.ndarray, labels: dict[int, str], work: Path) -> Cut:
+    """Cut the chunk's faces; `task` crops writes them under `work`, the others give them back."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -50,14 +54,14 @@ def write_chunk(table: Table, names: list[str], form: str, look: Look, ids: np.n
         for face, (width, height), crop, points in _cut(table, i, faces, look, out):
             emotion = int(table.emotion[face])
             stem = names[i] if len(faces) == 1 else f"{names[i]}-{face - faces.start + 1}"
-            path = f"{subset}/{labels[emotion]}/{stem}.png" if form == "crops" else f"{stem}"
-            if form == "crops":
+            path = f"{subset}/{labels[emotion]}/{stem}.png" if task == "crops" else f"{stem}"
+            if task == "crops":
                 folder = os.path.dirname(f"{work}/{path}")
                 if folder not in made:
                     os.makedirs(folder, exist_ok=True)
                     made.add(folder)
                 write_png(f"{work}/{path}", crop)
-            elif form == "csv":
+            elif task == "csv":
                 out.lines.append(f"{fer_id(emotion, ids)},{' '.join([_TEXT[v] for v in crop.tobytes()])},{USAGES[table.split[i]]}\n")
             else:
                 kept.append(crop)
@@ -137,3 +141,26 @@ class CsvSink:
 
     def close(self) -> None:
         self.file.close()
+
+
+SIZES = {"crops": (96, 96)}  # (width, height) of a crop; the others have FER2013's
+FER_SIZE = (48, 48)
+USES = frozenset({"size", "enlarge", "align", "grey"})
+
+
+def stage(job: Job) -> Stage:
+    """Of all forms of face pixels; grey unless told, but for crops."""
+    settings = job.settings
+    grey = settings.task != "crops" if settings.grey is None else settings.grey
+    look = Look(settings.size or SIZES.get(settings.task, FER_SIZE), grey, settings.enlarge, settings.align)
+    write = partial(write_chunk, task=settings.task, look=look, ids=job.ids, labels=job.label_of, work=job.work)
+    return Stage(write, *form.CUTS)
+
+
+def grey_only(settings: Settings) -> None:
+    if settings.grey is False:
+        raise UsageError("FER2013's csv holds grey pictures only", mend="--task crops, hdf5, npz and pickle keep colour")
+
+
+CROPS = form.Form(USES, stage, label_in_path=True)
+CSV = form.Form(USES, stage, sink=lambda job, table: CsvSink(job.work), check=grey_only)

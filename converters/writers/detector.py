@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from ..errors import MediaError
 from ..findings import box_problem, picture_problems
 from ..images import SAFE_FORMATS, decode, probe
 from ..table.records import SPLITS, Notes, Table
+from . import form
+from .form import Job, Stage
 from .pixels import write_png
 
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same
@@ -181,3 +183,11 @@ def quoted_all(texts: list[str]) -> list[str]:
     """CSV fields; the list itself when none needs quotes, which one look at all of them tells."""
     joined = "\0".join(texts)
     return list(map(quoted, texts)) if any(mark in joined for mark in ',"\n\r') else texts
+
+
+def stage(job: Job) -> Stage:
+    link, verify = job.settings.link, job.settings.verify
+    return Stage(partial(write_chunk, ids=job.ids, work=job.work, link=link, verify=verify), *form.LINKS)
+
+
+FORM = form.Form(frozenset({"no_face", "scenes", "backgrounds", "size", "link"}), stage, boxed=True)

@@ -7,7 +7,9 @@ the seed and the scene's number.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +18,13 @@ from .. import boxes
 from ..emotions import EMOTIONS
 from ..errors import MediaError
 from ..images import decode
-from ..synthesis.scenes import compose
-from ..table.records import SPLITS, Table
+from ..synthesis.backgrounds import listed
+from ..synthesis.scenes import compose, plan
+from ..table.records import SPLITS, Notes, Table
+from . import form
+from .classifier import usable
 from .detector import CREATE, Written, quoted
+from .form import Job
 
 
 @dataclass(frozen=True)
@@ -85,3 +91,22 @@ def _crop(table: Table, face: int, out: Written) -> np.ndarray | None:
         where = SPLITS[table.split[face]], table.sources[table.source[face]], table.line[face]
         out.notes.drop("undecodable", *where, str(error))
         return None
+
+
+SIZE = (416, 416)  # (width, height) of a scene, unless the settings say
+
+
+def stage(whole: Table, job: Job, notes: Notes) -> tuple[Callable[[Scenes], Written], list[Scenes], int]:
+    """How faces that fill their picture become scenes: the function, its chunks, and from how many chunks another process pays."""
+    settings = job.settings
+    photos = listed(settings.backgrounds) if settings.backgrounds else []
+    _, good = usable(whole, notes, settings.verify)  # before they are dealt, so that a bad one is told once
+    whole = whole.take(np.flatnonzero(good))
+    hands, (many, pays) = plan(whole.split, settings.scenes, settings.seed), form.SCENES
+    chunks = []
+    for start in range(0, len(hands), many):
+        some = hands[start : start + many]
+        faces = whole.take(np.concatenate([hand for _, hand in some]))
+        chunks.append(Scenes(start, [split for split, _ in some], [len(hand) for _, hand in some], faces))
+    draw = partial(write_chunk, ids=job.ids, work=job.work, size_wh=settings.size or SIZE, seed=settings.seed, photos=photos)
+    return draw, chunks, pays

@@ -8,11 +8,10 @@ from collections import Counter
 import click
 
 from converters.readers import KINDS
+from converters.writers import TASKS
 
 from . import options
 from .groups import Command
-
-TASKS = ("detector", "classifier", "crops", "csv", "hdf5", "npz", "pickle", "coco")
 
 
 @click.command(cls=Command, context_settings={"show_default": True})

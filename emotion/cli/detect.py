@@ -10,7 +10,6 @@ import click
 from . import options
 from .groups import Command
 
-
 OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parquet")  # run_detection's, which would take a while to import
 
 

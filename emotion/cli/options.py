@@ -61,7 +61,7 @@ class Time(click.ParamType):
             value = str(value)
         parts = str(value).split(":")
         try:
-            if len(parts) > 3 or any(not part.isdigit() or index and int(part) > 59 for index, part in enumerate(parts[:-1])):
+            if len(parts) > 3 or any(not part.isdigit() or (index and int(part) > 59) for index, part in enumerate(parts[:-1])):
                 raise ValueError
             seconds = float(parts[-1])
             if not 0 <= seconds < (60 if len(parts) > 1 else math.inf):

@@ -58,9 +58,9 @@ def train(network, further, grid, search, trials, storage, **settings):
 
 def _as_further(path: str, settings: dict) -> Path:
     """Put into `settings` what makes a new run out of RUN's end; its cfg. UsageError for what RUN decides, RunError when it has no end."""
+    from converters.errors import RunError
     from darknet_runner.builtin import recipe as recipes
     from darknet_runner.run import create_run, folder, metrics_plot
-    from converters.errors import RunError
 
     if settings["pretrained"] or settings["recipe"]:
         raise click.UsageError("--continue takes weights and recipe from RUN: give neither --pretrained nor --recipe")

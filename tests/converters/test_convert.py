@@ -289,7 +289,7 @@ def many(affectnet):
 @pytest.mark.parametrize("task", ["detector", "classifier", "crops", "csv", "hdf5", "coco"])
 def test_the_bytes_do_not_depend_on_the_processes(many, tmp_path, task, monkeypatch):
     for name in ("LINKS", "CUTS"):  # small chunks, and processes for any number of them
-        monkeypatch.setattr(f"converters.convert.{name}", (60, 1))
+        monkeypatch.setattr(f"converters.writers.form.{name}", (60, 1))
     outputs = []
     for jobs in (1, 8):
         run(many, tmp_path / "out", task=task, jobs=jobs, force=True)

@@ -81,7 +81,7 @@ def test_no_cluster_at_the_address_is_one_error():
 def test_convert_on_a_cluster_writes_the_same_bytes(cluster, affectnet, tmp_path, monkeypatch):
     from converters.convert import Settings, convert
 
-    monkeypatch.setattr("converters.convert.CUTS", (10, 1))
+    monkeypatch.setattr("converters.writers.form.CUTS", (10, 1))
     rows = [(f"1/{i}.jpg", 5, 5, 60, 60, i % 7) for i in range(60)]
     root, outputs = affectnet("affectnet", {"training.csv": rows}), []
     for where in ({"jobs": 1}, {"cluster": cluster}):

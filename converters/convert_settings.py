@@ -1,0 +1,26 @@
+"""What can be told to `convert`: one frozen set of settings, for the command, the library and the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes the output; written into its report."""
+
+    task: str = "detector"
+    classes: int = 7
+    link: str = "hard"  # hard (where the file system cannot: symlink), symlink or copy
+    seed: int = 0
+    valid: float = 0.0  # share of the training groups (people, sources) to set aside for validation
+    verify: bool = False  # decode every picture that is linked
+    no_face: str = "drop"  # AffectNet's class 10: drop, or keep as pictures without faces
+    usage: str | None = None  # FER2013's Usage -> split
+    labels: str = "majority"  # FER+: majority, votes or fer2013
+    size: tuple[int, int] | None = None  # (width, height) of a scene or crop; None: the form's own
+    scenes: int | None = None  # composed scenes in all; None: one for every few faces
+    backgrounds: str | None = None  # a folder of photographs without faces
+    enlarge: float = 1.0  # crops: factor about the box
+    align: bool = False  # crops: turn until the eyes are level, where landmarks say where they are
+    grey: bool | None = None  # crops: grey or colour; None: colour, but grey for csv and arrays

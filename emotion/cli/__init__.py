@@ -28,6 +28,7 @@ COMMANDS = {
     "recipes": ("emotion.cli.recipes", "recipes", "How networks are trained: list and show."),
     "darknet": ("emotion.cli.darknet", "darknet", "Train and evaluate Darknet networks."),
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
+    "serve": ("emotion.cli.serve", "serve", "Serve a page for a camera, and an interface for programs."),
     "models": ("emotion.cli.models", "models", "Models at hand: list, show, verify them."),
     "export": ("emotion.cli.export", "export", "A model as ONNX."),
     "evaluate": ("emotion.cli.evaluate", "evaluate", "Measure models on a labelled set."),
@@ -38,16 +39,16 @@ COMMANDS = {
 SECTIONS = {
     "Data": ("convert", "dataset"),
     "Networks and training": ("cfg", "train", "recipes", "darknet"),
-    "Use and measure": ("detect", "evaluate", "compare"),
+    "Use and measure": ("detect", "serve", "evaluate", "compare"),
     "Models": ("models", "export"),
 }
 # What people type elsewhere: the same command here, or what to type instead.
 ALSO = {"predict": "detect", "val": "evaluate", "eval": "evaluate", "validate": "evaluate"}
 INSTEAD = {
     "test": "emo evaluate MODEL --split test, or emo darknet test PICTURE",
-    "track": "emo detect SOURCE --track",
-    "webcam": "emo detect camera",
-    "camera": "emo detect camera",
+    "track": "emo detect VIDEO",
+    "webcam": "emo serve, or emo detect camera",
+    "camera": "emo serve, or emo detect camera",
     "download": "emo models pull NAME",
     "pull": "emo models pull NAME",
     "list": "emo models list, emo cfg list or emo recipes list",

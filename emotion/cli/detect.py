@@ -37,6 +37,7 @@ OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parqu
 @click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="Videos: time constant of the scores' smoothing in seconds; 0 for none.")
 @click.option("--detect-every", type=options.Whole(min=1), default=1, show_default=True, help="Videos: look at every Nth frame; between them faces are where they are expected.")
 @click.option("--uncertain", type=options.Number(0, 1), help="Score below which an emotion is uncertain and shown with the next one; default: what the model's card says, else 0.4.")
+@click.option("--show", is_flag=True, help="Of one camera, stream or video: write nothing, show it in the browser (extra serve) or a window.")
 @click.option("--resume", is_flag=True, help="Pass over sources that are done; go on with a folder or list where it broke off.")
 @click.option("--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run.")
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
@@ -46,7 +47,7 @@ OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parqu
 @options.as_json
 @options.quiet
 @click.pass_context
-def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, resume, strict, jobs, cluster, force, as_json, quiet, **settings):
+def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, show, resume, strict, jobs, cluster, force, as_json, quiet, **settings):
     """Find faces and their emotions in pictures, folders, list files, videos, cameras and streams.
 
     SOURCE may be a pattern ('photos/*.jpg') or - for a list on stdin. Writes to --out, by default detect-out/<name of the
@@ -62,6 +63,7 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, resume, 
     emo detect talk.mp4 --start 1:30 --end 2:00 --detect-every 3
     emo detect *.mp4 --jobs 4 --outputs csv,summary
     emo detect camera --limit 500
+    emo detect camera --show
     """
     from converters.errors import EmoError, UsageError
 
@@ -74,6 +76,13 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, resume, 
                 raise click.UsageError(f"--{option.name.replace('_', '-')} has no effect with --raw")
     names = detect_many.expand(sources, sys.stdin)
     chosen = detect_many.Settings(start_s=start, end_s=end, smooth_s=smooth, **settings)
+    if show:
+        from .show import show as show_live
+
+        if len(names) > 1:
+            raise click.UsageError("--show takes one source")
+        show_live(names[0], chosen)
+        return
     todo = detect_many.orders(names, out, settings=chosen, outputs=tuple(name for name in outputs if not (no_annotate and name == "media")), force=force, strict=strict, resume=resume)
     if not quiet:
         remarks(chosen)

@@ -17,12 +17,13 @@ SECTIONS = {
         "freeze-until anchors net yolo map map-every"
     ),
     "Pictures": "task classes usage labels valid size scenes backgrounds enlarge align grey link no-face verify with max-pixels",
+    "Address": "host port token rate megabytes open source",
     "A part of it": "start end stride max-fps",
     "Tracking": "raw smooth detect-every uncertain",
     "A Darknet binary": "engine darknet allow-broken-cpu mjpeg-port auto-recover silence gpus print-command",
     "Statistics": "bootstrap table memory",
     "Where it computes": "backend device threads workers jobs cluster cache seed",
-    "What is written": "out outputs clip runs name no-annotate resume strict csv tensorboard force dry-run json quiet limit help",
+    "What is written": "out outputs clip runs name no-annotate show resume strict csv tensorboard force dry-run json quiet limit help",
 }
 
 

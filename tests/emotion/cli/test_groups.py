@@ -55,7 +55,7 @@ def test_names_from_elsewhere(capsys):
     assert run(capsys, "predict", "--help") == run(capsys, "detect", "--help")
     assert run(capsys, "val", "--help") == run(capsys, "evaluate", "--help")
     code, _, err = run(capsys, "webcam")
-    assert code == 2 and err == "emo: no command 'webcam' (type: emo detect camera)\n"
+    assert code == 2 and err == "emo: no command 'webcam' (type: emo serve, or emo detect camera)\n"
     code, _, err = run(capsys, "dataset", "chekc")
     assert code == 2 and "did you mean 'check'?" in err
 

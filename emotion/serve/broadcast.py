@@ -1,0 +1,84 @@
+"""A camera, stream or video of the server's, looked at once for all who watch: annotated JPEGs and JSON go out.
+
+One thread reads, detects and draws while somebody watches, and ends when nobody does. Who watches gets the newest frame; those
+that came while it was busy are not kept.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+from converters.errors import EmoError
+
+from ..output.draw import draw
+from ..sources.live import Live, is_live
+from ..sources.open import open_source
+from .engine import Engine, Request, answer
+
+QUALITY = 80  # of the JPEGs
+WAIT_S = 1.0  # for a frame, before it is looked whether whoever watches is still there
+
+
+class Broadcast:
+    """`watch()` -> (number, JPEG, what POST /detect answers with time_s), frame after frame."""
+
+    def __init__(self, source: str, engine: Engine):
+        self.source, self.name, self.engine = source, Live.name_of(source) if is_live(source) else source, engine
+        self.turn = threading.Condition()
+        self.number, self.newest, self.watchers, self.error = 0, None, 0, None
+        self.thread: threading.Thread | None = None
+
+    def watch(self, last: int = 0) -> Iterator[tuple[int, bytes, dict] | None]:
+        """From the frame after `last` on, None when none came for a while; ends with the source. EmoError when it cannot be opened."""
+        with self.turn:
+            self.watchers += 1
+            if self.thread is None or not self.thread.is_alive():
+                self.error, self.newest = None, None
+                self.thread = threading.Thread(target=self._work, name="emo-broadcast", daemon=True)
+                self.thread.start()
+        last = min(last, self.number)
+        try:
+            while True:
+                with self.turn:
+                    self.turn.wait_for(lambda: self.number > last and self.newest or not self.thread.is_alive() or self.error, WAIT_S)
+                    if self.error:
+                        raise self.error
+                    newest, number = self.newest, self.number
+                    if newest is None or number == last:
+                        if not self.thread.is_alive():
+                            return
+                        yield_none = True
+                    else:
+                        yield_none, last = False, number
+                yield None if yield_none else (number, *newest)
+        finally:
+            with self.turn:
+                self.watchers -= 1
+
+    def _work(self) -> None:
+        import cv2
+
+        try:
+            opened = open_source(self.source)
+            paced = opened.kind == "video" and not opened.live  # a file is shown at its own speed
+            session, begun, frames = f"broadcast {self.name} {time.monotonic()}", time.monotonic(), iter(opened)
+            for frame in frames:
+                time_s = frame.time_s or 0.0
+                found, detector = self.engine.find(frame.bgr, Request(session=session, time_s=time_s))
+                jpeg = cv2.imencode(".jpg", draw(frame.bgr, found, detector.names), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+                told = answer(found, detector.names, frame.bgr.shape[1::-1]) | {"time_s": time_s, "source": self.name}
+                with self.turn:
+                    self.number, self.newest = self.number + 1, (jpeg, told)
+                    self.turn.notify_all()
+                    if not self.watchers:
+                        break
+                if paced and (early := begun + time_s - time.monotonic()) > 0:
+                    time.sleep(min(early, 1.0))
+            frames.close()
+        except EmoError as error:
+            self.error = error
+        finally:
+            with self.turn:
+                self.turn.notify_all()

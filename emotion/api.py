@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,13 +63,14 @@ def detect(
     track: bool = False,
     smooth: float = 0.5,
     limit: int | None = None,
-    annotate: bool = True,
+    outputs: Collection[str] | None = None,
     force: bool = False,
     **settings: Any,
 ) -> Summary:
     """Find the faces of a picture, folder, video, camera or stream and write files, as `emo detect` does.
 
-    out       the folder; default detect-out/<name of the source>
+    out       the folder; default detect-out/<name of the source>, or with -2, -3 ... when that is taken
+    outputs   of media, jsonl, csv, summary ...; default: those of the command, see `run_detection.OUTPUTS`
     settings  of `load`: face_model, conf, iou, backend, device
     The Summary holds counts, times and the files. To have the faces in memory take `load(...).stream(source)`.
 
@@ -77,13 +78,13 @@ def detect(
     >>> emotion.detect("group.jpg", out="found").faces
     10
     """
-    from .run_detection import run
+    from .run_detection import USUAL, run
     from .systems.tracking import Tracker
 
     system = load(model, **settings)
     tracker = Tracker(system.conf, smooth) if track else None
     detector = system.with_least(tracker.low) if tracker else system.detector
-    return run(source, detector, out, limit=limit, force=force, annotate=annotate, tracker=tracker)
+    return run(source, detector, out, limit=limit, force=force, outputs=USUAL if outputs is None else outputs, tracker=tracker)
 
 
 def evaluate(models: str | Path | Sequence[str | Path], data: str | Path | None = None, split: str = "valid", **settings: Any) -> dict:
@@ -98,14 +99,15 @@ def evaluate(models: str | Path | Sequence[str | Path], data: str | Path | None 
     return run([str(spec) for spec in specs], data, split, **settings)
 
 
-def compare(a: str | Path, b: str | Path, *media: str | Path, data: str | Path | None = None, **settings: Any) -> dict:
-    """Compare two systems on labelled `data`, on `media`, or on the media that ship, as `emo compare` does; what its compare.json holds.
+def compare(*systems: str | Path, data: str | Path | None = None, media: Sequence[str | Path] = (), **settings: Any) -> dict:
+    """Compare two or more systems on labelled `data`, on `media`, or on the media that ship, as `emo compare` does.
 
-    settings  split, out, conf, iou, face_model, backend, device, limit, replicates, seed, force
+    settings  split, out, conf, iou, face_model, backend, device, limit, replicates, seed, memory, clip, force
+    What compare.json holds comes back.
     """
     from .comparison.compare import run
 
-    return run((str(a), str(b)), data=data, media=media, **settings)
+    return run([str(system) for system in systems], data=data, media=media, **settings)
 
 
 def convert(

@@ -174,9 +174,10 @@ def test_what_can_be_loaded(here):
 
 def test_detect_and_compare_write_what_the_commands_write(here):
     assert emotion.detect("video.mp4", track=True, limit=3).tracks == 1 and (here / "detect-out/video/tracks.csv").is_file()
+    assert "detect-out/video-2" in emotion.detect("video.mp4", limit=1, outputs=["csv"]).files[0]
     with pytest.raises(EmoError, match="--force"):
-        emotion.detect("video.mp4", limit=1)
-    told = emotion.compare("two-stage:haar", "yolo", "group.jpg")
+        emotion.detect("video.mp4", limit=1, out="detect-out/video")
+    told = emotion.compare("two-stage:haar", "yolo", media=["group.jpg"])
     assert [system["faces_found"] for system in told["systems"]][1] == 10 and (here / "compare-out").is_dir()
 
 

@@ -26,7 +26,7 @@ from .errors import DataError
 from .findings import label_trap, path_problem
 from .parallel import chunked_map
 from .table.records import SPLITS, Notes, Table, concat
-from .table.selection import boxed_and_whole, chosen, ids_of, one_row_each, set_aside, unspoiled
+from .table.selection import boxed_and_whole, chosen, first_of_each, ids_of, one_row_each, set_aside, unspoiled
 from .writers import TASKS, detector, form_of, scenes
 from .writers.classifier import labels_for
 from .writers.form import Job
@@ -51,9 +51,7 @@ def convert(
     out, notes = Path(out), Notes()
     sources = [(kind, str(path or readers.default(kind))) for kind, path in sources]
     output_folder.check(out, force, [Path(path) for _, path in sources])
-    table = load(sources, settings, notes)
-    if limit:
-        table = table.take(np.arange(min(limit, len(table))))
+    table = load(sources, settings, notes, limit)
     if not len(table):
         raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
     if not len(table.emotion):
@@ -90,13 +88,21 @@ def no_effect(option: str, task: str, kinds: list[str]) -> str | None:
     return None
 
 
-def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes) -> Table:
-    """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`."""
+def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes, limit: int | None = None) -> Table:
+    """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`.
+
+    `limit`: only the first so many pictures of each split of each source.
+    """
     form = form_of(settings.task)
     options = asdict(settings) | {"landmarks": settings.align or form.landmarks}
-    table = one_row_each(concat([readers.read(kind, path, notes, **options) for kind, path in sources]), notes)
+    tables = [readers.read(kind, path, notes, **options) for kind, path in sources]
+    table = one_row_each(concat(tables), notes)
     table = chosen(unspoiled(table, notes, whole=form.boxed), settings.classes, notes, whole=form.boxed)
-    return set_aside(table, settings.valid, settings.seed) if settings.valid else table
+    table = set_aside(table, settings.valid, settings.seed) if settings.valid else table
+    if limit:
+        dataset = np.repeat(np.arange(len(tables)), [len(one.sources) for one in tables])[table.source]
+        table = first_of_each(table, dataset, limit, notes)
+    return table
 
 
 def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes, jobs, cluster, progress) -> dict:

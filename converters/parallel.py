@@ -1,15 +1,17 @@
-"""One ordered map over chunks: in this process, in local processes (joblib), or on a Dask cluster.
+"""One ordered map over chunks: in this process, in local processes (joblib's loky), or on a Dask cluster.
 
 The function gets one chunk and gives one result; what it writes must be the same however often it
-runs, because a chunk whose worker dies is run again. No worker outlives the process that it works for, however
-that ends.
+runs, because a chunk whose worker dies is run again. No worker outlives its parent: it is killed when the map ends or is
+interrupted, and ends by itself when the parent has gone without a word.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from .errors import EmoError, MissingExtra, RunError
@@ -31,25 +33,37 @@ def chunked_map(function: Callable, chunks: Sequence, jobs: int = 1, cluster: st
 
 
 def _in_processes(function, chunks, jobs):
-    import joblib
+    from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     done, deaths = 0, 0
     while done < len(chunks):
+        executor = get_reusable_executor(max_workers=jobs, initializer=_live_with, initargs=(os.getpid(),))
+        waiting, ahead = deque(), iter(chunks[done:])
         try:
-            calls = (joblib.delayed(_work)(function, chunk, os.getpid()) for chunk in chunks[done:])
-            for result in joblib.Parallel(n_jobs=jobs, return_as="generator", batch_size=1)(calls):
-                yield result
+            while True:
+                for chunk in ahead:
+                    waiting.append(executor.submit(function, chunk))
+                    if len(waiting) >= 2 * jobs:
+                        break
+                if not waiting:
+                    break
+                result = waiting[0].result()
+                waiting.popleft()
                 done += 1
+                yield result
         except TerminatedWorkerError:
             deaths += 1
             if deaths >= ATTEMPTS:
                 raise RunError(f"worker processes were killed {deaths} times", mend="out of memory? try a smaller --jobs") from None
+        finally:
+            executor.shutdown(wait=True, kill_workers=True)
 
 
-def _work(function, chunk, parent: int):
+def _live_with(parent: int) -> None:
+    """In a worker: Ctrl-C is the parent's matter."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent(parent)
-    return function(chunk)
 
 
 _watched: set[int] = set()

@@ -139,6 +139,19 @@ def boxed_and_whole(table: Table) -> tuple[Table, Table]:
     return table.take(np.flatnonzero(~whole)), table.take(np.flatnonzero(whole))
 
 
+def first_of_each(table: Table, dataset: np.ndarray, limit: int, notes: Notes) -> Table:
+    """The first `limit` pictures of each split of each dataset, of which `dataset` (N,) is the number."""
+    seen: Counter = Counter()
+    keep = []
+    for index, key in enumerate(zip(dataset.tolist(), table.split.tolist())):
+        seen[key] += 1
+        if seen[key] <= limit:
+            keep.append(index)
+        else:
+            notes.count(f"picture beyond the first {limit} of its split and source (--limit)", SPLITS[key[1]], 1)
+    return table.take(np.array(keep, np.int64))
+
+
 def set_aside(table: Table, share: float, seed: int) -> Table:
     """`share` of the training groups moved to valid, by a hash of the group."""
     train = np.flatnonzero(table.split == SPLITS.index("train"))

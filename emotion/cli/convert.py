@@ -39,7 +39,7 @@ from .groups import Command
 @options.out
 @options.jobs
 @options.seed
-@options.limit
+@click.option("--limit", type=options.Whole(min=1), default=None, help="Use only the first N pictures of each split of each source.")
 @options.max_pixels
 @options.force
 @options.dry_run
@@ -66,10 +66,11 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
     folder     <split>/<class>/<picture>        crops       a PNG a face under <split>/<class>
     rafdb      list_patition_label.txt          csv         FER2013's emotion,pixels,Usage
     expw       label.lst                        hdf5        train.h5, val.h5, test.h5
-    yolo       a Darknet set (its .data         npz, pickle the same as NumPy's, Python's files
-               or data.yaml)                    coco        the detector's form and COCO JSON
-    coco       JSON with emotions as categories
-    hdf5, npz, pickle   arrays in files
+    yolo       a Darknet set or data.yaml       npz         the same for NumPy
+    coco       JSON with emotions as categories pickle      the same for Python
+    hdf5       what these tasks wrote, or       coco        the detector's form and COCO JSON
+    npz        others with arrays of images
+    pickle     (or paths) and labels
     """
     from converters.convert import Settings, convert as run, no_effect
     from converters.errors import UsageError

@@ -401,3 +401,12 @@ def test_lfw_affectnet_in_full(shared, tmp_path):
             assert label == int(row["expression"]) and np.abs(cxcywh_rel_to_xyxy(box, (250, 250)) - expected).max() < 0.01
             assert os.path.samefile(path, root / "Manually_Annotated_Images" / row["subDirectory_filePath"])
     assert not people[0] & people[1]
+
+
+def test_limit_takes_the_first_of_each_split_and_source(affectnet, fer2013_csv, tmp_path):
+    rows = {file: [(f"{file}/{i}.jpg", 5, 5, 60, 60, i % 7) for i in range(6)] for file in ("training.csv", "validation.csv")}
+    root = affectnet("affectnet", rows)
+    sources = [("affectnet", str(root)), ("fer2013", str(fer2013_csv(16)))]
+    report = convert(sources, tmp_path / "out", Settings(task="csv"), limit=2, jobs=1)
+    assert {split: part["pictures"] for split, part in report["splits"].items()} == {"train": 4, "valid": 4, "test": 2}
+    assert [(item["split"], item["rows"]) for item in report["left_out"] if "--limit" in item["reason"]] == [("test", 2), ("train", 4 + 6), ("valid", 4 + 2)]

@@ -127,3 +127,46 @@ def test_no_worker_outlives_a_killed_parent(tmp_path):
         for worker in os.listdir(tmp_path):
             if running(int(worker)):
                 os.kill(int(worker), signal.SIGKILL)
+
+
+def descendants(pid):
+    """All processes under `pid`, by /proc."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError):
+                continue
+    out, new = set(), {pid}
+    while new:
+        new = {child for child, parent in parents.items() if parent in new}
+        out |= new
+    return out
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_no_worker_outlives_a_conversion_that_is_ended(fer2013_csv, tmp_path, number):
+    """The signal goes to the parent alone; a scene takes longer than the test may."""
+    path = fer2013_csv(60)
+    command = [sys.executable, "-m", "emotion.cli", "convert", "fer2013", str(path), "--scenes", "200000", "--size", "1024", "--jobs", "2", "--out", str(tmp_path / "out")]
+    root = Path(__file__).resolve().parents[2]
+    parent = subprocess.Popen(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, stderr=subprocess.PIPE, text=True)
+    try:
+        started, workers = time.monotonic(), set()
+        while len(list((tmp_path / ".out.partial").glob("train/scenes/*.jpg"))) < 4:
+            assert time.monotonic() - started < 300 and parent.poll() is None
+            time.sleep(0.1)
+        workers = descendants(parent.pid)
+        assert len(workers) >= 2
+        parent.send_signal(number)
+        said = parent.communicate(timeout=120)[1]
+    finally:
+        parent.kill()
+    left = time.monotonic() + 60
+    while any(os.path.exists(f"/proc/{worker}") for worker in workers) and time.monotonic() < left:
+        time.sleep(0.2)
+    assert not [worker for worker in workers if os.path.exists(f"/proc/{worker}")]
+    if number != signal.SIGKILL:
+        assert parent.returncode in (130, 143) and said.count("\n") == 1 and not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()

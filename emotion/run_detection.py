@@ -18,7 +18,7 @@ from pathlib import Path
 from converters.errors import MediaError, UsageError, nearest
 from converters.output_folder import free, in_place
 
-from .output import exports, sinks
+from .output import exports, h264, sinks
 from .output.draw import draw
 from .output.summary import Answers
 from .overlap import ahead, batches, mapped
@@ -167,6 +167,13 @@ def default_out(source: Path) -> Path:
     return Path("detect-out") / (Path(os.path.abspath(source)).stem or "root")  # a link keeps the name that was typed
 
 
+def annotated_video(path: Path, source: Video | Live | Window) -> sinks.Video | h264.H264:
+    """H.264 with the sound of a video file where PyAV is installed, else OpenCV's mp4v."""
+    if h264.available():
+        return h264.H264(path, source.fps, source.path if source.path.is_file() else None)
+    return sinks.Video(path, source.fps, keep_time=source.live)
+
+
 def sinks_for(source: Pictures | Video | Live | Window, detector: Detector, folder: Path, outputs: Collection[str], tracker: Tracker | None, below: float) -> list:
     """What writes `outputs` of such a source."""
     header = {
@@ -185,7 +192,7 @@ def sinks_for(source: Pictures | Video | Live | Window, detector: Detector, fold
         "labels": lambda: [exports.Labels(folder / "labels", names)],
         "crops": lambda: [exports.Crops(folder / "crops", names)],
         "media": lambda: [
-            sinks.Video(folder / "annotated.mp4", source.fps, keep_time=source.live) if video
+            annotated_video(folder / "annotated.mp4", source) if video
             else sinks.Picture(folder / picture) if source.kind == "picture" else sinks.Folder(folder / "pictures")
         ],
         "summary": lambda: [Answers(folder, names, {key: header[key] for key in ("program", "version", "source", "names", "fps")}, source.fps)] if video else [],

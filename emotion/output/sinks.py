@@ -128,6 +128,8 @@ class Tracks:
 class Picture:
     """The one annotated picture: PNG for a PNG, else JPEG."""
 
+    draws = True
+
     def __init__(self, path: Path):
         self.path = path
 
@@ -140,6 +142,8 @@ class Picture:
 
 class Folder:
     """Annotated pictures under their own names, in subfolders as they came."""
+
+    draws = True
 
     def __init__(self, path: Path):
         self.path = path
@@ -165,6 +169,8 @@ class Video:
     The codec needs even sides: an odd one gains a row or column, repeated. A frame of another size than the
     first is scaled to it.
     """
+
+    draws = True
 
     def __init__(self, path: Path, fps: float, keep_time: bool = False):
         self.path, self.fps, self.keep_time, self.writer, self.size, self.frames = path, fps, keep_time, None, None, 0
@@ -220,7 +226,7 @@ class Sinks:
     """
 
     def __init__(self, folder, sinks):
-        self.folder, self.sinks, self.needs_drawing = folder, sinks, any(isinstance(sink, (Picture, Folder, Video)) for sink in sinks)
+        self.folder, self.sinks, self.needs_drawing = folder, sinks, any(getattr(sink, "draws", False) for sink in sinks)
         self.frames = 0
 
     def write(self, frame: Frame, found: Detections, drawn: np.ndarray | None) -> None:

@@ -69,6 +69,16 @@ def test_a_video_becomes_jsonl_csv_and_a_video(video, detector, tmp_path):
     assert pictures[0].max() < 40 and pictures[5][100:128, 64:128].max() > 100  # the label above the square
 
 
+def test_without_pyav_opencv_writes_the_video(video, detector, tmp_path, monkeypatch):
+    from emotion.output import h264
+
+    monkeypatch.setattr(h264, "available", lambda: False)
+    detect.run(video, detector, tmp_path / "out")
+    played = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))
+    assert int(played.get(cv2.CAP_PROP_FOURCC)) in (cv2.VideoWriter.fourcc(*"FMP4"), cv2.VideoWriter.fourcc(*"mp4v"))
+    assert played.get(cv2.CAP_PROP_FPS) == 5 and played.get(cv2.CAP_PROP_FRAME_COUNT) == 10 and played.read()[1].shape == (256, 256, 3)
+
+
 def test_a_picture(tmp_path, detector, squares):
     cv2.imwrite(str(tmp_path / "a.png"), squares([(0, 0, 1), (2, 2, 6)])[0])
     summary = detect.run(tmp_path / "a.png", detector, tmp_path / "out")

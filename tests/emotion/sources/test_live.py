@@ -130,4 +130,4 @@ def test_ctrl_c_ends_a_stream_with_everything_written(server, tmp_path):
     assert "secret" not in (tmp_path / "out" / "detections.jsonl").read_text() and header["source"].endswith("/stream.mjpg")
     video = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))
     last = json.loads((tmp_path / "out" / "detections.jsonl").read_text().splitlines()[-1])
-    assert video.get(cv2.CAP_PROP_FRAME_COUNT) / video.get(cv2.CAP_PROP_FPS) == pytest.approx(last["time_s"], abs=0.2)
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) / video.get(cv2.CAP_PROP_FPS) == pytest.approx(last["time_s"], abs=0.4)

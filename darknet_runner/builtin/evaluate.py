@@ -94,7 +94,8 @@ def evaluate_detector(
         "map": result.mean, "map_darknet": result.mean_darknet,
         "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
         "truths": dict(zip(data.names, result.truths.tolist())),
-        "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "mean_iou": result.mean_iou,
+        "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "f1": result.f1, "mean_iou": result.mean_iou,
+        "classes": dict(zip(data.names, result.by_class())),
         "settings": {
             "split": split, "pictures": len(paths), "iou": iou, "conf": conf, "points": points, "score_floor": floor,
             "nms": {"iou": NMS_IOU, "kind": kind, "per_class": True}, "size": list(network.cfg.size_wh),

@@ -22,7 +22,7 @@ from converters.darknet_format.labels import label_path, read_label
 from converters.errors import MediaError, RunError, UsageError
 
 from ..network import cfg_file, layers, weights_file
-from ..scoring.average_precision import mean_ap
+from ..scoring.average_precision import mean_ap, rates
 from ..scoring.nms import NMS_IOU, detections_as_dicts
 from . import command_line
 from .binary import Binary, plain
@@ -77,7 +77,8 @@ def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_p
             known = [ap[name] for name, count in zip(data.names, counts) if count]
             scores = {"map": float(np.mean(known)) if known else float("nan"), "map_darknet": found.map,
                       "ap": {name: value if count else None for (name, value), count in zip(ap.items(), counts)},
-                      "tp": found.tp, "fp": found.fp, "precision": found.precision or 0.0, "recall": found.recall or 0.0, "mean_iou": found.avg_iou}  # fmt: skip
+                      "tp": found.tp, "fp": found.fp, "precision": found.precision or 0.0, "recall": found.recall or 0.0, "f1": found.f1 or 0.0, "mean_iou": found.avg_iou,
+                      "classes": {name: rates(*found.hits[token], int(count)) for name, token, count in zip(feed.names, feed.tokens, counts) if token in found.hits}}  # fmt: skip
             settings |= {"score_floor": FLOOR, "letter_box": bool(cfg.net.integer("letter_box", 0)), "by": "the binary's map"}
         else:
             found = _detections(binary, folder, feed, images, threads)
@@ -86,7 +87,8 @@ def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_p
             result = mean_ap(found, [(xyxy, label[:, 0]) for xyxy, label in zip(told, truths)], data.classes, iou, conf, points)
             scores = {"map": result.mean, "map_darknet": result.mean_darknet,
                       "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
-                      "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "mean_iou": result.mean_iou}  # fmt: skip
+                      "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "f1": result.f1, "mean_iou": result.mean_iou,
+                      "classes": dict(zip(data.names, result.by_class()))}  # fmt: skip
             settings |= {"score_floor": FLOOR, "letter_box": True, "by": "emo, from the binary's valid"}
     return scores | {"truths": dict(zip(data.names, counts.tolist())), "settings": settings}
 

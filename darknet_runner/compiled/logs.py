@@ -73,8 +73,8 @@ _UNITS = {"nanoseconds": 1e-9, "microseconds": 1e-6, "milliseconds": 1e-3, "seco
 # `6/100: loss 6.7628, average 10.3951, mAP 1.7% (best 1.7%), rate 0.000010, 22.9 pictures/s, ...` (emo's built-in engine)
 _ROW_EMO = re.compile(rf"^\s*(\d+)/(\d+): loss ({NUMBER}), average ({NUMBER})(?:, (mAP|top-1) ({NUMBER})% \(best {NUMBER}%\))?, rate ({NUMBER})", re.I)
 _REGION = re.compile(rf"Region \d+ Avg \(?IOU: ({NUMBER})\)?,.*?count: (\d+)", re.I)
-_AP = re.compile(rf"class_id = \d+, name = (.*?), ap = ({NUMBER})\s*%")
-_AP_H = re.compile(r"^\s*(\d+) (.+?)\s+([\d.]+|nan)\s+\d+\s+\d+\s+\d+\s+\d+\s+[\d.]+\s+[\d.]+\s*$")
+_AP = re.compile(rf"class_id = \d+, name = (.*?), ap = ({NUMBER})\s*%(?:\s*\(TP = (\d+), FP = (\d+)\))?")
+_AP_H = re.compile(r"^\s*(\d+) (.+?)\s+([\d.]+|nan)\s+(\d+)\s+(\d+)\s+\d+\s+\d+\s+[\d.]+\s+[\d.]+\s*$")
 _PRECISION = re.compile(rf"conf_thresh\s*=\s*{NUMBER}, precision\s*=\s*({NUMBER}), recall\s*=\s*({NUMBER}), F1[- ]score\s*=\s*({NUMBER})", re.I)
 _COUNTS = re.compile(rf"TP\s*=\s*(\d+), FP\s*=\s*(\d+), FN\s*=\s*(\d+), average IoU\s*=\s*({NUMBER})\s*%", re.I)
 _MAP = re.compile(rf"mean average precision \(mAP(?:@[\d.]+)?\)\s*=\s*({NUMBER})\s*(%)?", re.I)
@@ -161,10 +161,13 @@ class LogParser:
             self.validation, self._table = Validation(), False
         elif match := _AP.search(line):
             v.ap[match[1]] = _share(match[2], True)
+            if match[3]:
+                v.hits[match[1]] = int(match[3]), int(match[4])
         elif re.match(r"\s*Id Name\s+AP\s", line):
             self._table = True
         elif self._table and (match := _AP_H.match(line)):
             v.ap[match[2]] = _share(match[3], True)
+            v.hits[match[2]] = int(match[4]), int(match[5])
         elif match := _PRECISION.search(line):
             self._table = False
             v.precision, v.recall, v.f1 = (_finite(float(text)) for text in match.groups())
@@ -197,6 +200,7 @@ class Validation:
     fp: int | None = None
     fn: int | None = None
     ap: dict[str, float] = field(default_factory=dict)
+    hits: dict[str, tuple[int, int]] = field(default_factory=dict)  # TP, FP a class
     top1: float | None = None
     topk: float | None = None
     k: int | None = None

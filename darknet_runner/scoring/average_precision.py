@@ -61,9 +61,22 @@ class APResult:
     def f1(self) -> float:
         return 2 * self.tp / (2 * self.tp + self.fp + self.fn) if self.tp else 0.0
 
+    def by_class(self) -> list[dict[str, float | None]]:
+        """A dict a class: precision, recall and F1 at `conf`, as `rates`."""
+        at = [(taken[scores > self.conf].sum(), (scores > self.conf).sum()) for scores, taken in self.sorted_hits]
+        return [rates(int(tp), int(count - tp), int(truths)) for (tp, count), truths in zip(at, self.truths)]
+
     def by_points(self, points: int) -> np.ndarray:
         """(C,) AP by another number of recall points."""
         return np.array([average_precision(taken, int(count), points) for (_, taken), count in zip(self.sorted_hits, self.truths)])
+
+
+def rates(tp: int, fp: int, truths: int) -> dict[str, float | None]:
+    """precision, recall and F1; None where there is nothing to have a share of."""
+    return {
+        "precision": tp / (tp + fp) if tp + fp else None, "recall": tp / truths if truths else None,
+        "f1": 2 * tp / (tp + fp + truths) if tp + fp + truths else None,
+    }  # fmt: skip
 
 
 def average_precision(taken: np.ndarray, truths: int, points: int = 0) -> float:

@@ -9,6 +9,7 @@ import click
 
 from . import options
 from .groups import Command
+from .printing import aligned
 
 model_argument = click.argument("model", required=False, metavar="[RUN]", type=click.Path())
 cfg_option = click.option("--cfg", type=click.Path(), help="The network's cfg; default: the run's.")
@@ -84,9 +85,11 @@ def table(scores: dict) -> str:
     if "map" not in scores:
         parts = [f"{key.replace('top', 'top-')} {value:.2%}" for key, value in scores.items() if key.startswith("top")]
         return f"{', '.join(parts)} on {settings['pictures']} pictures of {settings['split']}, input {'x'.join(map(str, settings['size']))}"
-    lines = [f"{name:<12} AP {'-' if ap is None else f'{ap:7.2%}'}   {scores['truths'][name]} faces" for name, ap in scores["ap"].items()]
-    lines.append(f"mAP@{settings['iou']:g} {scores['map']:.2%} over the classes with faces, {scores['map_darknet']:.2%} over all")
-    lines.append(f"precision {scores['precision']:.2%}, recall {scores['recall']:.2%} at score {settings['conf']:g}")
+    share = lambda value: "-" if value is None else f"{value:.2%}"  # noqa: E731
+    rows = [(name, *(share(scores["classes"].get(name, {}).get(key)) for key in ("precision", "recall", "f1")), share(ap), scores["truths"][name]) for name, ap in scores["ap"].items()]
+    rows.append(("all", *(share(scores[key]) for key in ("precision", "recall", "f1")), share(scores["map"]), sum(scores["truths"].values())))
+    lines = aligned(("class", "precision", "recall", "F1", f"AP@{settings['iou']:g}", "faces"), rows)
+    lines.append(f"mAP@{settings['iou']:g} {scores['map']:.2%} over the classes with faces, {scores['map_darknet']:.2%} over all; precision, recall and F1 at score {settings['conf']:g}")
     size = "x".join(map(str, settings["size"]))
     lines.append(f"{settings['pictures']} pictures of {settings['split']}, input {size}, NMS {settings['nms']['iou']:g}, floor {settings['score_floor']:g}, {settings['points']} points")
     return "\n".join(lines)

@@ -6,9 +6,14 @@ import click
 
 
 def columns(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = (0,)) -> None:
-    """Print columns, numbers to the right, those of `left` to the left."""
+    """Print the lines of `aligned`."""
+    for line in aligned(header, rows, left):
+        click.echo(line)
+
+
+def aligned(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = (0,)) -> list[str]:
+    """A table's lines, numbers to the right, the columns of `left` to the left."""
     rows = [header, *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    for row in rows:
-        cells = [cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))]
-        click.echo("  ".join(cells).rstrip())
+    cells = ([cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))] for row in rows)
+    return ["  ".join(row).rstrip() for row in cells]

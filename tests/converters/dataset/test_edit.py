@@ -197,7 +197,7 @@ def test_find_data(darknet_set, tmp_path, monkeypatch):
     darknet_set("data/two", {"train": {"1.jpg": LABEL}})
     with pytest.raises(UsageError, match="expected one .data file, found data/one/emo.data, data/two/emo.data"):
         find_data()
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(DataError, match="no such file or folder"):
         find_data("nowhere")
 
 

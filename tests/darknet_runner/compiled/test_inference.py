@@ -5,7 +5,7 @@ import pytest
 
 from converters import boxes
 from converters.darknet_format.files import read_data, read_list
-from converters.errors import RunError, UsageError, WeightsError
+from converters.errors import MediaError, RunError, UsageError, WeightsError
 from darknet_runner.compiled import inference
 from darknet_runner.compiled.engine import CompiledEngine
 from darknet_runner.network import cfg_file, weights_file
@@ -141,7 +141,7 @@ def test_what_it_is_not_made_for(debian, network, tmp_path, network_text):
     with pytest.raises(RunError, match=r"cannot do activation=mish"):
         CompiledEngine(debian).predict(cfg, ("a", "b", "c"), whole, [tmp_path / "x.jpg"])
     cfg, whole = network("detector")
-    with pytest.raises(UsageError, match="no such picture"):
+    with pytest.raises(MediaError, match="no such picture"):
         CompiledEngine(debian).predict(cfg, ("a", "b", "c"), whole, [tmp_path / "x.jpg"])
     with pytest.raises(RunError, match="computes no anchors"):
         CompiledEngine(debian).anchors(tmp_path / "emo.data", 3, (64, 64))

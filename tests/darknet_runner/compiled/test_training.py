@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from converters.errors import MissingExtra, RunError
+from darknet_runner.builtin.recipe import Recipe
 from darknet_runner.compiled.engine import CompiledEngine
 from darknet_runner.compiled.training import BinarySettings
 from darknet_runner.network import cfg_file, templates, weights_file
@@ -301,7 +302,7 @@ def test_refuses_what_it_cannot_do(stand_in, job):
     four = templates.render("v4-tiny", 3, size=64, iterations=4).text
     assert "groups in [route]" in stand_in("pass").cannot(job(text=four))[0]
     assert "built without GPU" in stand_in("pass").cannot(job(gpus=(0, 1)))[0]
-    assert "the built-in engine only" in stand_in("pass").cannot(job(ema=0.9))[0]
+    assert "the built-in engine only" in stand_in("pass").cannot(job(recipe=Recipe(ema=0.9)))[0]
     alexey = CompiledEngine(_alexey())
     assert "pile up" in alexey.cannot(job())[0]
     assert CompiledEngine(_alexey(), BinarySettings(allow_broken_cpu=True)).cannot(job()) == []

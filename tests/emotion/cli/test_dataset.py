@@ -65,16 +65,16 @@ def test_a_made_set_through_every_command(emo, tmp_path):
 @pytest.mark.parametrize(
     "args, code, said",
     [
-        (["check"], 2, "data: no such file or folder (give a .data file"),
-        (["stats", "nowhere"], 2, "nowhere: no such file or folder"),
+        (["check"], 1, "data: no such file or folder (give a .data file"),
+        (["stats", "nowhere"], 1, "nowhere: no such file or folder"),
         (["merge", "a", "--out", "x"], 2, "at least two sets"),
         (["merge", "a", "b"], 2, "Missing option '--out'"),
         (["collage", "--out", "x", "--size", "9"], 2, "sides are 32 to 8192"),
-        (["collage", "--out", "x", "--backgrounds", "nowhere"], 2, "data: no such file or folder"),
+        (["collage", "--out", "x", "--backgrounds", "nowhere"], 1, "data: no such file or folder"),
         (["synth", "--as", "affectnt", "--out", "x"], 2, "'affectnt' is not one of"),
         (["synth", "--as", "fer2013", "--classes", "8", "--out", "x"], 2, "FER2013 has no Contempt"),
         (["view", "--code", "leak"], 2, "--code needs --findings"),
-        (["chek"], 2, "No such command 'chek'"),
+        (["chek"], 2, "no command 'chek' (did you mean 'check'?"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(emo, args, code, said):

@@ -27,13 +27,14 @@ from .findings import label_trap, path_problem
 from .parallel import chunked_map
 from .table.records import SPLITS, Notes, Table, concat
 from .table.selection import boxed_and_whole, chosen, first_of_each, ids_of, one_row_each, set_aside, unspoiled
+from .table.usages import usage_map, used_as
 from .writers import TASKS, detector, form_of, scenes
 from .writers.classifier import labels_for
 from .writers.form import Job
 
 VOTES = "votes.csv"  # beside a classifier's lists: path, then the share of each class
 # The settings that only some readers take; which of the others count for a form, its `uses` says.
-READERS = {option: tuple(kind for kind, (_, takes, _) in readers.KINDS.items() if option in takes) for option in ("no_face", "usage", "labels")}
+READERS = {option: tuple(kind for kind, (_, takes, _) in readers.KINDS.items() if option in takes) for option in ("no_face", "labels")}
 SAID = 1000  # findings of one code that report.json holds; all are counted
 
 
@@ -95,7 +96,8 @@ def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes
     """
     form = form_of(settings.task)
     options = asdict(settings) | {"landmarks": settings.align or form.landmarks}
-    tables = [readers.read(kind, path, notes, **options) for kind, path in sources]
+    usage_map(settings.usage)  # a fault in it is told before a long reading
+    tables = [used_as(readers.read(kind, path, notes, **options), settings.usage, notes) for kind, path in sources]
     table = one_row_each(concat(tables), notes)
     table = chosen(unspoiled(table, notes, whole=form.boxed), settings.classes, notes, whole=form.boxed)
     table = set_aside(table, settings.valid, settings.seed) if settings.valid else table

@@ -16,11 +16,11 @@ class Settings:
     valid: float = 0.0  # share of the training groups (people, sources) to set aside for validation
     verify: bool = False  # decode every picture that is linked
     no_face: str = "drop"  # AffectNet's class 10: drop, or keep as pictures without faces
-    usage: str | None = None  # FER2013's Usage -> split
+    usage: str | None = None  # split or FER2013's Usage -> the split that it becomes
     labels: str = "majority"  # FER+: majority, votes or fer2013
     size: tuple[int, int] | None = None  # (width, height) of a scene or crop; None: the form's own
     scenes: int | None = None  # composed scenes in all; None: one for every few faces
     backgrounds: str | None = None  # a folder of photographs without faces
-    enlarge: float = 1.0  # crops: factor about the box
+    enlarge: float = 1.0  # factor about the box, clipped to the picture
     align: bool = False  # crops: turn until the eyes are level, where landmarks say where they are
     grey: bool | None = None  # crops: grey or colour; None: colour, but grey for csv and arrays

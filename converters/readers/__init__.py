@@ -11,8 +11,8 @@ from ..table.records import Notes, Table
 # kind -> (module, the options that its read takes, the SOURCE when none is given)
 KINDS = {
     "affectnet": ("affectnet", ("no_face", "landmarks"), "affectnet"),
-    "fer2013": ("fer2013", ("usage", "classes"), "fer2013"),
-    "ferplus": ("ferplus", ("usage", "labels"), "fer2013"),
+    "fer2013": ("fer2013", ("classes",), "fer2013"),
+    "ferplus": ("ferplus", ("labels",), "fer2013"),
     "folder": ("folder", (), "faces"),
     "rafdb": ("rafdb", ("task", "landmarks"), "rafdb"),
     "expw": ("expw", (), "expw"),

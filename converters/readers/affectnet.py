@@ -22,6 +22,7 @@ from ..emotions import AFFECTNET_NOT_EMOTIONS
 from ..errors import DataError
 from ..table.records import SPLITS, Notes, Table, concat
 from ..text_files import SEPARATORS, first_line, number as number_of, open_text, separator_of
+from . import affectnet_arrays
 
 COLUMNS = (
     "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height",
@@ -54,8 +55,10 @@ def read(root: Path, notes: Notes, *, no_face: str = "drop", landmarks: bool = F
         lists = [(path, *LISTS[path.name]) for name in LISTS for folder in LIST_FOLDERS if (path := root / folder / name).is_file()]
     else:
         raise DataError("no such folder", where=root, mend="give the folder that holds training.csv and Manually_Annotated_Images")
+    if not lists and (newer := affectnet_arrays.parts(root)):
+        return concat([affectnet_arrays.read(folder, split, notes, landmarks) for folder, split in newer])
     if not lists:
-        raise DataError(f"holds none of {', '.join(LISTS)}", where=root, mend="give the folder that AffectNet's lists lie in")
+        raise DataError(f"holds none of {', '.join(LISTS)}", where=root, mend="give the folder that AffectNet's lists, or train_set and val_set, lie in")
     return concat([_read_list(path, split, root, kind, notes, no_face, landmarks) for path, split, kind in lists])
 
 

@@ -1,8 +1,8 @@
 """FER2013 as people have it: `fer2013.csv`, `icml_face_data.csv` (spaces in its header), or the folder release.
 
 A folder or file comes in, a Table goes out, with 48x48 grey pixels for the CSVs. Usage says the split:
-Training train, PublicTest valid, PrivateTest test, unless `usage` says otherwise; no option mixes two usages
-into one by accident, and the folder release's `test/` keeps to the usage in its files' names where they have it.
+Training train, PublicTest valid, PrivateTest test (`--usage` says otherwise); the folder release's `test/` keeps to the
+usage in its files' names where they have it.
 """
 
 from __future__ import annotations
@@ -13,26 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from ..emotions import EMOTIONS, FER2013
-from ..errors import DataError, UsageError, nearest
+from ..errors import DataError, nearest
 from ..table.records import SPLITS, Notes, Table, one_face_each
+from ..table.usages import USAGES
 from ..text_files import table_rows
 from .yolo import same_classes
 
-USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}
 FILES = ("fer2013.csv", "icml_face_data.csv", "fer2013/fer2013.csv")
 SIDE = 48
 _VALUES = {str(value): value for value in range(256)}
-
-
-def usage_map(text: str | None) -> dict[str, str]:
-    """'PublicTest=test,PrivateTest=valid' over the default; a usage mapped to 'none' is left out."""
-    usages = dict(USAGES)
-    for pair in (text or "").split(",") if text else ():
-        usage, equals, split = (part.strip() for part in pair.partition("="))
-        if not equals or usage not in USAGES or split not in (*SPLITS, "none"):
-            raise UsageError(f"--usage takes USAGE=SPLIT, not '{pair}'", mend=f"usages {', '.join(USAGES)}; splits {', '.join(SPLITS)}, none")
-        usages[usage] = split
-    return usages
 
 
 def find(root: Path) -> Path | None:
@@ -44,28 +33,25 @@ def find(root: Path) -> Path | None:
     return next((root / name for name in FILES if (root / name).is_file()), None)
 
 
-def read(root: Path, notes: Notes, *, usage: str | None = None, classes: int = 7) -> Table:
+def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
     """All rows with their pixels (or, for the folder release, its files); bad rows become findings.
 
     A csv that emo wrote is not read for another number of classes; with eight its id 7 is Contempt.
     """
-    path, usages = find(Path(root)), usage_map(usage)
+    path = find(Path(root))
     if path is None:
         from . import folder
 
-        return folder.read(root, notes, usages=usages)
+        return folder.read(root, notes, usages=USAGES)
     ids = FER_IDS | {"7": EMOTIONS.index("Contempt")} if same_classes(path.parent, classes) == 8 else FER_IDS
     emotion, split, lines, pixels = [], [], [], []
     for line, label, use, values in rows(path):
-        to = usages.get(use)
+        to = USAGES.get(use)
         if not use:
             notes.drop("bad-number", "", path, line, "the row has no Usage: is the file cut?")
             continue
         if to is None:
             raise DataError(f"Usage '{use[:40]}' is unknown", where=path, line=line, mend=nearest(use, USAGES))
-        if to == "none":
-            notes.count(f"Usage {use}", "", 1)
-            continue
         face, label = face_of(values), label.removesuffix(".0").removesuffix(",0")  # as a spreadsheet saves it
         if face is None:
             notes.drop("bad-number", to, path, line, f"pixels are not {SIDE * SIDE} numbers in 0..255")

@@ -16,6 +16,7 @@ import numpy as np
 from ..emotions import EMOTIONS, FERPLUS_COLUMNS
 from ..errors import DataError, nearest
 from ..table.records import SPLITS, Notes, Table, one_face_each
+from ..table.usages import USAGES
 from ..text_files import table_rows
 from . import fer2013
 
@@ -25,7 +26,7 @@ LABELS = ("majority", "votes", "fer2013")
 _ORDER = [list(FERPLUS_COLUMNS.values()).index(name) for name in EMOTIONS]  # FER+ column -> EMOTIONS
 
 
-def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "majority") -> Table:
+def read(root: Path, notes: Notes, *, labels: str = "majority") -> Table:
     """The rows whose votes name an emotion. labels='majority': the class with over half of the votes;
     'votes': also rows on which up to three classes share three quarters, whose class is the most voted for;
     'fer2013': every row that FER+ kept, with FER2013's own label, and FER+'s votes beside it where they name emotions.
@@ -36,21 +37,19 @@ def read(root: Path, notes: Notes, *, usage: str | None = None, labels: str = "m
     if pixels_path is None or votes_path is None:
         missing = VOTES_FILE if pixels_path else fer2013.FILES[0]
         raise DataError(f"holds no {missing}", where=folder, mend="FER+ needs Kaggle's fer2013.csv and fer2013new.csv of microsoft/FERPlus")
-    usages, names, split, lines, faces, votes, emotions = fer2013.usage_map(usage), [], [], [], [], [], []
+    names, split, lines, faces, votes, emotions = [], [], [], [], [], []
     for pixels, row in zip_longest(fer2013.rows(pixels_path), _votes(votes_path)):
         if pixels is None or row is None:
             short, other = (pixels_path, votes_path) if pixels is None else (votes_path, pixels_path)
             raise DataError(f"has fewer rows than {other.name}", where=short, mend="the two files belong together row by row")
         (line, own, use, values), (number, vote_use, name, counts) = pixels, row
-        to = usages.get(use)
+        to = USAGES.get(use)
         if to is None:
-            raise DataError(f"Usage '{use[:40]}' is unknown", where=pixels_path, line=line, mend=nearest(use, fer2013.USAGES))
+            raise DataError(f"Usage '{use[:40]}' is unknown", where=pixels_path, line=line, mend=nearest(use, USAGES))
         if vote_use != use:
             what = f"Usage is {vote_use}, but {use} in line {line} of {pixels_path.name}"
             raise DataError(what, where=votes_path, line=number, mend="the two files belong together row by row")
-        if to == "none":
-            notes.count(f"Usage {use}", "", 1)
-        elif counts is None:
+        if counts is None:
             notes.drop("bad-number", to, votes_path, number, "the votes are not ten whole numbers")
         elif not name:
             notes.count("FER+ removed the picture", to, 1)

@@ -53,9 +53,6 @@ def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, c
                 for usage, other in (usages or {}).items():
                     if file.startswith(usage + "_"):
                         to = other
-                if to == "none":
-                    notes.count("Usage left out", "", 1)
-                    continue
                 image.append(path)
                 name.append(os.path.splitext(os.path.relpath(path, folder.path))[0])
                 split.append(SPLITS.index(to))

@@ -43,8 +43,8 @@ class Written:
     notes: Notes = field(default_factory=Notes)
 
 
-def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, link: str, verify: bool = False) -> Written:
-    """Link and label the chunk's pictures; `ids` (8,) is the class id of each of EMOTIONS."""
+def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, link: str, verify: bool = False, enlarge: float = 1.0) -> Written:
+    """Link and label the chunk's pictures; `ids` (8,) is the class id of each of EMOTIONS, `enlarge` a factor about each box."""
     out, infos = Written(), [probe(path) for path in table.image]
     good = sound(table, infos, out.notes, verify)
     sizes = np.array([info.size_wh for info in infos], float).reshape(-1, 2)
@@ -53,9 +53,10 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     whole = np.isnan(table.xyxy[:, 0])
     xyxy = np.where(whole[:, None], np.concatenate([np.zeros_like(size), size], axis=1), table.xyxy)
     clipped = boxes.clip(xyxy, size)
+    written = boxes.enlarge(xyxy, enlarge, size) if enlarge != 1 else clipped
     with np.errstate(divide="ignore", invalid="ignore"):
-        relative = boxes.xyxy_to_cxcywh_rel(clipped, size)
-    fits = good[owner] & (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+        relative = boxes.xyxy_to_cxcywh_rel(written, size)
+    fits = good[owner] & (clipped[:, 2:] > clipped[:, :2]).all(axis=1) & (written[:, 2:] > written[:, :2]).all(axis=1)
     for row in np.flatnonzero(good[owner] & (clipped != xyxy).any(axis=1) | good[owner] & ~fits).tolist():
         index = owner[row]
         code, message = box_problem(xyxy[row], infos[index].size_wh) or ("box-empty", "the box has no extent")
@@ -83,7 +84,7 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     # Whatever can be is done to columns: what is left a picture is a link, a label file and a line of text.
     rows, split, line, ends = np.flatnonzero(fits), table.split.tolist(), table.line.tolist(), [0, *np.cumsum(kept).tolist()]
     labels = [lines[row] for row in rows.tolist()]
-    corners = clipped[rows]
+    corners = written[rows]
     if (corners == np.floor(corners)).all():  # nearly always; the text is the same, and quicker made
         corners = corners.astype(np.int64)
     corners = list(map(CORNERS[corners.dtype.kind].__mod__, zip(map(EMOTIONS.__getitem__, table.emotion[rows].tolist()), *corners.T.tolist())))
@@ -187,7 +188,7 @@ def quoted_all(texts: list[str]) -> list[str]:
 
 def stage(job: Job) -> Stage:
     link, verify = job.settings.link, job.settings.verify
-    return Stage(partial(write_chunk, ids=job.ids, work=job.work, link=link, verify=verify), *form.LINKS)
+    return Stage(partial(write_chunk, ids=job.ids, work=job.work, link=link, verify=verify, enlarge=job.settings.enlarge), *form.LINKS)
 
 
-FORM = form.Form(frozenset({"no_face", "scenes", "backgrounds", "size", "link"}), stage, boxed=True)
+FORM = form.Form(frozenset({"no_face", "scenes", "backgrounds", "size", "link", "enlarge"}), stage, boxed=True)

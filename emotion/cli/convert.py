@@ -22,14 +22,15 @@ from .groups import Command
 @click.option("--classes", type=click.Choice(["6", "7", "8"]), default="7", help="6 merges Disgust into Anger, 8 adds Contempt.")
 @click.option("--valid", type=options.Number(0, 0.9), default=0.0, help="Share of the training people to set aside for validation.")
 @click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="affectnet: No-Face rows: drop, or keep as pictures without faces.")
-@click.option("--usage", metavar="USAGE=SPLIT,...", help="fer2013, ferplus: default Training=train,PublicTest=valid,PrivateTest=test; none leaves one out.")
+@click.option("--usage", metavar="USAGE=SPLIT,...", help="What a split becomes, such as validation=PrivateTest or PublicTest=none; "
+              "default: Training=train,PublicTest=valid,PrivateTest=test.")
 @click.option("--labels", type=click.Choice(["majority", "votes", "fer2013"]), default="majority",
               help="ferplus: the class with over half of the votes; also the most voted for; or FER2013's own label, the votes beside it.")
 @click.option("--size", type=options.Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, others 48.")
 @click.option("--scenes", type=options.Whole(min=1), help="detector: scenes to compose of face crops; default: one for every three or four faces.")
 @click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. "
               "A face in a photograph would be one that no label tells of, so take pictures without people.")  # fmt: skip
-@click.option("--enlarge", type=options.Number(0.2, 5), default=1.0, help="crops, csv, hdf5, npz, pickle: factor about the box, clipped to the picture.")
+@click.option("--enlarge", type=options.Number(0.2, 5), default=1.0, help="Factor about a box, clipped to the picture.")
 @click.option("--align", is_flag=True, help="crops, csv, hdf5, npz, pickle: turn until the eyes are level, where the dataset has landmarks.")
 @click.option("--grey/--colour", default=None, help="crops, csv, hdf5, npz, pickle: default colour for crops, grey for the others; csv is always grey.")
 @click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard",

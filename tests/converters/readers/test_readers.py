@@ -15,6 +15,7 @@ from converters.emotions import EMOTIONS, RAFDB
 from converters.errors import DataError, UsageError
 from converters.readers.ferplus import distribution
 from converters.table.records import Notes, from_records
+from converters.table.usages import usage_map, used_as
 
 
 def read(kind, root, **options):
@@ -55,11 +56,59 @@ def test_fer2013_from_a_spreadsheet(fer2013_csv):
 
 def test_fer2013_usages_go_where_they_are_told(fer2013_csv):
     path = fer2013_csv(8)
-    table, _, left_out = read("fer2013", path, usage="PrivateTest=valid,PublicTest=none")
-    assert [record.split for record in table] == ["train", "train", "valid"] * 2 and left_out == {("", "Usage PublicTest"): 2}
+    table, _, _ = read("fer2013", path)
+    notes = Notes()
+    table = used_as(table, "PrivateTest=valid,PublicTest=none", notes)
+    assert [record.split for record in table] == ["train", "train", "valid"] * 2 and notes.left_out == {("valid", "valid, which --usage leaves out"): 2}
     for bad in ("Private=valid", "PrivateTest=dev", "PrivateTest"):
         with pytest.raises(UsageError, match="--usage"):
-            read("fer2013", path, usage=bad)
+            usage_map(bad)
+
+
+@pytest.mark.parametrize("usage, expected", [("validation=PrivateTest", "PrivateTest"), ("valid=test", "PrivateTest"), ("PublicTest=PrivateTest", "PrivateTest"), (None, "PublicTest")])
+def test_affectnets_validation_list_becomes_the_usage_that_is_wished(affectnet, tmp_path, usage, expected):
+    root = affectnet("affectnet", {"training.csv": [("1/a.jpg", 1, 1, 60, 60, 1)], "validation.csv": [("1/b.jpg", 1, 1, 60, 60, 2)]})
+    convert([("affectnet", str(root))], tmp_path / "out", Settings(task="csv", usage=usage), jobs=1)
+    assert [line.rpartition(",")[2] for line in (tmp_path / "out" / "fer2013.csv").read_text().splitlines()[1:]] == ["Training", expected]
+
+
+def test_enlarged_boxes_of_a_detector_are_clipped(affectnet, tmp_path):
+    root = affectnet("affectnet", {"training.csv": [("1/a.jpg", 40, 30, 20, 20, 1), ("1/b.jpg", 0, 0, 50, 40, 1)]})  # pictures of 120 x 100
+    report = convert([("affectnet", str(root))], tmp_path / "out", Settings(enlarge=2), jobs=1)
+    rows = list(csv.DictReader(open(tmp_path / "out" / "manifest.csv")))
+    assert [[float(row[side]) for side in ("x1", "y1", "x2", "y2")] for row in rows] == [[30, 20, 70, 60], [0, 0, 75, 60]] and not report["findings"]
+    assert (tmp_path / "out" / "train" / "1" / "a.txt").read_text() == "1 0.416667 0.400000 0.333333 0.400000\n"
+
+
+def npy_release(root, expressions, split="train_set"):
+    """AffectNet of 2021: a picture and its arrays for each expression."""
+    for folder in ("images", "annotations"):
+        (root / split / folder).mkdir(parents=True, exist_ok=True)
+    for number, value in enumerate(expressions):
+        cv2.imwrite(str(root / split / "images" / f"{number}.jpg"), np.full((60, 50, 3), 9 * number, np.uint8))
+        np.save(root / split / "annotations" / f"{number}_exp.npy", value)
+        np.save(root / split / "annotations" / f"{number}_lnd.npy", np.arange(136.0))
+    return root
+
+
+def test_affectnet_as_arrays(tmp_path):
+    root = npy_release(tmp_path, [np.array("1"), np.array(7), np.array([3.0]), np.array("x"), np.array(9), np.array(12), np.zeros(2), np.array([{}], object)])
+    npy_release(tmp_path, [np.array("0")], "val_set")
+    (root / "train_set" / "images" / "2.jpg").unlink()
+    table, codes, left_out = read("affectnet", root, landmarks=True)
+    assert [(record.split, record.faces[0].emotion, record.faces[0].xyxy_px) for record in table] == [("train", "Happy", None), ("train", "Contempt", None), ("valid", "Neutral", None)]
+    assert codes == ["missing-image", "bad-number", "class-range", "bad-number", "bad-number"] and left_out["train", "9 Uncertain"] == 1
+    assert table.landmarks[0].shape == (68, 2) and len(set(table.group)) == 3
+    assert len(read("affectnet", root / "train_set")[0]) == 2
+    report = convert([("affectnet", str(root))], tmp_path / "../npy-out", Settings(task="classifier"), jobs=1)
+    assert report["splits"]["train"]["faces"] == 1 and report["splits"]["valid"]["faces"] == 1
+
+
+def test_the_case_of_affectnet_as_arrays(shared):
+    if not (shared / "cases").is_dir():
+        pytest.skip("needs ../shared/cases")
+    table, codes, _ = read("affectnet", shared / "cases" / "affectnet-npy" / "npy")
+    assert len(table) == 1 and not codes and table.record(0).faces[0].emotion == "Happy"
 
 
 GOOD = " ".join(["7"] * 2304)

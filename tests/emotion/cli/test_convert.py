@@ -64,7 +64,6 @@ def test_json_is_the_report_and_quiet_is_quiet(folder):
     (["affectnet", "--task", "classifier", "--size", "96"], 2, "--size has no effect here (only --task detector or coco or crops or csv or hdf5 or npz or pickle uses it)"),
     (["affectnet", "--colour"], 2, "--grey/--colour has no effect here"),
     (["affectnet", "--task", "csv", "--link", "copy"], 2, "--link has no effect here (only --task detector or coco or classifier uses it)"),
-    (["affectnet", "--usage", "Training=train"], 2, "--usage has no effect here (only fer2013 and ferplus have it)"),
     (["affectnet", "--labels", "votes", "--with", "fer2013=f.csv"], 2, "--labels has no effect here (only ferplus has it)"),
     (["affectnet", "--cluster", "tcp://127.0.0.1:9"], 1, "no Dask scheduler answers at tcp://127.0.0.1:9"),
     (["fer2013", "affectnet/training.csv"], 1, "training.csv:1: has no column emotion, pixels, Usage"),

@@ -28,6 +28,7 @@ COMMANDS = {
     "recipes": ("emotion.cli.recipes", "recipes", "How networks are trained: list and show."),
     "darknet": ("emotion.cli.darknet", "darknet", "Train and evaluate Darknet networks."),
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
+    "draw": ("emotion.cli.draw", "draw", "Draw what emo or another tool found."),
     "serve": ("emotion.cli.serve", "serve", "Serve a page for a camera, and an interface for programs."),
     "models": ("emotion.cli.models", "models", "Models at hand: list, show, verify them."),
     "export": ("emotion.cli.export", "export", "A model as ONNX."),
@@ -39,7 +40,7 @@ COMMANDS = {
 SECTIONS = {
     "Data": ("convert", "dataset"),
     "Networks and training": ("cfg", "train", "recipes", "darknet"),
-    "Use and measure": ("detect", "serve", "evaluate", "compare"),
+    "Use and measure": ("detect", "draw", "serve", "evaluate", "compare"),
     "Models": ("models", "export"),
 }
 # What people type elsewhere: the same command here, or what to type instead.

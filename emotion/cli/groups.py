@@ -19,7 +19,7 @@ SECTIONS = {
     "Pictures": "task classes usage labels valid size scenes backgrounds enlarge align grey link no-face verify with max-pixels",
     "Address": "host port token rate megabytes open source",
     "A part of it": "start end stride max-fps",
-    "Tracking": "raw smooth detect-every uncertain",
+    "Tracking": "raw track smooth detect-every uncertain",
     "A Darknet binary": "engine darknet allow-broken-cpu mjpeg-port auto-recover silence gpus print-command",
     "Statistics": "bootstrap table memory",
     "Where it computes": "backend device threads workers jobs cluster cache seed",

@@ -1,0 +1,44 @@
+"""`emo draw`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from . import options
+from .detect import OUTPUTS, progress_bar, table
+from .groups import Command
+
+
+@click.command(cls=Command)
+@click.argument("results", type=click.Path(exists=True, dir_okay=False))
+@click.argument("source", type=click.Path())
+@options.out
+@click.option("--outputs", type=options.Names(OUTPUTS), default="media", show_default=True, help=f"What to write, of {', '.join(OUTPUTS)}.")
+@click.option("--track", is_flag=True, help="Of a video: follow the faces and smooth their scores, as emo detect does.")
+@click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="With --track: time constant of the smoothing in seconds; 0 for none.")
+@click.option("--conf", type=options.Number(0, 1), default=0.0, show_default=True, help="Score below which a face is dropped.")
+@options.limit
+@options.max_pixels
+@options.force
+@options.as_json
+@options.quiet
+def draw(results, source, out, outputs, track, smooth, conf, limit, force, as_json, quiet):
+    """Draw what emo or another tool found: RESULTS (JSON, JSONL or CSV) onto SOURCE, the picture, folder or video.
+
+    Frames are met by their index, pictures by their names. With --outputs it also turns other tools' results into emo's
+    files, a summary among them; with --track it follows the faces first.
+
+    \b
+    emo draw detect-out/talk/detections.jsonl talk.mp4
+    emo draw fer.csv talk.mp4 --track --outputs media,csv,summary
+    """
+    from ..drawn_results import run
+
+    with progress_bar(quiet) as advance:
+        summary = run(results, source, out, outputs=outputs, track=track, smooth_s=smooth, conf=conf, limit=limit, force=force, progress=advance)
+    if as_json:
+        click.echo(json.dumps(summary.as_dict(), indent=2))
+    elif not quiet:
+        click.echo(table(summary))

@@ -1,0 +1,51 @@
+"""Found faces, of emo or another tool, back onto their source: what `emo draw` does.
+
+    run("fer.csv", "talk.mp4", out="drawn", outputs=("media", "summary"), track=True)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from .run_detection import Summary
+from .run_detection import run as detect
+from .sources.frame import Frame
+from .sources.open import open_source
+from .sources.results import Results, read
+from .systems.detections import Detections
+from .systems.stage_timer import StageTimer
+from .systems.tracking import Tracker
+
+
+class _Read:
+    """Stands where a detector stands: names and settings, of faces that somebody else found."""
+
+    name, uncertain_below = "results", 0.0
+
+    def __init__(self, results: Results, path: Path, conf: float):
+        self.names, self.clock = results.names, StageTimer()
+        self.settings = {"system": "results", "file": path.name, "conf": conf}
+
+    def detect(self, frames) -> list[Detections]:
+        raise NotImplementedError("the faces are in a file")
+
+
+def run(
+    results: str | Path, source: str | Path, out: str | Path | None = None, *, outputs: Collection[str] = ("media",), track: bool = False, smooth_s: float = 0.5,
+    conf: float = 0.0, limit: int | None = None, force: bool = False, progress: Callable[[int, int | None], None] | None = None,
+) -> Summary:  # fmt: skip
+    """As `run_detection.run`, with the faces that `results` holds. DataError for a file in which there are none."""
+    found, opened = read(results), open_source(source, limit)
+    tracker = Tracker(conf, smooth_s) if track and opened.kind == "video" else None
+
+    def through(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Detections]]:
+        for frame in frames:
+            faces = found.of(frame)
+            height, width = frame.bgr.shape[:2]
+            faces = Detections(np.clip(faces.xyxy_px, 0, (width, height, width, height)).astype(np.float32), faces.scores, faces.face)
+            yield frame, faces.take((faces.face >= (tracker.low if tracker else conf)) & (faces.xyxy_px[:, 2:] > faces.xyxy_px[:, :2]).all(1))
+
+    return detect(opened, _Read(found, Path(results), conf), out, outputs=outputs, tracker=tracker, force=force, progress=progress, through=through)

@@ -51,10 +51,10 @@ def save(trainer: Trainer, *tags) -> None:
         except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError of a full disk
             temporary.unlink(missing_ok=True)
             raise RunError(f"cannot be written: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}", where=trainer.state_file, mend="is the disk full?") from None
-    with trainer.averaged():
+    with trainer.averaged():  # the arrays are the network's own memory: they must be written before it has the raw weights back
         arrays = trainer.network.arrays()
-    for tag in tags:
-        weights_file.write(trainer.cfg, trainer.job.run.weights_file(tag), arrays, trainer.seen)
+        for tag in tags:
+            weights_file.write(trainer.cfg, trainer.job.run.weights_file(tag), arrays, trainer.seen)
 
 
 def resume(trainer: Trainer) -> None:

@@ -118,6 +118,17 @@ def test_it_learns_and_tells_every_epoch(make, optimizer):
     assert found["top1"] == pytest.approx(result.metric) and found["macro_f1"] > 0.9
 
 
+def test_averaged_weights_are_what_is_judged_and_what_is_saved(make):
+    """With a slow average both differ much: the files must hold the average, not the raw weights."""
+    job = make({"epochs": 8, "ema": 0.97, "learning_rate": 0.05, "monitor": "loss"})
+    result = BuiltinEngine().train(job)
+    found = BuiltinEngine().evaluate(job.run.cfg, job.data, job.run.weights_file("best"), device="cpu")
+    assert found["loss"] == pytest.approx(result.metric, rel=1e-4)
+    state = torch.load(job.run.weights / "state.pt", weights_only=True)
+    saved = weights_file.read(cfg_file.load(job.run.cfg), job.run.weights_file("last")).layers[0]["weights"]
+    assert np.array_equal(saved, state["ema"]["stack.0.weight"].numpy()) and not np.array_equal(saved, state["raw"]["stack.0.weight"].numpy())
+
+
 def test_standardising_is_kept_with_the_run_and_heeded_when_it_is_evaluated(make):
     job = make({"epochs": 12, "standardise": True, "crop_from": 20, "size": 16})
     result = BuiltinEngine().train(job)

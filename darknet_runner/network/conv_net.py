@@ -60,7 +60,8 @@ class ConvNet:
 
     def text(self, name: str, about: str = "a convolutional classifier from a description") -> str:
         """The cfg, commented; `[net]` is that of emo's other small classifiers."""
-        blocks = [f"# {name}: {about}.\n" + net(self.size, self.channels)]
+        # Dense layers, which no batch norm tames, run away at the rate of the others.
+        blocks = [f"# {name}: {about}.\n" + net(self.size, self.channels, learning_rate=0.01 if self.dense else 0.05)]
         norm = 1 if self.batch_norm else None
         for number, stage in enumerate(self.stages, start=1):
             convolution = section(

@@ -37,7 +37,7 @@ def read_text(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) 
     has (surrogateescape). DataError when the file is missing, no text, or longer than `most` bytes.
     """
     with _opened(path) as file:
-        data = _guarded(path, lambda: file.read(most + 1))
+        data = _guarded(path, lambda: _at_most(file, most + 1))
     if len(data) > most:
         raise DataError(f"is longer than {most >> 20} MB, which no such file is", where=path, mend="is it the right file?")
     bom, encoding = _encoding(data, path)
@@ -177,6 +177,15 @@ def _no(kind: str, error: Exception) -> str:
     if isinstance(error, RecursionError):
         return f"is no {kind} that emo reads: its tables or lists lie too deep in each other"
     return f"is no {kind}: {' '.join(str(error).split())[:200]}"
+
+
+def _at_most(file: IO[bytes], count: int) -> bytes:
+    """Its first `count` bytes; `read(count)` would take that much memory first, however short the file."""
+    parts: list[bytes] = []
+    while count and (part := file.read(min(count, 1 << 20))):
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
 
 
 def _opened(path: str | Path) -> io.BufferedReader:

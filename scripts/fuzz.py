@@ -1,0 +1,309 @@
+"""Mutated inputs into every reader: each gives a result or one EmoError, within memory and time; anything else is kept.
+
+    python scripts/fuzz.py --count 20000 --out finds
+    python scripts/fuzz.py --count 500 --kind cfg --kind video --seed 7
+
+Inputs are drawn here, then bytes, lines and numbers of them are changed; the same seed gives the same inputs. Each
+batch runs in a process of its own with a limit on memory; what makes it raise, die or take over LONGEST_S seconds of CPU
+is written to --out with the words that came. Exit code 1 when there is any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import resource
+import signal
+import shutil
+import sys
+import tempfile
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+MOST_BYTES = 2 << 30  # of memory that is written to, a process
+LONGEST_S = 30  # of CPU, an input
+BATCH = 50
+WORDS = ("0", "-1", "1", "65536", "99999999999999999999", "1e400", "nan", "inf", "", "\x00", "é", '"', "[" * 2000, "../..", "/", " ", ",", ";", "true", "null", "2024-01-01")
+
+
+# --- seeds: a folder a kind, and the file in it that is changed -----------------------------------------------
+
+
+def seeds(root: Path) -> dict[str, list[Path]]:
+    """kind -> files whose bytes are mutated; each lies among the files that its reader needs."""
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    from converters import convert
+    from converters.convert_settings import Settings
+    from converters.synthesis.datasets import write_set
+    from emotion.systems.backends import quiet_opencv
+    from emotion.systems.models import shipped
+
+    quiet_opencv()
+    found: dict[str, list[Path]] = {}
+    photo = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
+    (root / "picture").mkdir()
+    for suffix in (".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".ppm"):
+        Image.fromarray(photo).save(root / "picture" / f"a{suffix}", **({"save_all": True, "append_images": [Image.fromarray(255 - photo)]} if suffix == ".gif" else {}))
+    found["picture"] = sorted((root / "picture").iterdir())
+    (root / "video").mkdir()
+    for suffix, codec in ((".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "mp4v"), (".webm", "VP80")):
+        writer = cv2.VideoWriter(str(root / "video" / f"a{suffix}"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
+        for shade in range(12):
+            writer.write(np.full((48, 64, 3), 20 * shade, np.uint8))
+        writer.release()
+    found["video"] = sorted((root / "video").iterdir())
+    model = shutil.copytree(shipped()["emo-fer"], root / "model")
+    found["model"] = [path for path in sorted(model.iterdir()) if path.suffix in (".cfg", ".names", ".toml")]
+    found["weights"] = [next(model.glob("*.weights"))]
+    write_set("affectnet", 8, root / "affectnet")
+    found["affectnet"] = [root / "affectnet" / "training.csv"]
+    write_set("fer2013", 8, root / "fer2013")
+    found["fer2013"] = [root / "fer2013" / "fer2013.csv"]
+    write_set("yolo", 6, root / "yolo")
+    data = root / "yolo" / "emo.data"
+    found["yolo"] = [data, *sorted(path for path in (root / "yolo").rglob("*") if path.suffix in (".txt", ".names", ".csv"))[:6]]
+    for task, kind in (("coco", "coco"), ("hdf5", "hdf5"), ("npz", "npz"), ("pickle", "pickle")):
+        try:
+            convert.convert([("affectnet" if task == "coco" else "fer2013", str(root / ("affectnet" if task == "coco" else "fer2013")))], root / kind, Settings(task=task))
+        except Exception as error:  # an extra that is not here
+            print(f"no {kind}: {error}", file=sys.stderr)
+            continue
+        found[kind] = sorted(path for path in (root / kind).rglob("*") if path.is_file() and path.name != "report.json" and path.suffix in (".json", ".h5", ".hdf5", ".npz", ".pkl", ".pickle"))[:3]
+    (root / "run").mkdir()
+    (root / "run" / "run.json").write_text(json.dumps({"engine": "builtin", "verdict": "running", "data": str(data), "settings": {"seed": 1}, "hashes": {"data": {}}, "binary": {"path": "/x"}}))
+    found["run"] = [root / "run" / "run.json"]
+    (root / "recipe").mkdir()
+    recipes = sorted((Path(__file__).resolve().parents[1] / "cfg" / "recipes").glob("*.toml"))
+    found["recipe"] = [Path(shutil.copy(path, root / "recipe")) for path in recipes]
+    logs = sorted((Path(__file__).resolve().parents[1] / "tests/darknet_runner/compiled/fixtures").glob("*.log"))
+    if logs:
+        (root / "log").mkdir()
+        found["log"] = [Path(shutil.copy(path, root / "log")) for path in logs]
+    return {kind: files for kind, files in found.items() if files}
+
+
+# --- readers ------------------------------------------------------------------------------------------------
+
+
+def _picture(file: Path) -> None:
+    from converters import images
+    from emotion.sources.open import open_source
+
+    images.probe(file)
+    for frame in open_source(file):
+        assert frame.bgr.ndim == 3
+
+
+def _video(file: Path) -> None:
+    from emotion.sources.open import open_source
+
+    last = 0.0
+    for frame in open_source(file, limit=50):
+        assert frame.time_s is None or frame.time_s >= last, "a time before the one before"
+        last = frame.time_s or 0.0
+
+
+def _model(file: Path) -> None:
+    from darknet_runner.network import cfg_file, templates
+    from emotion.systems import models
+
+    models.find(file.parent, None).describe()
+    templates.render(cfg_file.load(next(file.parent.glob("*.cfg"))), 7, size=64)
+
+
+def _dataset(kind: str) -> Callable[[Path], None]:
+    def read(file: Path) -> None:
+        from converters import convert
+        from converters.convert_settings import Settings
+
+        source = file.parent if kind != "coco" else file.parents[1] if file.parent.name == "annotations" else file.parent
+        convert.convert([(kind, str(source))], Path(tempfile.gettempdir()) / "emo-fuzz-never" / "out", Settings(task="classifier"), dry_run=True)
+
+    return read
+
+
+def _yolo(file: Path) -> None:
+    from converters.dataset import check, stats
+    from converters.darknet_format.dataset import load
+
+    root = next(parent for parent in file.parents if (parent / "emo.data").exists())
+    one = load(root / "emo.data")
+    check.check(one)
+    stats.summary(one, stats.measure(one))
+
+
+def _run(file: Path) -> None:
+    from darknet_runner.run.create_run import reopen
+    from darknet_runner.run.folder import RunDir
+
+    RunDir(file.parent).data_file()
+    reopen(file.parent)
+
+
+def _recipe(file: Path) -> None:
+    from darknet_runner.builtin import recipe
+
+    recipe.load(str(file))
+
+
+def _log(file: Path) -> None:
+    from darknet_runner.compiled import logs
+
+    rows = logs.read(file)
+    logs.to_csv(rows, logs.class_names(rows))
+
+
+READERS: dict[str, Callable[[Path], None]] = {
+    "picture": _picture, "video": _video, "model": _model, "weights": _model, "yolo": _yolo, "run": _run, "recipe": _recipe, "log": _log,
+    **{kind: _dataset(kind) for kind in ("affectnet", "fer2013", "coco", "hdf5", "npz", "pickle")},
+}  # fmt: skip
+
+
+# --- mutations ----------------------------------------------------------------------------------------------
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """One to eight changes: bits, bytes, cuts, repeats; in text also lines, and fields that become strange ones."""
+    out = bytearray(data)
+    text = b"\0" not in data[:1000]
+    for _ in range(rng.randint(1, 8)):
+        at, kind = rng.randrange(len(out) + 1), rng.randrange(9 if text else 6)
+        if kind == 0 and at < len(out):
+            out[at] ^= 1 << rng.randrange(8)
+        elif kind == 1:
+            out[at : at + rng.choice((1, 2, 4, 8))] = rng.choice((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\1"))
+        elif kind == 2:
+            del out[at : at + rng.choice((1, 4, 16, 200))]
+        elif kind == 3 and rng.random() < 0.2:
+            del out[at:]
+        elif kind == 4:
+            out[at:at] = out[at : at + rng.choice((1, 8, 64, 512))]
+        elif kind == 5:
+            out[at:at] = rng.randbytes(rng.choice((1, 3, 9)))
+        elif kind >= 6:
+            lines = bytes(out).split(b"\n")
+            line = rng.randrange(len(lines))
+            separator = rng.choice((b",", b" ", b"=", b":", b";"))
+            fields = lines[line].split(separator)
+            fields[rng.randrange(len(fields))] = rng.choice(WORDS).encode()
+            lines[line] = separator.join(fields)
+            if kind == 8:
+                lines.insert(line, lines[rng.randrange(len(lines))])
+            out = bytearray(b"\n".join(lines))
+    return bytes(out)
+
+
+# --- running ------------------------------------------------------------------------------------------------
+
+
+def attempt(kind: str, file: Path, number: int, seed: int) -> str | None:
+    """Mutate `file` in place, read it, put it back: None, or the words of what should not have been raised."""
+    from converters.errors import EmoError
+
+    whole = file.read_bytes()
+    file.write_bytes(mutated(whole, random.Random(f"{seed} {kind} {file.name} {number}")))
+    try:
+        READERS[kind](file)
+    except EmoError as error:
+        if str(error).count("\n") > 40:
+            return f"more than a few lines: {str(error)[:200]}"
+    except BaseException:
+        return traceback.format_exc()
+    finally:
+        file.write_bytes(whole)
+    return None
+
+
+def batch(jobs: list[tuple[str, Path, int]], seed: int, pipe: int) -> None:
+    """In a process of its own: before each input its number, after it `.`, or a JSON of what came."""
+    resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    for place, (kind, file, number) in enumerate(jobs):
+        os.write(pipe, f"{place}\n".encode())
+        signal.setitimer(signal.ITIMER_PROF, LONGEST_S)  # SIGPROF ends the process
+        words = attempt(kind, file, number, seed)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        os.write(pipe, (json.dumps(words) + "\n").encode())
+
+
+def run(jobs: list[tuple[str, Path, int]], seed: int) -> list[tuple[tuple[str, Path, int], str]]:
+    """The finds of one batch; after an input that ends the process, another process goes on behind it."""
+    finds = []
+    while jobs:
+        read, write = os.pipe()
+        sys.stderr.flush()
+        child = os.fork()
+        if not child:
+            os.close(read)
+            try:
+                batch(jobs, seed, write)
+            finally:
+                os._exit(0)
+        os.close(write)
+        with open(read) as lines:
+            told = lines.read().splitlines()
+        _, status = os.waitpid(child, 0)
+        done = len(told) // 2
+        finds += [(jobs[place], words) for place in range(done) if (words := json.loads(told[2 * place + 1]))]
+        if len(told) % 2:
+            kind, file, number = jobs[done]
+            why = f"CPU for {LONGEST_S} s" if os.WTERMSIG(status) == signal.SIGPROF else f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"ended with {os.WEXITSTATUS(status)}"
+            finds.append((jobs[done], why))
+            file.write_bytes((file.parent / f".whole-{file.name}").read_bytes())
+            done += 1
+        jobs = jobs[done:] if done else []
+    return finds
+
+
+def fuzz(count: int, seed: int, kinds: list[str], out: Path | None, say: Callable[[str], None] = print) -> Counter:
+    """Finds by kind and by the last line of their words; their inputs are written to `out`."""
+    found: Counter = Counter()
+    with tempfile.TemporaryDirectory(prefix="emo-fuzz-") as folder:
+        files = seeds(Path(folder))
+        chosen = [kind for kind in (kinds or sorted(files)) if kind in files]
+        for kind in chosen:
+            for file in files[kind]:
+                shutil.copy(file, file.parent / f".whole-{file.name}")
+        for kind in chosen:  # the unchanged inputs must be read
+            for file in files[kind]:
+                if kind not in ("run", "log"):
+                    READERS[kind](file)
+        jobs = [(kind := chosen[number % len(chosen)], files[kind][number // len(chosen) % len(files[kind])], number) for number in range(count)]
+        for start in range(0, count, BATCH):
+            for (kind, file, number), words in run(jobs[start : start + BATCH], seed):
+                last = words.strip().splitlines()[-1][:160]
+                found[kind, last] += 1
+                if found[kind, last] == 1:
+                    say(f"{kind} {file.name} {number}: {last}")
+                    if out:
+                        data = mutated((file.parent / f".whole-{file.name}").read_bytes(), random.Random(f"{seed} {kind} {file.name} {number}"))
+                        name = f"{kind}-{hashlib.sha256(last.encode()).hexdigest()[:8]}{file.suffix}"
+                        out.mkdir(parents=True, exist_ok=True)
+                        (out / name).write_bytes(data)
+                        (out / f"{name}.why").write_text(words)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kind", action="append", choices=sorted(READERS), default=[])
+    parser.add_argument("--out", type=Path)
+    told = parser.parse_args()
+    found = fuzz(told.count, told.seed, told.kind, told.out)
+    print(f"{told.count} inputs, {sum(found.values())} finds of {len(found)} sorts")
+    sys.exit(bool(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from converters import output_folder
-from converters.darknet_format.open_set import open_set
 from converters.darknet_format.files import read_data
+from converters.darknet_format.open_set import open_set
 from converters.errors import EmoError, UsageError
 from darknet_runner.run.folder import RunDir
 
@@ -89,12 +89,9 @@ def detector_part(judged: Judgement, names, conf: float) -> dict:
     """Of a detector on a set with boxes: its figures as a detector, faces by size, and what the extra faces were called."""
     if judged.tally is None:
         return {}
-    truths = judged.tally.truths
-    xyxy = np.concatenate([boxes for boxes, _ in truths]).reshape(-1, 4)
-    sides = (xyxy[:, 2:] - xyxy[:, :2]).max(1, initial=0)
     return {
-        "detector": detection.detection_figures(judged.boxes, truths, judged.sizes_wh, names, conf, MATCH_IOU),
-        "sizes": detection.by_size(sides, judged.said.found, judged.said.named == judged.said.truth), "background": judged.tally.extra_per_class.tolist(),
+        "detector": detection.detection_figures(judged.boxes, judged.tally.truths, judged.sizes_wh, names, conf, MATCH_IOU),
+        "sizes": judged.tally.sizes(), "background": judged.tally.extra_per_class.tolist(),
     }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from ..systems.detections import Detections, Detector
 from . import metrics
 from .bootstrap import Evidence, rank
 from .classification import Said
+from .detection import by_size
 
 # Scores below are not counted for AP. A YOLO's is what Darknet's `detector map` keeps (src/detector.c,
 # validate_detector_map: thresh). Of a two-stage system it is the face's score: each of the hundred boxes
@@ -145,6 +146,12 @@ class Tally:
         missed = np.array([np.count_nonzero(named < 0) for named in self.named])
         return Evidence(rank(self.predictions, self.truths, classes, MATCH_IOU), faces, truths, confusion, missed, np.array(self.extra))
 
+    def sizes(self) -> list[dict]:
+        """Faces found and rightly named, by the pixels of their longer side (`detection.by_size`)."""
+        xyxy = np.concatenate([boxes for boxes, _ in self.truths]).reshape(-1, 4) if self.truths else np.zeros((0, 4))
+        right = self.right() if self.truths else np.zeros(0, int)
+        return by_size((xyxy[:, 2:] - xyxy[:, :2]).max(1, initial=0), right >= 0, right == 1)
+
     def blind(self):
         """The labelled faces as one class."""
         return [(xyxy, np.zeros(len(ids), int)) for xyxy, ids in self.truths]
@@ -163,7 +170,7 @@ class Tally:
             "ap": dict(zip(self.names, map(number, by_class.ap))), "f1": dict(zip(self.names, map(number, f1))),
             "truths": dict(zip(self.names, by_class.truths.tolist())),
             "missed_per_class": dict(zip(self.names, self.missed_per_class.tolist())),
-            "confusion": self.confusion.tolist(),
+            "confusion": self.confusion.tolist(), "sizes": self.sizes(),
             "calibration": metrics.calibration(confidence[right >= 0], right[right >= 0] == 1),
         }  # fmt: skip
 

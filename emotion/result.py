@@ -110,20 +110,20 @@ class Result:
         except (OSError, ValueError) as error:
             raise MediaError(f"cannot be written: {error}", where=path) from None
 
-    def _repr_png_(self) -> bytes:
+    def _repr_jpeg_(self) -> bytes:
         """A notebook shows the annotated picture."""
         import io
 
         from PIL import Image
 
         out = io.BytesIO()
-        Image.fromarray(self.plot()[:, :, ::-1]).save(out, "PNG")
+        Image.fromarray(self.plot()[:, :, ::-1]).save(out, "JPEG", quality=85)
         return out.getvalue()
 
     def __repr__(self) -> str:
         height, width = self.picture.shape[:2]
         said = ", ".join(self.emotions) or "no face"
-        return f"<Result {self.name or f'frame {self.index}'}, {width}x{height}: {said}>"
+        return f"<Result {Path(self.name).name if self.name else f'frame {self.index}'}, {width}x{height}: {said}>"
 
     def as_dict(self) -> dict:
         """The record that `emo detect` writes into detections.jsonl, with each face's emotion by name."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from converters import settings_files
 from converters.darknet_format.files import DataFile, read_data, read_list
 from converters.darknet_format.open_set import open_set
-from converters.errors import DataError, RunError, UsageError
+from converters.errors import RunError, UsageError
 
 from ..builtin.recipe import Recipe
 from ..network import cfg_file, templates

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -11,26 +11,37 @@ from converters import boxes as boxlib
 NMS_IOU = 0.45  # fixed in every flavour's `test` and `map`
 
 
-def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float = NMS_IOU, diou_beta: float | None = None) -> np.ndarray:
-    """Per class: scores (N, C) with those of suppressed boxes set to 0.
+def overlap(a: np.ndarray, b: np.ndarray, beta: float | None = None) -> np.ndarray:
+    """(N, 4), (M, 4) -> (N, M) IoU; with `beta` less (d^2 / c^2)^beta, as nms_kind=greedynms measures it.
 
-    diou_beta: subtract (centre distance / hull diagonal)^(2 beta) from the IoU, as nms_kind=greedynms does.
+    d is the distance of the centres, c the diagonal of the box around both (AlexeyAB's src/box.c, box_diounms).
     """
-    overlap = boxlib.iou(xyxy, xyxy)
-    if diou_beta is not None:
-        centre = (xyxy[:, :2] + xyxy[:, 2:]) / 2
-        distance = ((centre[:, None] - centre[None]) ** 2).sum(-1)
-        hull = np.maximum(xyxy[:, None, 2:], xyxy[None, :, 2:]) - np.minimum(xyxy[:, None, :2], xyxy[None, :, :2])
-        overlap = overlap - (distance / np.maximum((hull**2).sum(-1), 1e-12)) ** diou_beta
-    close, out = overlap > iou, np.zeros_like(scores)
+    value = boxlib.iou(a, b)
+    if beta is None:
+        return value
+    low, high = np.minimum(a[:, None, :2], b[None, :, :2]), np.maximum(a[:, None, 2:], b[None, :, 2:])
+    diagonal = ((high - low) ** 2).sum(-1)
+    distance = (((b[:, :2] + b[:, 2:])[None] - (a[:, :2] + a[:, 2:])[:, None]) ** 2).sum(-1) / 4
+    return value - np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0) ** beta
+
+
+def greedy(scores: np.ndarray, dropped: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
+    """Indices that stay, best score (N,) first: `dropped(best, rest)` says which of the rest, by index, the best one drops."""
+    order, kept = np.argsort(-scores, kind="stable"), []
+    while len(order):
+        best, order = order[0], order[1:]
+        kept.append(best)
+        order = order[~dropped(best, order)]
+    return np.array(kept, int)
+
+
+def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float = NMS_IOU, diou_beta: float | None = None) -> np.ndarray:
+    """Per class: scores (N, C) with those of suppressed boxes set to 0; overlap as `overlap` measures it."""
+    close, out = overlap(xyxy, xyxy, diou_beta) > iou, np.zeros_like(scores)
     for kind in range(scores.shape[1]):
-        alive = scores[:, kind] > 0
-        for index in np.argsort(-scores[:, kind], kind="stable"):
-            if scores[index, kind] <= 0:
-                break
-            if alive[index]:
-                out[index, kind] = scores[index, kind]
-                alive &= ~close[index]
+        found = np.flatnonzero(scores[:, kind] > 0)
+        kept = found[greedy(scores[found, kind], lambda best, rest, found=found: close[found[best], found[rest]])]
+        out[kept, kind] = scores[kept, kind]
     return out
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from converters import boxes
 from darknet_runner.network import resize
 from darknet_runner.network.cfg_file import Cfg
-from darknet_runner.scoring.nms import NMS_IOU, nms as class_nms
+from darknet_runner.scoring.nms import NMS_IOU, greedy, nms as class_nms, overlap
 
 from .backends import Backend, OpenCVBackend
 from .detections import Detections, checked_frames
@@ -108,21 +108,17 @@ def nms_beta(cfg: Cfg) -> float | None:
 def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float, beta: float | None = None, inside: float | None = None) -> np.ndarray:
     """Indices of the boxes kept, best score first; a box that overlaps a better one by more than `iou` goes.
 
-    With `inside` a box also goes when that share of it, or more, lies in a better and bigger one.
-
-    With `beta` overlap is IoU - (d^2 / c^2)^beta, d being the distance of the centres and c the diagonal of
-    the box around both (AlexeyAB's src/box.c, box_diounms).
+    With `inside` a box also goes when that share of it, or more, lies in a better and bigger one. `beta` as for `overlap`.
     """
-    order = np.argsort(-scores, kind="stable")
-    kept = []
-    while len(order):
-        first, order = order[0], order[1:]
-        kept.append(first)
-        gone = overlap(xyxy[first], xyxy[order], beta) > iou
+
+    def dropped(best: int, rest: np.ndarray) -> np.ndarray:
+        gone = overlap(xyxy[best : best + 1], xyxy[rest], beta)[0] > iou
         if inside is not None:
-            gone |= (share_within(xyxy[first], xyxy[order]) >= inside) & (boxes.area(xyxy[order]) < boxes.area(xyxy[first]))
-        order = order[~gone]
-    return np.array(kept, int)
+            gone |= (share_within(xyxy[best], xyxy[rest]) >= inside) & (boxes.area(xyxy[rest]) < boxes.area(xyxy[best]))
+        return gone
+
+    with np.errstate(over="ignore", invalid="ignore"):  # boxes of a network that has learned nothing yet
+        return greedy(scores, dropped)
 
 
 def share_within(box: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -130,14 +126,3 @@ def share_within(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
     area = boxes.area(others)
     return np.divide(boxes.area(np.concatenate([low, high], 1)), area, out=np.zeros(len(others)), where=area > 0)
-
-
-def overlap(box: np.ndarray, others: np.ndarray, beta: float | None = None) -> np.ndarray:
-    """(4,), (N, 4) -> (N,), as `nms` measures it."""
-    value = boxes.iou(box, others)[0]
-    if beta is None or not len(others):
-        return value
-    low, high = np.minimum(box[:2], others[:, :2]), np.maximum(box[2:], others[:, 2:])
-    diagonal = ((high - low) ** 2).sum(1)
-    distance = (((others[:, :2] + others[:, 2:]) - (box[:2] + box[2:])) ** 2).sum(1) / 4
-    return value - np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0) ** beta

@@ -146,7 +146,7 @@ def test_plot_and_save(yolo, here):
     assert (said.plot() != before).any() and (said.picture == before).all()
     said.save("out.png")
     np.testing.assert_array_equal(cv2.imread("out.png"), said.plot())
-    assert said._repr_png_().startswith(b"\x89PNG")
+    assert said._repr_jpeg_().startswith(b"\xff\xd8")
     with pytest.raises(MediaError, match="cannot be written"):
         said.save("nowhere/out.png")
     with pytest.raises(MediaError, match="cannot be written"):

@@ -1,7 +1,6 @@
 """How a training ends that does not end by itself: a stop sent to all its processes, a kill, a full disk."""
 
 import csv
-import json
 import os
 import signal
 import subprocess

@@ -7,8 +7,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from converters.output_folder import part
 from emotion.output.summary import BINS, MOMENTS, Answers, clock

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from darknet_runner.network.preprocessing import Preprocessing
 from converters.errors import DataError
+from darknet_runner.network.preprocessing import Preprocessing
 from emotion.systems.classifier import Classifier
 from emotion.systems.models import find
 

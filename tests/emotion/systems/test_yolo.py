@@ -7,9 +7,10 @@ from hypothesis import given, settings, strategies as st
 
 from converters import boxes
 from darknet_runner.network import cfg_file, layers, templates, weights_file
+from darknet_runner.scoring.nms import overlap
 from emotion.systems import yolo
 from emotion.systems.models import find
-from emotion.systems.yolo import YoloDetector, nms, overlap, share_within
+from emotion.systems.yolo import YoloDetector, nms, share_within
 
 
 def random_weights(cfg, path, seed=0):
@@ -180,7 +181,7 @@ def test_a_suppressed_box_suppresses_nothing():
 def test_greedynms_by_hand():
     """d^2 = 9, box around both 13 x 10, c^2 = 269: 0.5385 - (9 / 269)^0.6 = 0.5385 - 0.1302 = 0.4083."""
     a, b = np.array((0, 0, 10, 10), float), np.array([(3, 0, 13, 10)], float)
-    assert overlap(a, b, 0.6)[0] == pytest.approx(0.5385 - 0.1302, abs=2e-4)
+    assert overlap(a[None], b, 0.6)[0, 0] == pytest.approx(0.5385 - 0.1302, abs=2e-4)
     both, scores = np.vstack([a[None], b]), np.array([0.9, 0.8])
     assert nms(both, scores, 0.45, 0.6).tolist() == [0, 1] and nms(both, scores, 0.45).tolist() == [0]
 
@@ -201,7 +202,7 @@ def test_nms_keeps_the_best_and_nothing_that_overlaps_or_lies_within(count, seed
 
     def gone(better, others):
         within = 0 if inside is None else (share_within(better, others) >= inside) & (boxes.area(others) < boxes.area(better))
-        return (overlap(better, others, beta) > 0.45) | (within > 0)
+        return (overlap(better[None], others, beta)[0] > 0.45) | (within > 0)
 
     assert (np.diff(scores[kept]) <= 0).all()
     for place, index in enumerate(kept):

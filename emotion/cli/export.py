@@ -16,9 +16,14 @@ from .groups import Command
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
 @click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), help="The file to write; default: MODEL's name and .onnx, here.")
+@click.option("--half", is_flag=True, help="16-bit floats: half the size, as exact as it was; slower on CPUs, for GPUs.")
+@click.option("--int8", is_flag=True, help="8-bit integers: a quarter of the size; needs --data, whose training pictures show how large its numbers get.")
+@click.option("--data", type=click.Path(dir_okay=False), help="A labelled set, the .data file: what --half or --int8 costs is measured on its validation list.")
+@click.option("--calibrate", type=options.Whole(min=1), default=200, show_default=True, help="With --int8: training pictures that are looked at.")
+@options.limit
 @options.force
 @options.as_json
-def export(model, weights, names, out, force, as_json):
+def export(model, weights, names, out, half, int8, data, calibrate, limit, force, as_json):
     """Write a Darknet network, cfg and weights, as one ONNX file.
 
     MODEL is a shipped model's name, a model or run folder, a .cfg or a .weights file. The file's input `pictures`
@@ -29,7 +34,14 @@ def export(model, weights, names, out, force, as_json):
     \b
     emo export emo-v4-nano
     emo export runs/v4-tiny-001 --out emotions.onnx
+    emo export emo-fer --int8 --data data/fer2013-classifier/emo.data
     """
+    if half and int8:
+        raise click.UsageError("--half or --int8, not both")
+    if int8 and not data:
+        raise click.UsageError("--int8 needs --data, pictures to calibrate with")
+    if data and not (half or int8):
+        raise click.UsageError("--data has no effect without --half or --int8")
     from converters.errors import UsageError
     from converters.output_folder import replacing
 
@@ -37,14 +49,48 @@ def export(model, weights, names, out, force, as_json):
     from ..systems.onnx_export import to_onnx
 
     found = models.find(model, None, weights_file=weights, names_file=names)
-    made = to_onnx(found)
-    path = Path(out or f"{found.name}.onnx")
+    path = Path(out or f"{found.name}{'-half' if half else '-int8' if int8 else ''}.onnx")
     if path.exists() and not force:
         raise UsageError("exists", where=path, mend="--force replaces it, or choose another --out")
-    data = made.SerializeToString()
+    made, costs = to_onnx(found), None
+    if half or int8:
+        made, costs = reduced(found, made, int8, data, calibrate, limit)
+    content = made.SerializeToString()
     with replacing(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(content)
     if as_json:
-        click.echo(json.dumps(found.describe() | {"file": str(path), "bytes": len(data)}, indent=2))
-    else:
-        click.echo(str(path))
+        click.echo(json.dumps(found.describe() | {"file": str(path), "bytes": len(content)} | ({"costs": costs} if costs else {}), indent=2))
+        return
+    click.echo(str(path))
+    if costs:
+        from .printing import columns
+
+        heads = ("", *costs["before"])
+        columns(heads, [(name, *("" if value is None else f"{value:.3f}" for value in row.values())) for name, row in costs.items()], left=(0,))
+
+
+def reduced(model, made, int8: bool, data, calibrate: int, limit):
+    """The model with fewer bits; with `data`, figures before and after on its validation list, and ms a picture."""
+    from converters.darknet_format.files import read_data
+
+    from ..comparison.classification import figures
+    from ..comparison.judge import judge
+    from ..systems import onnx_precision as precision
+    from ..systems.backends import OnnxBackend
+    from ..systems.onnx_export import to_onnx
+
+    bare, labelled = to_onnx(model, prepares=False), data and read_data(data)
+    blobs = precision.blobs_of(model, labelled, calibrate, judge) if labelled else []
+    change = (lambda proto: precision.quantised(proto, blobs)) if int8 else precision.half
+    if not labelled:
+        return change(made), None
+    costs = {}
+    for name, proto in (("before", bare), ("after", change(bare))):
+        backend = OnnxBackend(model, made=proto)
+        judged = judge(precision.subject_of(model, backend), labelled, "valid", limit=limit)
+        told = figures(judged.said)
+        costs[name] = {"accuracy": told["accuracy"], "macro_f1": told["macro_f1"]}
+        if judged.tally is not None:
+            costs[name] |= {"face_ap": judged.tally.result()["face_ap"], "map": judged.tally.result()["map"]}
+        costs[name]["ms"] = precision.milliseconds(backend, blobs[0][:1])
+    return change(made), costs

@@ -83,7 +83,8 @@ class OnnxBackend:
 
     name = "onnx"
 
-    def __init__(self, model: Model, device: str = "auto"):
+    def __init__(self, model: Model, device: str = "auto", made=None):
+        """`made`: another ModelProto of the model, such as one of 8 bits."""
         try:
             import onnxruntime
         except ImportError:
@@ -98,7 +99,7 @@ class OnnxBackend:
         if kind not in ("auto", "cpu", "cuda") or (kind == "cuda" and not gpu):
             raise UsageError(f"--device {device}: this ONNX Runtime has no such device", mend="take auto or cpu, or install onnxruntime-gpu")
         providers = [("CUDAExecutionProvider", {"device_id": number or "0"})] if gpu and kind != "cpu" else []
-        self.session = onnxruntime.InferenceSession(to_onnx(model, prepares=False).SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession((made or to_onnx(model, prepares=False)).SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"])
 
     def forward(self, blob: np.ndarray) -> list[np.ndarray]:
         return self.session.run(None, {"pictures": blob})

@@ -1,0 +1,88 @@
+"""16 and 8 bits: the numbers stay near, the file gets small, and the command says what it costs."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx", reason="the extra with onnx is not installed")
+pytest.importorskip("onnxruntime", reason="the extra with onnxruntime is not installed")
+
+from converters.errors import CfgError, DataError
+from emotion.cli import main
+from emotion.systems import models
+from emotion.systems.backends import OnnxBackend
+from emotion.systems.onnx_export import to_onnx
+from emotion.systems.onnx_precision import half, quantised
+
+
+@pytest.fixture(scope="module")
+def fer():
+    return models.find("emo-fer", "classifier")
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    rng = np.random.default_rng(0)
+    return [cv2.GaussianBlur(rng.random((64, 64), np.float32), (0, 0), 4)[None, None] * 3 - 1 for _ in range(12)]
+
+
+@pytest.mark.parametrize("change, atol, share", [(half, 0.01, 0.55), (quantised, 0.15, 0.35)])
+def test_answers_stay_near_and_the_file_gets_small(fer, blobs, change, atol, share):
+    made = to_onnx(fer, prepares=False)
+    before = made.SerializeToString()
+    less = change(made, blobs) if change is quantised else change(made)
+    assert made.SerializeToString() == before  # what was given is not changed
+    assert len(less.SerializeToString()) < share * len(before)
+    whole, fewer = OnnxBackend(fer), OnnxBackend(fer, made=less)
+    for blob in blobs:
+        (expected,), (found,) = whole.forward(blob), fewer.forward(blob)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, atol=atol)
+    assert {entry.key: entry.value for entry in less.metadata_props}["names"].split("\n") == list(fer.names)
+
+
+def test_what_cannot_be_done_is_said(fer):
+    with pytest.raises(DataError, match="no picture to calibrate"):
+        quantised(to_onnx(fer), [])
+    made = to_onnx(fer)
+    made.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(np.float32([1e6]), made.graph.initializer[0].name))
+    with pytest.raises(CfgError, match="1e.06 does not fit 16 bits"):
+        half(made)
+
+
+@pytest.fixture
+def data(tmp_path, squares, detector_folder):
+    """A detector's set of ten pictures of squares, for training and validation alike."""
+    folder, paths = tmp_path / "set", []
+    folder.mkdir()
+    for index in range(10):
+        picture, boxes = squares([(index % 4, 1, index % 7), (3, 3, 6)])
+        paths.append(folder / f"{index}.png")
+        cv2.imwrite(str(paths[-1]), picture)
+        rows = ((class_id, *((box[:2] + box[2:]) / 2 / 64), *((box[2:] - box[:2]) / 64)) for class_id, box in zip((index % 7, 6), boxes))
+        paths[-1].with_suffix(".txt").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows))
+    (folder / "list.txt").write_text("".join(f"{path}\n" for path in paths))
+    (folder / "emo.names").write_text((detector_folder / "emo.names").read_text())
+    (folder / "emo.data").write_text(f"classes = 7\ntrain = {folder}/list.txt\nvalid = {folder}/list.txt\nnames = {folder}/emo.names\nbackup = {folder}\n")
+    return folder / "emo.data"
+
+
+@pytest.mark.parametrize("bits", ["--half", "--int8"])
+def test_the_command_measures_what_it_costs(tmp_path, detector_folder, data, capsys, bits):
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(detector_folder), bits, "--data", str(data), "--out", str(tmp_path / "less.onnx"), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert not ended.value.code and told["costs"].keys() == {"before", "after"} and (tmp_path / "less.onnx").stat().st_size == told["bytes"]
+    for row in told["costs"].values():
+        assert row["accuracy"] == 1 and row["face_ap"] > 0.99 and row["ms"] > 0
+    kinds = {node.op_type for node in onnx.load(tmp_path / "less.onnx").graph.node}
+    assert ("QuantizeLinear" in kinds) == (bits == "--int8") and ("Cast" in kinds) == (bits == "--half")
+
+
+@pytest.mark.parametrize("arguments, said", [(("--int8",), "--int8 needs --data"), (("--half", "--int8"), "not both"), (("--data", "x"), "--data has no effect")])
+def test_options_that_do_not_go_together(detector_folder, arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["export", str(detector_folder), *arguments])
+    assert ended.value.code == 2 and said in capsys.readouterr().err

@@ -198,7 +198,7 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
 def import_(source, network, out, scale, classes, force, as_json):
     """Weights of other frameworks as .weights for a network, to begin a training with or to use.
 
-    Reads Keras .h5 (VGG-Face among them), MatConvNet .mat and torch .pth of torchvision's VGG and ResNet. Layers are taken
+    Reads Keras .keras and .h5 (VGG-Face among them), MatConvNet .mat and torch .pth of torchvision's VGG and ResNet. Layers are taken
     in order, by their shapes; what comes behind the last that fits, the new top, is left to the training.
 
     \b

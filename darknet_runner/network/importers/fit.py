@@ -26,7 +26,7 @@ from ..weights_file import write
 from . import keras, matconvnet, torch_checkpoint
 from .source import SCALES, Source, SourceLayer, scale_named
 
-READERS = {".h5": keras.read, ".hdf5": keras.read, ".mat": matconvnet.read, ".pth": torch_checkpoint.read, ".pt": torch_checkpoint.read}
+READERS = {".h5": keras.read, ".hdf5": keras.read, ".keras": keras.read, ".mat": matconvnet.read, ".pth": torch_checkpoint.read, ".pt": torch_checkpoint.read}
 EPS = 1e-5  # Darknet's, src/blas.c, normalize_cpu
 
 

@@ -1,4 +1,4 @@
-"""Keras models and weights in .h5: Conv2D, SeparableConv2D, DepthwiseConv2D, Dense and BatchNormalization.
+"""Keras models (.h5, .keras) and weights (.h5): Conv2D, SeparableConv2D, DepthwiseConv2D, Dense and BatchNormalization.
 
 A saved model tells its layers' kinds, activations, epsilons and the order of a Flatten; a file of weights alone tells their
 names and shapes, and Keras' defaults stand in for the rest (epsilon 0.001, channels last). Layers are taken in the file's
@@ -8,7 +8,10 @@ the paper's names (conv1_1, ...) or Keras' own numbers (conv2d_1, ...).
 
 from __future__ import annotations
 
+import io
 import json
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from converters.errors import MissingExtra, WeightsError
 from .source import SCALES, InputScale, Source, SourceLayer
 
 EPS = 1e-3  # BatchNormalization's default
+MOST_BYTES = 1 << 33  # of a .keras file's parts, unpacked
 _ACTIVATIONS = {"linear": "linear", "relu": "relu", "elu": "elu", "selu": "selu", "sigmoid": "logistic", "tanh": "tanh", "swish": "swish", "silu": "swish"}
 _ACTIVATING = {"ReLU": "relu", "LeakyReLU": "leaky", "ELU": "elu", "PReLU": "prelu", "Softmax": "linear"}
 _PARTS = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # Keras 1's names
@@ -31,16 +35,18 @@ def read(path: Path) -> Source:
     except ImportError:
         raise MissingExtra("h5py", "import", "a Keras .h5 file") from None
     try:
+        if path.suffix.lower() == ".keras":
+            return _read_zip(path, h5py)
         with h5py.File(path, "r") as file:
             return _read(path, file)
-    except OSError as error:
-        raise WeightsError(f"cannot be read as HDF5: {error}", where=path) from None
+    except (OSError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"cannot be read as {'a .keras file' if path.suffix.lower() == '.keras' else 'HDF5'}: {error}", where=path) from None
 
 
 def _read(path, file) -> Source:
     group = file["model_weights"] if "model_weights" in file else file
     if "layer_names" not in group.attrs:
-        mend = 'save the whole model as HDF5: model.save("model.h5")'
+        mend = 'save the whole model: model.save("model.keras") or model.save("model.h5")'
         raise WeightsError("is no Keras model in HDF5 (no layer_names)" if "layers" not in file else "holds Keras 3 weights without their order", where=path, mend=mend)
     config = _layers_of(json.loads(_text(file.attrs["model_config"]))) if "model_config" in file.attrs else []
     known = {name: (kind, options) for kind, name, options in config}
@@ -58,6 +64,55 @@ def _read(path, file) -> Source:
     if not made:
         raise WeightsError("holds no weights", where=path)
     return Source(path, "Keras model" if config else "Keras weights", tuple(made), _scale(made))
+
+
+def _read_zip(path, h5py) -> Source:
+    """Keras 3's own form: config.json, and HDF5 whose groups are named by the layers' classes, counted as they come."""
+    with zipfile.ZipFile(path) as file:
+        if not {"config.json", "model.weights.h5"} <= set(file.namelist()):
+            raise WeightsError("is no Keras model (no config.json, or no model.weights.h5)", where=path)
+        if max(file.getinfo(name).file_size for name in ("config.json", "model.weights.h5")) > MOST_BYTES:
+            raise WeightsError(f"holds more than {MOST_BYTES >> 30} GB, which no such network has", where=path)
+        try:
+            model = json.loads(file.read("config.json"))
+        except (ValueError, RecursionError) as error:
+            raise WeightsError(f"has a config.json that is no JSON: {error}", where=path) from None
+        followed, made = _followed(_layers_of(model)), []
+        with h5py.File(io.BytesIO(file.read("model.weights.h5")), "r") as weights:
+            for kind, name, options, group in _groups(model, weights):
+                arrays = [np.asarray(group["vars"][number]) for number in sorted(group["vars"], key=int)]
+                if arrays:
+                    parts = dict(zip(_order(kind, options), arrays))
+                    made += _layer(path, name, parts if len(parts) == len(arrays) else {"": arrays[0]}, kind, options, *followed.get(name, (None, None)))
+    if not made:
+        raise WeightsError("holds no weights", where=path)
+    return Source(path, "Keras model", tuple(made), _scale(made))
+
+
+def _groups(model, group):
+    """(class, name, options, HDF5 group) of every layer that has variables, nested models' too."""
+    used: dict[str, int] = {}
+    layers = model.get("config", {})
+    for layer in layers.get("layers", []) if isinstance(layers, dict) else []:
+        kind, options = layer.get("class_name", ""), layer.get("config", {})
+        snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", kind))).lower()
+        count = used[snake] = used.get(snake, -1) + 1
+        where = f"layers/{snake}_{count}" if count else f"layers/{snake}"
+        if where not in group:
+            continue
+        if "layers" in options:
+            yield from _groups(layer, group[where])
+        elif "vars" in group[where]:
+            yield kind, options.get("name", ""), options, group[where]
+
+
+def _order(kind: str, options: dict) -> list[str]:
+    """The variables of a layer, in Keras' order."""
+    if kind == "BatchNormalization":
+        learnt = [part for part, on in (("gamma", "scale"), ("beta", "center")) if options.get(on, True)]
+        return [*learnt, "moving_mean", "moving_variance"]
+    kernels = ["depthwise_kernel", "pointwise_kernel"] if kind == "SeparableConv2D" else ["kernel"]
+    return [*kernels, *(["bias"] if options.get("use_bias", True) else [])]
 
 
 def _text(value) -> str:

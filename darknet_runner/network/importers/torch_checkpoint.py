@@ -40,7 +40,16 @@ def read(path: Path) -> Source:
         if isinstance(value, torch.Tensor):
             module, _, part = name.removeprefix("module.").rpartition(".")
             modules.setdefault(module, {})[part] = value.float().numpy()
-    return Source(path, "torch checkpoint", tuple(_layer(path, name, parts) for name, parts in modules.items()), SCALES["imagenet"])
+    layers = tuple(_layer(path, name, parts) for name, parts in modules.items())
+    return Source(path, "torch checkpoint", layers, SCALES["imagenet" if _of_imagenet(layers) else "0..1"])
+
+
+def _of_imagenet(layers: tuple[SourceLayer, ...]) -> bool:
+    """Whether it is one of torchvision's own: its names, and ImageNet's thousand classes or no top."""
+    names = [layer.name for layer in layers]
+    known = names[0].startswith("features.") or (names[0] == "conv1" and any(name.startswith("layer1.") for name in names))
+    dense = [len(layer.kernel) for layer in layers if layer.kernel is not None and layer.kernel.ndim == 2]
+    return known and (not dense or dense[-1] == 1000)
 
 
 def _layer(path, name, parts) -> SourceLayer:

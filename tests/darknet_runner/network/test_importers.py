@@ -1,6 +1,7 @@
 """Weights of Keras, MatConvNet and torch: files made here in their forms, and the outputs of the networks they are of."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -139,6 +140,39 @@ def test_a_keras_net_computes_the_same(norm, whole, tmp_path):
     x, logits, _ = run(cfg, tmp_path / "net.weights")
     expected = forward(x.permute(0, 2, 3, 1), 0.01 if whole else 0.001)
     torch.testing.assert_close(logits, expected, atol=2e-5, rtol=1e-5)
+
+
+def write_keras3(path, layers, config):
+    """As Keras 3 writes a .keras file: the variables by number, in groups that are named by the layers' classes."""
+    h5py = pytest.importorskip("h5py")
+    arrays, used = {name: [array for _, array in weights] for name, weights in layers}, {}
+    with h5py.File(path.with_suffix(".tmp"), "w") as file:
+        for layer in config:
+            kind = {"Conv2D": "conv2d", "BatchNormalization": "batch_normalization", "Dense": "dense", "MaxPooling2D": "max_pooling2d"}.get(layer["class_name"], layer["class_name"].lower())
+            used[kind] = used.get(kind, -1) + 1
+            group = file.create_group(f"layers/{kind}" + (f"_{used[kind]}" if used[kind] else "") + "/vars")
+            for number, array in enumerate(arrays.get(layer["config"]["name"], [])):
+                group[str(number)] = array
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"name": "sequential", "layers": config}}))
+        file.write(path.with_suffix(".tmp"), "model.weights.h5")
+    return path
+
+
+def test_keras_3s_own_form(tmp_path):
+    layers, config, forward = keras_net()
+    path = write_keras3(tmp_path / "net.keras", layers, config)
+    cfg = cfg_file.parse(KERAS_CFG.format(norm=1))
+    found = fit.import_weights(path, cfg, tmp_path / "net.weights")
+    assert found.whole and found.form == "Keras model" and [row.source for row in found.rows] == ["conv2d", "conv2d_1", "dense", "dense_1"]
+    x, logits, _ = run(cfg, tmp_path / "net.weights")
+    torch.testing.assert_close(logits, forward(x.permute(0, 2, 3, 1), 0.01), atol=2e-5, rtol=1e-5)
+    for content, what in (({"config.json": "{}"}, "no Keras model"), ({"config.json": "{", "model.weights.h5": ""}, "no JSON"), ({"config.json": "{}", "model.weights.h5": "x"}, "cannot be read")):
+        with zipfile.ZipFile(tmp_path / "bad.keras", "w") as file:
+            for name, text in content.items():
+                file.writestr(name, text)
+        with pytest.raises(WeightsError, match=what):
+            fit.import_weights(tmp_path / "bad.keras", cfg, tmp_path / "x.weights")
 
 
 def test_what_keras_was_shown_is_worked_in(tmp_path):
@@ -303,7 +337,7 @@ class Block(torch.nn.Module):
 
 
 class ResNet(torch.nn.Module):
-    def __init__(self, blocks, deep, classes=10):
+    def __init__(self, blocks, deep, classes=1000):
         super().__init__()
         nn, before = torch.nn, 64
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
@@ -337,7 +371,7 @@ def test_torchvisions_resnets(name, blocks, deep, tmp_path):
     source = lively(ResNet(blocks, deep))
     torch.save(source.state_dict(), tmp_path / "net.pth")
     cfg = templates.load(name).edit({0: {"channels": 3, "width": 64, "height": 64}, 1: {"stride": 2}})
-    cfg = templates.render(cfg, 10)
+    cfg = templates.render(cfg, 1000)
     found = fit.import_weights(tmp_path / "net.pth", cfg, tmp_path / "net.weights", "0..1")
     assert found.whole and not found.unused
     x, logits, _ = run(cfg, tmp_path / "net.weights")
@@ -399,7 +433,7 @@ def test_another_network_is_refused(tmp_path):
 def test_files_that_are_none(tmp_path):
     h5py = pytest.importorskip("h5py")
     cfg = cfg_file.parse(KERAS_CFG.format(norm=1))
-    for name in ("a.h5", "a.mat", "a.pth", "a.pt"):
+    for name in ("a.h5", "a.keras", "a.mat", "a.pth", "a.pt"):
         (tmp_path / name).write_bytes(b"nothing of the kind")
         with pytest.raises(WeightsError) as caught:
             fit.import_weights(tmp_path / name, cfg, tmp_path / "x.weights")

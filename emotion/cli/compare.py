@@ -8,6 +8,7 @@ import click
 
 from . import options
 from .detect import progress_bar
+from .gate import apply_gate, gate_options
 from .groups import Command
 
 
@@ -16,7 +17,7 @@ from .groups import Command
 @click.option("--data", type=click.Path(dir_okay=False), help="A labelled set: the .data file that emo convert wrote.")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help="Which of its lists.")
 @click.option("--memory/--no-memory", default=True, show_default=True, help="Measure each system's peak memory, in a process of its own.")
-@click.option("--clip", is_flag=True, help="Of a video, write side-by-side.webm too.")
+@click.option("--clip/--no-clip", default=True, show_default=True, help="Of a video, write side-by-side.webm too, which browsers play.")
 @click.option("--face-model", help="Face finder of a two-stage that names none: as for emo detect.")
 @options.out
 @options.conf
@@ -28,10 +29,11 @@ from .groups import Command
 @click.option("--bootstrap", type=options.Whole(min=0), default=1000, show_default=True, help="Resamples of a labelled set, for 95% intervals; 0 for none.")
 @options.seed
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
+@gate_options
 @options.force
 @options.as_json
 @options.quiet
-def compare(words, data, split, memory, clip, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, force, as_json, quiet):
+def compare(words, data, split, memory, clip, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, fail_under, baseline, tolerance, junit, summary, force, as_json, quiet):
     """Compare two or more systems on the same pictures, labelled or not.
 
     Without --data and MEDIA the media that ship are used, whose faces are labelled. MEDIA are labelled by a labels.csv
@@ -78,3 +80,4 @@ def compare(words, data, split, memory, clip, face_model, out, conf, iou, limit,
         click.echo(json.dumps(result, indent=2))
     elif not quiet:
         click.echo("\n".join([report.text(result), *result["files"]]))
+    apply_gate(result, "emo compare", fail_under, baseline, tolerance, junit, summary)

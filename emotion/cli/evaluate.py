@@ -9,6 +9,7 @@ import click
 from emotion.cli.detect import progress_bar
 
 from . import options
+from .gate import apply_gate, gate_options
 from .groups import Command
 
 
@@ -46,10 +47,11 @@ class Tta(click.ParamType):
 @click.option("--bootstrap", type=options.Whole(min=0), default=1000, show_default=True, help="Resamples, for 95% intervals; 0 for none.")
 @options.seed
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
+@gate_options
 @options.force
 @options.as_json
 @options.quiet
-def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, force, as_json, quiet):
+def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, fail_under, baseline, tolerance, junit, summary, force, as_json, quiet):
     """Measure models on a labelled set: classifiers, detectors, and two-stage systems end to end.
 
     MODEL is a name, a model or run folder, a .cfg or .weights, or a system as for emo compare (two-stage:yunet.onnx).
@@ -61,6 +63,7 @@ def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, l
     emo evaluate runs/resnet18-001 runs/emonet-001 --table markdown
     emo evaluate emo-fer --data data/fer2013-classifier --split test --tta tencrop
     emo evaluate two-stage:yunet.onnx --data data/affectnet-detector
+    emo evaluate runs/a-001 --fail-under macro-f1=0.6 --baseline best/report.json --tolerance 0.01 --junit gate.xml
     """
     from emotion.comparison import evaluation_text
     from emotion.comparison.evaluate import evaluate as measure
@@ -78,3 +81,4 @@ def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, l
         click.echo(evaluation_text.text(result, table))
     elif not quiet:
         click.echo("\n".join([evaluation_text.text(result), *result["files"]]))
+    apply_gate(result, "emo evaluate", fail_under, baseline, tolerance, junit, summary)

@@ -22,6 +22,7 @@ SECTIONS = {
     "Tracking": "raw track smooth detect-every uncertain",
     "A Darknet binary": "engine darknet allow-broken-cpu mjpeg-port auto-recover silence gpus print-command",
     "Statistics": "bootstrap table memory",
+    "A gate": "fail-under baseline tolerance junit summary",
     "Where it computes": "backend device threads workers jobs cluster cache seed",
     "What is written": "out outputs clip runs name no-annotate show resume strict csv tensorboard force dry-run json quiet limit help",
 }

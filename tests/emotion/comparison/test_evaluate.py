@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import cv2
 import numpy as np
@@ -202,3 +203,23 @@ def test_a_list_that_names_nothing_usable(faces, classifier_folder, tmp_path):
     (faces.parent / "valid.txt").write_text("valid/nothing.png\n")
     with pytest.raises(DataError):
         evaluate([str(classifier_folder)], faces, out=tmp_path / "out")
+
+
+def test_the_gate_of_the_command(faces, classifier_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        with pytest.raises(SystemExit) as end:
+            main(["evaluate", str(classifier_folder), "--data", str(faces), "--bootstrap", "0", "--force", "--out", "out", *args])
+        return end.value.code, capsys.readouterr().err
+
+    assert run("--fail-under", "accuracy=0.78") == (0, "")
+    shutil.copy(tmp_path / "out" / "report.json", tmp_path / "old.json")
+    code, err = run("--fail-under", "accuracy=0.8", "--junit", "gate.xml", "--summary", "gate.md")
+    assert code == 1 and "colours: accuracy 0.7857, at least 0.8000" in err and 'failures="1"' in (tmp_path / "gate.xml").read_text()
+    assert "1 of 1 checks failed" in (tmp_path / "gate.md").read_text()
+    assert run("--baseline", "old.json")[0] == 0
+    lines = (faces.parent / "valid.txt").read_text().splitlines()
+    (faces.parent / "valid.txt").write_text("\n".join(lines[:14]))  # half of what is wrong is among a quarter more
+    assert run("--baseline", "old.json", "--tolerance", "0.01")[0] == 1 and run("--baseline", "old.json", "--tolerance", "0.4")[0] == 0
+    assert run("--junit", "x.xml")[0] == 2

@@ -65,7 +65,8 @@ class Metrics:
 
     def __init__(self, run: RunDir, names: tuple[str, ...], start: int):
         self.path, self.names = run.metrics, names
-        kept = [row for row in metrics_plot.read_metrics(run.metrics) if int(row["iteration"]) <= start] if start else []
+        run.trim_metrics(start)
+        kept = metrics_plot.read_metrics(run.metrics) if start else []
         columns = [*COLUMNS, *(f"ap_{name}" for name in names)]
         self.columns = columns + [key for key in (kept[0] if kept else ()) if key not in columns]
         self.rows: list[dict] = kept

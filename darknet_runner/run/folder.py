@@ -137,8 +137,9 @@ class RunDir:
             self.metrics.unlink()  # not even its header is whole
             return
         lines = lines if text.endswith("\n") else [*lines[:-1], ""]  # a torn number looks like a whole one
-        columns = head.count(",")
-        whole = [line for line in lines if line.count(",") == columns and line.split(",")[0].isdigit() and int(line.split(",")[0]) <= iteration]
+        columns = len(next(csv.reader([head])))  # a class's name may hold a comma
+        rows = ((line, next(csv.reader([line]), [])) for line in lines)
+        whole = [line for line, row in rows if len(row) == columns and row[0].isdigit() and int(row[0]) <= iteration]
         if len(whole) < len(lines):
             write_text(self.metrics, "".join(line + "\n" for line in (head, *whole)))
 

@@ -14,6 +14,7 @@ from converters import settings_files
 from converters.darknet_format.files import DataFile, read_data, read_list
 from converters.darknet_format.open_set import open_set
 from converters.errors import RunError, UsageError
+from converters.terminal_text import redacted
 
 from ..builtin.recipe import Recipe
 from ..network import cfg_file, templates
@@ -83,7 +84,7 @@ def write_run_metadata(run: RunDir, data: Path, settings: dict, argv: list[str] 
     pretrained = settings.get("pretrained")
     run.write_json(
         engine=engine, verdict="running", started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        argv=argv if argv is not None else sys.argv, cfg=str(run.cfg), data=os.path.abspath(data), settings=settings,
+        argv=[redacted(word) for word in (sys.argv if argv is None else argv)], cfg=str(run.cfg), data=os.path.abspath(data), settings=settings,
         hashes=hashes(run.cfg, read_data(data)), versions=versions(),
         started_from={"path": str(pretrained), "sha256": sha256(pretrained)} if pretrained else None,
     )  # fmt: skip

@@ -9,6 +9,7 @@ import sys
 import click
 import pytest
 from click.core import ParameterSource
+from PIL import Image
 
 from emotion.cli import _usage, config, emo as root
 
@@ -214,3 +215,26 @@ def test_ended_from_outside(number, tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and said.replace(b"\r", b"\n").strip().split(b"\n")[-1] == b"emo: interrupted"
     assert not (tmp_path / "big").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("darknet log train.log --out out", "out/metrics.csv"),
+        ("detect 1.png --out out --no-annotate", "out/detections"),
+        ("cfg render v4-tiny --classes 7 --out my.cfg", "my.cfg"),
+        ("dataset stats set --out out", "out/classes.png"),
+    ],
+)
+def test_a_full_disk_is_told_with_the_file_and_not_as_standard_output(command, file, tmp_path):
+    """A limit on the files' size stands in for it."""
+    (tmp_path / "train.log").write_text("".join(f"{number}: 3.5, 3.5 avg, 0.001 rate, 0.1 seconds, 640 images\n" for number in range(1, 400)))
+    Image.new("RGB", (64, 64)).save(tmp_path / "1.png")
+    (tmp_path / "set").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "set" / "1.png")
+    for name, text in (("1.txt", "0 0.5 0.5 0.5 0.5\n"), ("train.txt", "1.png\n"), ("names.txt", "Happy\n"), ("emo.data", "classes=1\ntrain=train.txt\nnames=names.txt\n")):
+        (tmp_path / "set" / name).write_text(text)
+    run = subprocess.run(["sh", "-c", f'ulimit -f 1; exec "{sys.executable}" -m emotion.cli {command}'], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 1 and run.stdout == "" and "File too large" in run.stderr and "standard output" not in run.stderr
+    assert run.stderr.splitlines()[-1].startswith(f"emo: {file}"), run.stderr
+    assert not (tmp_path / file).is_file()

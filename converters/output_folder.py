@@ -12,7 +12,6 @@ next; two runs at once on one output are refused. An `out` that is a link keeps 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
@@ -81,7 +80,8 @@ def locked(folder: Path, mend: str = "wait for it, or choose another --out") -> 
         yield
     finally:
         del _held[real]
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # Windows keeps a file that is open; it holds nothing
+            path.unlink(missing_ok=True)
         os.close(handle)
 
 
@@ -93,8 +93,8 @@ def _lock(path: Path, folder: Path, mend: str) -> int:
         except OSError as error:
             raise DataError(f"cannot be written: {error.strerror}", where=path.parent) from None
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock_file(handle)
+        except (BlockingIOError, PermissionError):
             os.close(handle)
             raise DataError("another emo is writing this output", where=folder, mend=mend) from None
         except OSError:  # a file system without locks
@@ -105,6 +105,18 @@ def _lock(path: Path, folder: Path, mend: str) -> int:
         except OSError:
             pass
         os.close(handle)  # its last holder deleted it just now: a lock on it is none
+
+
+def _lock_file(handle: int) -> None:
+    """BlockingIOError, on Windows PermissionError, when another process has locked it; the lock ends with the handle."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

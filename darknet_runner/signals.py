@@ -7,6 +7,9 @@ import signal
 import threading
 from collections.abc import Iterator
 
+# What asks a program to end: Ctrl-C, kill, a closed terminal; Windows has not all of them.
+STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[list[str]]:
@@ -24,8 +27,7 @@ def interruptible() -> Iterator[list[str]]:
         if len(asked) > 1:
             raise KeyboardInterrupt
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, note) for number in numbers}
+    before = {number: signal.signal(number, note) for number in STOPS}
     try:
         yield asked
     finally:

@@ -22,6 +22,7 @@ from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, RunError
 from converters.parallel import end_with_parent
 
+from ..signals import STOPS
 from .augment import Options, classifier_sample, detection_sample
 
 CACHE_BYTES = 2 << 30
@@ -138,7 +139,8 @@ class Loader:
         self.data, self.plan, self.seed = data, plan, seed
         self.numbers = range(start, stop, step)
         self.waited = 0.0
-        self.workers = min(workers, len(self.numbers))
+        forks = "fork" in multiprocessing.get_all_start_methods()  # Windows does not: there this process does it all
+        self.workers = min(workers, len(self.numbers)) if forks else 0
         self.links, self.processes = [], []
         if not self.workers:
             return
@@ -167,7 +169,7 @@ class Loader:
         return pictures, shape, targets
 
     def _work(self, worker, link, trainers, trainer):
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a stop, whoever it is sent to, is the trainer's to hear; it ends us
+        for number in STOPS:  # a stop, whoever it is sent to, is the trainer's to hear; it ends us
             signal.signal(number, signal.SIG_IGN)
         for end in trainers:
             end.close()

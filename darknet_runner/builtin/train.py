@@ -27,6 +27,7 @@ from converters.errors import RunError, UsageError
 from ..engine import TrainJob, TrainResult
 from ..network import cfg_file, weights_file
 from ..network.templates import classes_of
+from ..signals import STOPS
 from . import checkpoint
 from .augment import Options
 from .batch_augment import middle, standardised
@@ -440,12 +441,11 @@ class Trainer:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = [signal.signal(number, ask) for number in numbers]
+        before = [signal.signal(number, ask) for number in STOPS]
         try:
             yield
         finally:
-            for number, handler in zip(numbers, before):
+            for number, handler in zip(STOPS, before):
                 signal.signal(number, handler)
 
 

@@ -15,14 +15,12 @@ import contextlib
 import ctypes
 import errno
 import os
-import pty
 import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-import tty
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,6 +55,9 @@ class Process:
         self._child: subprocess.Popen | None = None
 
     def __enter__(self) -> Process:
+        import pty  # not on Windows, where emo trains and detects without a binary
+        import tty
+
         master, slave = pty.openpty()
         tty.setraw(slave)  # no echo, no newline translation
         libc, parent = _libc(), os.getpid()

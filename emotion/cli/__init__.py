@@ -164,7 +164,7 @@ def _prepare_process() -> None:
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), PlainStream):
             setattr(sys, name, PlainStream(getattr(sys, name), {"stdout": STDOUT, "stderr": "standard error"}[name]))
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)):  # Windows has no SIGHUP
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stands
             signal.signal(number, signal.default_int_handler)
 

@@ -23,9 +23,9 @@ class EmoError(Exception):
         super().__init__(what)
 
     def __str__(self) -> str:
-        where = None if self.where is None else str(self.where).replace("\n", "\\n")  # a name must not make a second line
-        place = "" if where is None else f"{where}:{self.line}: " if self.line else f"{where}: "
-        return plain(redacted(place + self.what + (f" ({self.mend})" if self.mend else "")))
+        place = "" if self.where is None else f"{self.where}:{self.line}: " if self.line else f"{self.where}: "
+        said = place + self.what + (f" ({self.mend})" if self.mend else "")
+        return plain(redacted(said.replace("\n", "\\n").replace("\r", "\\r")))  # nothing from a file must make a second line
 
 
 class UsageError(EmoError):

@@ -25,10 +25,14 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))
+from fuzz_sets import SETS  # noqa: E402
+
 MOST_BYTES = 2 << 30  # of memory that is written to, a process
 LONGEST_S = 30  # of CPU, an input
 BATCH = 50
-WORDS = ("0", "-1", "1", "65536", "99999999999999999999", "1e400", "nan", "inf", "", "\x00", "é", '"', "[" * 2000, "../..", "/", " ", ",", ";", "true", "null", "2024-01-01")
+WORDS = ("0", "-1", "1", "65536", "99999999999999999999", "1e400", "nan", "inf", "", "\x00", "é", '"', "[" * 2000, "../..", "/", " ", ",", ";", "true", "null", "2024-01-01",
+         "1_0", "\xff\xfe", "\ufeff", "\r", "C:\\x.jpg", "\x1b[31m", "\u0663", "&a *a", "!!python/x", "-2147483649", "a" * 5000)  # fmt: skip
 
 
 # --- seeds: a folder a kind, and the file in it that is changed -----------------------------------------------
@@ -40,8 +44,6 @@ def seeds(root: Path) -> dict[str, list[Path]]:
     import numpy as np
     from PIL import Image
 
-    from converters import convert
-    from converters.convert_settings import Settings
     from converters.synthesis.datasets import write_set
     from emotion.systems.backends import quiet_opencv
     from emotion.systems.models import shipped
@@ -63,20 +65,15 @@ def seeds(root: Path) -> dict[str, list[Path]]:
     model = shutil.copytree(shipped()["emo-fer"], root / "model")
     found["model"] = [path for path in sorted(model.iterdir()) if path.suffix in (".cfg", ".names", ".toml")]
     found["weights"] = [next(model.glob("*.weights"))]
-    write_set("affectnet", 8, root / "affectnet")
-    found["affectnet"] = [root / "affectnet" / "training.csv"]
-    write_set("fer2013", 8, root / "fer2013")
-    found["fer2013"] = [root / "fer2013" / "fer2013.csv"]
+    for kind, target in SETS.items():
+        try:
+            (root / kind).mkdir()
+            found[kind] = [target.make(root / kind)]
+        except ImportError as error:  # an extra that is not here
+            print(f"no {kind}: {error}", file=sys.stderr)
     write_set("yolo", 6, root / "yolo")
     data = root / "yolo" / "emo.data"
     found["yolo"] = [data, *sorted(path for path in (root / "yolo").rglob("*") if path.suffix in (".txt", ".names", ".csv"))[:6]]
-    for task, kind in (("coco", "coco"), ("hdf5", "hdf5"), ("npz", "npz"), ("pickle", "pickle")):
-        try:
-            convert.convert([("affectnet" if task == "coco" else "fer2013", str(root / ("affectnet" if task == "coco" else "fer2013")))], root / kind, Settings(task=task))
-        except Exception as error:  # an extra that is not here
-            print(f"no {kind}: {error}", file=sys.stderr)
-            continue
-        found[kind] = sorted(path for path in (root / kind).rglob("*") if path.is_file() and path.name != "report.json" and path.suffix in (".json", ".h5", ".hdf5", ".npz", ".pkl", ".pickle"))[:3]
     (root / "run").mkdir()
     (root / "run" / "run.json").write_text(json.dumps({"engine": "builtin", "verdict": "running", "data": str(data), "settings": {"seed": 1}, "hashes": {"data": {}}, "binary": {"path": "/x"}}))
     found["run"] = [root / "run" / "run.json"]
@@ -120,14 +117,7 @@ def _model(file: Path) -> None:
 
 
 def _dataset(kind: str) -> Callable[[Path], None]:
-    def read(file: Path) -> None:
-        from converters import convert
-        from converters.convert_settings import Settings
-
-        source = file.parent if kind != "coco" else file.parents[1] if file.parent.name == "annotations" else file.parent
-        convert.convert([(kind, str(source))], Path(tempfile.gettempdir()) / "emo-fuzz-never" / "out", Settings(task="classifier"), dry_run=True)
-
-    return read
+    return lambda file: SETS[kind].use(next(folder for folder in file.parents if folder.name == kind))  # type: ignore[func-returns-value]
 
 
 def _yolo(file: Path) -> None:
@@ -163,7 +153,7 @@ def _log(file: Path) -> None:
 
 READERS: dict[str, Callable[[Path], None]] = {
     "picture": _picture, "video": _video, "model": _model, "weights": _model, "yolo": _yolo, "run": _run, "recipe": _recipe, "log": _log,
-    **{kind: _dataset(kind) for kind in ("affectnet", "fer2013", "coco", "hdf5", "npz", "pickle")},
+    **{kind: _dataset(kind) for kind in SETS},
 }  # fmt: skip
 
 

@@ -8,7 +8,6 @@ pictures and people on both sides of a split, label files and pictures that no l
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -28,6 +27,7 @@ from ..image_formats import PICTURE_SUFFIXES
 from ..images import ImageInfo, probe
 from ..output_folder import REPORT
 from ..parallel import chunked_map
+from ..settings_files import read_json
 from ..table.records import SPLITS
 from . import near_duplicates
 
@@ -145,8 +145,8 @@ def _by_line(one: DarknetSet, examined: dict[str, _Examined]) -> list[Finding]:
 def _is_balanced(one: DarknetSet) -> bool:
     """Whether `emo dataset balance` wrote the lists, so that repeats in train are meant."""
     try:
-        return "balanced" in json.loads((one.data.path.parent / REPORT).read_text())
-    except (OSError, ValueError):
+        return "balanced" in read_json(one.data.path.parent / REPORT)
+    except DataError:
         return False
 
 

@@ -6,7 +6,6 @@ another number: six classes cannot be taken apart again, and seven never saw the
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ..emotions import EMOTIONS, canonical
 from ..errors import DataError
 from ..images import probe
 from ..output_folder import REPORT
+from ..settings_files import read_json
 from ..table.records import SPLITS, Notes, Table
 from ..table.splits import joined
 
@@ -78,8 +78,8 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
 def same_classes(folder: Path, classes: int) -> int | None:
     """The number of classes of the emo output in `folder`, None when it is none; DataError when it is not `classes`."""
     try:
-        made_for = len(json.loads((Path(folder) / REPORT).read_text())["classes"])
-    except (OSError, ValueError, KeyError, TypeError):
+        made_for = len(read_json(Path(folder) / REPORT, {"classes": (dict, list)}, ("classes",))["classes"])
+    except DataError:
         return None
     if made_for != classes:
         raise DataError(f"was made with {made_for} classes, not {classes}", where=folder, mend=f"--classes {made_for}, or convert the dataset itself again")

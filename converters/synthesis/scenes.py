@@ -260,7 +260,7 @@ def _distract(rng, canvas, places, faces):
 
     height, width = canvas.shape[:2]
     for _ in range(rng.poisson(1.0)):
-        side = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(0.3 * min(width, height)))))
+        side = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(max(SMALLEST + 1, 0.3 * min(width, height))))))
         x, y = int(rng.uniform(0, width - side)), int(rng.uniform(0, height - side))
         if any(x + 1.3 * side > a and a + 1.3 * s > x and y + 1.3 * side > b and b + 1.3 * s > y for a, b, s in places):
             continue

@@ -22,11 +22,11 @@ def _values(rows, key, over="iteration"):
     x, y = [], []
     for row in rows:
         try:
-            value = float(row.get(key) or "nan")
-        except ValueError:
+            value, place = float(row.get(key) or "nan"), float(row.get(over) or "nan")
+        except (TypeError, ValueError):  # a torn line
             continue
-        if math.isfinite(value):
-            x.append(float(row[over]))
+        if math.isfinite(value) and math.isfinite(place):
+            x.append(place)
             y.append(value)
     return x, y
 

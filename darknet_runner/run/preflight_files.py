@@ -17,7 +17,7 @@ from pathlib import Path
 
 from converters import images
 from converters.darknet_format import labels
-from converters.darknet_format.files import DataFile, class_of_path, read_list
+from converters.darknet_format.files import DataFile, class_of_path, numbered_list, read_list
 from converters.errors import DataError, EmoError
 from converters.findings import Finding, finding
 
@@ -33,7 +33,7 @@ def check_lists(data: DataFile, split: str) -> list[Finding]:
     """A list file: missing, empty, CRLF, spaces, the same picture twice."""
     try:
         path = data.list_of(split)
-        listed = read_list(path)
+        numbered = numbered_list(path)
         if path.is_dir():
             return []
         raw = path.read_bytes()
@@ -50,11 +50,10 @@ def check_lists(data: DataFile, split: str) -> list[Finding]:
     spaced = next((number for number, line in enumerate(lines, start=1) if re.search(r"\s", line.rstrip("\r"))), None)
     if spaced:
         add("list-spaces", "warning", spaced, "has spaces, which Darknets drop or cut at; emo does not")
-    if len(set(listed)) < len(listed):
-        seen: set[Path] = set()
-        again = next(path for path in listed if path in seen or seen.add(path))
-        add("duplicate-row", "warning", lines.index(next(line for line in lines if line.strip() and str(again).endswith(line.strip()))) + 1,
-            f"listed again: {len(listed) - len(set(listed))} of the lines, the first {again.name}")  # fmt: skip
+    seen: set[Path] = set()
+    again = [(number, image) for number, image in numbered if image in seen or seen.add(image)]
+    if again:
+        add("duplicate-row", "warning", again[0][0], f"listed again: {len(again)} of the lines, the first {again[0][1].name}")
     return found
 
 

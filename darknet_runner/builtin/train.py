@@ -69,14 +69,16 @@ class Trainer:
         self.heads = [head_of(layer.section) for layer in self.network.heads]
         self.optimizer = make_optimizer(self.network, net, self.recipe)
         self.network.freezing.govern(self.optimizer)
-        if self.network.freezing.frozen and not (job.quiet or self.rank):
-            print(f"emo: layers 0 to {self.network.freezing.frozen - 1} are frozen", file=sys.stderr)
         self.progress = Progress()
         self.ema: dict[str, torch.Tensor] = {}
+        known = len(self.network.layers)  # layers that do not begin at random
         if job.resume:
             checkpoint.resume(self)
         else:
-            self._begin()
+            known = self._begin()
+        if (frozen := self.network.freezing.frozen) and not (job.quiet or self.rank):
+            how = "" if known >= frozen else " at their random start, from which only --pretrained takes them" if not known else f", those from {known} on at their random start"
+            print(f"emo: layers 0 to {frozen - 1} are frozen{how}", file=sys.stderr)
         if self.recipe.ema and not self.ema:
             self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.set = self._pictures("train")
@@ -118,8 +120,8 @@ class Trainer:
             return PictureSet.of(self.data, split, channels, self.job.preprocessing.before_cut(self.cfg.size_wh), cache)
         return TrainSet(self.data, channels, Options.of(self.cfg), split, cache_bytes=cache)
 
-    def _begin(self):
-        """New heads at the prior objectness (RetinaNet's remedy, arXiv:1708.02002, 4.1); then the pretrained layers."""
+    def _begin(self) -> int:
+        """New heads at the prior objectness (RetinaNet's remedy, arXiv:1708.02002, 4.1); then the pretrained layers, whose number it gives."""
         if not 0 < self.job.prior < 1:
             raise UsageError(f"--prior {self.job.prior} is no probability between 0 and 1")
         with torch.no_grad():
@@ -127,8 +129,11 @@ class Trainer:
                 if layer.type == "yolo":
                     bias = self.network.stack[layer.index - 1].bias
                     bias.view(-1, 5 + head.classes)[:, 4] = math.log(self.job.prior / (1 - self.job.prior))
-        if self.job.pretrained:
-            self.network.load(weights_file.read(self.cfg, self.job.pretrained, prefix=True))
+        if not self.job.pretrained:
+            return 0
+        pretrained = weights_file.read(self.cfg, self.job.pretrained, prefix=True)
+        self.network.load(pretrained)
+        return len(pretrained.layers)
 
     # --- what is saved ---------------------------------------------------------------------------------
 

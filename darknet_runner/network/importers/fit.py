@@ -66,7 +66,11 @@ def read_source(path: str | Path) -> Source:
         raise UsageError(f"{path.name} is of no form that can be imported", mend=f"known: {', '.join(READERS)}")
     if not path.is_file():
         raise WeightsError("no such file", where=path)
-    return READERS[path.suffix.lower()](path)
+    try:
+        return READERS[path.suffix.lower()](path)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError, MemoryError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise WeightsError(f"is broken, or of a form that is not read here: {type(error).__name__} {reason}", where=path) from None
 
 
 def import_weights(path: str | Path, cfg: Cfg, out: str | Path, scale: str | None = None) -> Imported:
@@ -149,7 +153,7 @@ class _Walk:
 
     def rescale(self, first, scale, target, channels, notes):
         """Put a first layer in the place of the source's that sees pictures of 0..1 as that one sees its own."""
-        if first.shape[1] == channels and scale.name == "0..1" or first.shape[1] not in (1, 3) or channels not in (1, 3):
+        if (first.shape[1] == channels and scale.name == "0..1") or first.shape[1] not in (1, 3) or channels not in (1, 3):
             return
         matrix, offset = scale.matrix(first.shape[1], channels)
         kernel = np.asarray(first.kernel, np.float64)

@@ -21,7 +21,7 @@ from converters.errors import MissingExtra, WeightsError
 from .source import SCALES, InputScale, Source, SourceLayer
 
 EPS = 1e-3  # BatchNormalization's default
-MOST_BYTES = 1 << 33  # of a .keras file's parts, unpacked
+MOST_BYTES, MOST_ARRAY = 1 << 33, 1 << 31  # of a .keras file's parts, unpacked; of one array
 _ACTIVATIONS = {"linear": "linear", "relu": "relu", "elu": "elu", "selu": "selu", "sigmoid": "logistic", "tanh": "tanh", "swish": "swish", "silu": "swish"}
 _ACTIVATING = {"ReLU": "relu", "LeakyReLU": "leaky", "ELU": "elu", "PReLU": "prelu", "Softmax": "linear"}
 _PARTS = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # Keras 1's names
@@ -44,7 +44,7 @@ def read(path: Path) -> Source:
 
 
 def _read(path, file) -> Source:
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     if "layer_names" not in group.attrs:
         mend = 'save the whole model: model.save("model.keras") or model.save("model.h5")'
         raise WeightsError("is no Keras model in HDF5 (no layer_names)" if "layers" not in file else "holds Keras 3 weights without their order", where=path, mend=mend)
@@ -57,7 +57,7 @@ def _read(path, file) -> Source:
         parts: dict[str, dict[str, np.ndarray]] = {}
         for weight in layer.attrs["weight_names"]:
             where, part = _split(_text(weight), _text(name))
-            parts.setdefault(where, {})[part] = np.asarray(layer[_text(weight)])
+            parts.setdefault(where, {})[part] = _array(path, layer[_text(weight)])
         for where, arrays in parts.items():
             kind, options = known.get(where, known.get(_text(name), ("", {})))
             made += _layer(path, where, arrays, kind, options, *followed.get(where, (None, None)))
@@ -80,13 +80,20 @@ def _read_zip(path, h5py) -> Source:
         followed, made = _followed(_layers_of(model)), []
         with h5py.File(io.BytesIO(file.read("model.weights.h5")), "r") as weights:
             for kind, name, options, group in _groups(model, weights):
-                arrays = [np.asarray(group["vars"][number]) for number in sorted(group["vars"], key=int)]
+                arrays = [_array(path, group["vars"][number]) for number in sorted(group["vars"], key=int)]
                 if arrays:
                     parts = dict(zip(_order(kind, options), arrays))
                     made += _layer(path, name, parts if len(parts) == len(arrays) else {"": arrays[0]}, kind, options, *followed.get(name, (None, None)))
     if not made:
         raise WeightsError("holds no weights", where=path)
     return Source(path, "Keras model", tuple(made), _scale(made))
+
+
+def _array(path, dataset) -> np.ndarray:
+    """A layer's array; an HDF5 file of a few bytes can claim to hold any size."""
+    if dataset.size * 4 > MOST_ARRAY:
+        raise WeightsError(f"'{dataset.name}' has {dataset.size:,} values, which no such layer has", where=path)
+    return np.asarray(dataset, np.float32)
 
 
 def _groups(model, group):

@@ -56,7 +56,7 @@ class InputScale:
 
         A colour source sees grey as equal colours, a grey one sees colour as its luminance.
         """
-        if channels not in (1, 3) or channels == 1 and len(set(zip(self.factor, self.offset))) > 1:
+        if channels not in (1, 3) or (channels == 1 and len(set(zip(self.factor, self.offset))) > 1):
             raise UsageError(f"--input {self.name} is of colour pictures; the source takes {channels} channels", mend="--input 0..1, 0..255 or -1..1")
         if channels == 1:
             seen_by = np.ones((1, 1)) if seen == 1 else np.array([[0.299, 0.587, 0.114]])

@@ -167,3 +167,14 @@ def test_resuming_a_frozen_run_is_exact(tiny_text, squares, make_job):
     assert trainer.train().iterations == 3
     BuiltinEngine().train(make_job(text, squares, run=cut.run, resume=True, evaluate=False, freeze_until="1"))
     assert cut.run.weights_file("final").read_bytes() == straight.run.weights_file("final").read_bytes()
+
+
+def test_what_is_frozen_at_random_is_told(tiny_text, squares, make_job, tmp_path, capsys):
+    cfg = cfg_file.parse(tiny_text())
+    whole, part = tmp_path / "whole.weights", tmp_path / "part.conv"
+    arrays = Network(cfg).arrays()
+    weights_file.write(cfg, whole, arrays, 0)
+    weights_file.write(cfg, part, arrays, 0, layers=2)
+    for pretrained, told in ((whole, "layers 0 to 2 are frozen\n"), (part, "frozen, those from 2 on at their random start\n"), (None, "frozen at their random start, ")):
+        Trainer(make_job(tiny_text(), squares, pretrained=pretrained, freeze_until="3", quiet=False))
+        assert told in capsys.readouterr().err

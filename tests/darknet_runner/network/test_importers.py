@@ -473,3 +473,35 @@ def test_a_grey_source_sees_colour_as_luminance():
     assert found.whole
     with pytest.raises(UsageError, match="--input vgg-face is of colour"):
         fit.fit(source, cfg, "vgg-face")
+
+
+def test_broken_files_are_one_line(tmp_path):
+    """Every byte of a small file turned, one at a time, or the end cut off: an answer or one line, never a traceback."""
+    layers, config, _ = keras_net()
+    torch.save({"0.weight": torch.rand(6, 3, 3, 3), "0.bias": torch.rand(6)}, tmp_path / "net.pth")
+    paths = [write_keras(tmp_path / "net.h5", layers, config), write_keras3(tmp_path / "net.keras", layers, config), tmp_path / "net.pth"]
+    cfg, rng, failed = cfg_file.parse(KERAS_CFG.format(norm=1)), np.random.default_rng(8), 0
+    for path in paths:
+        data = path.read_bytes()
+        for turn in range(60):
+            changed = bytearray(data)
+            for place in rng.integers(0, len(data) if turn % 2 else min(len(data), 2500), 1 + turn % 5):
+                changed[place] = rng.integers(256)
+            (tmp_path / f"bad{path.suffix}").write_bytes(changed[: len(data) if turn % 3 else int(rng.integers(len(data)))])
+            try:
+                fit.import_weights(tmp_path / f"bad{path.suffix}", cfg, tmp_path / "x.weights")
+            except EmoError as error:
+                failed += 1
+                assert "\n" not in str(error)
+    assert failed > 60
+
+
+def test_an_array_that_claims_to_be_huge(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.attrs["layer_names"] = ["conv"]
+        layer = file.create_group("conv")
+        layer.attrs["weight_names"] = ["conv/kernel:0"]
+        layer.create_dataset("conv/kernel:0", shape=(3, 3, 1 << 15, 1 << 15), dtype="f4", chunks=(3, 3, 64, 64))
+    with pytest.raises(WeightsError, match="which no such layer has"):
+        fit.import_weights(tmp_path / "bomb.h5", cfg_file.parse(KERAS_CFG.format(norm=1)), tmp_path / "x.weights")

@@ -7,9 +7,9 @@ import json
 import click
 
 from . import options
-from .detect import progress_bar
 from .gate import apply_gate, gate_options
 from .groups import Command
+from .progress import Progress
 
 
 @click.command(cls=Command)
@@ -71,7 +71,7 @@ def compare(words, data, split, memory, clip, face_model, out, conf, iou, limit,
     if len(systems) < 2 or media[:1] == ["vs"]:
         raise click.UsageError("name two systems, such as: emo compare two-stage vs yolo")
     set_threads(threads or cores())  # the same number for every backend
-    with progress_bar(quiet) as advance:
+    with Progress(quiet) as advance:
         result = comparison.run(
             systems, data=data, split=split, media=media, memory=memory, clip=clip, out=out, conf=conf, iou=iou, face_model=face_model,
             limit=limit, backend=backend, device=device, force=force, replicates=bootstrap, seed=seed, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),

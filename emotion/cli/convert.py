@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 
 import click
@@ -12,6 +11,7 @@ from converters.writers import TASKS
 
 from . import options
 from .groups import Command
+from .progress import going_through
 
 
 @click.command(cls=Command, context_settings={"show_default": True})
@@ -86,7 +86,7 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
     out = out or f"data/{'+'.join(name for name, _ in sources)}-{task}"
     report = run(
         sources, out, Settings(task=task, classes=int(classes), **settings), jobs=jobs, cluster=cluster,
-        force=force, limit=limit, dry_run=dry_run, progress=_bar(quiet),
+        force=force, limit=limit, dry_run=dry_run, progress=_progress(quiet),
     )  # fmt: skip
     if as_json:
         import json
@@ -96,21 +96,13 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
         print(summary(report, out) if not dry_run else summary(report, out).rpartition("\n")[0] + "\nnothing was written")
 
 
-def _bar(quiet):
-    """Wraps the results of chunks: a bar with rate and time left, when stderr is a terminal."""
+def _progress(quiet):
+    """Around the results of chunks, which stand for as many pictures as they wrote or left out."""
 
-    def wrap(parts, total):
-        if quiet or not sys.stderr.isatty():
-            yield from parts
-            return
-        from tqdm import tqdm
+    def size(part):
+        return sum(map(len, part.entries)) + sum(part.notes.left_out.values())
 
-        with tqdm(total=total, unit=" pictures", unit_scale=True, file=sys.stderr, leave=False) as bar:
-            for part in parts:
-                bar.update(sum(map(len, part.entries)) + sum(part.notes.left_out.values()))
-                yield part
-
-    return wrap
+    return lambda parts, total: going_through(parts, quiet, total, "pictures", size)
 
 
 def summary(report: dict, out: str) -> str:

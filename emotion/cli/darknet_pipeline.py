@@ -10,6 +10,7 @@ import click
 
 from . import options
 from .groups import Command
+from .progress import around
 
 
 @click.command(cls=Command)
@@ -51,7 +52,6 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     from darknet_runner.compiled.training import BinarySettings
     from darknet_runner.run import folder as run_folder
 
-    from .training import progress_bar
 
     if bool(resume) == bool(classifier and detector):
         raise click.UsageError("give --classifier and --detector to begin, or --resume FOLDER to go on")
@@ -69,7 +69,7 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
         found = _both(data)
         told = {"device": device, "threads": threads, "workers": workers, "quiet": quiet}
         plan = work.Plan(classifier, detector, *found, seed=seed, job=told, engine=chosen, **sizes)
-        work.check(plan, binary=engine == "compiled", progress=progress_bar(quiet))
+        work.check(plan, binary=engine == "compiled", progress=around(quiet))
         folder = run_folder.create(runs, name).path
         (folder / "weights").rmdir()  # the folders of the two trainings have theirs
     say = (lambda text: None) if quiet else lambda text: click.echo(text, err=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
 
 from . import options
 from .groups import Group
+from .progress import around
 
 
 @click.group(cls=Group)
@@ -21,15 +21,6 @@ def dataset():
     emo dataset check data/affectnet-detector --strict
     emo dataset synth --as affectnet --count 500 --out affectnet
     """
-
-
-def _progress(quiet: bool, unit: str = "pictures"):
-    """A bar on a terminal's stderr; otherwise the iterable as it is."""
-    if quiet or not sys.stderr.isatty():
-        return lambda items, **_: items
-    from tqdm import tqdm
-
-    return lambda items, **settings: tqdm(items, unit=f" {unit}", **settings)
 
 
 @dataset.command()
@@ -53,7 +44,7 @@ def synth(form, count, classes, others, out, seed, force, as_json, quiet):
     """
     from converters.synthesis.datasets import write_set
 
-    report = write_set(form, count, out, seed=seed, classes=int(classes), others=others, force=force, progress=_progress(quiet))
+    report = write_set(form, count, out, seed=seed, classes=int(classes), others=others, force=force, progress=around(quiet))
     if as_json:
         click.echo(json.dumps(report, indent=2))
     elif not quiet:
@@ -126,7 +117,7 @@ def check(ctx, source, strict, csv_file, min_side, min_face, max_bytes, decode, 
 
     one = load(source)
     limits = Limits(min_side, min_face, max_bytes)
-    findings = check(one, limits, decode=decode, jobs=jobs or os.cpu_count() or 1, progress=_progress(quiet, "chunks of 256 pictures"))
+    findings = check(one, limits, decode=decode, jobs=jobs or os.cpu_count() or 1, progress=around(quiet, "chunks of 256 pictures"))
     if csv_file:
         checks.write_csv(findings, csv_file)
     pictures = {split: len(images) for split, images in one.images.items()}
@@ -158,7 +149,7 @@ def stats(source, out, as_json, quiet):
     from converters.dataset import stats as dataset_stats
 
     one = load(source)
-    measured = dataset_stats.measure(one, _progress(quiet))
+    measured = dataset_stats.measure(one, around(quiet))
     report = dataset_stats.summary(one, measured)
     if out:
         plots = dataset_stats.plot(one, measured, out, report)
@@ -262,7 +253,7 @@ def collage(source, count, size, backgrounds, out, jobs, seed, force, as_json, q
     from converters.dataset.collage import collage as run
 
     report = run(load(source), out, count, size_wh=size, backgrounds=backgrounds, seed=seed, jobs=jobs or os.cpu_count(), force=force,
-                 progress=_progress(quiet, "parts"))  # fmt: skip
+                 progress=around(quiet, "parts"))  # fmt: skip
     lost = report["left_out"]
     _report(report, as_json, quiet, *([f"{len(lost)} pictures were left out: {next(iter(lost.values()))}" + (", ..." if len(lost) > 1 else "")] if lost else []))
 
@@ -322,7 +313,7 @@ def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet
     if findings:
         found = edit.read_findings(findings)
     else:
-        found = find(one, jobs=jobs or os.cpu_count() or 1, progress=_progress(quiet, "chunks of 256 pictures"))
+        found = find(one, jobs=jobs or os.cpu_count() or 1, progress=around(quiet, "chunks of 256 pictures"))
     report = edit.clean(one, out, found, also=also, keep=keep, rejected=read_lines(Path(reject)) if reject else (), force=force)
     lines = [f"  {split}: {number} left out as {reason}" for split, gone in report["left_out"].items() for reason, number in gone.items()]
     if strangers := report["not_in_the_set"]:

@@ -9,6 +9,7 @@ import click
 
 from . import options
 from .groups import Command
+from .progress import Progress
 
 OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parquet")  # run_detection's, which would take a while to import
 
@@ -87,7 +88,7 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, show, re
     if not quiet:
         remarks(chosen)
     failed, told = 0, []
-    with progress_bar(quiet) as advance:
+    with Progress(quiet) as advance:
         work = detect_many.carry_out(todo, jobs, cluster, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True))
         for order, summary in work:
             if isinstance(summary, EmoError):
@@ -135,27 +136,6 @@ def name_finder(detector) -> None:
     """One line on stderr: which face finder was taken, nobody having named one."""
     finder = detector.settings["face"]["finder"]
     click.echo(f"emo: faces found by {finder}" + ("; 'emo models pull yunet' fetches a better finder" if finder == "haar" else ""), err=True)
-
-
-class progress_bar:
-    """A bar on stderr, when that is a terminal: `with progress_bar(quiet) as advance: advance(done, total)`."""
-
-    def __init__(self, quiet: bool, unit: str = "frame"):
-        self.quiet, self.unit, self.bar = quiet or not sys.stderr.isatty(), unit, None
-
-    def __enter__(self):
-        return None if self.quiet else self.advance
-
-    def advance(self, done, total):
-        from tqdm import tqdm
-
-        if self.bar is None:
-            self.bar = tqdm(total=total, unit=self.unit, unit_scale=self.unit == "B", file=sys.stderr, dynamic_ncols=True)
-        self.bar.update(done - self.bar.n)
-
-    def __exit__(self, *error):
-        if self.bar is not None:
-            self.bar.close()
 
 
 def table(summary) -> str:

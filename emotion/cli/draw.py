@@ -7,8 +7,9 @@ import json
 import click
 
 from . import options
-from .detect import OUTPUTS, progress_bar, table
+from .detect import OUTPUTS, table
 from .groups import Command
+from .progress import Progress
 
 
 @click.command(cls=Command)
@@ -36,7 +37,7 @@ def draw(results, source, out, outputs, track, smooth, conf, limit, force, as_js
     """
     from ..drawn_results import run
 
-    with progress_bar(quiet) as advance:
+    with Progress(quiet) as advance:
         summary = run(results, source, out, outputs=outputs, track=track, smooth_s=smooth, conf=conf, limit=limit, force=force, progress=advance)
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2))

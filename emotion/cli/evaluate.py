@@ -6,11 +6,10 @@ import json
 
 import click
 
-from emotion.cli.detect import progress_bar
-
 from . import options
 from .gate import apply_gate, gate_options
 from .groups import Command
+from .progress import Progress
 
 
 class Tta(click.ParamType):
@@ -70,7 +69,7 @@ def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, l
     from emotion.systems.backends import set_threads
 
     set_threads(threads)
-    with progress_bar(quiet) as advance:
+    with Progress(quiet) as advance:
         result = measure(
             models, data, split, out=out, conf=conf, iou=iou, face_model=face_model, backend=backend, device=device, tta=tta, top=top,
             limit=limit, replicates=bootstrap, seed=seed, force=force, progress=advance,

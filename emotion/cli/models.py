@@ -138,15 +138,14 @@ def pull(names, base, as_json, quiet):
     emo models pull yunet
     emo models pull ssd yunet --from http://mirror.local/models
     """
-    from emotion.cli.detect import progress_bar
-
     from ..systems import face_models
+    from .progress import Progress
 
     found = {}
     for name in names:
         face_models.published(name)  # all names, before the first is fetched
     for name in names:
-        with progress_bar(quiet, unit="B") as advance:
+        with Progress(quiet, unit="B") as advance:
             found[name] = str(face_models.pull(name, base, advance))
         if not as_json and not quiet:
             click.echo(f"{name}: {found[name]}")

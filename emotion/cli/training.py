@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import options
+from .progress import around
 
 if TYPE_CHECKING:
     from darknet_runner.builtin.recipe import Recipe
@@ -361,7 +362,7 @@ def _preflight(job, engine, data, settings, template):
     gpu = engine.binary.gpu if compiled else settings["device"] != "cpu"
     cfg = cfg_file.load(job.cfg)
     found = preflight.check(cfg, data, pretrained=job.pretrained, clear=job.clear or not compiled, run=job.run,
-                            binary=compiled, gpu=gpu, progress=progress_bar(settings["quiet"]))  # fmt: skip
+                            binary=compiled, gpu=gpu, progress=around(settings["quiet"]))  # fmt: skip
     if template:  # the run folder will be gone: the place is told in the user's own file, where the line is the same
         source, rendered = templates.load(template).text.splitlines(), cfg.text.splitlines()
         for index, item in enumerate(found):
@@ -369,15 +370,6 @@ def _preflight(job, engine, data, settings, template):
                 there = slice(max(0, item.line - 1), item.line)
                 found[index] = replace(item, file=template, line=item.line if source[there] == rendered[there] else 0)
     preflight.refuse(found, settings["quiet"])
-
-
-def progress_bar(quiet):
-    """A bar on a terminal's stderr; otherwise the iterable as it is."""
-    if quiet or not sys.stderr.isatty():
-        return lambda items, **_: items
-    from tqdm import tqdm
-
-    return lambda items, **told: tqdm(items, unit=" pictures", leave=False, **told)
 
 
 def _report(result, as_json):

@@ -133,7 +133,7 @@ class Search:
         if self.kind == "grid":
             for values in itertools.islice(itertools.product(*(item.values for item in self.space)), self.trials):
                 self.study.enqueue_trial({item.key: value for item, value in zip(self.space, values)}, skip_if_exists=True)
-        while self.study.get_trials(deepcopy=False, states=(states.WAITING,)) or self.kind == "tpe" and self.done < self.trials:
+        while self.study.get_trials(deepcopy=False, states=(states.WAITING,)) or (self.kind == "tpe" and self.done < self.trials):
             trial = self.study.ask()
             trial.set_user_attr("by", mine)
             changes = {item.key: item.suggest(trial) for item in self.space}

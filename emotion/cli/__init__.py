@@ -30,6 +30,7 @@ COMMANDS = {
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
     "draw": ("emotion.cli.draw", "draw", "Draw what emo or another tool found."),
     "serve": ("emotion.cli.serve", "serve", "Serve a page for a camera, and an interface for programs."),
+    "runs": ("emotion.cli.runs", "runs", "What was trained here: list, show, compare."),
     "models": ("emotion.cli.models", "models", "Models at hand: list, show, verify them."),
     "export": ("emotion.cli.export", "export", "A model as ONNX."),
     "evaluate": ("emotion.cli.evaluate", "evaluate", "Measure models on a labelled set."),

@@ -24,7 +24,7 @@ SECTIONS = {
     "Statistics": "bootstrap table memory",
     "A gate": "fail-under baseline tolerance junit summary",
     "Where it computes": "backend device threads workers jobs cluster cache seed",
-    "What is written": "out outputs clip runs name no-annotate show resume strict csv tensorboard force dry-run json quiet limit help",
+    "What is written": "out outputs clip runs name no-annotate show resume strict csv tensorboard mlflow force dry-run json quiet limit help",
 }
 
 

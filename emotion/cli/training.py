@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # What may be told anew to a run that is resumed; what is not told is as it was, and all else stays as it was.
 OF_THE_MACHINE = ("device", "threads", "workers", "engine", "darknet", "allow_broken_cpu", "gpus", "mjpeg_port", "auto_recover", "silence",
-                  "tensorboard")  # fmt: skip
+                  "tensorboard", "mlflow")  # fmt: skip
 OF_NOW = ("quiet", "print_command", "dry_run")
 
 
@@ -57,6 +57,7 @@ TRAINING_OPTIONS = (
     click.option("--auto-recover", is_flag=True, help="Out of memory in a binary: double the subdivisions and go on from the last weights."),
     click.option("--silence", type=options.Number(min=1), default=1800.0, show_default=True, help="Seconds without a line after which a binary counts as hanging."),
     click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder."),
+    click.option("--mlflow", metavar="STORE", help="At its end log the run to MLflow: a folder, sqlite:///FILE, or a server's address (extra `mlflow`)."),
     click.option("--print-command", is_flag=True, help="Print the Darknet command line, and do nothing."),
     options.dry_run,
     click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), help="Built-in: what changes the weights; default: the recipe's."),
@@ -128,6 +129,10 @@ def run_training(template, data, resume, as_json, **settings):
             from darknet_runner.run.tensorboard import TensorBoardWriter
 
             TensorBoardWriter.need()
+        if settings["mlflow"]:
+            from darknet_runner.run import mlflow_log
+
+            mlflow_log.need()
         if engine.name == "builtin":
             from darknet_runner.builtin.engine import need_torch
 
@@ -158,6 +163,13 @@ def run_training(template, data, resume, as_json, **settings):
         from darknet_runner.run import tensorboard
 
         tensorboard.from_metrics(run)
+    if settings["mlflow"]:
+        from darknet_runner.run import mlflow_log
+
+        try:
+            mlflow_log.log_run(run.path, settings["mlflow"])
+        except EmoError as error:  # the run is whole all the same
+            click.echo(f"emo: {error}; `emo runs mlflow {run.path}` logs it later", err=True)
     _report(result, as_json)
 
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from .errors import EmoError, MissingExtra, RunError
+from .terminal_text import redacted
 
 ATTEMPTS = 4  # runs of a chunk before a dying worker is taken for the chunk's fault
 
@@ -95,7 +96,8 @@ def _on_cluster(function, chunks, address):
     try:
         client = Client(address, timeout="10s")
     except (OSError, ValueError, TypeError) as error:
-        raise RunError(f"no Dask scheduler answers at {address}: {str(error)[:120] or type(error).__name__}", mend="start one with `dask scheduler`") from None
+        said = str(error).replace(address.partition("://")[2] or address, redacted(address).partition("://")[2])  # it quotes the address without its scheme
+        raise RunError(f"no Dask scheduler answers at {address}: {said[:120] or type(error).__name__}", mend="start one with `dask scheduler`") from None
     with client:
         futures = client.map(function, chunks, pure=False, retries=ATTEMPTS)
         try:

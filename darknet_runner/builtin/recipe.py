@@ -8,6 +8,7 @@ them; any other `.toml` file can stand in for a name.
 
 from __future__ import annotations
 
+import math
 import types
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
@@ -147,7 +148,7 @@ def _setting(key: str, value) -> tuple[str, object]:
         raise UsageError(f"there is no setting '{key}'", mend=nearest(key, (*SETTINGS, *ALIASES)))
     try:
         return key, _cast(value, TYPES[key])
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise UsageError(f"{key} = {value}: expected {_words(TYPES[key])}") from None
 
 
@@ -168,7 +169,7 @@ def _cast(value, kind):
             value = value.replace("..", ",").split(",")
             if len(value) == 1:
                 return _cast(float(value[0]), kind)
-        low, high = (float(part) for part in value)
+        low, high = (_cast(part, float) for part in value)
         return low, high
     if kind is bool:
         if isinstance(value, str):
@@ -178,6 +179,8 @@ def _cast(value, kind):
             raise ValueError
         return value
     if isinstance(value, bool) and kind in (int, float) or not isinstance(value, (str, int, float)):
+        raise ValueError
+    if kind in (int, float) and not math.isfinite(float(value)):
         raise ValueError
     if kind is int and float(value) != int(float(value)):
         raise ValueError

@@ -60,5 +60,12 @@ def test_a_file_that_is_no_recipe_names_itself(tmp_path, text):
 def test_a_name_there_is_not():
     with pytest.raises(UsageError, match="tencrop"):
         recipe.load("tencorp")
-    with pytest.raises(UsageError, match="none.toml"):
+    with pytest.raises(DataError, match="none.toml"):
         recipe.load("none.toml")
+
+
+@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e400", "1e999", float("inf"), float("nan"), "9" * 400])
+@pytest.mark.parametrize("key", ["epochs", "batch", "patience", "learning_rate", "decay", "clip", "zoom", "mixup"])
+def test_a_number_that_is_none_is_refused_by_its_name(key, value):
+    with pytest.raises(UsageError, match=f"{key} = "):
+        Recipe().override({key: value})

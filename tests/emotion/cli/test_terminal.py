@@ -76,3 +76,19 @@ def test_a_traceback_too():
     code = f"import emotion.cli as cli; cli._prepare_process(); raise RuntimeError({EVIL!r})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[3])
     assert b"RuntimeError" in ran.stderr and not CONTROLS.search(ran.stderr.decode("utf-8"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "detect {address}", "compare yolo vs two-stage {address}", "draw {address} x.mp4", "convert affectnet {address}", "convert folder classes --cluster {cluster} --out never",
+        "darknet train --cfg v4-tiny --data {address}", "evaluate emo-fer --data {address}", "models show {address}", "models pull yunet --from {address}", "detect 1.png --face-model {address} --system two-stage",
+        "detect {address} --bad", "cfg show {address}",
+    ],
+)  # fmt: skip
+def test_no_password_of_an_address_is_printed(command, folder):
+    """Nobody answers at port 9; whoever complains of it, the address is shown without its secrets."""
+    args = command.format(address="http://me:p@ss@127.0.0.1:9/x/password=sekret?token=sekret", cluster="tcp://me:p@ss@127.0.0.1:9").split()
+    ran = subprocess.run([sys.executable, "-m", "emotion.cli", *args], cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])})
+    assert ran.returncode in (1, 2) and ran.stderr.startswith("emo: ")
+    assert not any(secret in ran.stdout + ran.stderr for secret in ("p@ss", "ss@", "sekret"))

@@ -74,7 +74,7 @@ def open_subject(
     known = models.shipped()
     if kind == "yolo" and not Path(spec).exists():
         found = models.find(rest or None, "detector")
-    elif spec in known or Path(spec).exists():
+    elif spec in known or Path(spec).exists() or "/" in spec or spec.endswith((".cfg", ".weights")):  # a file, there or not
         found = models.find(spec, None)
     else:
         raise UsageError(f"no system '{kind}'" if rest else f"no system or model '{spec}'", mend=nearest(kind, [*SYSTEMS, *known]))

@@ -84,7 +84,7 @@ def test_usage_is_one_line_and_2(args, said, tmp_path):
 )
 def test_what_is_named_and_not_there_is_1_everywhere(args, tmp_path):
     """2 is for a command line that cannot be meant; this one can, once the file is there."""
-    (tmp_path / "here.jpg").touch()
+    Image.new("RGB", (8, 8)).save(tmp_path / "here.jpg")
     run = emo(*args, cwd=tmp_path)
     assert (run.returncode, run.stdout, run.stderr.count(b"\n")) == (1, b"", 1) and run.stderr.startswith(b"emo: gone")
     assert os.listdir(tmp_path) == ["here.jpg"]

@@ -42,7 +42,7 @@ TRAINING_OPTIONS = (
     click.option("--anchors", type=click.Choice(["cfg", "data"]), default="cfg", show_default=True, help="The cfg's anchors, or k-means over the labels."),
     click.option("--net", multiple=True, metavar="KEY=VALUE", help="Set another [net] option; may be repeated."),
     click.option("--yolo", multiple=True, metavar="KEY=VALUE", help="Set another option of every [yolo]; may be repeated."),
-    click.option("--pretrained", type=click.Path(), help="Weights to begin with: of this cfg or its first layers; also Keras .h5, MatConvNet .mat, torch .pth (emo cfg import)."),
+    click.option("--pretrained", type=click.Path(), help="Weights to begin with: .weights of this cfg or its first layers, a model (its layers that are the same), or what emo cfg import reads."),
     click.option("--clear", is_flag=True, help="Count from iteration 0, whatever the pretrained weights have seen."),
     click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a run folder."),
     click.option("--map/--no-map", "evaluate", default=True, show_default=True, help="Validate while training: mAP, or top-k of a classifier."),
@@ -150,7 +150,9 @@ def run_training(template, data, resume, as_json, **settings):
         if resume:
             create_run.write_resumed_metadata(run, engine.name)
         else:
-            create_run.write_run_metadata(run, data, {"cfg": template, **settings, "recipe": settings["recipe"].name}, engine=engine.name)
+            begun = settings["pretrained"] if settings["pretrained"] and Path(settings["pretrained"]).is_file() else job.pretrained
+            told = {"cfg": template, **settings, "recipe": settings["recipe"].name, "pretrained": begun and str(begun)}
+            create_run.write_run_metadata(run, data, told, engine=engine.name)
     if not settings["quiet"]:
         click.echo(f"{'going on with' if resume else 'training'} {run.path} on {data} with {why}", err=True)
     try:
@@ -333,14 +335,25 @@ def job_of(run, data, resume, settings):
 
 
 def _pretrained(run, given):
-    """The .weights to begin with; another framework's file is imported into the run's folder first, and what of it is told."""
-    from darknet_runner.network import cfg_file
+    """The .weights to begin with, and what of them fits is told: a .weights file as it is; of another framework's file, and of a model
+    (one that ships, a folder, a run), the layers that the run's network shares, in its folder."""
+    from darknet_runner.network import cfg_diff, cfg_file, weights_file
     from darknet_runner.network.importers import fit
 
-    if not fit.reads(given):
+    cfg, out = cfg_file.load(run.cfg), run.path / "pretrained.weights"
+    if fit.reads(given):
+        found = fit.import_weights(given, cfg, out)
+        click.echo(f"emo: {given}: {found.form}, {'all layers' if found.whole else f'layers 0 to {found.layers - 1}'}; {'; '.join(found.notes)}", err=True)
+        return out
+    if Path(given).suffix and not Path(given).is_dir():  # a file, there or not: preflight looks at it
         return Path(given)
-    found = fit.import_weights(given, cfg_file.load(run.cfg), out := run.path / "pretrained.weights")
-    click.echo(f"emo: {given}: {found.form}, {'all layers' if found.whole else f'layers 0 to {found.layers - 1}'}; {'; '.join(found.notes)}", err=True)
+    from emotion.systems import models
+
+    model = models.find(given, None)
+    if cfg_diff.first_difference(model.cfg, cfg) is None:
+        return Path(model.weights)
+    layers = weights_file.partial(model.cfg, model.weights, out, for_cfg=cfg)
+    click.echo(f"emo: {given}: layers 0 to {layers - 1} are the same and are taken", err=True)
     return out
 
 

@@ -144,7 +144,7 @@ def test_anchors(folder, capsys):
 def test_usage(folder, capsys):
     assert "pipeline" in emo(capsys, "darknet", "--help")[1]
     for args, said in (
-        (("train",), "--cfg NAME to train anew"),
+        (("train",), "to train anew"),
         (("valid",), "no network is named"),
         (("partial", "a", "b", "c"), "LAYERS or --for"),
         (("train", "--cfg", "small.cfg", "--gpus", "a,b"), "no list of numbers"),

@@ -83,7 +83,7 @@ def test_a_new_head_on_kept_layers(tmp_path, capsys, monkeypatch):
     first = drawn(tmp_path / "first", {"lying": (4, 0), "standing": (0, 4), "plain": (0, 0)})
     second = drawn(tmp_path / "second", {"crossed": (4, 4), "narrow": (0, 2)})
     machine = ("--engine", "builtin", "--device", "cpu", "--threads", 1, "--workers", 0)
-    emo(capsys, "darknet", "train", "--cfg", "old.cfg", "--data", first, "--name", "old", "--no-map", *machine)
+    emo(capsys, "darknet", "train", "--cfg", "old.cfg", "--data", first, "--name", "old", *machine)
     emo(capsys, "darknet", "partial", "old.cfg", "runs/old-001/weights/model_final.weights", "old.conv", "--for", "new.cfg")
     told = emo(capsys, "train", "new.cfg", "--recipe", "transfer", "--learning-rate", 0.02, "--epochs", 20, "--data", second, "--pretrained", "old.conv",
                "--freeze-until", "dropout", "--name", "new", *machine)[1]  # fmt: skip
@@ -95,8 +95,9 @@ def test_a_new_head_on_kept_layers(tmp_path, capsys, monkeypatch):
             assert np.array_equal(array, after[index][block]), f"layer {index} {block} moved"
     out, _ = emo(capsys, "darknet", "top-k", "runs/new-001", "--data", second, "--split", "train", "--engine", "builtin", "--json")
     assert json.loads(out)["top1"] > 0.9  # two classes that the kept layers have never seen, learnt by the head alone
-    # The same start without freezing moves them.
-    emo(capsys, "train", "new.cfg", "--recipe", "transfer", "--data", second, "--pretrained", "old.conv", "--name", "free", "--epochs", 1, *machine)
+    # The same start, of the run by its folder, without freezing moves them.
+    told = emo(capsys, "train", "new.cfg", "--recipe", "transfer", "--data", second, "--pretrained", "runs/old-001", "--name", "free", "--epochs", 1, *machine)[1]
+    assert "runs/old-001: layers 0 to 2 are the same and are taken" in told
     free = of(tmp_path / "runs/free-001", "final")
     assert all(not np.array_equal(before[index][block], free[index][block]) for index in (0, 1) for block in before[index])
 
@@ -125,3 +126,15 @@ def test_partial_takes_the_name_of_a_network_that_ships(tmp_path, capsys, monkey
     with pytest.raises(SystemExit):
         main(["darknet", "partial", "v4-nani", str(shipped.weights), "other.conv", "3"])
     assert "did you mean 'v4-nano'" in capsys.readouterr().err
+
+
+def test_a_model_that_is_not_there_as_pretrained(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new.cfg").write_text(NEW.format(batches=3))
+    data = drawn(tmp_path / "set", {"crossed": (4, 4), "narrow": (0, 2)})
+    for given, what in (("emo-fur", "did you mean 'emo-fer'"), ("gone.weights", "no such weights"), ("emo-fer", "differ from the first layer on")):
+        with pytest.raises(SystemExit) as caught:
+            main(["train", "new.cfg", "--data", str(data), "--pretrained", given])
+        err = capsys.readouterr().err
+        assert caught.value.code in (1, 2) and what in err and "Traceback" not in err, err
+        assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").iterdir())

@@ -25,6 +25,7 @@ from .emotions import EMOTIONS, class_names
 from .errors import DataError
 from .findings import label_trap, path_problem
 from .parallel import chunked_map
+from .table.found_faces import Find, with_found
 from .table.records import SPLITS, Notes, Table, concat
 from .table.selection import boxed_and_whole, chosen, first_of_each, ids_of, one_row_each, set_aside, unspoiled
 from .table.usages import usage_map, used_as
@@ -32,6 +33,7 @@ from .writers import TASKS, detector, form_of, scenes
 from .writers.classifier import labels_for
 from .writers.form import Job
 
+LANDMARKS = "landmarks.csv"  # beside crops: path, then x and y of each point in the crop's pixels
 VOTES = "votes.csv"  # beside a classifier's lists: path, then the share of each class
 # The settings that only some readers take; which of the others count for a form, its `uses` says.
 READERS = {option: tuple(kind for kind, (_, takes, _) in readers.KINDS.items() if option in takes) for option in ("no_face", "labels")}
@@ -41,9 +43,10 @@ SAID = 1000  # findings of one code that report.json holds; all are counted
 def convert(
     sources: list[tuple[str, str | None]], out: str | Path, settings: Settings = Settings(), *, jobs: int | None = None,
     cluster: str | None = None, force: bool = False, limit: int | None = None, dry_run: bool = False,
-    progress: Callable = lambda parts, total: parts,
+    progress: Callable = lambda parts, total: parts, find: Find | None = None,
 ) -> dict:  # fmt: skip
-    """Write the sources' pictures under `out`; the report. `progress(parts, total)` wraps the results as they come.
+    """Write the sources' pictures under `out`; the report. `progress(parts, total)` wraps the results as they come; `find`
+    finds faces in pictures that have no boxes, and landmarks (see `table.found_faces`).
 
     EmoError when a source cannot be used, nothing is left, or the output must not be written.
     """
@@ -52,7 +55,7 @@ def convert(
     out, notes = Path(out), Notes()
     sources = [(kind, str(path or readers.default(kind))) for kind, path in sources]
     output_folder.check(out, force, [Path(path) for _, path in sources])
-    table = load(sources, settings, notes, limit)
+    table = load(sources, settings, notes, limit, find)
     if not len(table):
         raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
     if not len(table.emotion):
@@ -89,7 +92,7 @@ def no_effect(option: str, task: str, kinds: list[str]) -> str | None:
     return None
 
 
-def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes, limit: int | None = None) -> Table:
+def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes, limit: int | None = None, find: Find | None = None) -> Table:
     """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`.
 
     `limit`: only the first so many pictures of each split of each source.
@@ -104,7 +107,7 @@ def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes
     if limit:
         dataset = np.repeat(np.arange(len(tables)), [len(one.sources) for one in tables])[table.source]
         table = first_of_each(table, dataset, limit, notes)
-    return table
+    return with_found(table, find, notes, settings.align or form.landmarks) if find else table
 
 
 def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes, jobs, cluster, progress) -> dict:
@@ -125,6 +128,7 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
     stages.insert(0, (partial(_unpacked, main.write), chunks, main.pays))
     total = len(table) + sum(len(chunk.splits) for _, some, _ in stages[1:] for chunk in some)
     entries, faces, votes = [[] for _ in SPLITS], np.zeros((len(SPLITS), len(EMOTIONS)), np.int64), []
+    landmarks: list[str] = []
     sink = form.sink(job, table) if form.sink else None
     with open(work / "manifest.csv", "w", encoding="utf-8", errors="surrogateescape") as manifest, closing(sink) if sink else nullcontext():
         manifest.write(detector.MANIFEST)
@@ -133,6 +137,7 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
             notes.extend(part.notes)
             faces += part.faces
             votes += part.votes
+            landmarks += part.landmark_rows
             for to, more in zip(entries, part.entries):
                 to += more
             if sink:
@@ -145,6 +150,9 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
         lists = {split: [f"{final}/{path}" for path in paths] for split, paths in zip(SPLITS, entries) if paths}
         if votes:
             (work / VOTES).write_text(f"path,{','.join(names)}\n" + "".join(votes), encoding="utf-8", errors="surrogateescape")
+        if landmarks:
+            count = max(line.count(",") for line in landmarks) // 2
+            (work / LANDMARKS).write_text(f"path,{','.join(f'x{i},y{i}' for i in range(count))}\n" + "".join(landmarks), encoding="utf-8", errors="surrogateescape")
         write_lists(work, final, lists, names, labels, **({"top": 2} if labels else {}), **({"votes": VOTES} if votes else {}))
     form.finish(work, names)
     return _report(settings, entries, faces, notes)

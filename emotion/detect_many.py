@@ -53,6 +53,7 @@ class Settings:
     smooth_s: float = 0.5
     uncertain: float | None = None
     detect_every: int = 1
+    bars: bool = False  # drawn beside each face: the scores of all classes
     start_s: float = 0.0
     end_s: float | None = None
     stride: int = 1
@@ -162,7 +163,7 @@ def _one(order, jobs=1, cluster=None, progress=None, skipped=None) -> Summary | 
                 through = _Shared(opened, source, settings, before, jobs, cluster)
         return run(
             source, detector, order.out, force=order.force or order.resume, outputs=order.outputs, uncertain=settings.uncertain,
-            tracker=Tracker(settings.conf, settings.smooth_s) if tracked else None, detect_every=settings.detect_every if tracked else 1,
+            tracker=Tracker(settings.conf, settings.smooth_s) if tracked else None, detect_every=settings.detect_every if tracked else 1, bars=settings.bars,
             skipped=None if order.strict else skipped or (lambda error: None), progress=progress, through=through,
         )  # fmt: skip
     except EmoError as error:

@@ -95,7 +95,7 @@ def _numbered(items):
 
 def run(
     source: str | Path | Pictures | Video | Live | Window, detector: Detector, out: str | Path | None = None, *, limit: int | None = None, force: bool = False,
-    outputs: Collection[str] = USUAL, tracker: Tracker | None = None, uncertain: float | None = None, detect_every: int = 1,
+    outputs: Collection[str] = USUAL, tracker: Tracker | None = None, uncertain: float | None = None, detect_every: int = 1, bars: bool = False,
     skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
     through: Callable[[Iterator[Frame]], Iterator[tuple[Frame, Detections]]] | None = None,
 ) -> Summary:  # fmt: skip
@@ -106,6 +106,7 @@ def run(
     tracker   follow faces through a video, see `tracking`; `detector` should give faces from `tracker.low` on
     uncertain  score below which a face's emotion is uncertain; default: as the model's card says
     detect_every  look at every Nth frame of a video; between them faces are where the tracker expects them
+    bars      draw the scores of all classes beside each face
     skipped   told of every unreadable picture of a folder or list; without it the first one is an error
     progress  called with (frames done, frames expected or None)
     through   what finds the faces of the frames, instead of `stream` with the detector
@@ -139,7 +140,7 @@ def run(
         def write(pair: tuple[Frame, Detections]) -> Detections:
             frame, found = pair
             with clock("draw"):
-                drawn = draw(frame.bgr, found, detector.names) if writing.needs_drawing else None
+                drawn = draw(frame.bgr, found, detector.names, bars) if writing.needs_drawing else None
             with clock("write"):
                 writing.write(frame, found, drawn)
             return found

@@ -6,11 +6,10 @@ report: `data` (the new .data file), `pictures` per split, and what was done.
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from ..findings import CODES, Finding
 from ..images import content_hash
 from ..table import splits
 from ..table.records import SPLITS
+from ..text_files import read_json, table_rows
 
 
 def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> dict:
@@ -146,16 +146,13 @@ def read_findings(path: str | Path) -> list[Finding]:
     """Findings as `emo dataset check --json` or `--csv` wrote them; DataError when the file is neither."""
     path = Path(path)
     try:
-        with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
-            if path.suffix.lower() == ".csv":
-                rows = list(csv.DictReader(file))
-            else:
-                rows = json.load(file)
-                rows = rows["findings"] if isinstance(rows, dict) else rows
-        return [Finding(**(row | {"line": int(row["line"])})) for row in rows]
-    except FileNotFoundError:
-        raise DataError("no such file", where=path) from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if path.suffix.lower() == ".csv":
+            rows = [row for _, row in table_rows(path, [field.name for field in fields(Finding)])]
+        else:
+            rows = read_json(path, names=True)
+            rows = rows["findings"] if isinstance(rows, dict) else rows
+        return [Finding(**({field.name: str(row[field.name]) for field in fields(Finding)} | {"line": int(row["line"])})) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(f"holds no findings: {error}", where=path, mend="emo dataset check --csv FILE writes them") from None
 
 

@@ -61,6 +61,8 @@ def write_chunk(table: Table, names: list[str], task: str, look: Look, ids: np.n
                     os.makedirs(folder, exist_ok=True)
                     made.add(folder)
                 write_png(f"{work}/{path}", crop)
+                if points is not None:
+                    out.landmark_rows.append(f"{path},{','.join(f'{value:.2f}' for value in points.ravel().tolist())}\n")
             elif task == "csv":
                 out.lines.append(f"{fer_id(emotion, ids)},{' '.join([_TEXT[v] for v in crop.tobytes()])},{USAGES[table.split[i]]}\n")
             else:
@@ -145,7 +147,7 @@ class CsvSink:
 
 SIZES = {"crops": (96, 96)}  # (width, height) of a crop; the others have FER2013's
 FER_SIZE = (48, 48)
-USES = frozenset({"size", "enlarge", "align", "grey"})
+USES = frozenset({"size", "enlarge", "align", "grey", "find"})
 
 
 def stage(job: Job) -> Stage:

@@ -38,6 +38,7 @@ class Written:
 
     entries: list[list[str]] = field(default_factory=lambda: [[] for _ in SPLITS])  # relative paths a split
     manifest: list[str] = field(default_factory=list)
+    landmark_rows: list[str] = field(default_factory=list)  # of landmarks.csv
     votes: list[str] = field(default_factory=list)  # a classifier's rows of votes.csv
     faces: np.ndarray = field(default_factory=lambda: np.zeros((len(SPLITS), len(EMOTIONS)), np.int64))
     notes: Notes = field(default_factory=Notes)
@@ -191,4 +192,4 @@ def stage(job: Job) -> Stage:
     return Stage(partial(write_chunk, ids=job.ids, work=job.work, link=link, verify=verify, enlarge=job.settings.enlarge), *form.LINKS)
 
 
-FORM = form.Form(frozenset({"no_face", "scenes", "backgrounds", "size", "link", "enlarge"}), stage, boxed=True)
+FORM = form.Form(frozenset({"no_face", "scenes", "backgrounds", "size", "link", "enlarge", "find"}), stage, boxed=True)

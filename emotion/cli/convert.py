@@ -31,7 +31,9 @@ from .progress import going_through
 @click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. "
               "A face in a photograph would be one that no label tells of, so take pictures without people.")  # fmt: skip
 @click.option("--enlarge", type=options.Number(0.2, 5), default=1.0, help="Factor about a box, clipped to the picture.")
-@click.option("--align", is_flag=True, help="crops, csv, hdf5, npz, pickle: turn until the eyes are level, where the dataset has landmarks.")
+@click.option("--find", metavar="FINDER", help="Find the face in pictures without boxes, and landmarks: yunet, ssd, haar, dlib, "
+              "a .dat of 68 landmarks, or another face model of emo detect.")  # fmt: skip
+@click.option("--align", is_flag=True, help="crops, csv, hdf5, npz, pickle: turn until the eyes are level, where the dataset, or --find, gives landmarks.")
 @click.option("--grey/--colour", default=None, help="crops, csv, hdf5, npz, pickle: default colour for crops, grey for the others; csv is always grey.")
 @click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard",
               help="How pictures get into the output; hard links become symlinks across file systems.")  # fmt: skip
@@ -58,6 +60,7 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
     emo convert affectnet --task detector
     emo convert fer2013 fer2013.csv --task classifier
     emo convert fer2013 fer2013.csv --task detector --scenes 8000
+    emo convert folder photos --task crops --find yunet --align
     emo convert affectnet --with fer2013=fer2013.csv --task csv --out data/both
     \b
     KIND                                        --task
@@ -84,9 +87,18 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
         if options.typed(ctx, option) and (why := no_effect(option.name, task, [name for name, _ in sources])):
             raise UsageError(f"{'/'.join(option.opts + option.secondary_opts)} has no effect here", mend=why)
     out = out or f"data/{'+'.join(name for name, _ in sources)}-{task}"
+    find = None
+    if settings["find"]:
+        from ..systems.face_finders import find_landmarks, open_finder
+
+        finder = open_finder(settings["find"], conf=0.5)
+
+        def find(frame):
+            return find_landmarks(finder, frame)
+
     report = run(
         sources, out, Settings(task=task, classes=int(classes), **settings), jobs=jobs, cluster=cluster,
-        force=force, limit=limit, dry_run=dry_run, progress=_progress(quiet),
+        force=force, limit=limit, dry_run=dry_run, progress=_progress(quiet), find=find,
     )  # fmt: skip
     if as_json:
         import json

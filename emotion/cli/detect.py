@@ -20,7 +20,7 @@ OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parqu
 @click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
 @click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
-@click.option("--face-model", help="Two-stage: yunet, ssd (emo models pull), haar, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; default: the first of these at hand.")
+@click.option("--face-model", help="Two-stage: yunet, ssd (emo models pull), haar, whole (pictures that are all face), dlib (an extra) or its .dat, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; default: the first of these at hand.")
 @options.out
 @options.conf
 @options.iou
@@ -38,6 +38,7 @@ OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parqu
 @click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="Videos: time constant of the scores' smoothing in seconds; 0 for none.")
 @click.option("--detect-every", type=options.Whole(min=1), default=1, show_default=True, help="Videos: look at every Nth frame; between them faces are where they are expected.")
 @click.option("--uncertain", type=options.Number(0, 1), help="Score below which an emotion is uncertain and shown with the next one; default: what the model's card says, else 0.4.")
+@click.option("--bars", is_flag=True, help="Draw the scores of all classes beside each face.")
 @click.option("--show", is_flag=True, help="Of one camera, stream or video: write nothing, show it in the browser (extra serve) or a window.")
 @click.option("--resume", is_flag=True, help="Pass over sources that are done; go on with a folder or list where it broke off.")
 @click.option("--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run.")

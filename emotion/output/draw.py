@@ -18,10 +18,10 @@ def colour_of(name: str, index: int = 0) -> tuple[int, int, int]:
     return COLOURS.get(name) or list(COLOURS.values())[index % len(COLOURS)]
 
 
-def draw(frame: np.ndarray, found: Detections, names) -> np.ndarray:
+def draw(frame: np.ndarray, found: Detections, names, bars: bool = False) -> np.ndarray:
     """A copy of the BGR frame with each face's box, the number of its track, its class and the score in per cent.
 
-    An uncertain face is grey, with its two best classes.
+    With `bars` the scores of all classes stand beside the box. An uncertain face is grey, with its two best classes.
     """
     out = frame.copy()
     for index in reversed(range(len(found))):  # the best is drawn last, on top
@@ -32,7 +32,31 @@ def draw(frame: np.ndarray, found: Detections, names) -> np.ndarray:
             second = max((other for other in range(len(names)) if other != class_id), key=lambda other: found.scores[index, other], default=class_id)
             text, colour = f"{text} or {names[second]} {found.scores[index, second]:.0%}", UNCERTAIN
         label(out, found.xyxy_px[index], number + text, colour)
+        if bars:
+            score_bars(out, found.xyxy_px[index], found.scores[index], names)
     return out
+
+
+def score_bars(picture: np.ndarray, xyxy_px, scores, names) -> None:
+    """Draw a bar a class, its length the score, on a dark ground beside the box: right of it, else left, else inside."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = (round(float(value)) for value in xyxy_px)
+    row = int(np.clip((y2 - y1) / max(1, len(names)), 9, 22))
+    scale, thick = row / 34, max(1, round(row / 22))
+    wide = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)[0][0] for name in names) + 8
+    bar = 3 * row
+    left = x2 + 3 if x2 + 3 + wide + bar <= width else x1 - 3 - wide - bar if x1 - 3 - wide - bar >= 0 else max(0, min(x1, width - wide - bar))
+    top = int(np.clip(y1, 0, max(0, height - row * len(names))))
+    ground = picture[top : top + row * len(names), left : left + wide + bar]
+    ground[:] = (ground * 0.35).astype(np.uint8)
+    for number, (name, score) in enumerate(zip(names, scores)):
+        y = top + number * row
+        length = round(float(np.clip(score, 0, 1)) * (bar - 4))
+        cv2.putText(picture, name, (left + 4, y + round(0.72 * row)), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
+        if length > 0:
+            cv2.rectangle(picture, (left + wide, y + 2), (left + wide + length, y + row - 3), colour_of(name, number), -1)
 
 
 def label(picture: np.ndarray, xyxy_px, text: str, colour) -> None:

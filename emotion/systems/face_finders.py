@@ -1,4 +1,4 @@
-"""Face finders of the two-stage system: haar, ssd, yunet, and a yolo one.
+"""Face finders of the two-stage system: haar, ssd, yunet, dlib, a yolo one, and one for pictures that are all face.
 
 Each gives, for a frame, face boxes `# (N, 4)` in its pixels and a score `# (N,)` in 0..1, best first, and
 has a `box_scale`, because the finders draw a face differently tight (see `BOX_SCALE`). A finder may be shared by
@@ -26,8 +26,8 @@ from . import face_models, ssd_graph
 from .backends import OpenCVBackend, name_for_opencv
 
 # What makes a finder's box as large as a face's box in LFW's labels: median ratio of the longer sides over
-# 250 pictures of lfw-affectnet's validation.csv, 0.95 for haar, 1.05 for ssd, 1.00 for yunet.
-BOX_SCALE = {"haar": 1.05, "ssd": 0.95, "yunet": 1.0, "yolo": 1.0}
+# 250 pictures of lfw-affectnet's validation.csv (150 for dlib).
+BOX_SCALE = {"haar": 1.05, "ssd": 0.95, "yunet": 1.0, "dlib": 1.17, "yolo": 1.0}
 LONGEST = 1280  # a longer frame is shrunk for yunet, which looks at every pixel
 SMALLEST, STEP = 40, 1.25  # of haar: the smallest face in pixels, a classifier's input being about as large; the next larger window
 
@@ -45,7 +45,7 @@ class FaceFinder(Protocol):
 def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float = 0.45, backend: Callable = OpenCVBackend) -> FaceFinder:
     """The face finder that `spec` names; None is the best at hand (see `face_models.best`).
 
-    spec  `haar`; `yunet` or `ssd`, as pulled; a Haar cascade .xml; an SSD's .pb or .caffemodel (with its .pbtxt or
+    spec  `haar`; `whole`, for pictures that are all face; `dlib` (an extra), or its shape predictor's .dat; `yunet` or `ssd`, as pulled; a Haar cascade .xml; an SSD's .pb or .caffemodel (with its .pbtxt or
           .prototxt, which OpenCV's .pb needs not); a YuNet .onnx; a Darknet detector's folder, .cfg or .weights; or a folder with one of them
     conf  score below which a face is dropped
     backend  Model -> Backend, for a Darknet detector; the others compute with OpenCV
@@ -53,6 +53,12 @@ def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float =
     spec = spec or face_models.best()
     if str(spec) == "haar":
         return Haar(conf)
+    if str(spec) == "whole":
+        return Whole()
+    if str(spec) == "dlib" or Path(spec).suffix == ".dat":
+        from .dlib_finder import Dlib
+
+        return Dlib(conf, None if str(spec) == "dlib" else Path(spec))
     path = pulled(spec) if str(spec) in face_models.PUBLISHED else Path(spec)
     if path.is_dir():
         if any(path.glob("*.cfg")):
@@ -99,13 +105,32 @@ def shrunk(frame: np.ndarray) -> tuple[np.ndarray, float]:
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), back
 
 
-def tidy(xyxy, scores, frame) -> tuple[np.ndarray, np.ndarray]:
-    """Clipped to the frame, boxes without extent dropped, best first."""
+def tidy(xyxy, scores, frame, *landmarks) -> tuple:
+    """Clipped to the frame, boxes without extent dropped, best first; `landmarks` (N, K, 2) or None go with them."""
     xyxy = boxes.clip(np.reshape(xyxy, (-1, 4)), frame.shape[1::-1]).astype(np.float32)
     scores = np.asarray(scores, np.float32)
     order = np.argsort(-scores, kind="stable")
     order = order[boxes.area(xyxy[order]) > 0]
-    return xyxy[order], scores[order]
+    return xyxy[order], scores[order], *(None if points is None else points[order] for points in landmarks)
+
+
+def find_landmarks(finder: FaceFinder, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """As `finder.find`, and landmarks (N, K, 2) in the frame's pixels: 5 that begin with the eyes, left first, or 68; None when it has none."""
+    own = getattr(finder, "find_landmarks", None)
+    return own(frame) if own else (*finder.find(frame), None)
+
+
+class Whole:
+    """For pictures that are one face and nothing else, as FER2013's: the whole picture goes to the classifier as it is."""
+
+    name, box_scale = "whole", 1.0
+
+    def __init__(self):
+        self.file, self.settings = Path("whole"), {"finder": "whole"}
+
+    def find(self, frame):
+        height, width = frame.shape[:2]
+        return np.array([[0, 0, width, height]], np.float32), np.ones(1, np.float32)
 
 
 class Haar:
@@ -216,13 +241,17 @@ class YuNet:
         self.settings = {"finder": "yunet", "file": path.name, "conf": conf, "nms_iou": 0.3, "longest_side": LONGEST}
 
     def find(self, frame):
+        return self.find_landmarks(frame)[:2]
+
+    def find_landmarks(self, frame):
+        """With the five points of each face: the eyes, the nose, the corners of the mouth, each pair from the left."""
         small, back = shrunk(frame)
         with self._turn:
             self.net.setInputSize(small.shape[1::-1])
             rows = self.net.detect(small)[1]  # (N, 15): x, y, w, h, five landmarks, score
         rows = np.zeros((0, 15), np.float32) if rows is None else rows
         xywh = rows[:, :4] * back
-        return tidy(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), rows[:, 14], frame)
+        return tidy(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), rows[:, 14], frame, rows[:, 4:14].reshape(-1, 5, 2) * back)
 
 
 class YoloFaces:

@@ -18,11 +18,12 @@ class TwoStage:
 
     def __init__(self, finder: FaceFinder, classifier: Classifier):
         self.finder, self.classifier, self.names, self.name = finder, classifier, classifier.names, "two-stage"
+        self.whole = finder.name == "whole"  # a crop already
         self.crop_scale, self.uncertain_below = finder.box_scale * classifier.crop_scale, classifier.model.uncertain_below
         self.clock, self._turns = StageTimer(), (threading.Lock(), threading.Lock())  # who waits for a stage spends no time in it
         self.settings = {
             "system": "two-stage", "face": finder.settings, "model": classifier.model.describe(),
-            "backend": classifier.backend.name, "crop": f"square, {self.crop_scale:g} x the longer side of the face's box",
+            "backend": classifier.backend.name, "crop": "the whole picture" if self.whole else f"square, {self.crop_scale:g} x the longer side of the face's box",
         }  # fmt: skip
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
@@ -31,7 +32,7 @@ class TwoStage:
         with self._turns[0], self.clock("face"):
             found = [self.finder.find(frame) for frame in frames]
         with self._turns[1], self.clock("classify"):
-            crops = [crop(frame, box, self.crop_scale) for frame, (xyxy, _) in zip(frames, found) for box in xyxy]
+            crops = [frame if self.whole else crop(frame, box, self.crop_scale) for frame, (xyxy, _) in zip(frames, found) for box in xyxy]
             scores = self.classifier.classify(crops)
         out, at = [], 0
         for xyxy, face in found:

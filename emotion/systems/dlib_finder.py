@@ -13,7 +13,7 @@ import numpy as np
 
 from converters.errors import MediaError, MissingExtra
 
-from .face_finders import BOX_SCALE, tidy
+from .found_boxes import BOX_SCALE, tidy
 
 SOFT = 0.3  # a face's score is s / (s + SOFT), s being how far it lies beyond dlib's own threshold
 SMALLEST = 80  # pixels of a face that it finds; a frame is enlarged once when the faces asked for are smaller

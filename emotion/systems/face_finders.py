@@ -1,7 +1,7 @@
 """Face finders of the two-stage system: haar, ssd, yunet, dlib, a yolo one, and one for pictures that are all face.
 
 Each gives, for a frame, face boxes `# (N, 4)` in its pixels and a score `# (N,)` in 0..1, best first, and
-has a `box_scale`, because the finders draw a face differently tight (see `BOX_SCALE`). A finder may be shared by
+has a `box_scale`, because the finders draw a face differently tight (see `found_boxes`). A finder may be shared by
 threads: OpenCV's objects keep what they work on, so that one thread at a time has each.
 
     finder = open_finder("haar"); finder.find(frame)
@@ -19,15 +19,12 @@ from typing import Protocol
 
 import numpy as np
 
-from converters import boxes
 from converters.errors import MediaError, UsageError
 
 from . import face_models, ssd_graph
 from .backends import OpenCVBackend, name_for_opencv
+from .found_boxes import BOX_SCALE, tidy
 
-# What makes a finder's box as large as a face's box in LFW's labels: median ratio of the longer sides over
-# 250 pictures of lfw-affectnet's validation.csv (150 for dlib).
-BOX_SCALE = {"haar": 1.05, "ssd": 0.95, "yunet": 1.0, "dlib": 1.17, "yolo": 1.0}
 LONGEST = 1280  # a longer frame is shrunk for yunet, which looks at every pixel
 SMALLEST, STEP = 40, 1.25  # of haar: the smallest face in pixels, a classifier's input being about as large; the next larger window
 
@@ -103,15 +100,6 @@ def shrunk(frame: np.ndarray) -> tuple[np.ndarray, float]:
         return frame, 1.0
     size = [max(1, round(side / back)) for side in frame.shape[1::-1]]
     return cv2.resize(frame, size, interpolation=cv2.INTER_AREA), back
-
-
-def tidy(xyxy, scores, frame, *landmarks) -> tuple:
-    """Clipped to the frame, boxes without extent dropped, best first; `landmarks` (N, K, 2) or None go with them."""
-    xyxy = boxes.clip(np.reshape(xyxy, (-1, 4)), frame.shape[1::-1]).astype(np.float32)
-    scores = np.asarray(scores, np.float32)
-    order = np.argsort(-scores, kind="stable")
-    order = order[boxes.area(xyxy[order]) > 0]
-    return xyxy[order], scores[order], *(None if points is None else points[order] for points in landmarks)
 
 
 def find_landmarks(finder: FaceFinder, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

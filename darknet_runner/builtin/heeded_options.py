@@ -11,6 +11,7 @@ from __future__ import annotations
 from converters.findings import Finding
 
 from ..network.cfg_file import EVERYWHERE, KNOWN, Cfg
+from ..network.layers import UNSUPPORTED, UNSUPPORTED_EVERYWHERE
 
 HEEDED: dict[str, frozenset[str]] = {section: frozenset(keys.split()) for section, keys in {
     "net": "batch subdivisions width height channels inputs max_batches learning_rate learning_rate_min momentum decay policy power "
@@ -58,9 +59,12 @@ def unheeded(cfg: Cfg) -> list[Finding]:
     """A warning for each known option that is set to something and changes nothing in the built-in engine; in the order of the file."""
     found = []
     for section in cfg.sections:
+        if section.type not in HEEDED:
+            continue  # `trace` says that it is not supported, and what of its options it refuses
+        refused = (*UNSUPPORTED.get(section.type, ()), *UNSUPPORTED_EVERYWHERE)
         known = KNOWN.get(section.type, frozenset()) | (EVERYWHERE if section.type != "net" else frozenset())
         for key, value in section.options.items():
-            if key not in known or heeds(section.type, key) or value in _OFF or value == _PLAIN.get((section.type, key)):
+            if key not in known or heeds(section.type, key) or key in refused or value in _OFF or value == _PLAIN.get((section.type, key)):
                 continue
             message = f"[{section.type}] {key} = {value} {_why(section.type, key)}"
             found.append(Finding("unheeded-key", "warning", "", str(cfg.path or "cfg"), section.lines[key], message))

@@ -77,17 +77,18 @@ def list_(as_json):
 def show(network, strict, as_json):
     """Layer by layer: shapes, parameters and BFLOPs, as a Darknet binary prints them.
 
-    What Darknet would ignore in silence, such as a misspelt option, is told on stderr.
+    What Darknet would ignore in silence, such as a misspelt option, is told on stderr, and so is what only Darknet does.
 
     \b
     emo cfg show v4-tiny
     emo cfg show my.cfg --json
     """
+    from darknet_runner.builtin.heeded_options import unheeded
     from darknet_runner.network import cfg_file, cfg_plot, layers, templates, weights_file
 
     loaded = templates.load(network)
     findings = cfg_file.findings(loaded)
-    for one in findings:
+    for one in sorted([*findings, *unheeded(loaded)], key=lambda finding: finding.line):
         click.echo(f"emo: {one.file}:{one.line}: {one.message}", err=True)
     traced = layers.trace(loaded)
     operations, params, size = sum(layer.operations for layer in traced), sum(layer.params for layer in traced), weights_file.weights_bytes(traced)

@@ -146,3 +146,12 @@ def test_import_tells_what_went_where(emo, tmp_path):
     code, _, err = emo("import", "net.pth", "--for", "emonet", "--out", "other.weights")
     assert code == 1 and err.count("\n") == 1 and "does not fit emonet.cfg: its layer 0 [convolutional] takes 32x1x3x3; next is '0', 4x1x3x3" in err
     assert emo("import", "net.tflite", "--for", "emonet", "--out", "other.weights")[0] == 2
+
+
+def test_show_tells_what_the_built_in_engine_does_not_heed(emo, tmp_path):
+    (tmp_path / "my.cfg").write_text("[net]\nwidth=8\nheight=8\nchannels=1\nadam=1\n[conv]\nfiltres=2\ngrad_centr=1\n")
+    code, _, err = emo("show", "my.cfg")
+    assert code == 0 and [line.partition(".cfg:")[2].split(":")[0] for line in err.splitlines()] == ["5", "7", "8"]
+    assert "[net] adam = 1 is not supported by the built-in engine" in err
+    (tmp_path / "my.cfg").write_text("[net]\nwidth=8\nheight=8\nchannels=1\nadam=1\n[conv]\n")
+    assert emo("show", "my.cfg", "--strict")[0] == 0  # Darknet heeds it

@@ -109,7 +109,7 @@ def usual_loop(video, frames: int, threads: int) -> float | None:
     capture, done, start = cv2.VideoCapture(str(video)), 0, time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         writer = None
-        while done < min(frames, 40) and (got := capture.read())[0]:
+        while done < min(frames, 20) and (got := capture.read())[0]:
             frame = got[1]
             grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
             writer = writer or cv2.VideoWriter(f"{folder}/out.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25, frame.shape[1::-1])

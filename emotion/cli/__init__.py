@@ -95,6 +95,15 @@ def emo(ctx, config):
 def main(args: list[str] | None = None) -> None:
     """The console script: run, and turn every error a user can cause into one line and an exit code."""
     _prepare_process()
+    try:
+        _main(args)
+    except Exception:
+        if not _signals:
+            raise
+        fail("interrupted", 130)
+
+
+def _main(args: list[str] | None) -> None:
     if "_EMO_COMPLETE" in os.environ:  # the shell asks for names, see docs/settings.md
         emo.main(args, "emo")
     try:
@@ -112,6 +121,8 @@ def main(args: list[str] | None = None) -> None:
     except click.ClickException as error:
         fail(_usage(error), error.exit_code)
     except EmoError as error:
+        if _signals:  # what it broke in, such as the import of a library in C, told it as a fault of its own
+            fail("interrupted", 130)
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted", 130)
@@ -165,9 +176,18 @@ def _prepare_process() -> None:
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), PlainStream):
             setattr(sys, name, PlainStream(getattr(sys, name), {"stdout": STDOUT, "stderr": "standard error"}[name]))
-    for number in (getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)):  # Windows has no SIGHUP
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup's choice stands
-            signal.signal(number, signal.default_int_handler)
+    _signals.clear()
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)):  # Windows has no SIGHUP
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # nohup's choice stands
+            signal.signal(number, _interrupt)
+
+
+_signals: list[int] = []  # that came, and ended what was at work
+
+
+def _interrupt(number: int, frame) -> None:
+    _signals.append(number)
+    raise KeyboardInterrupt
 
 
 def _drop_stdout() -> None:

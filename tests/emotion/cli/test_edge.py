@@ -238,3 +238,23 @@ def test_a_full_disk_is_told_with_the_file_and_not_as_standard_output(command, f
     assert run.returncode == 1 and run.stdout == "" and "File too large" in run.stderr and "standard output" not in run.stderr
     assert run.stderr.splitlines()[-1].startswith(f"emo: {file}"), run.stderr
     assert not (tmp_path / file).is_file()
+
+
+@pytest.mark.parametrize("fault", ["MissingExtra('onnxruntime', 'onnx', 'this')", "SystemError('initialization failed')"])
+def test_an_interruption_is_one_whatever_it_broke_in(fault):
+    """A library in C that is interrupted while it is imported tells a fault of its own, and what it broke in makes something of that."""
+    code = f"""
+import signal
+from converters.errors import MissingExtra
+from emotion import detect_many
+from emotion.cli import main
+def broken(*args):
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise {fault} from None
+detect_many.expand = broken
+main(["detect", "a.mp4"])
+"""
+    run = subprocess.run([sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 130 and run.stderr == "emo: interrupted\n"

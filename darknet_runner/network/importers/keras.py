@@ -9,6 +9,7 @@ the paper's names (conv1_1, ...) or Keras' own numbers (conv2d_1, ...).
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -45,21 +46,21 @@ def read(path: Path) -> Source:
 
 def _read(path, file) -> Source:
     group = file.get("model_weights", file)
-    if "layer_names" not in group.attrs:
+    names = _names(group, "layer_names")
+    if not names:
         mend = 'save the whole model: model.save("model.keras") or model.save("model.h5")'
         raise WeightsError("is no Keras model in HDF5 (no layer_names)" if "layers" not in file else "holds Keras 3 weights without their order", where=path, mend=mend)
     config = _layers_of(json.loads(_text(file.attrs["model_config"]))) if "model_config" in file.attrs else []
     known = {name: (kind, options) for kind, name, options in config}
     followed = _followed(config)
     made: list[SourceLayer] = []
-    for name in group.attrs["layer_names"]:
-        layer = group[_text(name)]
+    for name in names:
         parts: dict[str, dict[str, np.ndarray]] = {}
-        for weight in layer.attrs["weight_names"]:
-            where, part = _split(_text(weight), _text(name))
-            parts.setdefault(where, {})[part] = _array(path, layer[_text(weight)])
+        for weight in _names(group[name], "weight_names"):
+            where, part = _split(weight, name)
+            parts.setdefault(where, {})[part] = _array(path, group[name][weight])
         for where, arrays in parts.items():
-            kind, options = known.get(where, known.get(_text(name), ("", {})))
+            kind, options = known.get(where, known.get(name, ("", {})))
             made += _layer(path, where, arrays, kind, options, *followed.get(where, (None, None)))
     if not made:
         raise WeightsError("holds no weights", where=path)
@@ -120,6 +121,12 @@ def _order(kind: str, options: dict) -> list[str]:
         return [*learnt, "moving_mean", "moving_variance"]
     kernels = ["depthwise_kernel", "pointwise_kernel"] if kind == "SeparableConv2D" else ["kernel"]
     return [*kernels, *(["bias"] if options.get("use_bias", True) else [])]
+
+
+def _names(group, key: str) -> list[str]:
+    """A list of names in a group's attributes; Keras cuts one that HDF5 does not hold into KEY0, KEY1, ..."""
+    keys = [key] if key in group.attrs else itertools.takewhile(group.attrs.__contains__, (f"{key}{number}" for number in itertools.count()))
+    return [_text(name) for one in keys for name in group.attrs[one]]
 
 
 def _text(value) -> str:

@@ -142,6 +142,21 @@ def test_a_keras_net_computes_the_same(norm, whole, tmp_path):
     torch.testing.assert_close(logits, expected, atol=2e-5, rtol=1e-5)
 
 
+def test_long_lists_of_names_are_cut(tmp_path):
+    """Keras writes layer_names0, layer_names1, ... where one attribute would be too long for HDF5."""
+    h5py = pytest.importorskip("h5py")
+    layers, _, forward = keras_net()
+    path = write_keras(tmp_path / "net.h5", layers)
+    with h5py.File(path, "a") as file:
+        names = file.attrs["layer_names"]
+        del file.attrs["layer_names"]
+        file.attrs["layer_names0"], file.attrs["layer_names1"] = names[:4], names[4:]
+    cfg = cfg_file.parse(KERAS_CFG.format(norm=1))
+    assert fit.import_weights(path, cfg, tmp_path / "net.weights").whole
+    x, logits, _ = run(cfg, tmp_path / "net.weights")
+    torch.testing.assert_close(logits, forward(x.permute(0, 2, 3, 1), 0.001), atol=2e-5, rtol=1e-5)
+
+
 def write_keras3(path, layers, config):
     """As Keras 3 writes a .keras file: the variables by number, in groups that are named by the layers' classes."""
     h5py = pytest.importorskip("h5py")

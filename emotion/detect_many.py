@@ -178,6 +178,13 @@ def records(out: Path, detector: Detector) -> dict[str, Detections]:
     path = part(out / "detections.jsonl")
     if not path.is_file():
         return {}
+    try:
+        return _records(path, detector)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        raise DataError("is no record of a run that can be gone on with", where=path, mend="--force begins anew") from None
+
+
+def _records(path: Path, detector: Detector) -> dict[str, Detections]:
     lines = path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()[:-1]
     found = {}
     for number, line in enumerate(lines):

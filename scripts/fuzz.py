@@ -84,7 +84,47 @@ def seeds(root: Path) -> dict[str, list[Path]]:
     if logs:
         (root / "log").mkdir()
         found["log"] = [Path(shutil.copy(path, root / "log")) for path in logs]
+    _more(root, found)
     return {kind: files for kind, files in found.items() if files}
+
+
+def _more(root: Path, found: dict[str, list[Path]]) -> None:
+    """What is read beside datasets, media and networks: results of other tools, settings, a pipeline, face models, foreign weights."""
+    import cv2
+    import numpy as np
+
+    def write(kind: str, name: str, content: str | bytes) -> None:
+        (root / kind).mkdir(exist_ok=True)
+        (root / kind / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        found.setdefault(kind, []).append(root / kind / name)
+
+    face = {"xyxy_px": [1.0, 2.0, 20.0, 22.0], "face": 0.9, "class_id": 1, "scores": [0.1, 0.8, 0.1]}
+    frame = {"type": "frame", "index": 0, "time_s": 0.0, "size_wh": [64, 48], "faces": [face]}
+    header = {"type": "header", "names": ["Neutral", "Happy", "Sad"], "kind": "video", "settings": {}}
+    write("results", "a.jsonl", "".join(json.dumps(line) + "\n" for line in (header, frame, frame | {"index": 1})))
+    write("results", "a.csv", "frame,time_s,x1,y1,x2,y2,face,emotion,score,Neutral,Happy,Sad\n0,0.0,1,2,20,22,0.9,Happy,0.8,0.1,0.8,0.1\n")
+    write("settings", "emo.toml", "[detect]\nconf = 0.3\nstrict = true\n[darknet.train]\ncfg = 'v4-tiny'\nnet = ['a=1', 'b=2']\n[convert]\njobs = 2\n")
+    plan = {"classifier": "darknet-ref", "detector": "v3-tiny", "classifier_data": "a", "detector_data": "b", "seed": 1, "engine": {"engine": "auto", "darknet": None}, "job": {"threads": 1}}
+    write("pipeline", "pipeline.json", json.dumps({"plan": plan, "done": {"cut-off": {"layers": 3}}, "runs": {"classifier": "classifier-001"}}))
+    write("face", "haar.xml", (Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml").read_bytes()[:60000])
+    shared = Path(__file__).resolve().parents[2] / "shared" / "models"
+    for path in sorted(shared.glob("*.onnx")):
+        write("face", path.name, path.read_bytes())
+    try:
+        import torch
+
+        torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4), "fc.weight": torch.zeros(7, 4)}, root / "a.pth")
+        write("import", "a.pth", (root / "a.pth").read_bytes())
+        import h5py
+
+        with h5py.File(root / "a.h5", "w") as file:
+            group = file.create_group("model_weights/conv/conv")
+            group["kernel:0"], group["bias:0"] = np.zeros((3, 3, 3, 4), "f4"), np.zeros(4, "f4")
+            file["model_weights"].attrs["layer_names"] = [b"conv"]
+            file["model_weights/conv"].attrs["weight_names"] = [b"conv/kernel:0", b"conv/bias:0"]
+        write("import", "a.h5", (root / "a.h5").read_bytes())
+    except ImportError:
+        pass
 
 
 # --- readers ------------------------------------------------------------------------------------------------
@@ -151,8 +191,50 @@ def _log(file: Path) -> None:
     logs.to_csv(rows, logs.class_names(rows))
 
 
+def _results(file: Path) -> None:
+    from emotion.sources.frame import Frame
+    from emotion.sources.results import read
+    import numpy as np
+
+    from converters.errors import EmoError
+    from emotion.comparison.foreign import FileSystem
+
+    frame = Frame(0, 0.0, np.zeros((48, 64, 3), np.uint8))
+    try:
+        FileSystem(str(file)).of_frame(frame)
+    except EmoError:
+        pass  # stricter than the other reader, which it must not keep from its turn
+    read(file).of(frame)
+
+
+def _settings(file: Path) -> None:
+    from emotion.cli import emo
+    from emotion.cli.config import defaults
+
+    defaults(str(file), emo, emo.make_context("emo", ["cfg"], resilient_parsing=True))
+
+
+def _pipeline(file: Path) -> None:
+    from darknet_runner.pipeline import plan_of
+
+    plan_of(file.parent)
+
+
+def _face(file: Path) -> None:
+    from emotion.systems.face_finders import open_finder
+
+    open_finder(file)
+
+
+def _import(file: Path) -> None:
+    from darknet_runner.network.importers.fit import read_source
+
+    read_source(file)
+
+
 READERS: dict[str, Callable[[Path], None]] = {
     "picture": _picture, "video": _video, "model": _model, "weights": _model, "yolo": _yolo, "run": _run, "recipe": _recipe, "log": _log,
+    "results": _results, "settings": _settings, "pipeline": _pipeline, "face": _face, "import": _import,
     **{kind: _dataset(kind) for kind in SETS},
 }  # fmt: skip
 
@@ -265,7 +347,7 @@ def fuzz(count: int, seed: int, kinds: list[str], out: Path | None, say: Callabl
                 shutil.copy(file, file.parent / f".whole-{file.name}")
         for kind in chosen:  # the unchanged inputs must be read
             for file in files[kind]:
-                if kind not in ("run", "log"):
+                if kind not in ("run", "log", "face", "import"):  # which need more than is drawn here, or are cut to size
                     READERS[kind](file)
         jobs = [(kind := chosen[number % len(chosen)], files[kind][number // len(chosen) % len(files[kind])], number) for number in range(count)]
         for start in range(0, count, BATCH):

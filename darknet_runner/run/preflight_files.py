@@ -63,7 +63,7 @@ def check_files(data: DataFile, split: str, progress: Callable = lambda items, *
     kept = cache_folder() / f"{_key(data, split, listed)}.json"
     try:
         return [Finding(**item) for item in json.loads(kept.read_text())]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         pass
 
     def look(path):

@@ -13,7 +13,7 @@ from .progress import Progress
 
 
 @click.command(cls=Command)
-@click.argument("results", type=click.Path(exists=True, dir_okay=False))
+@click.argument("results", type=click.Path())
 @click.argument("source", type=click.Path())
 @options.out
 @click.option("--outputs", type=options.Names(OUTPUTS), default="media", show_default=True, help=f"What to write, of {', '.join(OUTPUTS)}.")

@@ -50,11 +50,16 @@ class FileSystem:
         read: Any = {".json": read_coco, ".jsonl": read_jsonl, ".csv": read_csv}.get(path.suffix)
         if read is None:
             raise UsageError("is none of .json (COCO), .jsonl, .csv (as emo detect writes)", where=path)
-        faces = read(path, Path(coco)) if coco else read(path)
-        self.names = tuple(dict.fromkeys([*EMOTIONS, *(name for found in faces.values() for _, scores, _ in found for name in scores)]))
-        self.faces: dict[str | int, Detections] = {key: self._detections(found) for key, found in faces.items()}
+        try:
+            self._hold(read(path, Path(coco)) if coco else read(path))
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:  # a form of nobody's
+            raise DataError(f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}", where=path) from None
         self.conf, self.clock = conf, StageTimer()
         self.settings = {"system": "file", "file": str(path), "coco": coco or None, "conf": conf}
+
+    def _hold(self, faces: dict[str | int, list[Face]]) -> None:
+        self.names = tuple(dict.fromkeys([*EMOTIONS, *(name for found in faces.values() for _, scores, _ in found for name in scores)]))
+        self.faces: dict[str | int, Detections] = {key: self._detections(found) for key, found in faces.items()}
 
     def _detections(self, found: list[Face]) -> Detections:
         found = sorted(found, key=lambda face: -face[2])
@@ -140,8 +145,8 @@ def read_coco(path: Path, instances: Path | None = None) -> dict[str | int, list
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"is no JSON: {error}", where=path) from None
 
 

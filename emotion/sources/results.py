@@ -54,6 +54,13 @@ class Results:
 def read(path: str | Path) -> Results:
     """DataError names the record that has no box, and a file in which no face is."""
     path = Path(path)
+    try:
+        return _results(path)
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:  # a form of nobody's
+        raise DataError(f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}", where=path, mend="known forms are listed in docs/detect.md") from None
+
+
+def _results(path: Path) -> Results:
     faces = list(_faces(path))
     if not faces:
         raise DataError("no face with a box is in it", where=path, mend="known forms are listed in docs/detect.md")

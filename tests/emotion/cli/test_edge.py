@@ -57,6 +57,7 @@ def test_usage_is_one_line_and_2(args, said, tmp_path):
         ["detect", "here.jpg", "--model", "gone/"],
         ["detect", "here.jpg", "--model", "gone.cfg"],
         ["export", "gone.weights"],
+        ["draw", "gone.jsonl", "here.jpg"],
         ["models", "show", "gone/model"],
         ["evaluate", "gone/model", "--data", "gone.data"],
         ["evaluate", "emo-fer", "--data", "gone.data"],

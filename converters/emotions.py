@@ -55,4 +55,4 @@ def canonical(name: str) -> str:
     try:
         return SYNONYMS[name.strip().lower()]
     except KeyError:
-        raise DataError(f"'{name}' is no emotion that emo knows", mend=nearest(name, SYNONYMS)) from None
+        raise DataError(f"'{name}' is not an emotion that emo knows", mend=nearest(name, SYNONYMS)) from None

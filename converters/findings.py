@@ -27,7 +27,7 @@ CODES: dict[str, tuple[str, str]] = {
     "missing-image": ("error", "the list names a picture that is not there"),
     "zero-bytes": ("error", "the picture's file is empty"),
     "truncated": ("error", "the picture's file ends before its end-of-file marker"),
-    "undecodable": ("error", "the file is no picture, or its pixels cannot be decoded"),
+    "undecodable": ("error", "the file is not a picture, or its pixels cannot be decoded"),
     "too-many-pixels": ("error", "the picture has more pixels than the limit"),
     "wrong-extension": ("warning", "the file's content is another format than its name says"),
     "exif-rotated": ("warning", "EXIF turns the picture; some Darknets turn it and some do not"),
@@ -37,7 +37,7 @@ CODES: dict[str, tuple[str, str]] = {
     "box-outside": ("error", "the box lies wholly outside its picture"),
     "box-clipped": ("warning", "the box reached over the picture's edge and was clipped"),
     "box-empty": ("error", "the box has no extent"),
-    "bad-number": ("error", "a value is no finite number, or a line has the wrong number of them"),
+    "bad-number": ("error", "a value is not a finite number, or a line has the wrong number of them"),
     "label-trap": ("info", "some Darknets look for the label file in another place"),
     "path-escapes": ("error", "the path leaves the image folder"),
     "unsafe-path": ("error", "a Darknet binary cannot take the path"),
@@ -60,7 +60,7 @@ CODES: dict[str, tuple[str, str]] = {
     "several-faces": ("error", "the picture shows several faces, so its class would be ambiguous"),
     "no-face": ("error", "the picture has no face, so it has no class"),
     "no-effect": ("warning", "an option has no effect on this dataset"),
-    "not-an-emotion": ("info", "the row is of a class that is no emotion, and is left out"),
+    "not-an-emotion": ("info", "the row is of a class that is not an emotion, and is left out"),
 }
 SEVERITIES = ("error", "warning", "info")
 
@@ -106,7 +106,7 @@ def picture_problems(info: ImageInfo, *, min_side: int = 0, max_bytes: int | Non
 
 
 def box_problem(xyxy_px, size_wh, slack_px: float = 0.0) -> tuple[str, str] | None:
-    """(code, message) for one box that is no number, without extent, outside or over the edge; None when fine.
+    """(code, message) for one box that is not a number, without extent, outside or over the edge; None when fine.
 
     `slack_px` is how far over the edge rounding may put a box without a word.
     """
@@ -114,7 +114,7 @@ def box_problem(xyxy_px, size_wh, slack_px: float = 0.0) -> tuple[str, str] | No
     width, height = size_wh
     said = f"box {x1:.6g},{y1:.6g},{x2:.6g},{y2:.6g} in a picture of {width}x{height}"
     if not np.isfinite([x1, y1, x2, y2]).all():
-        return "bad-number", f"{said} is no number"
+        return "bad-number", f"{said} is not a number"
     if x2 <= x1 or y2 <= y1:
         return "box-empty", f"{said} has no extent"
     if x2 <= 0 or y2 <= 0 or x1 >= width or y1 >= height:

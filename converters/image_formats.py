@@ -35,7 +35,7 @@ class Pictures:
 
 
 def format_of(path: str | Path) -> str:
-    """JPEG, PNG, GIF, ... (SUFFIXES' keys) by the file's first bytes, whatever its name; '' for what is no picture, or cannot be read."""
+    """JPEG, PNG, GIF, ... (SUFFIXES' keys) by the file's first bytes, whatever its name; '' for what is not a picture, or cannot be read."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
@@ -86,7 +86,7 @@ def pictures_in(folder: str | Path) -> Pictures:
 
 
 def is_animated(path: str | Path) -> bool:
-    """Whether a GIF has a second frame; False also for what is no GIF or is cut, which `probe` and `decode` will say."""
+    """Whether a GIF has a second frame; False also for what is not a GIF or is cut, which `probe` and `decode` will say."""
     from PIL import Image
 
     try:

@@ -101,7 +101,7 @@ def probe(path: str | Path) -> ImageInfo:
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            return ImageInfo(path, problem="undecodable", detail="is no regular file")
+            return ImageInfo(path, problem="undecodable", detail="is not a regular file")
         length = status.st_size
         if not length:
             return ImageInfo(path, problem="zero-bytes", detail="is empty")
@@ -239,7 +239,7 @@ def _by_pillow(path, length, head):
     except MissingExtra as error:
         return ImageInfo(path, (0, 0), name, 1, length, "undecodable", str(error))
     except Exception:  # Pillow's plugins raise what they like: struct.error, SyntaxError, ValueError ...
-        return ImageInfo(path, (0, 0), name, 1, length, "undecodable", f"is a {name} that cannot be read" if name else "is no picture that can be read")
+        return ImageInfo(path, (0, 0), name, 1, length, "undecodable", f"is a {name} that cannot be read" if name else "is not a picture that can be read")
     orientation = orientation if orientation in range(1, 9) else 1
     if size[0] * size[1] > max_pixels():
         return ImageInfo(path, size, name, orientation, length, "too-many-pixels", _too_many(size))
@@ -290,7 +290,7 @@ def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced:
         raise MediaError(info.detail, where=path)
     if info.format in _TURNED:  # OpenCV fails on some TIFFs that are turned
         return _decode_by_pillow(path, info.format, grey, upright)
-    try:  # not cv2.imread, which crashes on a name that is no UTF-8
+    try:  # not cv2.imread, which crashes on a name that is not UTF-8
         with open(path, "rb") as file:
             data = np.frombuffer(file.read(), np.uint8)
         pixels = cv2.imdecode(data, flags | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)) if len(data) else None

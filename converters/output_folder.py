@@ -41,9 +41,9 @@ def check(out: Path, force: bool, sources: list[Path]) -> None:
         if not force:
             raise UsageError("the output exists and is not empty", where=out, mend="--force replaces it, or choose another --out")
         if not (absolute / LEDGER).is_file():
-            raise UsageError("is no output of emo, so --force does not replace it", where=out, mend="choose another --out")
+            raise UsageError("is not an output of emo, so --force does not replace it", where=out, mend="choose another --out")
     elif absolute.exists() and not absolute.is_dir():
-        raise UsageError("exists and is no folder", where=out, mend="choose another --out")
+        raise UsageError("exists and is not a folder", where=out, mend="choose another --out")
 
 
 def free(default: Path, force: bool = False, taken: Collection[Path] = ()) -> Path:
@@ -197,7 +197,7 @@ def _prepare(out, force, files, sources):
     try:
         out.resolve().mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UsageError("cannot be made: it, or what it would lie in, is no folder", where=out, mend="choose another --out") from None
+        raise UsageError("cannot be made: it, or what it would lie in, is not a folder", where=out, mend="choose another --out") from None
     except OSError as error:
         raise DataError(f"cannot be made: {error.strerror}", where=out) from None
     foreign = strangers(out)
@@ -270,7 +270,7 @@ def _own(folder: Path) -> set[str]:
 
 
 def strangers(folder: Path) -> list[str]:
-    """The files in `folder`, as paths in it, that emo did not write: all of them when it is no output of emo."""
+    """The files in `folder`, as paths in it, that emo did not write: all of them when it is not an output of emo."""
     own = _own(folder)
     below = tuple(name for name in own if name.endswith("/"))
     return sorted(name for name in _files(folder) if name not in own and not name.startswith(below))

@@ -22,12 +22,12 @@ NO_FIELDS: Fields = {}
 
 
 def read_json(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
-    """A JSON file's one table. `error` when it cannot be read, is no JSON, or does not hold `fields`."""
+    """A JSON file's one table. `error` when it cannot be read, is not JSON, or does not hold `fields`."""
     return checked(_read(path, text_files.read_json, error), fields, path, needed, error)
 
 
 def read_toml(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
-    """A TOML file's top table. `error` when it cannot be read, is no TOML, or does not hold `fields`."""
+    """A TOML file's top table. `error` when it cannot be read, is not TOML, or does not hold `fields`."""
     return checked(_undated(_read(path, text_files.read_toml, error)), fields, path, needed, error)
 
 
@@ -41,7 +41,7 @@ def _read(path, parse, error):
 def checked(table: object, fields: Fields, where: str | Path, needed: tuple[str, ...] = (), error: type[EmoError] = DataError, prefix: str = "") -> dict:
     """`table` itself, when it is one and its known keys have their types: a type, several, or the fields of a table in it.
 
-    A float takes whole numbers as well; true and false are no numbers.
+    A float takes whole numbers as well; true and false are not numbers.
     """
     if not isinstance(table, dict):
         what = repr(prefix[:-1]) if prefix else "it"

@@ -33,7 +33,7 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs
 def read_text(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) -> str:
     """The whole file, every line end a `\\n`.
 
-    Bytes that are no UTF-8 are Windows' Latin-1; with `names`, where the text names files, they stay what the file system
+    Bytes that are not UTF-8 are Windows' Latin-1; with `names`, where the text names files, they stay what the file system
     has (surrogateescape). DataError when the file is missing, no text, or longer than `most` bytes.
     """
     with _opened(path) as file:
@@ -49,7 +49,7 @@ def read_text(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) 
             raise DataError(f"cannot be read as {encoding.upper()}: {error.reason}", where=path, mend=_SAVE) from None
         text = data.decode("utf-8", "surrogateescape") if names else _latin(data)
     if "\0" in text:
-        raise DataError("holds NUL bytes: is no text file", where=path)
+        raise DataError("holds NUL bytes: is not a text file", where=path)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -64,7 +64,7 @@ def read_lines(path: str | Path, *, names: bool = False) -> list[str]:
 
 
 def open_text(path: str | Path) -> IO[str]:
-    """A stream of a long file's text, line ends as they are; bytes that are no UTF-8 are kept (surrogateescape).
+    """A stream of a long file's text, line ends as they are; bytes that are not UTF-8 are kept (surrogateescape).
 
     DataError when it is missing or no text.
     """
@@ -131,7 +131,7 @@ def number(text: str) -> float:
     Python's own `float` also takes 1_000 and digits of other scripts, which nothing else reads as that.
     """
     if not text.isascii() or "_" in text:
-        raise ValueError(f"'{text[:40]}' is no number")
+        raise ValueError(f"'{text[:40]}' is not a number")
     if text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
     return float(text)
@@ -196,7 +196,7 @@ def _opened(path: str | Path) -> io.BufferedReader:
         if stat.S_ISDIR(mode):
             raise DataError("is a folder, not a file", where=path)
         if not stat.S_ISREG(mode) and not os.path.realpath(path).startswith(("/proc/", "/dev/fd/")):
-            raise DataError("is no regular file", where=path)
+            raise DataError("is not a regular file", where=path)
         return open(path, "rb", buffering=1 << 17)
 
     return _guarded(path, opened)
@@ -212,7 +212,7 @@ def _guarded(path, read):
 
 
 def _encoding(head: bytes, path) -> tuple[int, str]:
-    """(length of the BOM, encoding) by the file's first bytes; DataError when they are no text's."""
+    """(length of the BOM, encoding) by the file's first bytes; DataError when they are not text's."""
     for bom, encoding in _BOMS:
         if head.startswith(bom):
             return len(bom), encoding
@@ -224,7 +224,7 @@ def _encoding(head: bytes, path) -> tuple[int, str]:
             return 0, "utf-16-le"
         if even > 0.4 * half and not odd:
             return 0, "utf-16-be"
-        raise DataError("holds NUL bytes: is no text file", where=path)
+        raise DataError("holds NUL bytes: is not a text file", where=path)
     return 0, "utf-8"
 
 

@@ -40,7 +40,7 @@ def choose_engine(wanted: str, ask: Callable[[CompiledEngine], tuple[list[str], 
     except RunError:
         if wanted == "compiled" or darknet:
             raise
-        return BuiltinEngine(), f"the built-in engine: {path} is no Darknet that emo knows"
+        return BuiltinEngine(), f"the built-in engine: {path} is not a Darknet that emo knows"
     if wanted == "compiled":
         if cannot:
             raise RunError("; ".join(cannot), where=path, mend="--engine builtin" if torch else None)

@@ -82,14 +82,14 @@ class State:
     def load(cls, folder: Path) -> State:
         state = cls(folder)
         if not state.path.is_file():
-            raise RunError("is no pipeline's folder: it has no pipeline.json", where=folder)
+            raise RunError("is not a pipeline's folder: it has no pipeline.json", where=folder)
         state.content = settings_files.read_json(state.path, {"plan": PLAN, "done": DONE, "runs": {"classifier": str, "detector": str}}, ("plan", "done", "runs"), RunError)
         settings_files.checked(state.content["plan"], {}, state.path, ("classifier", "detector", "classifier_data", "detector_data"), RunError, "plan.")
         for step, keys in DONE.items():
             if step in state.content["done"]:
                 settings_files.checked(state.content["done"][step], {}, state.path, tuple(keys), RunError, f"done.{step}.")
         if unknown := sorted(state.content["plan"].get("job", {}).keys() - {item.name for item in fields(TrainJob)}):
-            raise RunError(f"'plan.job.{unknown[0]}' is no setting of a training", where=state.path)
+            raise RunError(f"'plan.job.{unknown[0]}' is not a setting of a training", where=state.path)
         for kind, name in state.content["runs"].items():
             if kind not in STEPS or Path(name).name != name or name in ("", ".", ".."):
                 raise RunError(f"'runs.{kind}' is {name!r}; wanted: the name of a folder in it", where=state.path)

@@ -42,7 +42,7 @@ WORKERS = 2  # threads that detect: while one waits for the network, the other p
 @dataclass(frozen=True)
 class Summary:
     """What a run did. `stages` are milliseconds a frame, and overlap; `unreadable` are pictures that were left out,
-    `passed_over` a folder's files that are no pictures, by suffix, `missed` frames of a live source that came while the
+    `passed_over` a folder's files that are not pictures, by suffix, `missed` frames of a live source that came while the
     one before was at work; `tracks` is None when nothing was tracked."""
 
     source: str
@@ -118,7 +118,7 @@ def run(
             raise UsageError(f"no output '{name}'", mend=nearest(name, OUTPUTS))
     opened = open_source(source, limit) if isinstance(source, (str, Path)) else source
     if tracker and opened.kind != "video":
-        raise UsageError("pictures are no video in which faces could be tracked", where=source)
+        raise UsageError("pictures are not a video in which faces could be tracked", where=source)
     if detect_every > 1 and not tracker:
         raise UsageError("only in a video whose faces are tracked can frames be left out", where=getattr(opened, "name", opened.path), mend="leave --detect-every out")
     below = getattr(detector, "uncertain_below", UNCERTAIN) if uncertain is None else uncertain

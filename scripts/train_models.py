@@ -142,7 +142,7 @@ def package(run: Path, folder: Path, size: int, card: dict, metrics: dict, prepr
     """A model folder of a run's best weights, with the input size to run it at, and its card."""
     folder.mkdir(parents=True, exist_ok=True)
     cfg = cfg_file.load(run / "model.cfg")
-    wide = {"letter_box": 1} if cfg.is_detector else {}  # so that faces keep their shape in pictures that are no squares
+    wide = {"letter_box": 1} if cfg.is_detector else {}  # so that faces keep their shape in pictures that are not squares
     cfg_file.save(cfg.edit({0: {"width": size, "height": size, "batch": 1, "subdivisions": 1} | wide}), folder / "model.cfg")
     shutil.copyfile(run / "weights/model_best.weights", folder / "model.weights")
     shutil.copyfile(run / "emo.names", folder / "emo.names")

@@ -94,7 +94,7 @@ def read_data(path: str | Path) -> DataFile:
             if whole[key] < 1:
                 raise ValueError
         except ValueError:
-            raise DataError(f"{key} = {options[key][:40]} is no whole number from 1 on", where=path) from None
+            raise DataError(f"{key} = {options[key][:40]} is not a whole number from 1 on", where=path) from None
     classes = whole["classes"]
     if classes != len(names):
         raise DataError(f"classes = {classes}, but the names file has {len(names)} names", where=path)

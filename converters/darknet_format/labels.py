@@ -134,13 +134,13 @@ def _row(words: str, line: int, classes: int) -> tuple[tuple[float, ...] | None,
     except ValueError:
         kind = math.nan
     if not math.isfinite(kind) or kind != int(kind):
-        return error("bad-number", f"the class id '{parts[0][:40]}' is no whole number")
+        return error("bad-number", f"the class id '{parts[0][:40]}' is not a whole number")
     try:
         x, y, w, h = map(number, parts[1:])
     except ValueError:
         return error("bad-number", f"is not five numbers: {said}")
     if not all(map(math.isfinite, (x, y, w, h))):
-        return error("bad-number", f"holds a value that is no finite number: {said}")
+        return error("bad-number", f"holds a value that is not a finite number: {said}")
     if "," in words:
         return error("bad-number", f"has commas: {said}; a label has points")
     if not 0 <= kind < classes:

@@ -37,7 +37,7 @@ def read(path: str | Path) -> tuple[tuple[str, ...], dict[str, str]]:
             continue
         some = said if isinstance(said, list) else [said]
         if not all(isinstance(value, str) for value in some):
-            raise DataError(f"{split} is no folder or file", where=path, mend=_MEND)
+            raise DataError(f"{split} is not a folder or file", where=path, mend=_MEND)
         if len(some) > 1:
             raise DataError(f"{split} names {len(some)} folders", where=path, mend="write their pictures into one list file, and name that")
         splits[split] = _found(slashes(some[0]), roots)
@@ -71,7 +71,7 @@ def _names(said, path: Path) -> tuple[str, ...]:
             raise DataError(f"the names are not numbered from 0 to {len(said) - 1}", where=path)
         said = [name for _, name in sorted(said.items(), key=lambda item: int(item[0]))]
     if not isinstance(said, list) or not said or not all(isinstance(name, (str, int, float)) for name in said):
-        raise DataError("names is no list of names", where=path, mend=_MEND)
+        raise DataError("names is not a list of names", where=path, mend=_MEND)
     return tuple(str(name).strip() for name in said)
 
 

@@ -115,7 +115,7 @@ def clean(
     """
     for code in (*also, *keep):
         if code not in CODES:
-            raise UsageError(f"'{code}' is no finding", mend=nearest(code, CODES))
+            raise UsageError(f"'{code}' is not a finding", mend=nearest(code, CODES))
     rejected = set(map(os.path.abspath, rejected))
     reasons: dict[tuple[str, str], str] = {("", path): "rejected" for path in rejected}
     lines: dict[tuple[str, int], str] = {}

@@ -128,7 +128,7 @@ def _group(stem: str) -> str:
 
 def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[int, int]):
     """The list as columns: names, ids (N,) with -1 for a bad one, xywh (N, 4) with NaN, lines (N,), landmarks' texts,
-    the texts of boxes that are no numbers, and the names of rows with a face that were left out here. Rows of the classes
+    the texts of boxes that are not numbers, and the names of rows with a face that were left out here. Rows of the classes
     in `aside` are only counted there.
     """
     names, ids, xywh, lines, points, odd, lost = [], array("h"), array("d"), array("i"), [], {}, set()
@@ -166,7 +166,7 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
                     points.append(row[mark].decode(errors="replace") if mark >= 0 else "")
     except (OSError, csv.Error) as error:
         raise DataError(f"cannot be read as CSV: {error}", where=path) from None
-    # All names at once; a name that is no UTF-8 keeps its bytes, as the file system has them.
+    # All names at once; a name that is not UTF-8 keeps its bytes, as the file system has them.
     names = [name.strip() for name in names]
     text = b"\n".join(names).decode("utf-8", "surrogateescape").replace("\\", "/").split("\n") if names else []
     if len(text) != len(names):  # one has a line end in it
@@ -190,7 +190,7 @@ def _byte_lines(path: Path):
 
 
 def _header(path: Path, file) -> tuple[int, bytes, list[bytes] | None, list[int]]:
-    """The first row's line, the separator, that row's fields when it is no header, and where the columns are:
+    """The first row's line, the separator, that row's fields when it is not a header, and where the columns are:
     path, x, y, width, height, landmarks (or -1), expression.
     """
     wanted = [name.lower() for name in (*COLUMNS[:6], "expression")]
@@ -244,7 +244,7 @@ def _expression(text: bytes, split: str, path: Path, line: int, notes: Notes) ->
     if number in range(11):
         return int(number)
     if number != number:
-        notes.drop("bad-number", split, path, line, f"expression '{text[:40].decode(errors='replace')}' is no number")
+        notes.drop("bad-number", split, path, line, f"expression '{text[:40].decode(errors='replace')}' is not a number")
     else:
         notes.drop("class-range", split, path, line, f"expression {number:g} is not in 0..10")
     return -1

@@ -184,7 +184,7 @@ class _pickle:
     def __enter__(self) -> Mapping:
         content = _Unpickler(self.file).load()
         if not isinstance(content, dict):
-            raise DataError("is no dict of arrays", mend="expected images and labels")
+            raise DataError("is not a dict of arrays", mend="expected images and labels")
         return content
 
     def __exit__(self, *_) -> None:

@@ -30,7 +30,7 @@ ROBOFLOW = "_annotations.coco.json"
 def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
     """All pictures with their boxes; ones without annotations are negatives.
 
-    DataError for a bad file, a class that is no emotion, or a file none of whose annotations can be used.
+    DataError for a bad file, a class that is not an emotion, or a file none of whose annotations can be used.
     """
     root = Path(root)
     files = [root] if root.is_file() else sorted({*root.glob("annotations/*.json"), *root.glob("*.json"), *root.glob(f"*/{ROBOFLOW}")} - {root / "report.json"})
@@ -80,7 +80,7 @@ def _read_file(path: Path, base: Path, notes: Notes) -> Table:
 
 
 def _parts(path: Path) -> tuple[dict, dict, list, dict]:
-    """By id: file names, sizes (None where not said) and categories; and the annotations. DataError for what is no COCO file."""
+    """By id: file names, sizes (None where not said) and categories; and the annotations. DataError for what is not a COCO file."""
     content = read_json(path, most=1 << 31)
     try:
         images, annotations = content["images"], list(content["annotations"])
@@ -89,7 +89,7 @@ def _parts(path: Path) -> tuple[dict, dict, list, dict]:
         sizes = {_key(entry["id"]): _size(entry) for entry in images}
     except (KeyError, TypeError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise DataError(f"is no COCO file: {what}", where=path, mend="expected images, annotations and categories") from None
+        raise DataError(f"is not a COCO file: {what}", where=path, mend="expected images, annotations and categories") from None
     if len(names) < len(images):
         twice = Counter(_key(entry["id"]) for entry in images).most_common(1)[0][0]
         raise DataError(f"two images have the id {twice}", where=path, mend="an annotation could mean either")
@@ -126,7 +126,7 @@ def _emotion(name, path: Path) -> int:
     try:
         return EMOTIONS.index(canonical(str(name)))
     except DataError as error:
-        raise DataError(f"category '{str(name)[:60]}' is no emotion that emo knows", where=path, mend=error.mend) from None
+        raise DataError(f"category '{str(name)[:60]}' is not an emotion that emo knows", where=path, mend=error.mend) from None
 
 
 def _add(entry, number: int, faces: dict, image: dict, emotions: dict, where: tuple[str, Path], notes: Notes) -> None:

@@ -22,7 +22,7 @@ def box_of(entry: dict) -> tuple[float, float, float, float]:
         x, y, w, h = (float(value) for value in bbox)
         box = x, y, x + w, y + h
     if not all(map(math.isfinite, box)):
-        raise ValueError("a box is no number")
+        raise ValueError("a box is not a number")
     return box
 
 

@@ -1,6 +1,6 @@
 """Any `<split>/<class>/<image>` tree: splits and classes by name and synonym, in any case and order.
 
-A root comes in, a Table of whole-picture faces goes out. A class folder that is no emotion is an error
+A root comes in, a Table of whole-picture faces goes out. A class folder that is not an emotion is an error
 that lists the known names, since nobody means it. `<class>/<image>` without splits is all train. Beside
 splits, pictures in folders of other names are left out and counted.
 """
@@ -38,13 +38,13 @@ def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, c
     tops = [(root / name, split) for name, split in sorted(splits.items())] or [(root, "train")]
     for other in _folders(root) if splits else ():
         if other.name not in splits:
-            notes.count(f"picture in '{other.name}', which is no split", "", len(pictures_in(other.path).paths))
+            notes.count(f"picture in '{other.name}', which is not a split", "", len(pictures_in(other.path).paths))
     image, name, split, emotion = [], [], [], []
     for top, default in tops:
         for folder in _folders(top):
             found = pictures_in(folder.path)
             for suffix, files in found.others.items():
-                notes.count(f"file that is no picture: {suffix}", default, files)
+                notes.count(f"file that is not a picture: {suffix}", default, files)
             if not found.paths:
                 continue
             index = EMOTIONS.index(_class_of(folder.name, classes, folder.path))
@@ -68,7 +68,7 @@ def _class_of(name: str, classes, where) -> str:
     try:
         return canonical(name)
     except DataError as error:
-        raise DataError(f"the folder '{name}' is no emotion that emo knows", where=where, mend=error.mend) from None
+        raise DataError(f"the folder '{name}' is not an emotion that emo knows", where=where, mend=error.mend) from None
 
 
 def _folders(root) -> list[os.DirEntry]:

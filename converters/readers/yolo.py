@@ -33,7 +33,7 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
             ids.append(EMOTIONS.index(canonical(name)))
         except DataError as error:
             ids.append(None)  # which is an error when a label uses it
-            unknown = unknown or DataError(f"class '{name}' is no emotion that emo knows", where=data.data.path, mend=error.mend)
+            unknown = unknown or DataError(f"class '{name}' is not an emotion that emo knows", where=data.data.path, mend=error.mend)
     image, name, split, group, line, count, xyxy, emotion = [], [], [], [], [], [], [], []
     for to, paths in data.images.items():
         common = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""

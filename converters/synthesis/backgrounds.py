@@ -116,7 +116,7 @@ def _shapes(rng, size_wh):
             cv2.fillPoly(canvas, [points], colour)
         elif kind < 0.85:
             cv2.line(canvas, (x, y), (x + w * 2, y + int(rng.integers(-h, h + 1))), colour, int(rng.integers(1, 8)), cv2.LINE_AA)
-        else:  # an ellipse in any colour, so that an ellipse is no face
+        else:  # an ellipse in any colour, so that an ellipse is not a face
             cv2.ellipse(canvas, (x, y), (max(2, w // 2), max(2, h // 3)), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
     if rng.random() < 0.3:
         text = "".join(chr(rng.integers(48, 91)) for _ in range(rng.integers(3, 12)))

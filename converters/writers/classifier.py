@@ -71,7 +71,7 @@ def write_chunk(table: Table, names: list[str], labels: dict[int, str], ids: np.
 
 
 def shares(votes: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Votes (N, 8) over EMOTIONS -> shares (N, K) of the classes `ids`; those for an emotion that is no class go, and rows may be zeros."""
+    """Votes (N, 8) over EMOTIONS -> shares (N, K) of the classes `ids`; those for an emotion that is not a class go, and rows may be zeros."""
     out = np.zeros((len(votes), int(ids.max()) + 1))
     for emotion, kind in enumerate(ids.tolist()):
         if kind >= 0:

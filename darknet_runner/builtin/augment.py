@@ -14,7 +14,7 @@ import numpy as np
 
 from ..network.cfg_file import Cfg
 
-VISIBLE = 0.3  # a face of which a crop leaves a smaller share is no label any more
+VISIBLE = 0.3  # a face of which a crop leaves a smaller share is no longer a label
 
 
 @dataclass(frozen=True)

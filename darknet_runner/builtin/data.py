@@ -40,7 +40,7 @@ def read_picture(path: str | Path, channels: int) -> np.ndarray:
     flags = cv2.IMREAD_COLOR if channels == 3 else cv2.IMREAD_GRAYSCALE
     picture = cv2.imdecode(raw, flags | cv2.IMREAD_IGNORE_ORIENTATION) if len(raw) else None
     if picture is None:
-        raise DataError("is no picture that can be decoded", where=path, mend="emo dataset check finds all such")
+        raise DataError("is not a picture that can be decoded", where=path, mend="emo dataset check finds all such")
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) if channels == 3 else picture[..., None]
 
 

@@ -44,7 +44,7 @@ _PLAIN = {
     ("net", "B2"): "0.999", ("net", "eps"): "0.000001", ("cost", "type"): "sse", ("cost", "scale"): "1", ("region", "coords"): "4",
     ("region", "mask_scale"): "1",
 }  # fmt: skip
-# What Darknet itself reads and then does nothing with (src/region_layer.c, src/convolutional_layer.c), and what is no arithmetic.
+# What Darknet itself reads and then does nothing with (src/region_layer.c, src/convolutional_layer.c), and what is not arithmetic.
 _IDLE = frozenset((("region", "log"), ("region", "sqrt"), ("region", "absolute"), ("region", "mask_scale"), ("convolutional", "dot")))
 _SPEED = frozenset(["stream", "wait_stream", "optimized_memory", "use_cuda_graph", "workspace_size_limit_MB", "dynamic_minibatch", "loss_scale", "try_fix_nan"])
 _DISPLAY = frozenset(["show_details", "max_chart_loss", "show_receptive_field", "track_history_size", "sim_thresh", "dets_for_track", "dets_for_show", "track_ciou_norm"])

@@ -22,7 +22,7 @@ class Normalise(torch.autograd.Function):
     """torch's batch-norm kernels with Darknet's unbiased variance v' = v n / (n - 1), and Darknet's gradient.
 
     (x - m) / sqrt(v' + eps) is k (x - m) / sqrt(v + k^2 eps) with k^2 = (n - 1) / n. Backwards Darknet takes
-    1 / sqrt(v' + eps) too but divides by n (src/blas.c, normalize_delta_cpu), which is no exact derivative;
+    1 / sqrt(v' + eps) too but divides by n (src/blas.c, normalize_delta_cpu), which is not an exact derivative;
     it is what torch's kernel computes when it is given that as its inverse deviation.
     """
 

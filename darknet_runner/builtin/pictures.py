@@ -95,7 +95,7 @@ class PictureSet:
 def votes_of(data: DataFile, paths: list[Path]) -> np.ndarray | None:
     """(N, K) shares of the votes that the `.data` file's `votes` CSV (path, then a column a class) holds; None without one.
 
-    DataError, with line, for a row that is no distribution; pictures that it does not name have zeros.
+    DataError, with line, for a row that is not a distribution; pictures that it does not name have zeros.
     """
     import csv
 
@@ -116,7 +116,7 @@ def votes_of(data: DataFile, paths: list[Path]) -> np.ndarray | None:
                 except ValueError:
                     shares = np.zeros(0, np.float32)
                 if len(shares) != data.classes or not np.isfinite(shares).all() or (shares < 0).any():
-                    raise DataError(f"is no distribution over {data.classes} classes", where=path, line=reader.line_num)
+                    raise DataError(f"is not a distribution over {data.classes} classes", where=path, line=reader.line_num)
                 found[os.path.abspath(resolve(row[0], path.parent))] = shares / max(float(shares.sum()), 1e-12)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"the votes cannot be read: {error}", where=path) from None

@@ -131,7 +131,7 @@ def path_of(name: str) -> Path:
 
 
 def load(name: str) -> Recipe:
-    """A recipe by name or file; DataError when it is no recipe, UsageError when there is none of the name."""
+    """A recipe by name or file; DataError when it is not a recipe, UsageError when there is none of the name."""
     path = path_of(name)
     table = settings_files.read_toml(path)
     table.setdefault("name", path.stem)

@@ -87,7 +87,7 @@ class Trainer:
         self.every = job.map_every or max(1 if self.by_recipe else 100, math.ceil(epoch))
         self.schedule = Schedule(net, self.recipe, epoch, self.total)
         for batch in (1, self.total):
-            self.schedule(batch)  # a policy that is not known is no fault of the first batch
+            self.schedule(batch)  # a policy that is not known is not a fault of the first batch
         self.metric = self.recipe.monitors or ("top1" if self.data.is_classifier else "map")
         self.stop = None  # the signal that asked us to
 
@@ -123,7 +123,7 @@ class Trainer:
     def _begin(self) -> int:
         """New heads at the prior objectness (RetinaNet's remedy, arXiv:1708.02002, 4.1); then the pretrained layers, whose number it gives."""
         if not 0 < self.job.prior < 1:
-            raise UsageError(f"--prior {self.job.prior} is no probability between 0 and 1")
+            raise UsageError(f"--prior {self.job.prior} is not a probability between 0 and 1")
         with torch.no_grad():
             for layer, head in zip(self.network.heads, self.heads):
                 if layer.type == "yolo":

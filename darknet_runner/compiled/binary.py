@@ -138,7 +138,7 @@ def find_again(recorded: str | None, where: str | Path) -> Path | None:
 
 
 def probe(path: str | Path) -> Binary:
-    """Run the binary and say what it is; RunError when it does not start or is no Darknet."""
+    """Run the binary and say what it is; RunError when it does not start or is not a Darknet."""
     path = Path(path).absolute()
     stat = path.stat()
     return _probe(path, stat.st_mtime_ns, stat.st_size)
@@ -178,7 +178,7 @@ def identify(path: Path, text: str, image: bytes) -> Binary:
         gpu = b"libcublas" in image or b"libcudart" in image
     else:
         said = " ".join(text.split())[:120] or "nothing"
-        raise RunError(f"is no Darknet that emo knows; it said: {said}", where=path, mend=WHERE_TO_GET)
+        raise RunError(f"is not a Darknet that emo knows; it said: {said}", where=path, mend=WHERE_TO_GET)
     openmp = b"libgomp" in image or b"libomp.so" in image
     if flavour == "alexeyab":
         build = {"cudnn": "cuDNN" in text, "half": "CUDNN_HALF=1" in text, "opencv": "OpenCV version" in text,

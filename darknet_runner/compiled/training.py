@@ -324,7 +324,7 @@ class Training:
         elif final.stat().st_size != self.expected:
             reasons.append(f"{final.name} has {final.stat().st_size:,} bytes instead of {self.expected:,}")
         elif not finite_weights(final):
-            reasons.append(f"{final.name} holds values that are no finite numbers")
+            reasons.append(f"{final.name} holds values that are not finite numbers")
         if outcome.returncode and not reasons:
             outcome.notes.append(f"exit code {outcome.returncode} after everything was saved")
         return TrainResult(run, "failed" if reasons else "finished", reached, row.avg_loss if row else None, self.best, tuple(reasons))
@@ -340,7 +340,7 @@ class Training:
 
 
 class Progress:
-    """A bar on a terminal's stderr, and chart.png drawn again from time to time. A closed terminal is no fault."""
+    """A bar on a terminal's stderr, and chart.png drawn again from time to time. A closed terminal is not a fault."""
 
     def __init__(self, run: RunDir, total: int, start: int, quiet: bool):
         self.run, self._drawn, self._cost, self.bar = run, time.monotonic(), 0.0, None

@@ -70,7 +70,7 @@ def _number(text: str) -> str:
 
 
 def differences(a: Cfg, b: Cfg) -> list[Difference]:
-    """Every option that differs, [net] first, then layer by layer in step; CfgError for a cfg that is no network."""
+    """Every option that differs, [net] first, then layer by layer in step; CfgError for a cfg that is not a network."""
     found = []
     for index in range(-1, max(len(a.layers), len(b.layers))):
         one, two = (cfg.sections[index + 1] if index < len(cfg.layers) else None for cfg in (a, b))

@@ -260,7 +260,7 @@ def findings(cfg: Cfg) -> list[Finding]:
         if name is not None:
             section, seen = name, set()
             if name not in KNOWN:
-                add("unknown-section", "error", line, f"[{name}] is no section that Darknet knows ({nearest(name, KNOWN)})")
+                add("unknown-section", "error", line, f"[{name}] is not a section that Darknet knows ({nearest(name, KNOWN)})")
         elif section in KNOWN:
             keys = KNOWN[section] | (EVERYWHERE if section != "net" else frozenset())
             if key not in keys:
@@ -284,7 +284,7 @@ def misspelt(cfg: Cfg) -> str | None:
 
 def load(path: str | Path) -> Cfg:
     """Read and parse a cfg file in whatever an editor saved it as (see `text_files`); its line ends are kept, and so are bytes
-    that are no UTF-8, which only a comment may have. CfgError for a file that is missing or no text."""
+    that are not UTF-8, which only a comment may have. CfgError for a file that is missing or no text."""
     path = Path(path)
     try:
         with open_text(path) as file:
@@ -296,7 +296,7 @@ def load(path: str | Path) -> Cfg:
     if len(text) > MOST_CHARACTERS:
         raise CfgError(f"is longer than {MOST_CHARACTERS >> 20} MB, which no cfg is", where=path, mend="is it the right file?")
     if "\0" in text:
-        raise CfgError("holds NUL bytes: is no text file", where=path)
+        raise CfgError("holds NUL bytes: is not a text file", where=path)
     return parse(text if "\n" in text else text.replace("\r", "\n"), path)
 
 

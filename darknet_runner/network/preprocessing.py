@@ -33,13 +33,13 @@ class Preprocessing:
         """Of a card's table; DataError for values that are none."""
         table = card.get("preprocessing", {})
         if not isinstance(table, dict):
-            raise DataError("[preprocessing] is no table", where=where)
+            raise DataError("[preprocessing] is not a table", where=where)
         found = cls(table.get("crop_from"), table.get("standardise", False), table.get("crop_scale", 1.0))
         number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0  # noqa: E731
         if not number(found.crop_scale):
-            raise DataError(f"crop_scale = {found.crop_scale} is no positive number", where=where)
+            raise DataError(f"crop_scale = {found.crop_scale} is not a positive number", where=where)
         if found.crop_from is not None and not (number(found.crop_from) and isinstance(found.crop_from, int)):
-            raise DataError(f"crop_from = {found.crop_from} is no number of pixels", where=where)
+            raise DataError(f"crop_from = {found.crop_from} is not a number of pixels", where=where)
         if not isinstance(found.standardise, bool):
             raise DataError(f"standardise = {found.standardise} is neither true nor false", where=where)
         return found

@@ -38,7 +38,7 @@ def load(name: str | Path) -> Cfg:
 def of_weights(name: str | Path, weights: str | Path) -> Cfg:
     """The cfg that a weights file is of: a template that ships for the number of classes that the file's length tells.
 
-    A cfg by path is taken as it is. Raises as `load`, and WeightsError for what is no weights file.
+    A cfg by path is taken as it is. Raises as `load`, and WeightsError for what is not a weights file.
     """
     cfg = load(name)
     if str(name) not in names():
@@ -72,7 +72,7 @@ def render(
     iterations  max_batches; steps go to 80% and 90%, burn_in to at most a tenth
     net, head   further options of [net] and of every [yolo] or [region], as they are
 
-    Raises CfgError when the result is no network.
+    Raises CfgError when the result is not a network.
     """
     cfg = template if isinstance(template, Cfg) else load(template)
     changes: dict[int, dict[str, object]] = {0: {}}

@@ -58,7 +58,7 @@ def header_bytes(path: Path) -> tuple[tuple[int, int, int], int, int]:
     version = tuple(int(value) for value in np.frombuffer(head.ljust(12, b"\0"), "<i4", 3))
     length = 20 if _wide(version) else 16
     if len(head) < length:
-        raise WeightsError(f"{len(head)} bytes are no weights file", where=path)
+        raise WeightsError(f"{len(head)} bytes are not a weights file", where=path)
     return version, int(np.frombuffer(head, "<u8" if length == 20 else "<u4", 1, 12)[0]), length
 
 

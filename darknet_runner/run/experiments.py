@@ -46,7 +46,7 @@ class Experiment:
 
 
 def read_run(path: str | Path) -> Experiment:
-    """RunError for a folder that is no run."""
+    """RunError for a folder that is not a run."""
     run = RunDir(Path(path))
     told = run.read_json()
     settings = {key: value for key, value in (told.get("settings") or {}).items() if key not in _ASIDE}
@@ -67,7 +67,7 @@ def _recipe(run: RunDir) -> dict[str, Any]:
 
 
 def best_figures(run: RunDir) -> dict[str, float]:
-    """The best of each figure in metrics.csv; what is no number is passed over."""
+    """The best of each figure in metrics.csv; what is not a number is passed over."""
     best: dict[str, float] = {}
     try:
         rows = read_metrics(run.metrics)

@@ -87,7 +87,7 @@ class RunDir:
     def read_json(self) -> dict:
         """run.json, its keys' types checked; RunError when it is not there or does not hold them."""
         if not (self.path / "run.json").is_file():
-            raise RunError("is no run folder: it has no run.json", where=self.path)
+            raise RunError("is not a run folder: it has no run.json", where=self.path)
         return settings_files.read_json(self.path / "run.json", FIELDS, error=RunError)
 
     def data_file(self) -> Path | None:

@@ -31,7 +31,7 @@ def need() -> None:
 
 
 def log_run(path: str | Path, uri: str, experiment: str = EXPERIMENT) -> str:
-    """The id of the MLflow run. RunError for a folder that is no run, or a store that refuses."""
+    """The id of the MLflow run. RunError for a folder that is not a run, or a store that refuses."""
     need()
     if "://" not in uri:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # it warns of, and newer ones refuse, a folder otherwise

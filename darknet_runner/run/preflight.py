@@ -122,7 +122,7 @@ def _check_net(cfg, add, binary):
         if value < 1:
             add("cfg-size", f"{key} is not set", net, key)
         elif cfg.is_detector and value % 32:
-            add("cfg-size", f"{key}={value} is no multiple of 32", net, key, "error" if binary else "warning")
+            add("cfg-size", f"{key}={value} is not a multiple of 32", net, key, "error" if binary else "warning")
 
 
 def _check_head(before, head, classes, add):
@@ -158,7 +158,7 @@ def check_pretrained(cfg: Cfg, path: Path, clear: bool = False) -> list[Finding]
         return fault("holds no layer of this cfg")
     for index, blocks in enumerate(read.layers):
         if any(not np.isfinite(array).all() for array in blocks.values()):
-            return fault(f"layer {index} holds values that are no finite numbers")
+            return fault(f"layer {index} holds values that are not finite numbers")
     batch, last = max(1, cfg.net.integer("batch", 1)), cfg.net.integer("max_batches", 0)
     if read.seen // batch >= last and not clear:
         return fault(f"has seen {read.seen:,} pictures, which is iteration {read.seen // batch} of {last}: the training would end at once; give --clear")

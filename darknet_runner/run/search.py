@@ -44,7 +44,7 @@ class Dimension:
 
 
 def parse_space(told: list[str]) -> tuple[Dimension, ...]:
-    """`KEY=V,V,V` or `KEY=LOW..HIGH`, each; UsageError for what is no setting of a recipe, or no value of it."""
+    """`KEY=V,V,V` or `KEY=LOW..HIGH`, each; UsageError for what is not a setting of a recipe, or no value of it."""
     found: dict[str, Dimension] = {}
     for text in told:
         key, equals, values = (part.strip() for part in text.partition("="))

@@ -97,7 +97,7 @@ def average_precision(taken: np.ndarray, truths: int, points: int = 0) -> float:
 def mean_ap(predictions, truths, classes: int, iou: float = 0.5, conf: float = 0.25, points: int = 0) -> APResult:
     """AP per class over a set of pictures.
 
-    predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is no detection
+    predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is not a detection
     truths       a picture: (xyxy (M, 4), class ids (M,)), in the same units
     conf         score above which a detection counts for tp, fp and mean_iou
     """

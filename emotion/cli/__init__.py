@@ -126,7 +126,7 @@ def _main(args: list[str] | None) -> None:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         fail("interrupted", 130)
-    except BrokenPipeError:  # `emo ... | head`: the reader has gone, which is no fault
+    except BrokenPipeError:  # `emo ... | head`: the reader has gone, which is not a fault
         _drop_stdout()
         sys.exit(141)
     except OSError as error:  # what no room could know: a full disk, rights, a name that is too long
@@ -172,7 +172,7 @@ def _prepare_process() -> None:
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
-    sys.stdout.reconfigure(errors="backslashreplace")  # names that are no UTF-8, as stderr does
+    sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8, as stderr does
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), PlainStream):
             setattr(sys, name, PlainStream(getattr(sys, name), {"stdout": STDOUT, "stderr": "standard error"}[name]))

@@ -102,7 +102,7 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, show, re
                 click.echo(f"emo: {order.out}: done before", err=True)
                 continue
             if summary.passed_over and not quiet:
-                click.echo(f"emo: passed over what is no picture: {counted(summary.passed_over)}", err=True)
+                click.echo(f"emo: passed over what is not a picture: {counted(summary.passed_over)}", err=True)
             told.append(summary)
             if not as_json and not quiet:
                 click.echo((f"{summary.source}: " if len(todo) > 1 else "") + table(summary))

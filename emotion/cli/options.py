@@ -35,7 +35,7 @@ class Number(click.FloatRange):
     def convert(self, value, param, ctx):
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is no finite number", param, ctx)
+            self.fail(f"{value} is not a finite number", param, ctx)
         return number
 
 
@@ -67,7 +67,7 @@ class Time(click.ParamType):
             if not 0 <= seconds < (60 if len(parts) > 1 else math.inf):
                 raise ValueError
         except ValueError:
-            self.fail(f"'{value}' is no time; seconds or h:mm:ss are", param, ctx)
+            self.fail(f"'{value}' is not a time; seconds or h:mm:ss are", param, ctx)
         return sum(int(part) * 60**place for place, part in enumerate(reversed(parts[:-1]), 1)) + seconds
 
 

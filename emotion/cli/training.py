@@ -206,7 +206,7 @@ def _as_it_was(settings, info, run):
         try:
             settings[key] = _value_of(option, value)
         except (click.UsageError, TypeError, ValueError):
-            raise RunError(f"settings.{key} = {value!r} is no value of --{options.long_name(option)}", where=run.path / "run.json") from None
+            raise RunError(f"settings.{key} = {value!r} is not a value of --{options.long_name(option)}", where=run.path / "run.json") from None
     if not told & {"engine", "darknet"}:
         settings["engine"] = info["engine"]
         settings["darknet"] = binaries.find_again(info.get("binary", {}).get("path"), run.path) if info["engine"] == "compiled" else None
@@ -240,7 +240,7 @@ def _numbers(text: str | None) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",")) if text else ()
     except ValueError:
-        raise click.BadParameter(f"'{text}' is no list of numbers such as 0,1") from None
+        raise click.BadParameter(f"'{text}' is not a list of numbers such as 0,1") from None
 
 
 def _reopen(path):

@@ -57,7 +57,7 @@ class Evidence:
 def rank(predictions, truths, classes: int, iou: float = 0.5) -> list[Ranked]:
     """Detections as `darknet_runner.scoring.average_precision.mean_ap` takes and judges them, class by class.
 
-    predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is no detection
+    predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is not a detection
     truths       a picture: (xyxy (M, 4), class ids (M,))
     """
     pictures, ids, scores, taken, offset = [], [], [], [], 0

@@ -83,7 +83,7 @@ def run(
     if data and media:
         raise UsageError("a labelled set and media were given", mend="compare on one of them")
     if len(systems) < 2:
-        raise UsageError("one system is no comparison", mend="name two or more, or take emo evaluate")
+        raise UsageError("one system is not a comparison", mend="name two or more, or take emo evaluate")
     if 0 < replicates < FEWEST_REPLICATES:
         raise UsageError(f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none")
     settings = {"face_model": face_model, "iou": iou, "backend": backend, "device": device}
@@ -222,7 +222,7 @@ def write(path: Path, text: str) -> None:
     """Whole or not at all; MediaError says which file a full disk, or missing rights, kept from being written."""
     unfinished = part(path)
     try:
-        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are no UTF-8
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # of names that are not UTF-8
         finish(path.parent, path)
     except OSError as error:
         unfinished.unlink(missing_ok=True)

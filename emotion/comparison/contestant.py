@@ -19,7 +19,7 @@ from ..systems.stage_timer import StageTimer
 from ..systems.tracking import Tracker
 from .tally import Tally, Truth
 
-WARM_UP = 3  # passes over the first frame that are no measure: memory is allocated, code is compiled
+WARM_UP = 3  # passes over the first frame that are not measured: memory is allocated, code is compiled
 
 
 class WholePicture:

@@ -94,7 +94,7 @@ def read_jsonl(path: Path) -> dict[str | int, list[Face]]:
 
     with open(path, encoding="utf-8") as file:
         for number, text in enumerate(file, start=1):
-            with _told(path, number, "is no record of emo detect"):
+            with _told(path, number, "is not a record of emo detect"):
                 line(json.loads(text))
     return out
 
@@ -117,7 +117,7 @@ def read_csv(path: Path) -> dict[str | int, list[Face]]:
             out.setdefault(key, []).append(([float(row[name]) for name in ("x1", "y1", "x2", "y2")], scores, face))
 
         for row in reader:
-            with _told(path, reader.line_num, "is no row of a face"):
+            with _told(path, reader.line_num, "is not a row of a face"):
                 line(row)
     return out
 
@@ -147,7 +147,7 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"is no JSON: {error}", where=path) from None
+        raise DataError(f"is not JSON: {error}", where=path) from None
 
 
 @contextmanager

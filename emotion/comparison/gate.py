@@ -68,11 +68,11 @@ def bounds(result: dict, wanted: Sequence[str]) -> list[Check]:
         except ValueError:
             bound = float("nan")
         if not equals or bound != bound:
-            raise UsageError(f"'{text}' is no bound", mend="write FIGURE=VALUE, such as mAP=0.60")
+            raise UsageError(f"'{text}' is not a bound", mend="write FIGURE=VALUE, such as mAP=0.60")
         for system, found in figures.items() if named is None else [(named, figures[named])]:
             if name not in found:
                 unlabelled = set(found) == {"ms"}
-                raise UsageError(f"'{left}' is no figure of {system}", mend="nothing is labelled, so only ms is measured" if unlabelled else nearest(name, found))
+                raise UsageError(f"'{left}' is not a figure of {system}", mend="nothing is labelled, so only ms is measured" if unlabelled else nearest(name, found))
             out.append(check(system, name, found[name], bound, "asked for"))
     return out
 
@@ -93,7 +93,7 @@ def against(result: dict, baseline: str | Path, tolerance: float = 0.0) -> list[
     try:
         old = figures_of(read_json(path))
     except (KeyError, TypeError, AttributeError):
-        raise DataError("is no report of emo evaluate or emo compare", where=path) from None
+        raise DataError("is not a report of emo evaluate or emo compare", where=path) from None
     now, out = figures_of(result), []
     pairs = [(name, name) for name in now if name in old] or ([(next(iter(now)), next(iter(old)))] if len(now) == len(old) == 1 else [])
     if not pairs:

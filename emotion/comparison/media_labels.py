@@ -1,4 +1,4 @@
-"""Labels of pictures and videos that are no dataset: a `labels.csv` beside them.
+"""Labels of pictures and videos that are not a dataset: a `labels.csv` beside them.
 
     media,frame,x1,y1,x2,y2,emotion
     group.jpg,0,107.5,75.0,226.2,210.0,Neutral

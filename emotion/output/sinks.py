@@ -31,7 +31,7 @@ class Jsonl:
     """First a header record, then one record a frame, also for frames without a face."""
 
     def __init__(self, path: Path, header: dict):
-        # A name that is no UTF-8 gets JSON's own escape: it reads back as the name that it was.
+        # A name that is not UTF-8 gets JSON's own escape: it reads back as the name that it was.
         self.path, self.file = path, open(part(path), "w", encoding="utf-8", errors="backslashreplace")
         self._line({"type": "header"} | header)
 

@@ -13,7 +13,7 @@ from ..sources.pictures import read_picture
 
 
 def decode(body: bytes) -> np.ndarray:
-    """(H, W, 3) uint8 BGR, turned upright; MediaError when it is no picture, damaged, or of too many pixels."""
+    """(H, W, 3) uint8 BGR, turned upright; MediaError when it is not a picture, damaged, or of too many pixels."""
     with tempfile.NamedTemporaryFile(prefix="emo-serve-") as file:
         file.write(body)
         file.flush()

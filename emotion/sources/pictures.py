@@ -19,7 +19,7 @@ from .frame import Frame
 class Pictures:
     """Picture files, in the order given. `skip(error)`, when set, is told of those that cannot be read.
 
-    `passed_over` counts, by their kind, the files of a folder that are no pictures.
+    `passed_over` counts, by their kind, the files of a folder that are not pictures.
     """
 
     kind, fps, live = "pictures", None, False

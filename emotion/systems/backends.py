@@ -205,12 +205,12 @@ def set_threads(count: int | None) -> None:
 def name_for_opencv(path) -> str:
     """The absolute path as text: FFmpeg takes what stands before a colon in a relative one for a protocol.
 
-    MediaError for one that is no UTF-8, of which OpenCV's own readers and writers crash.
+    MediaError for one that is not UTF-8, of which OpenCV's own readers and writers crash.
     """
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise MediaError("its name is no UTF-8, which OpenCV cannot open", where=path, mend="rename it") from None
+        raise MediaError("its name is not UTF-8, which OpenCV cannot open", where=path, mend="rename it") from None
     return os.path.abspath(path)
 
 

@@ -87,7 +87,7 @@ class Detector(Protocol):
 
 
 def checked_frames(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The frames as a list; MediaError names the first that is no BGR uint8 array (H, W, 3) with pixels in it."""
+    """The frames as a list; MediaError names the first that is not a BGR uint8 array (H, W, 3) with pixels in it."""
     if isinstance(frames, np.ndarray) and frames.ndim < 4:
         raise MediaError(f"detect() was given one array of shape {frames.shape}, not a list of frames", mend="for one frame: detect([frame])")
     frames = list(frames)

@@ -143,7 +143,7 @@ class Haar:
         except (cv2.error, SystemError):
             loaded = False
         if not loaded or self.cascade.empty():
-            raise MediaError("is no Haar cascade that OpenCV can load", where=path)
+            raise MediaError("is not a Haar cascade that OpenCV can load", where=path)
         self.window = max(self.cascade.getOriginalWindowSize())
         self.neighbours = max(1, math.ceil(6 * conf / (1 - conf) - 1e-9)) if conf < 1 else 2**30
         self._turn = threading.Lock()
@@ -223,7 +223,7 @@ class YuNet:
         try:
             self.net = cv2.FaceDetectorYN.create(name_for_opencv(path), "", (320, 320), max(conf, 1e-3), 0.3, 5000)
         except cv2.error:
-            raise MediaError("is no YuNet that OpenCV can load", where=path) from None
+            raise MediaError("is not a YuNet that OpenCV can load", where=path) from None
         self._turn = threading.Lock()
         self.file = path
         self.settings = {"finder": "yunet", "file": path.name, "conf": conf, "nms_iou": 0.3, "longest_side": LONGEST}

@@ -58,11 +58,11 @@ class Model:
 
     @property
     def uncertain_below(self) -> float:
-        """The card's `[calibration] uncertain_below`, else UNCERTAIN; DataError when it is no number in 0..1."""
+        """The card's `[calibration] uncertain_below`, else UNCERTAIN; DataError when it is not a number in 0..1."""
         table = self.card.get("calibration")
         value = table.get("uncertain_below", UNCERTAIN) if isinstance(table, dict) else UNCERTAIN
         if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise DataError(f"uncertain_below = {value} is no number in 0..1", where=self.cfg.path.parent / "model.toml")
+            raise DataError(f"uncertain_below = {value} is not a number in 0..1", where=self.cfg.path.parent / "model.toml")
         return float(value)
 
     def describe(self) -> dict:

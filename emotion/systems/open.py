@@ -38,7 +38,7 @@ def open_system(
 
     conf  the face's score must exceed it: a YOLO's objectness, a face finder's own score
     iou   NMS overlap of a YOLO
-    backend  what computes the networks, see `backends.CHOICES`; face finders that are no Darknet networks have their own
+    backend  what computes the networks, see `backends.CHOICES`; face finders that are not Darknet networks have their own
     device  auto, cpu, cuda or cuda:N; OpenCV has only the CPU
     """
     kind, _, rest = spec.partition(":")

@@ -8,8 +8,7 @@
 
 Association in the manner of ByteTrack (Zhang et al. 2022, arXiv:2110.06864): faces of `conf` or more are matched with all
 tracks first, weaker ones then go on with tracks that found none, and are left out otherwise. A track's place is
-predicted by a Kalman filter of constant velocity in seconds, not frames, so that a variable frame rate is no
-matter; boxes are enlarged before their overlap is taken (Yang et al. 2023, arXiv:2211.14317), so that a small face
+predicted by a Kalman filter of constant velocity in seconds, not frames, so that a variable frame rate does not matter; boxes are enlarged before their overlap is taken (Yang et al. 2023, arXiv:2211.14317), so that a small face
 that moves its own width between two frames is still met; pairs are taken greedily, the largest overlap first.
 A cut ends all tracks, so that nobody inherits the emotion of who sat there before.
 """

@@ -257,7 +257,7 @@ def test_an_output_in_use_is_refused_and_force_replaces_only_emos_own(affectnet,
     assert files_of(out) == before
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("...")
-    with pytest.raises(UsageError, match="no output of emo"):
+    with pytest.raises(UsageError, match="not an output of emo"):
         run(root, tmp_path / "mine", force=True)
     for place in (root, root / "out", tmp_path):
         with pytest.raises(UsageError):

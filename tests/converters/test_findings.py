@@ -22,8 +22,8 @@ from converters.images import ImageInfo
         ((10, -9, 20, 0), "box-outside", "outside"),
         ((20, 10, 20, 20), "box-empty", "no extent"),
         ((30, 10, 20, 20), "box-empty", "no extent"),
-        ((float("nan"), 10, 20, 20), "bad-number", "no number"),
-        ((0, 0, float("inf"), 20), "bad-number", "no number"),
+        ((float("nan"), 10, 20, 20), "bad-number", "not a number"),
+        ((0, 0, float("inf"), 20), "bad-number", "not a number"),
     ],
 )
 def test_a_box(xyxy, code, said):

@@ -1,4 +1,4 @@
-"""What a file is, by content: whatever Pillow can write is known, what is no picture is none, and nothing vanishes from a folder."""
+"""What a file is, by content: whatever Pillow can write is known, what is not a picture is none, and nothing vanishes from a folder."""
 
 import os
 

@@ -75,7 +75,7 @@ def test_a_folder_with_a_report_of_somebody_else_is_refused(tmp_path):
     (tmp_path / "project" / "src").mkdir(parents=True)
     (tmp_path / "project" / "report.json").write_text('{"format": 1}')
     (tmp_path / "project" / "src" / "main.c").write_text("x")
-    with pytest.raises(UsageError, match="is no output of emo"):
+    with pytest.raises(UsageError, match="is not an output of emo"):
         output_folder.check(tmp_path / "project", True, [])
 
 

@@ -25,9 +25,9 @@ FIELDS = {"name": str, "rate": float, "count": int, "quiet": bool, "list": list,
         ('{"inner": 3}', "'inner' is a whole number; wanted: a table"),
         ('{"inner": {"deep": {"count": []}}}', "'inner.deep.count' is a list; wanted: a whole number"),
         ("{}", "has no 'must'"),
-        ("{", "is no JSON"),
-        ("", "is no JSON"),
-        ("9" * 5000, "is no JSON"),
+        ("{", "is not JSON"),
+        ("", "is not JSON"),
+        ("9" * 5000, "is not JSON"),
         ("[" * 100_000, "too deep"),
     ],
 )
@@ -69,7 +69,7 @@ def test_dates_of_toml_are_text_that_json_takes(tmp_path):
 def test_toml_that_does_not_fit(text, tmp_path):
     path = tmp_path / "card.toml"
     path.write_text(text)
-    with pytest.raises(DataError, match="is no TOML"):
+    with pytest.raises(DataError, match="is not TOML"):
         read_toml(path)
 
 

@@ -52,8 +52,8 @@ def test_what_is_no_text_is_said_to_be_none(file, data, said):
 
 def test_missing_folders_pipes_and_endless_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path / "none", "no such file"), (tmp_path, "is a folder"), (tmp_path / "pipe", "no regular file"),
-                       ("/dev/zero", "no regular file"), (tmp_path / "none" / "x", "no such file"), ("a\0b", "cannot be read")):  # fmt: skip
+    for path, said in ((tmp_path / "none", "no such file"), (tmp_path, "is a folder"), (tmp_path / "pipe", "not a regular file"),
+                       ("/dev/zero", "not a regular file"), (tmp_path / "none" / "x", "no such file"), ("a\0b", "cannot be read")):  # fmt: skip
         with pytest.raises(DataError, match=said):
             read_text(path)
     (tmp_path / "long").write_bytes(b"x" * 3000)

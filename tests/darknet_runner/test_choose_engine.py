@@ -51,7 +51,7 @@ def test_without_a_binary(monkeypatch, tmp_path, program):
     with pytest.raises(RunError, match="no such program"):
         chosen("auto", ([], []), darknet=tmp_path / "gone")
     program.write_text("#!/bin/sh\necho hello\n")
-    with pytest.raises(RunError, match="is no Darknet that emo knows"):
+    with pytest.raises(RunError, match="is not a Darknet that emo knows"):
         chosen("auto", ([], []), darknet=program)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert "is no Darknet that emo knows" in chosen("auto", ([], []))[1], "one on the PATH that is something else ends nothing"
+    assert "is not a Darknet that emo knows" in chosen("auto", ([], []))[1], "one on the PATH that is something else ends nothing"

@@ -159,7 +159,7 @@ def test_what_cannot_end_well_is_refused_at_once(plan, tmp_path):
     with pytest.raises(DataError) as caught:
         pipeline.check(plan, binary=True)
     assert str(caught.value).count("is empty") == 4, "of both data and both lists"
-    with pytest.raises(RunError, match="is no pipeline's folder"):
+    with pytest.raises(RunError, match="is not a pipeline's folder"):
         pipeline.run(tmp_path / "nothing", None, lambda job: None)
 
 

@@ -236,9 +236,9 @@ def test_a_name_that_is_no_utf_8(tmp_path, detector, squares, video, monkeypatch
     header, (frame,) = records(tmp_path / "out")
     assert header["source"] == str(folder) and frame["picture"] == "a\udcfe\n.png" and len(frame["faces"]) == 1
     assert (tmp_path / "out" / "pictures" / "a\udcfe\n.png").is_file()
-    with pytest.raises(MediaError, match="no UTF-8"):
+    with pytest.raises(MediaError, match="not UTF-8"):
         detect.run(video.rename(folder / "v.mp4"), detector, tmp_path / "refused")
-    with pytest.raises(MediaError, match="no UTF-8"):
+    with pytest.raises(MediaError, match="not UTF-8"):
         detect.run((folder / "v.mp4").rename(video), detector, folder / "out")
     assert not (tmp_path / "refused").exists() and not (folder / "out").exists()
 

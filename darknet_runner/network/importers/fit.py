@@ -76,7 +76,7 @@ def read_source(path: str | Path) -> Source:
 def import_weights(path: str | Path, cfg: Cfg, out: str | Path, scale: str | None = None) -> Imported:
     """Read `path`, fit it into `cfg`, write `out`. `scale` is one of `source.SCALES`; None: what the file's form says.
 
-    Raises WeightsError, with both shapes, where the two are no networks of one kind.
+    Raises WeightsError, with both shapes, where the two are not networks of one kind.
     """
     source = read_source(path)
     arrays, found = fit(source, cfg, scale)

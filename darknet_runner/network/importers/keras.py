@@ -30,7 +30,7 @@ _VGG_FACE = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
 
 
 def read(path: Path) -> Source:
-    """WeightsError for a file that is no Keras model, or has layers of another kind."""
+    """WeightsError for a file that is not a Keras model, or has layers of another kind."""
     try:
         import h5py
     except ImportError:
@@ -49,7 +49,7 @@ def _read(path, file) -> Source:
     names = _names(group, "layer_names")
     if not names:
         mend = 'save the whole model: model.save("model.keras") or model.save("model.h5")'
-        raise WeightsError("is no Keras model in HDF5 (no layer_names)" if "layers" not in file else "holds Keras 3 weights without their order", where=path, mend=mend)
+        raise WeightsError("is not a Keras model in HDF5 (no layer_names)" if "layers" not in file else "holds Keras 3 weights without their order", where=path, mend=mend)
     config = _layers_of(json.loads(_text(file.attrs["model_config"]))) if "model_config" in file.attrs else []
     known = {name: (kind, options) for kind, name, options in config}
     followed = _followed(config)
@@ -71,13 +71,13 @@ def _read_zip(path, h5py) -> Source:
     """Keras 3's own form: config.json, and HDF5 whose groups are named by the layers' classes, counted as they come."""
     with zipfile.ZipFile(path) as file:
         if not {"config.json", "model.weights.h5"} <= set(file.namelist()):
-            raise WeightsError("is no Keras model (no config.json, or no model.weights.h5)", where=path)
+            raise WeightsError("is not a Keras model (no config.json, or no model.weights.h5)", where=path)
         if max(file.getinfo(name).file_size for name in ("config.json", "model.weights.h5")) > MOST_BYTES:
             raise WeightsError(f"holds more than {MOST_BYTES >> 30} GB, which no such network has", where=path)
         try:
             model = json.loads(file.read("config.json"))
         except (ValueError, RecursionError) as error:
-            raise WeightsError(f"has a config.json that is no JSON: {error}", where=path) from None
+            raise WeightsError(f"has a config.json that is not JSON: {error}", where=path) from None
         followed, made = _followed(_layers_of(model)), []
         with h5py.File(io.BytesIO(file.read("model.weights.h5")), "r") as weights:
             for kind, name, options, group in _groups(model, weights):
@@ -199,7 +199,7 @@ def _layer(path, name, arrays, kind, options, activation, behind) -> list[Source
     elif kernel is not None and kernel.ndim == 2:
         made.append(SourceLayer(name, kernel.T, bias, flattened=flattened, activation=activation))
     if not made or rest:
-        raise WeightsError(f"layer '{name}' ({', '.join(sorted(arrays))}) is no convolution, dense layer or batch norm", where=path)
+        raise WeightsError(f"layer '{name}' ({', '.join(sorted(arrays))}) is not a convolution, dense layer or batch norm", where=path)
     return made
 
 

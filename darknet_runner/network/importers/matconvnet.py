@@ -19,7 +19,7 @@ _ACTIVATIONS = {"relu": "relu", "sigmoid": "logistic"}
 
 
 def read(path: Path) -> Source:
-    """WeightsError for a file that is no SimpleNN network."""
+    """WeightsError for a file that is not a SimpleNN network."""
     try:
         from scipy.io import loadmat
     except ImportError:

@@ -19,7 +19,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 
 
 def read(path: Path) -> Source:
-    """WeightsError for a file that is no state dict, or holds arrays that are no layer's."""
+    """WeightsError for a file that is not a state dict, or holds arrays that are no layer's."""
     try:
         import torch
     except ImportError:
@@ -28,7 +28,7 @@ def read(path: Path) -> Source:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"is no torch checkpoint of plain arrays: {reason}", where=path, mend="save model.state_dict()") from None
+        raise WeightsError(f"is not a torch checkpoint of plain arrays: {reason}", where=path, mend="save model.state_dict()") from None
     for key in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -59,5 +59,5 @@ def _layer(path, name, parts) -> SourceLayer:
         gamma, beta = parts.get("weight", np.ones(count)), parts.get("bias", np.zeros(count))
         return SourceLayer(name, norm=np.stack([gamma, beta, parts["running_mean"], parts["running_var"]]))
     if weight is None or weight.ndim not in (2, 4) or set(parts) - {"weight", "bias"}:
-        raise WeightsError(f"'{name}' ({', '.join(sorted(parts))}) is no convolution, dense layer or batch norm", where=path)
+        raise WeightsError(f"'{name}' ({', '.join(sorted(parts))}) is not a convolution, dense layer or batch norm", where=path)
     return SourceLayer(name, weight, parts.get("bias"))

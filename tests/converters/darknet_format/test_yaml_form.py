@@ -50,9 +50,9 @@ def test_a_yaml_is_a_set(roboflow, text):
 
 @pytest.mark.parametrize("text, said", [
     ("train: x\n", "has no names"), ("- a\n", "has no names"), ("names: [a]\n", "neither train nor val"), ("names: [a]\nnc: 2\ntrain: x\n", "nc is 2"),
-    ("names: {0: a, 2: b}\ntrain: x\n", "not numbered"), ("names: 3\ntrain: x\n", "no list of names"), ("names: [a]\ntrain: 3\n", "no folder"),
-    ("names: [a]\ntrain: [x, y]\n", "names 2 folders"), ("names: [[a]]\ntrain: x\n", "no list of names"), ("a: [", "is no YAML"),
-    ("names: []\ntrain: x\n", "no list of names"), ("names: [a]\ntrain: {a: b}\n", "no folder"),
+    ("names: {0: a, 2: b}\ntrain: x\n", "not numbered"), ("names: 3\ntrain: x\n", "list of names"), ("names: [a]\ntrain: 3\n", "folder"),
+    ("names: [a]\ntrain: [x, y]\n", "names 2 folders"), ("names: [[a]]\ntrain: x\n", "list of names"), ("a: [", "is not YAML"),
+    ("names: []\ntrain: x\n", "list of names"), ("names: [a]\ntrain: {a: b}\n", "folder"),
 ])  # fmt: skip
 def test_a_yaml_that_is_no_set_says_why(tmp_path, text, said):
     (tmp_path / "data.yaml").write_text(text)

@@ -49,7 +49,7 @@ def test_plots(one, tmp_path):
     before = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in stats.plot(one, measured, tmp_path / "plots")] == before
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         stats.plot(one, measured, tmp_path / "file")
 
 

@@ -157,12 +157,12 @@ def test_pictures_beside_the_splits_are_counted(tmp_path, noise):
     (tmp_path / "notes/x/4.png").unlink()
     (tmp_path / "notes/x/read.me").write_text("no picture, whatever it is called")
     table, codes, left_out = read("folder", tmp_path)
-    assert not codes and len(table) == 1 and left_out == {("", "picture in 'Validation_new', which is no split"): 2}
+    assert not codes and len(table) == 1 and left_out == {("", "picture in 'Validation_new', which is not a split"): 2}
 
 
 def test_an_unknown_class_folder_names_the_known_ones(tmp_path, noise):
     picture(tmp_path / "train" / "hapy" / "1.png", noise)
-    with pytest.raises(DataError, match="'hapy' is no emotion.*did you mean 'happy'.*surprise"):
+    with pytest.raises(DataError, match="'hapy' is not an emotion.*did you mean 'happy'.*surprise"):
         read("folder", tmp_path)
 
 
@@ -270,7 +270,7 @@ def test_yolo_takes_classes_by_name_and_tells_bad_labels(darknet_set):
     assert codes == ["missing-label", "bad-number"] and table.counts.tolist() == [2, 0]
     assert [face.emotion for face in table.record(0).faces] == ["Anger", "Happy"] and table.record(0).group == "Ann"
     np.testing.assert_allclose(table.record(0).faces[0].xyxy_px, (16, 12, 48, 36))
-    with pytest.raises(DataError, match="class 'face' is no emotion"):
+    with pytest.raises(DataError, match="class 'face' is not an emotion"):
         read("yolo", darknet_set("faces", {"train": {"a.jpg": "0 .5 .5 .2 .2\n"}}, ("face", "happy")))
 
 
@@ -284,9 +284,9 @@ def test_yolo_reads_a_classifier_set_and_a_balanced_list_once(fer2013_csv, tmp_p
 
 
 @pytest.mark.parametrize("content, message", [
-    ("{", "is no JSON"), ("[]", "is no COCO file"), ("{}", "'images' is missing"),
-    ('{"images": [], "annotations": [{"category_id": 1}], "categories": [{"id": 1, "name": "cat"}]}', "category 'cat' is no emotion"),
-    ('{"images": [], "annotations": null, "categories": []}', "is no COCO file"), ("[" * 100_000, "is no JSON"),
+    ("{", "is not JSON"), ("[]", "is not a COCO file"), ("{}", "'images' is missing"),
+    ('{"images": [], "annotations": [{"category_id": 1}], "categories": [{"id": 1, "name": "cat"}]}', "category 'cat' is not an emotion"),
+    ('{"images": [], "annotations": null, "categories": []}', "is not a COCO file"), ("[" * 100_000, "is not JSON"),
     ('{"images": [{"id": 1, "file_name": "a"}, {"id": 1, "file_name": "b"}], "annotations": [], "categories": []}', "two images have the id 1"),
 ])  # fmt: skip
 def test_a_json_that_is_not_cocos_is_one_error(tmp_path, content, message):
@@ -378,7 +378,7 @@ def test_fer2013_in_full(fer2013, shared):
 
 
 def test_ferplus_in_full_against_the_votes_themselves(fer2013, shared):
-    """The majority rule by counting: over half of the votes that are no single ones."""
+    """The majority rule by counting: over half of the votes that are not single ones."""
     table, codes, left_out = read("ferplus", fer2013)
     expected = []
     with open(shared / "datasets" / "fer2013" / "labels.csv") as file:

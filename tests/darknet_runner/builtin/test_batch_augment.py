@@ -93,7 +93,7 @@ def test_standardised_pictures_have_mean_0_and_deviation_1_and_noise_is_behind_i
     assert out.mean((1, 2, 3)).abs().max() < 1e-5 and (out.std((1, 2, 3), correction=0) - 1).abs().max() < 1e-4
     noisy, _ = changed(Recipe(standardise=True, noise=0.1), x)
     assert (noisy - out).std() == pytest.approx(0.1, rel=0.1)
-    assert torch.equal(standardised(torch.ones(1, 1, 4, 4)), torch.zeros(1, 1, 4, 4)), "a flat picture is no division by zero"
+    assert torch.equal(standardised(torch.ones(1, 1, 4, 4)), torch.zeros(1, 1, 4, 4)), "a flat picture is not a division by zero"
 
 
 def test_erasing_takes_a_rectangle_of_some():

@@ -273,7 +273,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(tiny_text, squares, make_job,
     (tmp_path / "train.txt").write_text(f"{bad}\n")
     data = tmp_path / "emo.data"
     data.write_text(squares.read_text())
-    with pytest.raises(DataError, match="bad.png: is no picture"):
+    with pytest.raises(DataError, match="bad.png: is not a picture"):
         BuiltinEngine().train(make_job(tiny_text(), data, workers=workers))
 
 

@@ -39,7 +39,7 @@ def test_flavours():
 def test_one_that_does_not_start():
     found = told("darknet: error while loading shared libraries: libcudart.so.11: cannot open shared object file", b"calc_anchors Not an option libcublas")
     assert found.flavour == "alexeyab" and "libcudart" in found.trouble
-    with pytest.raises(RunError, match="is no Darknet that emo knows; it said: hello"):
+    with pytest.raises(RunError, match="is not a Darknet that emo knows; it said: hello"):
         told("hello\n")
 
 

@@ -171,7 +171,7 @@ def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
         ("row(1)\nos.kill(os.getpid(), signal.SIGSEGV)", "it ended at iteration 1 of 4 (exit code -11)"),
         ("row(1)\nsave('model.backup', 1, 40)\nrow(2)\nrow(3)\nrow(4)\ntime.sleep(60)", "is the disk full?"),
         (("for i in range(1, 5): row(i)\nsave('model_final.weights', 4)\nopen('weights/model_final.weights', 'r+b').seek(20)\n"
-         "f = open('weights/model_final.weights', 'r+b'); f.seek(100); f.write(struct.pack('<f', float('nan'))); f.close()"), "no finite numbers"),
+         "f = open('weights/model_final.weights', 'r+b'); f.seek(100); f.write(struct.pack('<f', float('nan'))); f.close()"), "not finite numbers"),
     ],
 )  # fmt: skip
 def test_what_it_does_wrong_is_seen(stand_in, job, body, said):
@@ -327,5 +327,5 @@ def test_tensorboard_is_named_when_it_is_missing(stand_in, job):
 def test_run_json_survives_as_json(stand_in, job):
     todo = job(evaluate=False)
     stand_in("row(1, 'nan')").train(todo)
-    told = json.loads((todo.run.path / "run.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    told = json.loads((todo.run.path / "run.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
     assert told["verdict"] == "failed" and told["loss"] is None

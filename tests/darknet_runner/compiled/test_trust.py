@@ -99,7 +99,7 @@ def test_the_one_of_the_system_goes_on_by_itself(here, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "is no JSON"),
+        ("", "is not JSON"),
         ("[]", "it is a list; wanted: a table"),
         ("{}", "has no 'engine'"),
         ('{"engine": "builtin", "data": "x"}', "has no 'settings'"),
@@ -109,7 +109,7 @@ def test_the_one_of_the_system_goes_on_by_itself(here, monkeypatch):
         ('{"engine": "builtin", "data": "x", "settings": []}', "'settings' is a list; wanted: a table"),
         ('{"engine": "builtin", "data": "x", "settings": {}, "binary": "/bin/x"}', "'binary' is text; wanted: a table"),
         ('{"engine": "compiled", "data": "x", "settings": {}, "binary": {"path": 3}}', "'binary.path' is a whole number"),
-        ('{"engine": "builtin", "data": "x.data", "settings": {"seed": "many"}}', "settings.seed = 'many' is no value of --seed"),
+        ('{"engine": "builtin", "data": "x.data", "settings": {"seed": "many"}}', "settings.seed = 'many' is not a value of --seed"),
         ('{"engine": "builtin", "data": "x.data", "settings": {"ema": [1]}}', "settings.ema"),
         ('{"engine": "builtin", "data": "x.data", "settings": {"evaluate": 3}}', "settings.evaluate"),
         ('{"engine": "builtin", "data": "x.data", "settings": {"gpus": "a"}}', "settings.gpus"),
@@ -131,7 +131,7 @@ def test_a_run_json_that_does_not_hold_what_it_must(content, words, here, capsys
         ({"done": []}, "'done' is a list"),
         ({"done": {"cut-off": {}}}, "has no 'done.cut-off.layers'"),
         ({"runs": {"classifier": "../../elsewhere"}}, "wanted: the name of a folder in it"),
-        ({"job": {"nonsense": 1}}, "'plan.job.nonsense' is no setting"),
+        ({"job": {"nonsense": 1}}, "'plan.job.nonsense' is not a setting"),
         ({"seed": "x"}, "'plan.seed' is text"),
         ({"engine": {"engine": "magic"}}, "'plan.engine.engine' is 'magic'"),
     ],

@@ -145,7 +145,7 @@ def test_a_cfg_may_be_saved_by_any_editor(encoding, end, tmp_path):
     path.write_bytes(NET.replace("\n", end).encode(encoding))
     cfg = cfg_file.load(path)
     assert [section.type for section in cfg.sections] == ["net", "convolutional"] and cfg.size_wh == (32, 16)
-    cfg_file.save(cfg, tmp_path / "b.cfg")  # for Darknet: without a BOM, and what a comment has that is no UTF-8 as it was
+    cfg_file.save(cfg, tmp_path / "b.cfg")  # for Darknet: without a BOM, and what a comment has that is not UTF-8 as it was
     wanted = NET.replace("\n", end if end != "\r" else "\n").encode("cp1252" if encoding == "cp1252" else "utf-8")
     assert (tmp_path / "b.cfg").read_bytes() == wanted
 

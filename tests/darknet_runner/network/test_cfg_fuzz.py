@@ -111,7 +111,7 @@ def test_an_option_that_is_misspelt_is_told_with_what_it_breaks():
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"])
 def test_a_cfg_as_windows_editors_save_it(encoding, tmp_path):
-    """Read as what it says; what is no UTF-8 in a comment stays byte for byte."""
+    """Read as what it says; what is not UTF-8 in a comment stays byte for byte."""
     text = "# für Übung\r\n[network]\r\nwidth = 32\r\nheight=32\r\nchannels=3\r\n[conv]\r\nfilters=4\r\n"
     (tmp_path / "a.cfg").write_bytes(text.encode(encoding))
     cfg = cfg_file.load(tmp_path / "a.cfg")

@@ -182,7 +182,7 @@ def test_keras_3s_own_form(tmp_path):
     assert found.whole and found.form == "Keras model" and [row.source for row in found.rows] == ["conv2d", "conv2d_1", "dense", "dense_1"]
     x, logits, _ = run(cfg, tmp_path / "net.weights")
     torch.testing.assert_close(logits, forward(x.permute(0, 2, 3, 1), 0.01), atol=2e-5, rtol=1e-5)
-    for content, what in (({"config.json": "{}"}, "no Keras model"), ({"config.json": "{", "model.weights.h5": ""}, "no JSON"), ({"config.json": "{}", "model.weights.h5": "x"}, "cannot be read")):
+    for content, what in (({"config.json": "{}"}, "not a Keras model"), ({"config.json": "{", "model.weights.h5": ""}, "not JSON"), ({"config.json": "{}", "model.weights.h5": "x"}, "cannot be read")):
         with zipfile.ZipFile(tmp_path / "bad.keras", "w") as file:
             for name, text in content.items():
                 file.writestr(name, text)
@@ -457,7 +457,7 @@ def test_files_that_are_none(tmp_path):
         file["x"] = [1, 2]
     torch.save([1, 2, 3], tmp_path / "b.pth")
     torch.save({"lstm.weight_ih_l0": torch.zeros(4, 4)}, tmp_path / "c.pth")
-    for name, what in (("b.h5", "no Keras model"), ("b.pth", "no state dict"), ("c.pth", "'lstm'")):
+    for name, what in (("b.h5", "not a Keras model"), ("b.pth", "no state dict"), ("c.pth", "'lstm'")):
         with pytest.raises(WeightsError, match=what):
             fit.import_weights(tmp_path / name, cfg, tmp_path / "x.weights")
     with pytest.raises(UsageError, match=".weights is of no form|known: "):

@@ -86,9 +86,9 @@ def test_a_prefix_is_taken_when_asked_for_and_only_at_the_end_of_a_layer(tmp_pat
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "0 bytes are no weights file"),
-        (b"\0" * 15, "15 bytes are no weights file"),
-        (struct.pack("<iii", 0, 2, 5) + b"\0" * 7, "19 bytes are no weights file"),
+        (b"", "0 bytes are not a weights file"),
+        (b"\0" * 15, "15 bytes are not a weights file"),
+        (struct.pack("<iii", 0, 2, 5) + b"\0" * 7, "19 bytes are not a weights file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>", "is a web page"),
         (b"these are not the weights you are looking for", "needs"),

@@ -55,7 +55,7 @@ def test_no_runs(tmp_path):
     with pytest.raises(UsageError, match="no such folder"):
         experiments.read_runs(tmp_path / "nothing")
     assert experiments.read_runs(tmp_path) == ([], [])
-    with pytest.raises(RunError, match="no run folder"):
+    with pytest.raises(RunError, match="not a run folder"):
         experiments.read_run(tmp_path)
 
 

@@ -65,13 +65,13 @@ def test_a_sound_set_passes(data):
         ("0 0.5 0.5 0.25", "bad-number", "4 columns"),
         ("0 0.5 0.5 0.25 0.5 1", "bad-number", "6 columns"),
         ("0,0.5,0.5,0.25,0.5", "bad-number", "commas"),
-        ("0 nan 0.5 0.25 0.5", "bad-number", "no finite number"),
-        ("0 0.5 inf 0.25 0.5", "bad-number", "no finite number"),
+        ("0 nan 0.5 0.25 0.5", "bad-number", "not a finite number"),
+        ("0 0.5 inf 0.25 0.5", "bad-number", "not a finite number"),
         ("0 x 0.5 0.25 0.5", "bad-number", "is not five numbers"),
-        ("1.5 0.5 0.5 0.25 0.5", "bad-number", "no whole number"),
+        ("1.5 0.5 0.5 0.25 0.5", "bad-number", "not a whole number"),
         ("0 0,5 0,5 0,25 0,5", "bad-number", "commas"),
         ("1 0.5 0.5 0.25 0.5", "conflicting-labels", "the box of line 1 again"),
-        ("Happy 0.5 0.5 0.25 0.5", "bad-number", "no whole number"),
+        ("Happy 0.5 0.5 0.25 0.5", "bad-number", "not a whole number"),
         ("3 0.5 0.5 0.25 0.5", "class-range", "not in 0..2"),
         ("-1 0.5 0.5 0.25 0.5", "class-range", "not in 0..2"),
         ("0 32 24 16 24", "box-outside", "looks like pixels"),
@@ -220,7 +220,7 @@ def test_pretrained_weights(data, tmp_path):
         return [item.message for item in preflight.check_pretrained(network, path, clear)]
 
     assert check() == [] == check(count=5)
-    assert "bytes" in check(cut=1000)[0] and "are no weights file" in check(cut=3)[0]
+    assert "bytes" in check(cut=1000)[0] and "are not a weights file" in check(cut=3)[0]
     assert "iteration 10 of 10" in check(seen=40)[0] and check(seen=40, clear=True) == []
     assert "no layer" in check(cut=20)[0] or "bytes" in check(cut=20)[0]
     spoiled = [dict(blocks) for blocks in arrays]

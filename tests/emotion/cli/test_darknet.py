@@ -88,7 +88,7 @@ def test_all_faults_at_once_and_nothing_is_left(folder, debian, capsys):
     (folder / "data" / "2.jpg").write_bytes(b"")
     code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--net", "width=60")
     assert code == 1
-    for said in ("width=60 is no multiple of 32", "0.jpg: ", "1.txt:1: class 9 is not in 0..2", "2.jpg: is empty", "nothing was started"):
+    for said in ("width=60 is not a multiple of 32", "0.jpg: ", "1.txt:1: class 9 is not in 0..2", "2.jpg: is empty", "nothing was started"):
         assert said in err, err
     assert not list(Path("runs").glob("*"))
 
@@ -121,7 +121,7 @@ def test_info(folder, debian, capsys):
     told = json.loads(out)
     assert told["flavour"] == "pjreddie" and "train-classifier" in told["commands"] and told["lacks"] == []
     code, _, err = emo(capsys, "darknet", "info", "--darknet", sys.executable)
-    assert code == 1 and "is no Darknet that emo knows" in err
+    assert code == 1 and "is not a Darknet that emo knows" in err
 
 
 @pytest.mark.parametrize("name, best", [("alexey-detector", 0.470606), ("hank-detector", 0.469), ("alexey-classifier", None), ("debian-classifier", None)])
@@ -147,7 +147,7 @@ def test_usage(folder, capsys):
         (("train",), "to train anew"),
         (("valid",), "no network is named"),
         (("partial", "a", "b", "c"), "LAYERS or --for"),
-        (("train", "--cfg", "small.cfg", "--gpus", "a,b"), "no list of numbers"),
+        (("train", "--cfg", "small.cfg", "--gpus", "a,b"), "not a list of numbers"),
         (("tran",), "did you mean 'train'"),
         (("pipeline", "--classifier", "darknet-ref"), "--classifier and --detector"),
         (("pipeline", "--classifier", "darknet-ref", "--detector", "v3-tiny"), "it takes one of each"),

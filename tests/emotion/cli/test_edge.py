@@ -149,7 +149,7 @@ def test_a_bad_value_names_the_variable_or_the_file_it_comes_from(tmp_path):
         ("[detect]\nout = true", b"one value"),
         ("[detect]\nformce = 1", b"did you mean 'force'"),
         ("detect = 1", b"[detect]"),
-        ("detect = [", b"is no TOML"),
+        ("detect = [", b"is not TOML"),
     ],
 )
 def test_config_that_does_not_fit(text, said, tmp_path):

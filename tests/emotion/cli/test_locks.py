@@ -89,5 +89,5 @@ def test_a_file_of_the_users_own_is_named_and_kept(name, theirs, folder, tmp_pat
     (tmp_path / "out" / theirs).parent.mkdir(parents=True)
     (tmp_path / "out" / theirs).write_text("mine")
     ran = emo(name, tmp_path / "out", folder)
-    assert ran.returncode == 2 and ("is no output of emo" in ran.stderr or f"holds {theirs}, which emo did not write" in ran.stderr)
+    assert ran.returncode == 2 and ("is not an output of emo" in ran.stderr or f"holds {theirs}, which emo did not write" in ran.stderr)
     assert (tmp_path / "out" / theirs).read_text() == "mine" and len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 1

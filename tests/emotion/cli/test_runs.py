@@ -52,4 +52,4 @@ def test_show_and_diff(here, capsys):
     assert "differ in no setting" in emo(capsys, "diff", "runs/a-001", "runs/a-001")[1]
     assert emo(capsys, "diff", "runs/a-001")[0] == 2
     code, _, err = emo(capsys, "show", "runs/c")
-    assert code == 1 and "no run folder" in err
+    assert code == 1 and "not a run folder" in err

@@ -38,10 +38,10 @@ def test_a_bound_is_for_all_systems_or_for_the_one_named():
     result = comparison(yolo=0.9, **{"two-stage:haar": 0.6})
     assert [check.passed for check in gate.bounds(result, ["accuracy=0.8"])] == [True, False]
     assert [check.system for check in gate.bounds(result, ["two-stage:haar:accuracy=0.5"])] == ["two-stage:haar"]
-    assert [check.passed for check in gate.bounds(result, ["ece=1"])] == [False, False]  # nothing to measure it on is no pass
+    assert [check.passed for check in gate.bounds(result, ["ece=1"])] == [False, False]  # nothing to measure it on is not a pass
 
 
-@pytest.mark.parametrize(("wanted", "words"), [("mAP", "no bound"), ("mAP=high", "no bound"), ("mAP=nan", "no bound"), ("mapp=1", "no figure of a .did you mean 'map'"), ("b:map=1", "no figure")])
+@pytest.mark.parametrize(("wanted", "words"), [("mAP", "not a bound"), ("mAP=high", "not a bound"), ("mAP=nan", "not a bound"), ("mapp=1", "not a figure of a .did you mean 'map'"), ("b:map=1", "no figure")])
 def test_bounds_that_are_not_understood(wanted, words):
     with pytest.raises(UsageError, match=words):
         gate.bounds(evaluation(), [wanted])
@@ -63,7 +63,7 @@ def test_a_baseline(tmp_path):
         gate.against(comparison(x=1, y=1), old)
     for text in ("[]", '{"models": [{}]}'):
         old.write_text(text)
-        with pytest.raises(DataError, match="no report"):
+        with pytest.raises(DataError, match="not a report"):
             gate.against(evaluation(), old)
 
 

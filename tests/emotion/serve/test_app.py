@@ -58,7 +58,7 @@ def test_frames_of_a_session_are_followed(client, squares):
 
 
 @pytest.mark.parametrize("query, body, status, said", [
-    ("", b"", 400, "send a picture"), ("", b"no picture", 422, "no picture"), ("?system=nosuch", None, 422, "nosuch"), ("?model=nosuch", None, 422, "no model"),
+    ("", b"", 400, "send a picture"), ("", b"no picture", 422, "not a picture"), ("?system=nosuch", None, 422, "nosuch"), ("?model=nosuch", None, 422, "no model"),
     ("?model=/etc", None, 422, "no model"), ("?conf=2", None, 422, "conf is"), ("?conf=nan", None, 422, "conf is"), ("?time_s=x", None, 422, "time_s is"), ("?session=" + "x" * 65, None, 422, "session"),
     ("", b"x" * 600_000, 413, "0.5 MB"),
 ])  # fmt: skip

@@ -95,7 +95,7 @@ def test_what_a_user_does(browser, address, work):
     by_id("file").send_keys(str(work / "two.png"))
     wait(lambda: by_id("state").text == "two.png: 2 faces." and len(faces()) == 2)
     by_id("file").send_keys(str(work / "broken.png"))
-    wait(lambda: "no picture" in by_id("state").text)
+    wait(lambda: "not a picture" in by_id("state").text)
 
     browser.execute_script("const s = document.getElementById('server'); s.value = '0'; s.dispatchEvent(new Event('change'))")
     wait(lambda: faces() and faces()[0].startswith("#1 "))

@@ -134,7 +134,7 @@ def test_rotation_metadata_turns_a_video(tmp_path, video_factory):
         ("a.mp4", b"", MediaError, "zero bytes"),
         ("a.mp4", b"not a video at all", MediaError, "cannot be opened"),
         ("a.jpg", b"", MediaError, "zero bytes"),
-        ("a.jpg", b"not a picture", MediaError, "no picture"),
+        ("a.jpg", b"not a picture", MediaError, "not a picture"),
         ("a.mp4", None, MediaError, "no such file"),
         ("a%03d.png", None, MediaError, "no such file"),
     ],

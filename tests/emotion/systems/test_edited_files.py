@@ -31,9 +31,9 @@ def copy(detector_folder, tmp_path):
         ("[metrics]\nmap50 = 2024-01-01", "'metrics.map50' is text; wanted: a table"),
         ("preprocessing = []", "'preprocessing' is a list; wanted: a table"),
         ("trained_on = 'all'", "'trained_on' is text; wanted: a list"),
-        ("name", "is no TOML"),
+        ("name", "is not TOML"),
         ("x = " + "[" * 3000 + "]" * 3000, "too deep"),
-        ("x = " + "9" * 5000, "is no TOML"),
+        ("x = " + "9" * 5000, "is not TOML"),
     ],
 )
 def test_a_card_that_does_not_hold_what_it_must(card, words, copy):
@@ -55,7 +55,7 @@ def test_a_card_with_dates_numbers_and_tables_of_all_kinds_is_shown(json_, copy,
     code, said = emo(capsys, "models", "show", copy, *json_)
     assert code == 0 and "2024-05-01" in said.out
     if json_:
-        card = json.loads(said.out, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))["card"]
+        card = json.loads(said.out, parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))["card"]
         assert card["trained"] == "2024-05-01" and card["odd"]["deep"] == {"w": "10:00:00"} and card["x"] is None
 
 

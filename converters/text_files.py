@@ -175,8 +175,8 @@ def read_yaml(path: str | Path) -> Any:
 
 def _no(kind: str, error: Exception) -> str:
     if isinstance(error, RecursionError):
-        return f"is no {kind} that emo reads: its tables or lists lie too deep in each other"
-    return f"is no {kind}: {' '.join(str(error).split())[:200]}"
+        return f"is not {kind} that emo reads: its tables or lists lie too deep in each other"
+    return f"is not {kind}: {' '.join(str(error).split())[:200]}"
 
 
 def _at_most(file: IO[bytes], count: int) -> bytes:

@@ -57,7 +57,7 @@ def _content(path: Path, form: str) -> dict[str, np.ndarray]:
     except MemoryError:
         raise DataError("claims to hold more than fits into memory", where=path) from None
     except Exception as error:  # h5py, numpy and pickle raise what they like for what is broken
-        raise DataError(f"is no {form} file that can be read: {' '.join(str(error).split())[:160] or type(error).__name__}", where=path) from None
+        raise DataError(f"is not a {form} file that can be read: {' '.join(str(error).split())[:160] or type(error).__name__}", where=path) from None
 
 
 def _table(path: Path, split: str, content: dict[str, np.ndarray], classes: int, notes: Notes) -> Table:

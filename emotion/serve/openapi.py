@@ -63,7 +63,7 @@ def openapi(version: str) -> dict:
                     "image/*": {"schema": picture},
                     "multipart/form-data": {"schema": {"type": "object", "properties": {"file": picture}}},
                 }},
-                "responses": {"200": found} | refusals(_400="no picture was sent", _409="a newer frame of this session came", _422="no picture, or a choice there is not", _503="too many wait") | everywhere,
+                "responses": {"200": found} | refusals(_400="no picture was sent", _409="a newer frame of this session came", _422="not a picture, or a choice there is not", _503="too many wait") | everywhere,
             }},
             "/stream.mjpg": {"get": {
                 "summary": "A source of the server's, annotated, as MJPEG", "parameters": source,

@@ -79,7 +79,7 @@ def _tried(finder, path):
     try:
         finder.find(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))
     except (cv2.error, SystemError, IndexError, ValueError, TypeError):
-        raise MediaError(f"is no {finder.name} face detector: it is a network of another kind", where=path, mend="a YuNet .onnx, an SSD's .pb or .caffemodel, a Haar cascade .xml, or a Darknet detector's folder") from None
+        raise MediaError(f"is not a {finder.name} face detector: it is a network of another kind", where=path, mend="a YuNet .onnx, an SSD's .pb or .caffemodel, a Haar cascade .xml, or a Darknet detector's folder") from None
     return finder
 
 

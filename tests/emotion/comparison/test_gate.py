@@ -41,7 +41,7 @@ def test_a_bound_is_for_all_systems_or_for_the_one_named():
     assert [check.passed for check in gate.bounds(result, ["ece=1"])] == [False, False]  # nothing to measure it on is not a pass
 
 
-@pytest.mark.parametrize(("wanted", "words"), [("mAP", "not a bound"), ("mAP=high", "not a bound"), ("mAP=nan", "not a bound"), ("mapp=1", "not a figure of a .did you mean 'map'"), ("b:map=1", "no figure")])
+@pytest.mark.parametrize(("wanted", "words"), [("mAP", "not a bound"), ("mAP=high", "not a bound"), ("mAP=nan", "not a bound"), ("mapp=1", "not a figure of a .did you mean 'map'"), ("b:map=1", "not a figure")])
 def test_bounds_that_are_not_understood(wanted, words):
     with pytest.raises(UsageError, match=words):
         gate.bounds(evaluation(), [wanted])

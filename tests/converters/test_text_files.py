@@ -103,7 +103,7 @@ def test_slashes():
 ])  # fmt: skip
 def test_structured_files_that_are_broken_or_too_deep_are_one_line(file, read, deep, bad):
     for text in (deep, bad):
-        with pytest.raises(DataError, match="is no (JSON|TOML|YAML)") as told:
+        with pytest.raises(DataError, match="is not (JSON|TOML|YAML)") as told:
             read(file(text.encode()))
         assert "\n" not in str(told.value)
 

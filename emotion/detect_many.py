@@ -181,7 +181,7 @@ def records(out: Path, detector: Detector) -> dict[str, Detections]:
     try:
         return _records(path, detector)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise DataError("is no record of a run that can be gone on with", where=path, mend="--force begins anew") from None
+        raise DataError("is not a record of a run that can be gone on with", where=path, mend="--force begins anew") from None
 
 
 def _records(path: Path, detector: Detector) -> dict[str, Detections]:

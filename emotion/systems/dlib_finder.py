@@ -36,7 +36,7 @@ class Dlib:
             try:
                 self.predictor = dlib.shape_predictor(str(path))
             except RuntimeError:
-                raise MediaError("is no shape predictor that dlib can load", where=path, mend="give shape_predictor_68_face_landmarks.dat") from None
+                raise MediaError("is not a shape predictor that dlib can load", where=path, mend="give shape_predictor_68_face_landmarks.dat") from None
         self.file = path or Path(dlib.__file__)
         self.least = SOFT * conf / (1 - conf) if conf < 1 else math.inf
         self.settings = {"finder": "dlib", "file": path.name if path else None, "conf": conf, "landmarks": 68 if path else 0, "smallest_face": f"{SMALLEST} pixels"}

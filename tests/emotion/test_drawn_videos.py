@@ -14,7 +14,7 @@ av = pytest.importorskip("av", reason="the extra video, which writes these video
 from emotion.cli import main
 
 FPS, FRAMES, SIDE = 10, 60, 256
-BYSTANDERS = ((2, 3, 5), (3, 3, 5), (2, 0, 5))  # column, row, class: so much stays where it is that a step is no cut
+BYSTANDERS = ((2, 3, 5), (3, 3, 5), (2, 0, 5))  # column, row, class: so much stays where it is that a step is not a cut
 
 
 def path_of(who, index):

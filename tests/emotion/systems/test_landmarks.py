@@ -92,7 +92,7 @@ def test_dlib_finds_the_faces_that_yunet_finds():
 
 def test_dlibs_files_that_are_not_there_or_none(tmp_path):
     (tmp_path / "bad.dat").write_bytes(b"no shape predictor")
-    for path, said in ((tmp_path / "none.dat", "no such face model"), (tmp_path / "bad.dat", "is no shape predictor")):
+    for path, said in ((tmp_path / "none.dat", "no such face model"), (tmp_path / "bad.dat", "is not a shape predictor")):
         with pytest.raises((MediaError, MissingExtra)) as told:
             open_finder(path)
         assert said in str(told.value) or "dlib" in str(told.value)

@@ -49,7 +49,10 @@ def _content(path: Path, form: str) -> dict[str, np.ndarray]:
         with {"hdf5": _hdf5, "npz": _npz, "pickle": _pickle}[form](path) as content:
             lower = {str(key).lower(): key for key in content}
             found = {name: next((lower[other] for other in others if other in lower), None) for name, others in NAMES.items()}
-            return {name: np.asarray(content[key]) for name, key in found.items() if key is not None}
+            arrays = {name: np.asarray(content[key]) for name, key in found.items() if key is not None}
+            if any(array.dtype.kind == "U" and array.size and _codes(array).max() > 0x10FFFF for array in arrays.values()):
+                raise DataError("holds text of characters that there are none")
+            return arrays
     except MissingExtra:
         raise
     except DataError as error:
@@ -123,6 +126,11 @@ def _votes(votes, keep: np.ndarray, ids: np.ndarray, path: Path) -> np.ndarray |
     full = np.zeros((len(keep), len(EMOTIONS)), np.float32)
     np.add.at(full, (slice(None), ids), votes[keep])
     return full
+
+
+def _codes(text: np.ndarray) -> np.ndarray:
+    """The characters' numbers of an array of text."""
+    return np.ascontiguousarray(text).view(np.dtype(np.uint32).newbyteorder(text.dtype.byteorder))
 
 
 def _text(value) -> str:

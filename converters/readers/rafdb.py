@@ -15,6 +15,7 @@ import numpy as np
 from ..emotions import EMOTIONS, RAFDB
 from ..errors import DataError
 from ..table.records import SPLITS, Notes, Table, one_face_each
+from ..text_files import number, numbered_lines, read_text
 from . import folder
 
 LIST = "list_patition_label.txt"  # sic
@@ -30,7 +31,7 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
     if list_path is None:
         for top in (root, root / "DATASET"):
             if any((top / name / "1").is_dir() for name in folder.SPLIT_NAMES):
-                return folder.read(top, notes, classes={str(number): name for number, name in RAFDB.items()})
+                return folder.read(top, notes, classes={str(key): name for key, name in RAFDB.items()})
         raise DataError(f"holds neither EmoLabel/{LIST} nor <split>/<1..7>", where=root)
     original, aligned, boxes = _find(root, "original"), _find(root, "aligned"), _find(root, "boundingbox")
     whole = aligned is not None and (task == "classifier" or original is None or boxes is None)
@@ -38,30 +39,27 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
         raise DataError("holds neither `aligned`, nor `original` and `boundingbox`", where=root, mend="unpack Image and Annotation")
     points = _find(root, "landmarks_5") if landmarks else None
     image, name, split, line, xyxy, emotion, marks = [], [], [], [], [], [], []
-    labels = {str(number): EMOTIONS.index(name) for number, name in RAFDB.items()}
-    for number, text in enumerate(list_path.read_text(encoding="utf-8-sig", errors="surrogateescape").split("\n"), start=1):
-        if not text.strip():
-            continue
-        file, _, label = text.strip().rpartition(" ")
-        file, label = file.strip(), label.strip()
+    labels = {str(key): EMOTIONS.index(name) for key, name in RAFDB.items()}
+    for line_number, text in numbered_lines(list_path, names=True):
+        file, label = (text.rsplit(maxsplit=1) + [""])[:2]
         to = "train" if file.startswith("train") else "test" if file.startswith("test") else None
         stem = file.rpartition(".")[0]
         if not file or "/" in file or "\0" in file or to is None:
-            notes.drop("path-escapes" if "/" in file else "bad-number", to or "", list_path, number, f"'{text[:80]}' is not `train_N.jpg LABEL`")
+            notes.drop("path-escapes" if "/" in file else "bad-number", to or "", list_path, line_number, f"'{text[:80]}' is not `train_N.jpg LABEL`")
             continue
         if label not in labels:
-            notes.drop("class-range", to, list_path, number, f"label '{label[:40]}' is not in 1..7")
+            notes.drop("class-range", to, list_path, line_number, f"label '{label[:40]}' is not in 1..7")
             continue
         box = (np.nan,) * 4
         if not whole:
             box = _floats(boxes / f"{stem}_boundingbox.txt", 4)
             if box is None:
-                notes.drop("bad-number", to, list_path, number, f"{stem}_boundingbox.txt is missing or not four numbers")
+                notes.drop("bad-number", to, list_path, line_number, f"{stem}_boundingbox.txt is missing or not four numbers")
                 continue
         image.append(str((aligned / f"{stem}_aligned.jpg" if whole else original / file).absolute()))
         name.append(stem)
         split.append(SPLITS.index(to))
-        line.append(number)
+        line.append(line_number)
         xyxy.append(box)
         emotion.append(labels[label])
         marks.append(None if points is None or (at := _floats(points / f"{stem}.txt", 10)) is None else np.reshape(at, (5, 2)))
@@ -75,7 +73,7 @@ def _find(root: Path, name: str) -> Path | None:
 def _floats(path: Path, count: int):
     """The first `count` numbers of a small text file, None when there are not as many."""
     try:
-        values = [float(value) for value in path.read_text().split()[:count]]
-    except (OSError, ValueError):
+        values = [number(value) for value in read_text(path, most=1 << 20).split()[:count]]
+    except (DataError, ValueError):
         return None
     return tuple(values) if len(values) == count and np.isfinite(values).all() else None

@@ -10,7 +10,6 @@ A frame is found by its picture's name, else by its number; what a file does not
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ import numpy as np
 
 from converters.emotions import EMOTIONS, SYNONYMS
 from converters.errors import DataError, UsageError
+from converters.text_files import number as as_number
+from converters.text_files import numbered_lines, read_json, table_rows
 
 from ..sources.frame import Frame
 from ..systems.detections import Detections
@@ -92,33 +93,26 @@ def read_jsonl(path: Path) -> dict[str | int, list[Face]]:
             for key in {record.get("picture", record["index"]), Path(str(record.get("picture", ""))).name or record["index"]}:
                 out[key] = faces
 
-    with open(path, encoding="utf-8") as file:
-        for number, text in enumerate(file, start=1):
-            with _told(path, number, "is not a record of emo detect"):
-                line(json.loads(text))
+    for number, text in numbered_lines(path, names=True):
+        with _told(path, number, "is not a record of emo detect"):
+            line(json.loads(text))
     return out
 
 
 def read_csv(path: Path) -> dict[str | int, list[Face]]:
     """A row a face; with a column a class where there are some, else the one class named has the score."""
     out: dict[str | int, list[Face]] = {}
-    with open(path, newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        lacking = {"x1", "y1", "x2", "y2", "emotion", "score"} - set(reader.fieldnames or ())
-        if lacking:
-            raise DataError(f"has no columns {', '.join(sorted(lacking))}", where=path)
-        classes = [name for name in reader.fieldnames or () if name.lower() in SYNONYMS]
 
-        def line(row):
-            face = float(row["face"]) if row.get("face") else float(row["score"])
-            one = float(row["score"]) if row.get("face") else 1.0  # a score alone is of the face and its class together
-            scores = {known(name): float(row[name]) for name in classes if row[name]} or {known(row["emotion"]): one}
-            key = row.get("picture") or int(row["frame"])
-            out.setdefault(key, []).append(([float(row[name]) for name in ("x1", "y1", "x2", "y2")], scores, face))
+    def line(row):
+        face = as_number(row["face"]) if row.get("face") else as_number(row["score"])
+        one = as_number(row["score"]) if row.get("face") else 1.0  # a score alone is of the face and its class together
+        scores = {known(name): as_number(row[name]) for name in row if name in SYNONYMS and row[name]} or {known(row["emotion"]): one}
+        key = row.get("picture") or int(row["frame"])
+        out.setdefault(key, []).append(([as_number(row[name]) for name in ("x1", "y1", "x2", "y2")], scores, face))
 
-        for row in reader:
-            with _told(path, reader.line_num, "is not a row of a face"):
-                line(row)
+    for number, row in table_rows(path, ("x1", "y1", "x2", "y2", "emotion", "score")):
+        with _told(path, number, "is not a row of a face"):
+            line(row)
     return out
 
 
@@ -144,10 +138,7 @@ def read_coco(path: Path, instances: Path | None = None) -> dict[str | int, list
 
 
 def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"is not JSON: {error}", where=path) from None
+    return read_json(path, names=True)
 
 
 @contextmanager

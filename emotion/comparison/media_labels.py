@@ -9,7 +9,6 @@ one without a face has a row whose box and emotion are empty. Other files of tha
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from converters.emotions import EMOTIONS
 from converters.errors import DataError
+from converters.text_files import number, table_rows
 
 from .tally import Truth
 
@@ -67,18 +67,18 @@ def read_media_labels(media: Sequence[Path]) -> MediaLabels:
 
 def _read(path: Path) -> dict[tuple[str, int], Faces]:
     out: dict[tuple[str, int], Faces] = {}
-    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
-            return {}
-        for row in reader:
-            try:
-                faces = out.setdefault((row["media"], int(row["frame"])), [])
-                if row["emotion"]:
-                    x1, y1, x2, y2 = box = tuple(float(row[key]) for key in COLUMNS[2:6])
-                    if not (np.isfinite(box).all() and x1 < x2 and y1 < y2):
-                        raise ValueError
-                    faces.append((box, row["emotion"]))
-            except (TypeError, ValueError):
-                raise DataError("expected a file's name, a frame's number, a box x1 < x2, y1 < y2 in pixels, an emotion", where=path, line=reader.line_num) from None
+    try:
+        rows = list(table_rows(path, COLUMNS))
+    except DataError:  # another program's file of that name
+        return {}
+    for line, row in rows:
+        try:
+            faces = out.setdefault((row["media"], int(row["frame"])), [])
+            if row["emotion"]:
+                x1, y1, x2, y2 = box = tuple(number(row[key]) for key in COLUMNS[2:6])
+                if not (np.isfinite(box).all() and x1 < x2 and y1 < y2):
+                    raise ValueError
+                faces.append((box, row["emotion"]))
+        except (TypeError, ValueError):
+            raise DataError("expected a file's name, a frame's number, a box x1 < x2, y1 < y2 in pixels, an emotion", where=path, line=line) from None
     return out

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from converters.boxes import cxcywh_rel_to_xyxy
 from converters.darknet_format.files import DataFile, read_list
 from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, MediaError
+from converters.text_files import table_rows
 from darknet_runner.scoring.average_precision import mean_ap
 
 from ..sources.frame import Frame
@@ -70,10 +70,9 @@ def units_of(data: DataFile, split: str, limit: int | None = None) -> tuple[np.n
     paths = [os.path.abspath(path) for path in read_list(data.list_of(split))[:limit]]
     manifest, groups = Path(data.path).parent / "manifest.csv", {}
     if manifest.is_file():
-        with open(manifest, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            for row in csv.DictReader(file):
-                if row.get("image") and row.get("group"):
-                    groups.setdefault(os.path.abspath(manifest.parent / row["image"]), []).append(row["group"])
+        for _, row in table_rows(manifest, ("image", "group"), mend="delete it, or convert again"):
+            if row["image"] and row["group"]:
+                groups.setdefault(os.path.abspath(manifest.parent / row["image"]), []).append(row["group"])
     root = {}  # name of a group or picture -> one it is joined to; itself for the one that stands for all
 
     def top(name):

@@ -158,6 +158,16 @@ def test_a_pickle_runs_nothing(tmp_path):
     assert not os.path.exists("/tmp/emo-was-here")
 
 
+def test_text_of_impossible_characters_is_one_line(tmp_path):
+    names = np.array(["happy", "sad"])
+    names.view(np.uint32)[0] = 0x77777777
+    (tmp_path / "train.pkl").write_bytes(pickle.dumps({"images": FACES, "labels": np.arange(3), "classes": names}))
+    with pytest.raises(DataError, match="characters that there are none"):
+        read("pickle", tmp_path)
+    (tmp_path / "train.pkl").write_bytes(pickle.dumps({"images": FACES, "labels": LABELS, "classes": np.array(["happy", "sad", "fear"], ">U9")}))
+    assert len(read("pickle", tmp_path)[0]) == 3
+
+
 def test_bombs_are_refused_by_what_they_claim(tmp_path):
     h5py = pytest.importorskip("h5py")
     with h5py.File(tmp_path / "train.h5", "w") as file:

@@ -226,9 +226,9 @@ def test_rafdb_reads_original_pictures_with_boxes_or_aligned_ones(tmp_path, nois
         boxes.parent.mkdir(parents=True, exist_ok=True)
         boxes.write_text(f"{number} 10.5 80 70\n")
     (tmp_path / "EmoLabel").mkdir()
-    (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text("\n".join([*lines, "train_00009.jpg 8", "train_00010.jpg 1", "../x.jpg 1", "train_1.jpg \u00b2", "train_1.jpg " + "9" * 5000, "train_\0.jpg 1"]) + "\n")
+    (tmp_path / "EmoLabel" / "list_patition_label.txt").write_text("\n".join([*lines, "train_00009.jpg 8", "train_00010.jpg 1", "../x.jpg 1", "train_1.jpg \u00b2", "train_1.jpg " + "9" * 5000]) + "\n")
     table, codes, _ = read("rafdb", tmp_path)
-    assert codes == ["class-range", "bad-number", "path-escapes", "class-range", "class-range", "bad-number"]
+    assert codes == ["class-range", "bad-number", "path-escapes", "class-range", "class-range"]
     assert [record.faces[0].emotion for record in table] == list(RAFDB.values())
     assert table.record(1).faces[0].xyxy_px == (2, 10.5, 80, 70) and table.record(6).split == "test"
     table, _, _ = read("rafdb", tmp_path, task="classifier")

@@ -124,7 +124,7 @@ def test_results_of_other_programs(boxes, systems, tmp_path):
         ("a.json", "{", "is not JSON"),
         ("a.json", '{"images": [], "categories": [], "annotations": [{"image_id": 3}]}', "result 1 lacks"),
         ("a.jsonl", "{}\n", "not a record of emo detect"),
-        ("a.csv", "x,y\n1,2\n", "has no columns"),
+        ("a.csv", "x,y\n1,2\n", "has no column"),
         ("a.csv", "picture,x1,y1,x2,y2,emotion,score\na.png,1,2,three,4,Happy,1\n", "not a row of a face"),
         ("a.txt", "", "none of .json"),
     ],

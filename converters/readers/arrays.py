@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -142,12 +145,36 @@ def _sound(name: str, nominal: int, stored: int) -> None:
         raise DataError(f"'{name}' claims {nominal >> 20} MB in {stored} bytes of file: no faces are packed so tightly", mend="is the file whole?")
 
 
+# What the HDF5 library reads of a file before anything is done with it. On some damaged ones it never comes to an end, or
+# ends the process: so it is tried in one that may be lost.
+_TRIAL = """if True:
+    import resource, sys
+    resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    import h5py
+    with h5py.File(sys.argv[1], "r") as file:
+        for name in file.attrs:
+            file.attrs[name]
+        for data in file.values():
+            if isinstance(data, h5py.Dataset) and data.shape and data.shape[0]:
+                data[:1]
+"""
+
+
+def _tried(path: Path) -> None:
+    """DataError when the HDF5 library hangs or dies on the file; what it says of other faults it says again to whoever opens it."""
+    ended = subprocess.run([sys.executable, "-c", _TRIAL, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if ended.returncode < 0:
+        raise DataError(f"is damaged: the HDF5 library ends on it ({signal.Signals(-ended.returncode).name})", where=path, mend="fetch it again")
+
+
 class _hdf5:
     def __init__(self, path: Path):
         try:
             import h5py
         except ImportError:
             raise MissingExtra("h5py", "hdf5", "reading HDF5") from None
+        _tried(path)
         self.file, self.kind = h5py.File(path, "r"), h5py.Dataset
 
     def __enter__(self) -> Mapping:

@@ -130,7 +130,7 @@ def _averaged(pixels: np.ndarray, box: np.ndarray, size_wh) -> np.ndarray:
 
 def _shares(start: float, stop: float, count: int) -> tuple[int, int, np.ndarray]:
     """The first and last + 1 of the pixels in start..stop, and (count, n) their shares in each of `count` equal parts of it."""
-    first, last = int(math.floor(start)), int(math.ceil(stop))
+    first, last = math.floor(start), math.ceil(stop)
     edges, cells = np.linspace(start, stop, count + 1)[:, None], np.arange(first, last)
     shares = np.clip(np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells), 0, None)
     if first < start and last - first > 1:

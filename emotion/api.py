@@ -174,7 +174,7 @@ def train(
     loaded = create_run.data_of(data, network)
     how = recipes.load(str(recipe or ("best" if loaded.is_classifier else "darknet")))
     how = how.override(changes) if changes else how
-    rendering = {"iterations": iterations, "subdivisions": subdivisions, "anchors": anchors, "seed": seed}
+    rendering: dict[str, Any] = {"iterations": iterations, "subdivisions": subdivisions, "anchors": anchors, "seed": seed}
     run = create_run.create_run(str(network), loaded, runs=runs, name=name, recipe=how, **rendering)
     job = TrainJob(
         cfg=run.cfg,

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .run_detection import Summary
-from .run_detection import run as detect
+from .run_detection import Summary, run as detect
 from .sources.frame import Frame
 from .sources.open import open_source
 from .sources.results import Results, read

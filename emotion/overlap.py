@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def ahead(items: Iterable[T], held: int) -> Iterator[T]:
@@ -64,7 +65,9 @@ def mapped(function: Callable[[T], R], items: Iterable[T], workers: int, held: i
     An error of `items` comes after the results before it, one of `function` in its item's place. With `held` 1 each
     result is given before the next item is asked for.
     """
-    pending, items, failure = deque(), iter(items), None
+    pending: deque = deque()
+    failure: Exception | None = None
+    items = iter(items)
     with ThreadPoolExecutor(workers, thread_name_prefix="emo-work") as pool:
         try:
             while failure is None or pending:
@@ -86,9 +89,10 @@ def mapped(function: Callable[[T], R], items: Iterable[T], workers: int, held: i
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of `size` items, the last one shorter. An error comes after the items before it."""
-    items, failure = iter(items), None
+    failure: Exception | None = None
+    items = iter(items)
     while failure is None:
-        batch = []
+        batch: list[T] = []
         try:
             for item in islice(items, size):
                 batch.append(item)

@@ -99,9 +99,10 @@ class System:
             raise MediaError("pictures are not a video in which faces could be tracked", where=source, mend="leave track=True out")
         tracker = Tracker(self.conf, smooth) if track else None
         detector = self.with_least(tracker.low) if tracker else self.detector
-        with closing(stream(opened, detector, opened.live)) as frames:
+        with closing(stream(opened, detector, opened.live)) as frames:  # type: ignore[type-var]  # a generator
             for frame, found in frames:
-                seen: Detections = tracker.update(found, frame.time_s, frame.bgr) if tracker else found
+                assert found is not None  # None is for frames that `every` passes over
+                seen: Detections = tracker.update(found, frame.time_s or 0.0, frame.bgr) if tracker else found
                 yield Result(frame.bgr, self.names, seen, frame.index, frame.time_s, frame.name)
 
     def __repr__(self) -> str:

@@ -20,17 +20,17 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from PIL import Image, ImageEnhance  # noqa: E402
+import numpy as np
+import torch
+from PIL import Image, ImageEnhance
 
-from converters.darknet_format.files import class_of_path, read_data, read_list  # noqa: E402
-from darknet_runner.builtin.network import Network  # noqa: E402
-from darknet_runner.builtin.recipe import Recipe  # noqa: E402
-from darknet_runner.builtin.train import Trainer  # noqa: E402
-from darknet_runner.engine import TrainJob  # noqa: E402
-from darknet_runner.network import cfg_file  # noqa: E402
-from darknet_runner.run import create_run  # noqa: E402
+from converters.darknet_format.files import class_of_path, read_data, read_list
+from darknet_runner.builtin.network import Network
+from darknet_runner.builtin.recipe import Recipe
+from darknet_runner.builtin.train import Trainer
+from darknet_runner.engine import TrainJob
+from darknet_runner.network import cfg_file
+from darknet_runner.run import create_run
 
 RECIPE = Recipe(name="bench", augment="recipe", optimizer="adam", learning_rate=0.001, schedule="constant", rotate=10, zoom=(0.9, 1.1), shift=0.1,
                 flip=True, brightness=(0.8, 1.2), epochs=1)  # fmt: skip

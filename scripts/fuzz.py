@@ -16,8 +16,8 @@ import json
 import os
 import random
 import resource
-import signal
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -26,7 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fuzz_sets import SETS  # noqa: E402
+from fuzz_sets import SETS
 
 MOST_BYTES = 2 << 30  # of memory that is written to, a process
 LONGEST_S = 30  # of CPU, an input
@@ -161,8 +161,8 @@ def _dataset(kind: str) -> Callable[[Path], None]:
 
 
 def _yolo(file: Path) -> None:
-    from converters.dataset import check, stats
     from converters.darknet_format.dataset import load
+    from converters.dataset import check, stats
 
     root = next(parent for parent in file.parents if (parent / "emo.data").exists())
     one = load(root / "emo.data")
@@ -192,12 +192,12 @@ def _log(file: Path) -> None:
 
 
 def _results(file: Path) -> None:
-    from emotion.sources.frame import Frame
-    from emotion.sources.results import read
     import numpy as np
 
     from converters.errors import EmoError
     from emotion.comparison.foreign import FileSystem
+    from emotion.sources.frame import Frame
+    from emotion.sources.results import read
 
     frame = Frame(0, 0.0, np.zeros((48, 64, 3), np.uint8))
     try:
@@ -327,7 +327,7 @@ def run(jobs: list[tuple[str, Path, int]], seed: int) -> list[tuple[tuple[str, P
         done = len(told) // 2
         finds += [(jobs[place], words) for place in range(done) if (words := json.loads(told[2 * place + 1]))]
         if len(told) % 2:
-            kind, file, number = jobs[done]
+            _kind, file, _number = jobs[done]
             why = f"CPU for {LONGEST_S} s" if os.WTERMSIG(status) == signal.SIGPROF else f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"ended with {os.WEXITSTATUS(status)}"
             finds.append((jobs[done], why))
             file.write_bytes((file.parent / f".whole-{file.name}").read_bytes())

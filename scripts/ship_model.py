@@ -122,7 +122,7 @@ def main() -> None:
         title, _, place = told.partition("=")
         path, _, split = place.rpartition(":") if ":" in place else (place, "", "")
         for part in [split] if split else ["valid", "test"]:
-            name = title if split else f"{title} {dict(valid='PublicTest', test='PrivateTest')[part]}"
+            name = title if split else f"{title} { {'valid': 'PublicTest', 'test': 'PrivateTest'}[part]}"
             tables[f'metrics."{name}"'] = measured(folder, Path(path), part)
             print(name, tables[f'metrics."{name}"'], flush=True)
             if index == 0 and part == "test":

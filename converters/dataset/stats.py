@@ -16,7 +16,7 @@ import numpy as np
 from ..darknet_format.dataset import DarknetSet
 from ..errors import DataError, naming
 from ..images import probe
-from ..output_folder import finish, in_place, part
+from ..output_folder import finish, in_place, part as part_of
 
 FILES = ("classes.png", "pictures.png", "faces.png", "stats.json")
 _QUANTILES = {"min": 0, "median": 0.5, "max": 1}
@@ -135,11 +135,11 @@ def plot(one: DarknetSet, measured: dict[str, Measured], folder: str | Path, rep
         for path, function in zip(plots, draw.values()):
             figure = function(pyplot, one, measured)
             with naming(path):
-                figure.savefig(part(path), dpi=110, metadata={"Software": None})  # no version: the same bytes everywhere
+                figure.savefig(part_of(path), dpi=110, metadata={"Software": None})  # no version: the same bytes everywhere
             pyplot.close(figure)
         if report is not None:
             with naming(folder / FILES[-1]):
-                part(folder / FILES[-1]).write_text(json.dumps(report, indent=2) + "\n")
+                part_of(folder / FILES[-1]).write_text(json.dumps(report, indent=2) + "\n")
         finish(folder, *plots, *([folder / FILES[-1]] if report is not None else []), instead_of=FILES)
     return plots
 

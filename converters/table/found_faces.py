@@ -28,7 +28,7 @@ def with_found(table: Table, find: Find, notes: Notes, landmarks: bool) -> Table
     xyxy, keep = table.xyxy.copy(), np.ones(len(table), bool)
     points = list(table.landmarks) if table.landmarks else [None] * len(xyxy)
     for i in range(len(table)):
-        faces = [face for face in range(table.first[i], table.first[i + 1]) if np.isnan(xyxy[face, 0]) or landmarks and points[face] is None]
+        faces = [face for face in range(table.first[i], table.first[i + 1]) if np.isnan(xyxy[face, 0]) or (landmarks and points[face] is None)]
         if not faces:
             continue
         where = SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i]

@@ -65,7 +65,7 @@ class ArraySink:
         write = {"hdf5": _hdf5, "npz": _npz, "pickle": _pickle}[self.form]
         for stem, columns in zip(STEMS, self.columns):
             if columns:
-                arrays = {name: column for name, column in columns.items()} | {"classes": np.array(self.names)}
+                arrays = dict(columns.items()) | {"classes": np.array(self.names)}
                 write(self.work / (stem + SUFFIXES[self.form]), arrays)
 
     def close(self) -> None:

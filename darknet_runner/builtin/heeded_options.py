@@ -52,7 +52,7 @@ _DISPLAY = frozenset(["show_details", "max_chart_loss", "show_receptive_field", 
 
 def heeds(section: str, key: str) -> bool:
     """Whether the built-in engine computes with the option."""
-    return key in HEEDED.get(section, ()) or section != "net" and section in HEEDED and key in HEEDED_EVERYWHERE
+    return key in HEEDED.get(section, ()) or (section != "net" and section in HEEDED and key in HEEDED_EVERYWHERE)
 
 
 def unheeded(cfg: Cfg) -> list[Finding]:

@@ -74,7 +74,7 @@ class Recipe:
 
     def override(self, changes: dict[str, object]) -> Recipe:
         """Changed settings, each checked; text is read as the setting's type. UsageError for what is not known or fits not."""
-        return replace(self, **{key: value for key, value in (_setting(*item) for item in changes.items())}).checked()
+        return replace(self, **dict(_setting(*item) for item in changes.items())).checked()
 
     def checked(self, where: Path | None = None) -> Recipe:
         """Itself; UsageError for values that no training can have."""
@@ -109,7 +109,7 @@ class Recipe:
         return self.monitor.replace("-", "_") if self.monitor else None
 
 
-TYPES = {key: kind for key, kind in get_type_hints(Recipe).items()}
+TYPES = dict(get_type_hints(Recipe).items())
 SETTINGS = tuple(field.name for field in fields(Recipe) if field.name not in ("name", "about", "source"))
 
 
@@ -155,7 +155,7 @@ def _setting(key: str, value) -> tuple[str, object]:
 def _cast(value, kind):
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        if value is None or isinstance(value, str) and value.lower() in ("none", "") and kind is not str:
+        if value is None or (isinstance(value, str) and value.lower() in ("none", "") and kind is not str):
             return None
         return _cast(value, next(part for part in inner if part is not type(None)))
     if origin is Literal:
@@ -178,7 +178,7 @@ def _cast(value, kind):
         if not isinstance(value, bool):
             raise ValueError
         return value
-    if isinstance(value, bool) and kind in (int, float) or not isinstance(value, (str, int, float)):
+    if (isinstance(value, bool) and kind in (int, float)) or not isinstance(value, (str, int, float)):
         raise ValueError
     if kind in (int, float) and not math.isfinite(float(value)):
         raise ValueError

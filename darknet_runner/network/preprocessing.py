@@ -35,7 +35,7 @@ class Preprocessing:
         if not isinstance(table, dict):
             raise DataError("[preprocessing] is not a table", where=where)
         found = cls(table.get("crop_from"), table.get("standardise", False), table.get("crop_scale", 1.0))
-        number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0  # noqa: E731
+        number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
         if not number(found.crop_scale):
             raise DataError(f"crop_scale = {found.crop_scale} is not a positive number", where=where)
         if found.crop_from is not None and not (number(found.crop_from) and isinstance(found.crop_from, int)):

@@ -40,7 +40,8 @@ def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float = NMS_IOU, diou_beta: f
     close, out = overlap(xyxy, xyxy, diou_beta) > iou, np.zeros_like(scores)
     for kind in range(scores.shape[1]):
         found = np.flatnonzero(scores[:, kind] > 0)
-        kept = found[greedy(scores[found, kind], lambda best, rest, found=found: close[found[best], found[rest]])]
+        among = close[np.ix_(found, found)]
+        kept = found[greedy(scores[found, kind], lambda best, rest: among[best, rest])]
         out[kept, kind] = scores[kept, kind]
     return out
 

@@ -85,7 +85,7 @@ def table(scores: dict) -> str:
     if "map" not in scores:
         parts = [f"{key.replace('top', 'top-')} {value:.2%}" for key, value in scores.items() if key.startswith("top")]
         return f"{', '.join(parts)} on {settings['pictures']} pictures of {settings['split']}, input {'x'.join(map(str, settings['size']))}"
-    share = lambda value: "-" if value is None else f"{value:.2%}"  # noqa: E731
+    share = lambda value: "-" if value is None else f"{value:.2%}"
     rows = [(name, *(share(scores["classes"].get(name, {}).get(key)) for key in ("precision", "recall", "f1")), share(ap), scores["truths"][name]) for name, ap in scores["ap"].items()]
     rows.append(("all", *(share(scores[key]) for key in ("precision", "recall", "f1")), share(scores["map"]), sum(scores["truths"].values())))
     lines = aligned(("class", "precision", "recall", "F1", f"AP@{settings['iou']:g}", "faces"), rows)

@@ -43,7 +43,7 @@ class Command(click.Command):
         if len(shown) <= SHORT:
             super().format_options(ctx, formatter)
             return
-        by_heading: dict[str, list[tuple[str, str]]] = {"Options": []} | {heading: [] for heading in SECTIONS}
+        by_heading: dict[str, list[tuple[str, str]]] = {heading: [] for heading in ("Options", *SECTIONS)}
         for option, record in shown:
             by_heading[section_of(option, SECTIONS) or "Options"].append(record)
         for heading, records in by_heading.items():

@@ -25,7 +25,8 @@ class Progress:
 
     def __init__(self, quiet: bool, unit: str = "frames"):
         self.quiet, self.unit = quiet, unit
-        self.began, self.bar, self.told = time.monotonic(), None, False
+        self.began, self.told = time.monotonic(), False
+        self.bar: Any = None
 
     def __enter__(self) -> Callable[[int, int | None], None] | None:
         return None if self.quiet else self.advance

@@ -277,7 +277,7 @@ def _run_folder(template, data, settings, only_look):
 
 def _rendering(settings):
     """The train options that shape the cfg, as `create_run` takes them."""
-    net, head = ({key: value for key, value in map(pair, settings[name])} for name in ("net", "yolo"))
+    net, head = (dict(map(pair, settings[name])) for name in ("net", "yolo"))
     keys = ("subdivisions", "iterations", "anchors", "seed", "runs", "name", "recipe")
     return {key: settings[key] for key in keys} | {"net": net, "head": head}
 

@@ -108,7 +108,7 @@ class Answers:
         for box, class_id, scores, number in zip(found.xyxy_px, found.class_ids.tolist(), found.scores, ids.tolist()):
             kept, score = self.moments[class_id], float(scores[class_id])
             near = [one for one in kept if one.track == number and abs(one.time_s - time_s) < APART_S]
-            if near and near[0].score >= score or not near and len(kept) == MOMENTS and kept[-1].score >= score:
+            if (near and near[0].score >= score) or (not near and len(kept) == MOMENTS and kept[-1].score >= score):
                 continue
             for one in near:
                 kept.remove(one)

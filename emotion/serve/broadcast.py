@@ -42,7 +42,7 @@ class Broadcast:
         try:
             while True:
                 with self.turn:
-                    self.turn.wait_for(lambda: self.number > last and self.newest or not self.thread.is_alive() or self.error, WAIT_S)
+                    self.turn.wait_for(lambda: (self.number > last and self.newest) or not self.thread.is_alive() or self.error, WAIT_S)
                     if self.error:
                         raise self.error
                     newest, number = self.newest, self.number

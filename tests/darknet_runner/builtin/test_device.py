@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from converters.errors import UsageError  # noqa: E402
-from darknet_runner.builtin.device import pick_device  # noqa: E402
+from converters.errors import UsageError
+from darknet_runner.builtin.device import pick_device
 
 
 def test_those_that_are_always_there():

@@ -6,10 +6,10 @@ import pytest
 
 optuna = pytest.importorskip("optuna", reason="the search needs Optuna")
 
-from converters.errors import RunError, UsageError  # noqa: E402
-from darknet_runner.builtin import recipe as recipes  # noqa: E402
-from darknet_runner.builtin.recipe import Recipe  # noqa: E402
-from darknet_runner.run.search import Dimension, Search, parse_space  # noqa: E402
+from converters.errors import RunError, UsageError
+from darknet_runner.builtin import recipe as recipes
+from darknet_runner.builtin.recipe import Recipe
+from darknet_runner.run.search import Dimension, Search, parse_space
 
 GRID = ["lr=0.1,0.01,0.001", "optimizer=sgd,adam"]
 

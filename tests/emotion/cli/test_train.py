@@ -133,9 +133,9 @@ def test_a_grid_from_the_command_line(emo, folder):
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_line_and_leaves_nothing(emo, folder, words, code, said):
-    found, out, err = emo("train", "net.cfg", "--data", "faces", *words, *QUICK)
+    found, _out, err = emo("train", "net.cfg", "--data", "faces", *words, *QUICK)
     assert found == code and said in err and "Traceback" not in err, err
-    assert not [path for path in folder.glob("runs/*/weights/*.weights")]
+    assert not list(folder.glob("runs/*/weights/*.weights"))
 
 
 def test_recipes_are_listed_and_shown(emo):

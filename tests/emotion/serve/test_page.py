@@ -69,15 +69,15 @@ def wait(check, seconds=40):
 
 
 def test_what_a_user_does(browser, address, work):
-    by_id = lambda name: browser.find_element("id", name)  # noqa: E731
-    faces = lambda: browser.execute_script("return [...document.querySelectorAll('#faces h3')].map((e) => e.textContent)")  # noqa: E731
+    by_id = lambda name: browser.find_element("id", name)
+    faces = lambda: browser.execute_script("return [...document.querySelectorAll('#faces h3')].map((e) => e.textContent)")
     browser.get(address)
     wait(lambda: by_id("system").find_elements("tag name", "option"))
     assert not by_id("csv").is_enabled()
 
     by_id("camera").send_keys("\n")  # by keyboard
     assert wait(lambda: faces() and "frames/s" in by_id("rate").text and faces())[0].startswith("#1 Surprise")
-    wait(lambda: "1 face: face 1 Surprise" == by_id("picture").get_attribute("aria-label"))
+    wait(lambda: by_id("picture").get_attribute("aria-label") == "1 face: face 1 Surprise")
     assert wait(lambda: by_id("spoken").get_attribute("textContent")) == "face 1 Surprise"
     pixels = browser.execute_script("const c = document.getElementById('line'); return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)")
     assert (np.array(pixels).reshape(-1, 4)[:, :3] == (255, 160, 60)).all(1).sum() > 20  # the line of Surprise

@@ -9,8 +9,8 @@ import pytest
 
 from converters.convert import Settings, convert
 from converters.errors import DataError, MediaError, MissingExtra
-from converters.table.records import Face, Notes, Record, from_records
 from converters.table.found_faces import with_found
+from converters.table.records import Face, Notes, Record, from_records
 from emotion.output.draw import COLOURS, draw, score_bars
 from emotion.systems.detections import Detections
 from emotion.systems.face_finders import Whole, find_landmarks, open_finder
@@ -28,7 +28,7 @@ def stub(xyxy, points):
 @pytest.fixture
 def records(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((60, 80, 3), np.uint8))
-    record = lambda image, box: Record(tmp_path / image, (Face(box, "Happy"),), "train", image, tmp_path, 1)  # noqa: E731
+    record = lambda image, box: Record(tmp_path / image, (Face(box, "Happy"),), "train", image, tmp_path, 1)
     return from_records([record("a.png", None), record("a.png", (10, 10, 30, 30)), record("gone.png", None)])
 
 

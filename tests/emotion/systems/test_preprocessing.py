@@ -25,7 +25,7 @@ def model(tmp_path):
     arrays = [{name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in layer.blocks} for layer in trace(cfg)]
     (tmp_path / "model.cfg").write_text(text)
     weights_file.write(cfg, tmp_path / "model.weights", arrays, 0)
-    (tmp_path / "emo.names").write_text("\n".join("Neutral Happy Sad Surprise Fear Disgust Anger".split()) + "\n")
+    (tmp_path / "emo.names").write_text("Neutral\nHappy\nSad\nSurprise\nFear\nDisgust\nAnger" + "\n")
     (tmp_path / "model.toml").write_text(CARD)
     return find(tmp_path, "classifier")
 

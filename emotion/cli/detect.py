@@ -37,7 +37,7 @@ OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parqu
 @click.option("--raw", is_flag=True, help="Videos: follow no face; each frame on its own.")
 @click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="Videos: time constant of the scores' smoothing in seconds; 0 for none.")
 @click.option("--detect-every", type=options.Whole(min=1), default=1, show_default=True, help="Videos: look at every Nth frame; between them faces are where they are expected.")
-@click.option("--uncertain", type=options.Number(0, 1), help="Score below which an emotion is uncertain and shown with the next one; default: what the model's card says, else 0.4.")
+@click.option("--uncertain", type=options.Number(0, 1), help="Score below which an emotion is uncertain and shown with the next one; default: what the model's card says, else 0.5.")
 @click.option("--bars", is_flag=True, help="Draw the scores of all classes beside each face.")
 @click.option("--show", is_flag=True, help="Of one camera, stream or video: write nothing, show it in the browser (extra serve) or a window.")
 @click.option("--resume", is_flag=True, help="Pass over sources that are done; go on with a folder or list where it broke off.")

@@ -31,6 +31,7 @@ STARTS = 1.0  # and a new track's has this about zero
 SIZE_GAIN = 0.5  # of a new box in the track's size
 WEAK = 0.4  # of `conf`: how weak a face may be that goes on with a track
 ENLARGED, IOU, WEAK_IOU = 1.6, 0.2, 0.5  # boxes by this factor; their least overlap with the predicted one; and for weak faces
+LONG_GAP = 5.0  # a face that was there when one last looked is waited for so long, however seldom one looks
 HYSTERESIS = 0.1  # by which another class's smoothed score must exceed the shown one's to take its place
 THUMBNAIL, CUT = (32, 32), 0.5  # a cut: frames whose thumbnails correlate less than this
 
@@ -93,6 +94,7 @@ class Tracker:
         self.count, self._thumbnail = 0, None
         self._shown: list[Track] = []  # whose faces the last update gave, in its order
         self._last: Detections | None = None
+        self._looked_s: float | None = None
         self.settings = {"conf": conf, "weak_conf": self.low, "enlarged": ENLARGED, "iou": IOU, "weak_iou": WEAK_IOU, "smooth_s": smooth_s, "hysteresis": HYSTERESIS if smooth_s else 0, "keep_s": keep_s, "cut_correlation": CUT}
 
     def update(self, found: Detections, time_s: float, bgr: np.ndarray | None = None) -> Detections:
@@ -102,7 +104,8 @@ class Tracker:
         """
         if bgr is not None and self._is_cut(bgr):
             self.tracks = []
-        self.tracks = [track for track in self.tracks if time_s - track.seen_s <= self.keep_s]
+        self.tracks = [track for track in self.tracks if time_s - track.seen_s <= (LONG_GAP if track.seen_s == self._looked_s else self.keep_s)]
+        self._looked_s = time_s
         for track in self.tracks:
             track.predict(time_s)
         strong = found.face >= self.conf

@@ -56,6 +56,16 @@ def test_time_counts_not_frames():
         assert tracker.update(faces((300 * time_s, 50, 60, 0.9, 0.5)), time_s).track_ids.tolist() == [1]
 
 
+@pytest.mark.parametrize("gap", [0.5, 2.0, 4.0])
+def test_who_looks_seldom_still_knows_whom_one_saw_last(gap):
+    """As with --detect-every, or of a video of a frame every few seconds; only one who was not there at the last look is given up."""
+    tracker = Tracker()
+    assert [tracker.update(faces((100, 100, 60, 0.9, 1.0)), gap * index).track_ids.tolist() for index in range(4)] == [[1]] * 4
+    tracker.update(faces(), gap * 4)
+    assert tracker.update(faces((100, 100, 60, 0.9, 1.0)), gap * 4 + 1.1).track_ids.tolist() == [2]
+    assert Tracker().update(faces((1, 1, 9, 0.9, 1.0)), 0.0) is not None and tracker.update(faces((100, 100, 60, 0.9, 1.0)), gap * 4 + 9).track_ids.tolist() == [3]
+
+
 def test_a_weak_face_goes_on_with_a_track_and_begins_none():
     tracker = Tracker(conf=0.25)
     assert tracker.low == pytest.approx(0.1)

@@ -72,7 +72,7 @@ def examine_label(path: str | Path, classes: int) -> Label:
             raise
         raise DataError("the label file is missing", where=path, mend="a picture without faces needs an empty one") from None
     label = parse(text, classes)
-    if len(label.rows) and not _plain(path):
+    if len(label.rows) and os.path.getsize(path) != len(text) and not _plain(path):  # one byte a character is plain
         label.faults.insert(0, Fault("loose-label", "warning", 0, "begins with a byte order mark or is UTF-16, which Darknet binaries misread"))
     return label
 

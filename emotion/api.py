@@ -60,7 +60,7 @@ def detect(
     model: str | Path = "yolo",
     *,
     out: str | Path | None = None,
-    track: bool = False,
+    track: bool | None = None,
     smooth: float = 0.5,
     limit: int | None = None,
     outputs: Collection[str] | None = None,
@@ -69,6 +69,7 @@ def detect(
 ) -> Summary:
     """Find the faces of a picture, folder, video, camera or stream and write files, as `emo detect` does.
 
+    track     follow the faces; default: of a video
     out       the folder; default detect-out/<name of the source>, or with -2, -3 ... when that is taken
     outputs   of media, jsonl, csv, summary ...; default: those of the command, see `run_detection.OUTPUTS`
     settings  of `load`: face_model, conf, iou, backend, device
@@ -79,12 +80,13 @@ def detect(
     10
     """
     from .run_detection import USUAL, run
+    from .sources.open import open_source
     from .systems.tracking import Tracker
 
-    system = load(model, **settings)
-    tracker = Tracker(system.conf, smooth) if track else None
+    system, opened = load(model, **settings), open_source(source, limit)
+    tracker = Tracker(system.conf, smooth) if track or (track is None and opened.kind == "video") else None
     detector = system.with_least(tracker.low) if tracker else system.detector
-    return run(source, detector, out, limit=limit, force=force, outputs=USUAL if outputs is None else outputs, tracker=tracker)
+    return run(opened, detector, out, force=force, outputs=USUAL if outputs is None else outputs, tracker=tracker)
 
 
 def evaluate(models: str | Path | Sequence[str | Path], data: str | Path | None = None, split: str = "valid", **settings: Any) -> dict:

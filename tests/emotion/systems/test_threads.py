@@ -14,7 +14,7 @@ from emotion.systems.face_finders import BOX_SCALE
 from emotion.systems.open import open_system
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/models"
-FINDERS = {"haar": "haar", "ssd": SHARED / "opencv_face_detector_uint8.pb", "yunet": SHARED / "face_detection_yunet_2026may.onnx", "yolo": "emo-v4-nano"}
+FINDERS = {"haar": "haar", "ssd": SHARED / "opencv_face_detector_uint8.pb", "yunet": SHARED / "face_detection_yunet_2026may.onnx", "dlib": "dlib", "yolo": "emo-v4-nano"}
 THREADS, ROUNDS = 4, 3
 
 
@@ -35,6 +35,8 @@ def test_threads_get_what_one_alone_gets(spec, pictures):
     finder = FINDERS.get(system.partition(":")[2], "")
     if isinstance(finder, Path) and not finder.is_file():
         pytest.skip(f"{finder.name} is not here")
+    if finder == "dlib":
+        pytest.importorskip("dlib")
     if backend == "torch":
         pytest.importorskip("torch")
     if backend == "onnx":

@@ -25,7 +25,7 @@ def test_cosine_with_warmup():
     found = rates(schedule="cosine", warmup_epochs=1)
     assert found[:10] == pytest.approx([0.01 * batch for batch in range(1, 11)])
     assert found[10] == pytest.approx(0.1) and found[55] == pytest.approx(0.05) and found[-1] < 1e-4
-    assert all(a >= b for a, b in itertools.pairwise(found))
+    assert all(a >= b for a, b in itertools.pairwise(found[10:]))
 
 
 def test_one_cycle():

@@ -38,7 +38,8 @@ def enlarge(xyxy_px, factor: float, size_wh=None) -> np.ndarray:
 
 
 def stored(xyxy_px, orientation: int, size_wh) -> np.ndarray:
-    """Boxes (..., 4) of a picture turned upright as EXIF's `orientation` (1..8) says -> of its stored pixels, `size_wh`.
+    """Boxes (..., 4) of a picture turned upright as EXIF's `orientation` (1..8) says -> of its stored pixels,
+    `size_wh`.
 
     Orientation 6: the stored picture is shown turned a quarter clockwise, so its left edge is what is shown on top.
     """

@@ -36,17 +36,28 @@ from .writers.form import Job
 LANDMARKS = "landmarks.csv"  # beside crops: path, then x and y of each point in the crop's pixels
 VOTES = "votes.csv"  # beside a classifier's lists: path, then the share of each class
 # The settings that only some readers take; which of the others count for a form, its `uses` says.
-READERS = {option: tuple(kind for kind, (_, takes, _) in readers.KINDS.items() if option in takes) for option in ("no_face", "labels")}
+READERS = {
+    option: tuple(kind for kind, (_, takes, _) in readers.KINDS.items() if option in takes)
+    for option in ("no_face", "labels")
+}
 SAID = 1000  # findings of one code that report.json holds; all are counted
 
 
 def convert(
-    sources: list[tuple[str, str | None]], out: str | Path, settings: Settings = Settings(), *, jobs: int | None = None,
-    cluster: str | None = None, force: bool = False, limit: int | None = None, dry_run: bool = False,
-    progress: Callable = lambda parts, total: parts, find: Find | None = None,
-) -> dict:  # fmt: skip
-    """Write the sources' pictures under `out`; the report. `progress(parts, total)` wraps the results as they come; `find`
-    finds faces in pictures that have no boxes, and landmarks (see `table.found_faces`).
+    sources: list[tuple[str, str | None]],
+    out: str | Path,
+    settings: Settings = Settings(),
+    *,
+    jobs: int | None = None,
+    cluster: str | None = None,
+    force: bool = False,
+    limit: int | None = None,
+    dry_run: bool = False,
+    progress: Callable = lambda parts, total: parts,
+    find: Find | None = None,
+) -> dict:
+    """Write the sources' pictures under `out`; the report. `progress(parts, total)` wraps the results as they come;
+    `find` finds faces in pictures that have no boxes, and landmarks (see `table.found_faces`).
 
     EmoError when a source cannot be used, nothing is left, or the output must not be written.
     """
@@ -59,31 +70,60 @@ def convert(
     if not len(table):
         raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
     if not len(table.emotion):
-        raise DataError("no face is left" + _why(notes), where=sources[0][1], mend="pictures without faces alone teach a network nothing")
+        raise DataError(
+            "no face is left" + _why(notes),
+            where=sources[0][1],
+            mend="pictures without faces alone teach a network nothing",
+        )
     idle = [f"--{option}" for option in ("size", "scenes", "backgrounds") if getattr(settings, option)]
     if form.boxed and idle and not np.isnan(table.xyxy).any():
-        notes.note("no-effect", "warning", "", "", 0, f"{' and '.join(idle)}: no face fills its picture, so no scene is composed, and pictures are linked as they are")
+        notes.note(
+            "no-effect",
+            "warning",
+            "",
+            "",
+            0,
+            (
+                f"{' and '.join(idle)}: "
+                "no face "
+                "fills its "
+                "picture, so no "
+                "scene is "
+                "composed, and "
+                "pictures are "
+                "linked as they are"
+            ),
+        )
     if form.sink is None:  # lists hold absolute paths
         final = os.path.abspath(out)
-        for code, problem in (("unsafe-path", path_problem(final)), ("label-trap", label_trap(final) if form.boxed else None)):
+        for code, problem in (
+            ("unsafe-path", path_problem(final)),
+            ("label-trap", label_trap(final) if form.boxed else None),
+        ):
             if problem:
                 notes.note(code, "warning", "", final, 0, f"the output's own path {problem}")
     with nullcontext() if dry_run else output_folder.building(out) as work:
         if dry_run:
             faces = np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
             np.add.at(faces, (np.repeat(table.split, table.counts), table.emotion), 1)
-            entries = [[image for image, at in zip(table.image, table.split) if at == split] for split in range(len(SPLITS))]
+            entries = [
+                [image for image, at in zip(table.image, table.split) if at == split] for split in range(len(SPLITS))
+            ]
             report = _report(settings, entries, faces, notes)
         else:
             report = _write(table, out, work, settings, notes, jobs, cluster, progress)
         report["sources"] = [{"kind": kind, "path": path} for kind, path in sources]
         if not dry_run:
-            (work / output_folder.REPORT).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
+            (work / output_folder.REPORT).write_text(
+                json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
+            )
     return report
 
 
 def no_effect(option: str, task: str, kinds: list[str]) -> str | None:
-    """Where `option`, a field of Settings, counts, when it does not for a `task` from datasets of these `kinds`; else None."""
+    """Where `option`, a field of Settings, counts, when it does not for a `task` from datasets of these `kinds`;
+    else None.
+    """
     using = [name for name in TASKS if option in form_of(name).uses]
     if using and task not in using:
         return f"only --task {' or '.join(using)} uses it"
@@ -92,7 +132,13 @@ def no_effect(option: str, task: str, kinds: list[str]) -> str | None:
     return None
 
 
-def load(sources: list[tuple[str, str | None]], settings: Settings, notes: Notes, limit: int | None = None, find: Find | None = None) -> Table:
+def load(
+    sources: list[tuple[str, str | None]],
+    settings: Settings,
+    notes: Notes,
+    limit: int | None = None,
+    find: Find | None = None,
+) -> Table:
     """All sources as one Table of the wanted classes, a picture once; what is left out is in `notes`.
 
     `limit`: only the first so many pictures of each split of each source.
@@ -122,7 +168,14 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
     stems = safe_names(table.name, f"{final}/train/" + (max(labels, key=len) + "/" if labels else ""), labels or ())
     for i, (wished, stem) in enumerate(zip(table.name, stems) if stems is not table.name else ()):
         if wished != stem:
-            notes.note("unsafe-path", "info", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: is named {stem}")
+            notes.note(
+                "unsafe-path",
+                "info",
+                SPLITS[table.split[i]],
+                table.sources[table.source[i]],
+                table.line[i],
+                f"{table.image[i]}: is named {stem}",
+            )
     many = main.many
     chunks = [(table.chunk(start, start + many), stems[start : start + many]) for start in range(0, len(table), many)]
     stages.insert(0, (partial(_unpacked, main.write), chunks, main.pays))
@@ -130,7 +183,10 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
     entries, faces, votes = [[] for _ in SPLITS], np.zeros((len(SPLITS), len(EMOTIONS)), np.int64), []
     landmarks: list[str] = []
     sink = form.sink(job, table) if form.sink else None
-    with open(work / "manifest.csv", "w", encoding="utf-8", errors="surrogateescape") as manifest, closing(sink) if sink else nullcontext():
+    with (
+        open(work / "manifest.csv", "w", encoding="utf-8", errors="surrogateescape") as manifest,
+        closing(sink) if sink else nullcontext(),
+    ):
         manifest.write(detector.MANIFEST)
         for part in progress(_parts(stages, jobs, cluster), total):
             manifest.writelines(part.manifest)
@@ -145,15 +201,26 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
         if sink:
             sink.finish()
     if not any(entries):
-        raise DataError("none of the pictures can be used" + _why(notes), where=os.path.dirname(table.image[0]) if len(table) else out)
+        raise DataError(
+            "none of the pictures can be used" + _why(notes),
+            where=os.path.dirname(table.image[0]) if len(table) else out,
+        )
     if not sink:
         lists = {split: [f"{final}/{path}" for path in paths] for split, paths in zip(SPLITS, entries) if paths}
         if votes:
-            (work / VOTES).write_text(f"path,{','.join(names)}\n" + "".join(votes), encoding="utf-8", errors="surrogateescape")
+            (work / VOTES).write_text(
+                f"path,{','.join(names)}\n" + "".join(votes), encoding="utf-8", errors="surrogateescape"
+            )
         if landmarks:
             count = max(line.count(",") for line in landmarks) // 2
-            (work / LANDMARKS).write_text(f"path,{','.join(f'x{i},y{i}' for i in range(count))}\n" + "".join(landmarks), encoding="utf-8", errors="surrogateescape")
-        write_lists(work, final, lists, names, labels, **({"top": 2} if labels else {}), **({"votes": VOTES} if votes else {}))
+            (work / LANDMARKS).write_text(
+                f"path,{','.join(f'x{i},y{i}' for i in range(count))}\n" + "".join(landmarks),
+                encoding="utf-8",
+                errors="surrogateescape",
+            )
+        write_lists(
+            work, final, lists, names, labels, **({"top": 2} if labels else {}), **({"votes": VOTES} if votes else {})
+        )
     form.finish(work, names)
     return _report(settings, entries, faces, notes)
 
@@ -185,10 +252,17 @@ def _report(settings: Settings, entries, faces, notes: Notes) -> dict:
         if counts[finding.code] <= SAID:
             said.append(asdict(finding))
     return {
-        "format": 1, "task": settings.task, "classes": dict(enumerate(names)), "settings": asdict(settings), "splits": splits,
-        "left_out": [{"split": split, "reason": reason, "rows": rows} for (split, reason), rows in sorted(notes.left_out.items())],
-        "finding_counts": dict(sorted(counts.items())), "findings": said,
-    }  # fmt: skip
+        "format": 1,
+        "task": settings.task,
+        "classes": dict(enumerate(names)),
+        "settings": asdict(settings),
+        "splits": splits,
+        "left_out": [
+            {"split": split, "reason": reason, "rows": rows} for (split, reason), rows in sorted(notes.left_out.items())
+        ],
+        "finding_counts": dict(sorted(counts.items())),
+        "findings": said,
+    }
 
 
 def _why(notes: Notes) -> str:
@@ -197,4 +271,6 @@ def _why(notes: Notes) -> str:
     for (_, reason), rows in notes.left_out.items():
         reasons[reason] += rows
     first = next((finding.message for finding in notes.findings if finding.severity == "error"), "")
-    return "".join(f": {rows} x {reason}" for reason, rows in reasons.most_common(1)) + (f", such as {first}" if first else "")
+    return "".join(f": {rows} x {reason}" for reason, rows in reasons.most_common(1)) + (
+        f", such as {first}" if first else ""
+    )

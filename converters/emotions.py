@@ -15,22 +15,41 @@ AFFECTNET = dict(enumerate(EMOTIONS))
 AFFECTNET_NOT_EMOTIONS = {8: "None", 9: "Uncertain", 10: "No-Face"}
 FER2013 = dict(enumerate(("Anger", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")))
 FERPLUS_COLUMNS = {
-    "neutral": "Neutral", "happiness": "Happy", "surprise": "Surprise", "sadness": "Sad",
-    "anger": "Anger", "disgust": "Disgust", "fear": "Fear", "contempt": "Contempt",
-}  # fmt: skip
+    "neutral": "Neutral",
+    "happiness": "Happy",
+    "surprise": "Surprise",
+    "sadness": "Sad",
+    "anger": "Anger",
+    "disgust": "Disgust",
+    "fear": "Fear",
+    "contempt": "Contempt",
+}
 RAFDB = dict(enumerate(("Surprise", "Fear", "Disgust", "Happy", "Sad", "Anger", "Neutral"), start=1))
 EXPW = dict(enumerate(("Anger", "Disgust", "Fear", "Happy", "Sad", "Surprise", "Neutral")))
 
 SYNONYMS = {
-    "neutral": "Neutral", "calm": "Neutral",
-    "happy": "Happy", "happiness": "Happy", "joy": "Happy", "joyful": "Happy", "smile": "Happy",
-    "sad": "Sad", "sadness": "Sad",
-    "surprise": "Surprise", "surprised": "Surprise",
-    "fear": "Fear", "fearful": "Fear", "afraid": "Fear", "scared": "Fear",
-    "disgust": "Disgust", "disgusted": "Disgust",
-    "anger": "Anger", "angry": "Anger",
-    "contempt": "Contempt", "contemptuous": "Contempt",
-}  # fmt: skip
+    "neutral": "Neutral",
+    "calm": "Neutral",
+    "happy": "Happy",
+    "happiness": "Happy",
+    "joy": "Happy",
+    "joyful": "Happy",
+    "smile": "Happy",
+    "sad": "Sad",
+    "sadness": "Sad",
+    "surprise": "Surprise",
+    "surprised": "Surprise",
+    "fear": "Fear",
+    "fearful": "Fear",
+    "afraid": "Fear",
+    "scared": "Fear",
+    "disgust": "Disgust",
+    "disgusted": "Disgust",
+    "anger": "Anger",
+    "angry": "Anger",
+    "contempt": "Contempt",
+    "contemptuous": "Contempt",
+}
 
 
 def class_names(classes: int) -> tuple[str, ...]:

@@ -25,7 +25,9 @@ class EmoError(Exception):
     def __str__(self) -> str:
         place = "" if self.where is None else f"{self.where}:{self.line}: " if self.line else f"{self.where}: "
         said = place + self.what + (f" ({self.mend})" if self.mend else "")
-        return plain(redacted(said.replace("\n", "\\n").replace("\r", "\\r")))  # nothing from a file must make a second line
+        return plain(
+            redacted(said.replace("\n", "\\n").replace("\r", "\\r"))
+        )  # nothing from a file must make a second line
 
 
 class UsageError(EmoError):

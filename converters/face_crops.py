@@ -35,8 +35,13 @@ def from_pixels(pixels: np.ndarray, xyxy_px: np.ndarray, look: Look, landmarks=N
     return _crop(_coloured(pixels, look), 1, pixels.shape[1::-1], xyxy_px, look, landmarks)
 
 
-def of_file(path: str, size_wh: tuple[int, int], xyxy_px: np.ndarray, look: Look, landmarks: list | None = None) -> list[np.ndarray]:
-    """The crops of all boxes (K, 4) of a picture file whose stored size is `size_wh`. MediaError when it cannot be decoded."""
+def of_file(
+    path: str, size_wh: tuple[int, int], xyxy_px: np.ndarray, look: Look, landmarks: list | None = None
+) -> list[np.ndarray]:
+    """The crops of all boxes (K, 4) of a picture file whose stored size is `size_wh`.
+
+    MediaError when it cannot be decoded.
+    """
     factor = 1
     if len(xyxy_px):
         sides = boxes.enlarge(xyxy_px, look.enlarge, size_wh)
@@ -46,11 +51,16 @@ def of_file(path: str, size_wh: tuple[int, int], xyxy_px: np.ndarray, look: Look
     if pixels.shape[1::-1] == tuple(size_wh):  # not every format can be decoded smaller
         factor = 1
     points = landmarks or [None] * len(xyxy_px)
-    return [_crop(_coloured(pixels, look), factor, size_wh, box, look, at) for box, at in zip(np.asarray(xyxy_px, float), points)]
+    return [
+        _crop(_coloured(pixels, look), factor, size_wh, box, look, at)
+        for box, at in zip(np.asarray(xyxy_px, float), points)
+    ]
 
 
 def to_crop(points, xyxy_px: np.ndarray, picture_wh: tuple[int, int], look: Look, landmarks=None) -> np.ndarray:
-    """Where points (K, 2) of the picture lie in its crop, in the crop's pixels; `landmarks` are what it was aligned by."""
+    """Where points (K, 2) of the picture lie in its crop, in the crop's pixels; `landmarks` are what it was aligned
+    by.
+    """
     box, turn = _place(xyxy_px, picture_wh, look, landmarks)
     return np.asarray(points, float) @ (matrix := _matrix(box, turn, look.size_wh))[:, :2].T + matrix[:, 2]
 
@@ -76,7 +86,9 @@ def _coloured(pixels: np.ndarray, look: Look) -> np.ndarray:
 
 
 def _place(xyxy_px, picture_wh, look: Look, landmarks) -> tuple[np.ndarray, float]:
-    """The box that is cut out (4,) and the angle by which the picture is turned about its centre; a box of whole pixels when not turned."""
+    """The box that is cut out (4,) and the angle by which the picture is turned about its centre; a box of whole
+    pixels when not turned.
+    """
     width, height = picture_wh
     box = boxes.enlarge(xyxy_px, look.enlarge, picture_wh)
     turn = eye_angle(landmarks) if look.align and landmarks is not None else 0.0
@@ -117,19 +129,23 @@ def _crop(pixels: np.ndarray, factor: int, picture_wh, xyxy_px, look: Look, land
 
 
 def _averaged(pixels: np.ndarray, box: np.ndarray, size_wh) -> np.ndarray:
-    """The box, with edges between pixels, shrunk by averaging as INTER_AREA does. A pixel that lies only partly in it, and
-    so shows what is outside, is taken to be like the next one inside.
+    """The box, with edges between pixels, shrunk by averaging as INTER_AREA does. A pixel that lies only partly in it,
+    and so shows what is outside, is taken to be like the next one inside.
     """
     (left, right, across), (top, bottom, down) = (_shares(box[axis], box[axis + 2], size_wh[axis]) for axis in (0, 1))
     part = pixels[top:bottom, left:right].astype(np.float32)
     rows = (down @ part.reshape(len(part), -1)).reshape(len(down), right - left, -1)  # (H, w, C)
     out = across @ rows.transpose(1, 0, 2).reshape(right - left, -1)
     out = out.reshape(len(across), len(down), -1).transpose(1, 0, 2)
-    return np.ascontiguousarray(np.clip(np.rint(out), 0, 255).astype(np.uint8).reshape(len(down), len(across), *pixels.shape[2:]))
+    return np.ascontiguousarray(
+        np.clip(np.rint(out), 0, 255).astype(np.uint8).reshape(len(down), len(across), *pixels.shape[2:])
+    )
 
 
 def _shares(start: float, stop: float, count: int) -> tuple[int, int, np.ndarray]:
-    """The first and last + 1 of the pixels in start..stop, and (count, n) their shares in each of `count` equal parts of it."""
+    """The first and last + 1 of the pixels in start..stop, and (count, n) their shares in each of `count` equal
+    parts of it.
+    """
     first, last = math.floor(start), math.ceil(stop)
     edges, cells = np.linspace(start, stop, count + 1)[:, None], np.arange(first, last)
     shares = np.clip(np.minimum(edges[1:], cells + 1) - np.maximum(edges[:-1], cells), 0, None)

@@ -140,8 +140,8 @@ def path_problem(path: str | Path) -> str | None:
 def label_trap(path: str | Path) -> str | None:
     """Why a Darknet would look for a detector's label somewhere else than beside the picture; None when all look there.
 
-    pjreddie's replaces `images`, `raw` and the first `.jpg`, `.png` anywhere in the path (data.c, `fill_truth_detection`);
-    AlexeyAB's some folders (utils.c, `replace_image_to_label`).
+    pjreddie's replaces `images`, `raw` and the first `.jpg`, `.png` anywhere in the path (data.c,
+    `fill_truth_detection`); AlexeyAB's some folders (utils.c, `replace_image_to_label`).
     """
     text = str(path)
     for word in ("images", "raw", "JPEGImages"):
@@ -169,7 +169,10 @@ def as_dicts(findings: Iterable[Finding]) -> list[dict]:
 
 def write_csv(findings: Iterable[Finding], path: str | Path) -> None:
     """The findings as a CSV file with a header, written under a temporary name and renamed."""
-    with replacing(Path(path)) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        replacing(Path(path)) as temporary,
+        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(asdict, findings))

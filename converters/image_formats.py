@@ -1,6 +1,6 @@
 """What a file is by its content, whatever it is called, and the pictures of a folder.
 
-    format_of("holiday.jfif") == "JPEG"; pictures_in("photos").paths
+format_of("holiday.jfif") == "JPEG"; pictures_in("photos").paths
 """
 
 from __future__ import annotations
@@ -14,15 +14,30 @@ from pathlib import Path
 
 # What a format's file may be called. Only .jpg and .png are safe for every Darknet.
 SUFFIXES = {
-    "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo"), "PNG": (".png",), "BMP": (".bmp",), "GIF": (".gif",), "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"), "PPM": (".ppm", ".pgm", ".pbm", ".pnm"), "JPEG2000": (".jp2", ".j2k"),
-    "HEIF": (".heic", ".heif", ".hif"), "AVIF": (".avif",),
-}  # fmt: skip
+    "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo"),
+    "PNG": (".png",),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "JPEG2000": (".jp2", ".j2k"),
+    "HEIF": (".heic", ".heif", ".hif"),
+    "AVIF": (".avif",),
+}
 PICTURE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _MARKS = (
-    (b"\xff\xd8\xff", "JPEG"), (b"\x89PNG\r\n\x1a\n", "PNG"), (b"GIF87a", "GIF"), (b"GIF89a", "GIF"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"),
-    (b"II+\0", "TIFF"), (b"MM\0+", "TIFF"), (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"), (b"\xff\x4f\xff\x51", "JPEG2000"),
-)  # fmt: skip
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
+    (b"\xff\x4f\xff\x51", "JPEG2000"),
+)
 _HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
 
@@ -35,7 +50,9 @@ class Pictures:
 
 
 def format_of(path: str | Path) -> str:
-    """JPEG, PNG, GIF, ... (SUFFIXES' keys) by the file's first bytes, whatever its name; '' for what is not a picture, or cannot be read."""
+    """JPEG, PNG, GIF, ... (SUFFIXES' keys) by the file's first bytes, whatever its name; '' for what is not a
+    picture, or cannot be read.
+    """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
@@ -55,7 +72,9 @@ def sniff(head: bytes) -> str:
             return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    if head[:2] == b"BM" and head[15:18] == b"\0\0\0" and head[14] in (12, 40, 52, 56, 64, 108, 124):  # the length of its second header
+    if (
+        head[:2] == b"BM" and head[15:18] == b"\0\0\0" and head[14] in (12, 40, 52, 56, 64, 108, 124)
+    ):  # the length of its second header
         return "BMP"
     if re.match(rb"P[1-6]\s+[\d#]", head):
         return "PPM"
@@ -86,7 +105,9 @@ def pictures_in(folder: str | Path) -> Pictures:
 
 
 def is_animated(path: str | Path) -> bool:
-    """Whether a GIF has a second frame; False also for what is not a GIF or is cut, which `probe` and `decode` will say."""
+    """Whether a GIF has a second frame; False also for what is not a GIF or is cut, which `probe` and `decode` will
+    say.
+    """
     from PIL import Image
 
     try:

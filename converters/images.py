@@ -37,7 +37,8 @@ _MAX_PIXELS = "EMO_MAX_PIXELS"  # in the environment, so that worker processes h
 _HEAD = 4096  # a page: no dearer than a few hundred bytes, and holds most headers whole
 _TAIL = 65536
 _IEND = b"IEND\xaeB`\x82"
-# Markers that start a frame and so hold its size: SOF0..SOF15 without DHT (C4), JPG (C8) and DAC (CC). ITU T.81, table B.1.
+# Markers that start a frame and so hold its size: SOF0..SOF15 without DHT (C4), JPG (C8) and DAC (CC). ITU T.81, table
+# B.1.
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -128,7 +129,9 @@ def probe(path: str | Path) -> ImageInfo:
     if size[0] * size[1] > max_pixels():
         return ImageInfo(path, size, name, orientation, length, "too-many-pixels", _too_many(size))
     if not complete:
-        return ImageInfo(path, size, name, orientation, length, "truncated", f"the {name} ends before its end-of-file marker")
+        return ImageInfo(
+            path, size, name, orientation, length, "truncated", f"the {name} ends before its end-of-file marker"
+        )
     return ImageInfo(path, size, name, orientation, length)
 
 
@@ -239,7 +242,15 @@ def _by_pillow(path, length, head):
     except MissingExtra as error:
         return ImageInfo(path, (0, 0), name, 1, length, "undecodable", str(error))
     except Exception:  # Pillow's plugins raise what they like: struct.error, SyntaxError, ValueError ...
-        return ImageInfo(path, (0, 0), name, 1, length, "undecodable", f"is a {name} that cannot be read" if name else "is not a picture that can be read")
+        return ImageInfo(
+            path,
+            (0, 0),
+            name,
+            1,
+            length,
+            "undecodable",
+            f"is a {name} that cannot be read" if name else "is not a picture that can be read",
+        )
     orientation = orientation if orientation in range(1, 9) else 1
     if size[0] * size[1] > max_pixels():
         return ImageInfo(path, size, name, orientation, length, "too-many-pixels", _too_many(size))
@@ -252,7 +263,10 @@ _TURNED = ("TIFF", "HEIF", "AVIF")  # which those who decode them turn themselve
 
 
 def _pillow(path, name: str):
-    """Pillow's lazily opened picture; its own limit of pixels is off, since `max_pixels` is asked. MissingExtra for HEIF."""
+    """Pillow's lazily opened picture; its own limit of pixels is off, since `max_pixels` is asked.
+
+    MissingExtra for HEIF.
+    """
     from PIL import Image, features
 
     if name == "HEIF" or (name == "AVIF" and not features.check("avif")):
@@ -276,17 +290,22 @@ def _pillow(path, name: str):
 def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced: int = 1) -> np.ndarray:
     """The pixels: uint8 (H, W, 3) BGR, or (H, W) with `grey`. `upright` turns them as EXIF says.
 
-    `reduced` (1, 2, 4 or 8) is by how much the sides may be divided, rounded up, where a decoder can: look at the shape.
+    `reduced` (1, 2, 4 or 8) is by how much the sides may be divided, rounded up, where a decoder can: look at the
+    shape.
 
-    MediaError when the file is missing, cannot be decoded or has too many pixels. A truncated JPEG decodes, with grey below
-    the cut, as everywhere else: ask `probe` first.
+    MediaError when the file is missing, cannot be decoded or has too many pixels. A truncated JPEG decodes, with grey
+    below the cut, as everywhere else: ask `probe` first.
     """
     import cv2
 
     colour = "GRAYSCALE" if grey else "COLOR"
     flags = getattr(cv2, f"IMREAD_{colour}" if reduced == 1 else f"IMREAD_REDUCED_{colour}_{reduced}")
     info = probe(path)
-    if info.problem and info.problem not in ("missing-image", "truncated") and (info.problem == "too-many-pixels" or info.format == "HEIF"):
+    if (
+        info.problem
+        and info.problem not in ("missing-image", "truncated")
+        and (info.problem == "too-many-pixels" or info.format == "HEIF")
+    ):
         raise MediaError(info.detail, where=path)
     if info.format in _TURNED:  # OpenCV fails on some TIFFs that are turned
         return _decode_by_pillow(path, info.format, grey, upright)

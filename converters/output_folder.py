@@ -1,14 +1,14 @@
 """The output folder: locked, refused when it would overwrite, all or nothing.
 
 Whatever goes wrong, `out` either holds a finished output or is as it was. `--force` replaces what emo wrote, which a
-list in the folder (`.emo-files`) tells, and keeps everything else. A leftover of a run that was killed is cleared by the
-next; two runs at once on one output are refused. An `out` that is a link keeps its target, which is filled.
+list in the folder (`.emo-files`) tells, and keeps everything else. A leftover of a run that was killed is cleared by
+the next; two runs at once on one output are refused. An `out` that is a link keeps its target, which is filled.
 
     check(out, force, sources)
     with building(out) as work: ...                          # a new output in a folder beside it, renamed at the end
     with in_place(out, force, ("a.csv", "pictures")): ...    # or files whose names hold `.part` until `finish` renames them
     with locked(folder): ...                                 # or a folder that is written to as it comes, as a run's
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from pathlib import Path
 from .errors import DataError, UsageError
 
 REPORT = "report.json"
-LEDGER = ".emo-files"  # the names of all files that emo wrote into an output, each ended by a NUL; `name/` is all below it
+LEDGER = (
+    ".emo-files"  # the names of all files that emo wrote into an output, each ended by a NUL; `name/` is all below it
+)
 _held: dict[Path, int] = {}  # the folders that this process has locked, and the thread
 
 
@@ -36,12 +38,18 @@ def check(out: Path, force: bool, sources: list[Path]) -> None:
         where = source.resolve()
         inside = where.is_dir() and where in absolute.parents and where not in (here, *here.parents)
         if absolute == where or absolute in where.parents or inside:
-            raise UsageError(f"the output lies in, or around, the source {source}", where=out, mend="choose another --out")
+            raise UsageError(
+                f"the output lies in, or around, the source {source}", where=out, mend="choose another --out"
+            )
     if absolute.is_dir() and any(absolute.iterdir()):
         if not force:
-            raise UsageError("the output exists and is not empty", where=out, mend="--force replaces it, or choose another --out")
+            raise UsageError(
+                "the output exists and is not empty", where=out, mend="--force replaces it, or choose another --out"
+            )
         if not (absolute / LEDGER).is_file():
-            raise UsageError("is not an output of emo, so --force does not replace it", where=out, mend="choose another --out")
+            raise UsageError(
+                "is not an output of emo, so --force does not replace it", where=out, mend="choose another --out"
+            )
     elif absolute.exists() and not absolute.is_dir():
         raise UsageError("exists and is not a folder", where=out, mend="choose another --out")
 
@@ -64,7 +72,8 @@ def free(default: Path, force: bool = False, taken: Collection[Path] = ()) -> Pa
 
 @contextmanager
 def locked(folder: Path, mend: str = "wait for it, or choose another --out") -> Iterator[None]:
-    """Only this process writes to `folder` (which need not be there yet) while the block runs; DataError when another does.
+    """Only this process writes to `folder` (which need not be there yet) while the block runs; DataError when another
+    does.
 
     The lock is a file beside the folder and ends with its holder, however that ends. A link locks its target. A thread
     that has the lock may take it again.
@@ -108,7 +117,9 @@ def _lock(path: Path, folder: Path, mend: str) -> int:
 
 
 def _lock_file(handle: int) -> None:
-    """BlockingIOError, on Windows PermissionError, when another process has locked it; the lock ends with the handle."""
+    """BlockingIOError, on Windows PermissionError, when another process has locked it; the lock ends with the
+    handle.
+    """
     try:
         import fcntl
     except ImportError:
@@ -155,8 +166,8 @@ def in_place(out: Path, force: bool, files: tuple[str, ...], sources: Iterable[P
     Each is written under its `part` name and named by `finish`. What was begun and never finished keeps the `.part`: it
     can be read, and never looks whole; the next run clears it. `out`, and parents of it, that are made here and stay
     empty go again. UsageError when `out` is not empty without `force`, when it holds files of these names that emo did
-    not write, or when a source would be replaced; DataError when it cannot be made or written, or another emo is writing
-    there.
+    not write, or when a source would be replaced; DataError when it cannot be made or written, or another emo is
+    writing there.
     """
     out = Path(out)
     made = [path for path in (out.resolve(), *out.resolve().parents) if not path.exists()]
@@ -181,7 +192,8 @@ def part(path: Path) -> Path:
 
 
 def finish(folder: Path, *paths: Path, instead_of: tuple[str, ...] = ()) -> None:
-    """Give files or folders in `folder` that were written under their `part` names their own, in place of emo's earlier ones.
+    """Give files or folders in `folder` that were written under their `part` names their own, in place of emo's earlier
+    ones.
 
     `instead_of` are further names of which an earlier run's goes.
     """
@@ -197,14 +209,22 @@ def _prepare(out, force, files, sources):
     try:
         out.resolve().mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise UsageError("cannot be made: it, or what it would lie in, is not a folder", where=out, mend="choose another --out") from None
+        raise UsageError(
+            "cannot be made: it, or what it would lie in, is not a folder", where=out, mend="choose another --out"
+        ) from None
     except OSError as error:
         raise DataError(f"cannot be made: {error.strerror}", where=out) from None
     foreign = strangers(out)
     if not force and (foreign or any(not _within(name, (LEDGER, *parts)) for name in _files(out))):
-        raise UsageError("is not empty", where=out, mend="--force replaces what emo wrote there; or choose another --out")
+        raise UsageError(
+            "is not empty", where=out, mend="--force replaces what emo wrote there; or choose another --out"
+        )
     if taken := next((name for name in foreign if _within(name, (*files, *parts))), None):
-        raise UsageError(f"holds {taken}, which emo did not write and would replace", where=out, mend="move it away, or choose another --out")
+        raise UsageError(
+            f"holds {taken}, which emo did not write and would replace",
+            where=out,
+            mend="move it away, or choose another --out",
+        )
     mine = {(out / name).resolve() for name in (*files, *parts)}
     for source in map(Path, sources):
         if mine & {source.resolve(), *source.resolve().parents}:
@@ -295,11 +315,19 @@ def _keep_strangers(real: Path, work: Path, out: Path) -> None:
     for name in strangers(real) if real.is_dir() else ():
         new = work / name
         if os.path.lexists(new):
-            raise DataError(f"holds {name}, which emo did not write and would replace", where=out, mend="move it away, or choose another --out")
+            raise DataError(
+                f"holds {name}, which emo did not write and would replace",
+                where=out,
+                mend="move it away, or choose another --out",
+            )
         try:
             new.parent.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
-            raise DataError(f"holds {name}, which is in the way of a file to write", where=out, mend="move it away, or choose another --out") from None
+            raise DataError(
+                f"holds {name}, which is in the way of a file to write",
+                where=out,
+                mend="move it away, or choose another --out",
+            ) from None
         try:
             os.link(real / name, new, follow_symlinks=False)
         except OSError:  # a file system without links

@@ -1,8 +1,8 @@
 """One ordered map over chunks: in this process, in local processes (joblib's loky), or on a Dask cluster.
 
 The function gets one chunk and gives one result; what it writes must be the same however often it
-runs, because a chunk whose worker dies is run again. No worker outlives its parent: it is killed when the map ends or is
-interrupted, and ends by itself when the parent has gone without a word.
+runs, because a chunk whose worker dies is run again. No worker outlives its parent: it is killed when the map ends or
+is interrupted, and ends by itself when the parent has gone without a word.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def _in_processes(function, chunks, jobs):
         except TerminatedWorkerError:
             deaths += 1
             if deaths >= ATTEMPTS:
-                raise RunError(f"worker processes were killed {deaths} times", mend="out of memory? try a smaller --jobs") from None
+                raise RunError(
+                    f"worker processes were killed {deaths} times", mend="out of memory? try a smaller --jobs"
+                ) from None
         finally:
             executor.shutdown(wait=True, kill_workers=True)
 
@@ -96,8 +98,13 @@ def _on_cluster(function, chunks, address):
     try:
         client = Client(address, timeout="10s")
     except (OSError, ValueError, TypeError) as error:
-        said = str(error).replace(address.partition("://")[2] or address, redacted(address).partition("://")[2])  # it quotes the address without its scheme
-        raise RunError(f"no Dask scheduler answers at {address}: {said[:120] or type(error).__name__}", mend="start one with `dask scheduler`") from None
+        said = str(error).replace(
+            address.partition("://")[2] or address, redacted(address).partition("://")[2]
+        )  # it quotes the address without its scheme
+        raise RunError(
+            f"no Dask scheduler answers at {address}: {said[:120] or type(error).__name__}",
+            mend="start one with `dask scheduler`",
+        ) from None
     with client:
         futures = client.map(function, chunks, pure=False, retries=ATTEMPTS)
         try:

@@ -16,17 +16,29 @@ from pathlib import Path
 from . import text_files
 from .errors import DataError, EmoError
 
-KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false", list: "a list", dict: "a table", type(None): "nothing"}
+KINDS = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
+    dict: "a table",
+    type(None): "nothing",
+}
 Fields = Mapping[str, type | tuple[type, ...] | Mapping]
 NO_FIELDS: Fields = {}
 
 
-def read_json(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
+def read_json(
+    path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError
+) -> dict:
     """A JSON file's one table. `error` when it cannot be read, is not JSON, or does not hold `fields`."""
     return checked(_read(path, text_files.read_json, error), fields, path, needed, error)
 
 
-def read_toml(path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError) -> dict:
+def read_toml(
+    path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError
+) -> dict:
     """A TOML file's top table. `error` when it cannot be read, is not TOML, or does not hold `fields`."""
     return checked(_undated(_read(path, text_files.read_toml, error)), fields, path, needed, error)
 
@@ -38,8 +50,16 @@ def _read(path, parse, error):
         raise error(fault.what, where=path, mend=fault.mend) from None
 
 
-def checked(table: object, fields: Fields, where: str | Path, needed: tuple[str, ...] = (), error: type[EmoError] = DataError, prefix: str = "") -> dict:
-    """`table` itself, when it is one and its known keys have their types: a type, several, or the fields of a table in it.
+def checked(
+    table: object,
+    fields: Fields,
+    where: str | Path,
+    needed: tuple[str, ...] = (),
+    error: type[EmoError] = DataError,
+    prefix: str = "",
+) -> dict:
+    """`table` itself, when it is one and its known keys have their types: a type, several, or the fields of a table in
+    it.
 
     A float takes whole numbers as well; true and false are not numbers.
     """
@@ -55,7 +75,14 @@ def checked(table: object, fields: Fields, where: str | Path, needed: tuple[str,
         kinds = wanted if isinstance(wanted, tuple) else (wanted,)
         takes = (*kinds, int) if float in kinds else kinds
         if not isinstance(table[key], takes) or (isinstance(table[key], bool) and bool not in kinds):
-            raise error(f"'{prefix}{key}' is {_kind(table[key])}; wanted: {' or '.join(KINDS[kind] for kind in kinds if kind is not type(None))}", where=where)
+            raise error(
+                (
+                    f"'{prefix}{key}' is {_kind(table[key])}; "
+                    "wanted: "
+                    f"{' or '.join(KINDS[kind] for kind in kinds if kind is not type(None))}"
+                ),
+                where=where,
+            )
     for key in needed:
         if key not in table:
             raise error(f"has no '{prefix}{key}'", where=where, mend="it is not whole, or no such file")

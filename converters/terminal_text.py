@@ -14,9 +14,14 @@ from typing import TextIO
 
 # C0 and C1 (escape sequences, bells, backspaces), what turns the direction of writing, and line ends that are none.
 # A tab, a newline, and a return before one, are left: a cfg on stdout stays a cfg.
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)")
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
+)
 _ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]+:/{1,2})(\S+?)(?=[\"'):,;\]]*(?:\s|$))", re.IGNORECASE)
-_SECRET = re.compile(r"((?:user|login|pass|pwd|token|secret|key|auth|sign?|sid|session|credential|jwt)[\w.-]*(?:=|%3D))[^/\s]+", re.IGNORECASE)
+_SECRET = re.compile(
+    r"((?:user|login|pass|pwd|token|secret|key|auth|sign?|sid|session|credential|jwt)[\w.-]*(?:=|%3D))[^/\s]+",
+    re.IGNORECASE,
+)
 
 
 def plain(text: str) -> str:
@@ -39,7 +44,9 @@ def _without_secrets(found: re.Match) -> str:
     if "@" in authority:
         before_query = re.split(r"[?#]", rest, maxsplit=1)[0]
         rest = rest[before_query.rindex("@") + 1 :]  # rather a host too few than a part of a password too many
-    elif "@" in rest and port and not port[1].isdigit():  # what looks like a port is the beginning of a password with a slash in it
+    elif (
+        "@" in rest and port and not port[1].isdigit()
+    ):  # what looks like a port is the beginning of a password with a slash in it
         rest = rest[rest.rindex("@") + 1 :]
     return scheme + _SECRET.sub(r"\1***", re.split(r"[?#]", rest, maxsplit=1)[0])
 

@@ -26,20 +26,27 @@ MOST_BYTES = 1 << 28  # of a file that is read whole; FER2013's csv, which is st
 SEPARATORS = (",", ";", "\t", "|")  # a table's, in the order in which they are tried
 _SAVE = "save it as UTF-8 text"
 # Longer ones first: UTF-32's begins with UTF-16's.
-_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
-         (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))  # fmt: skip
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 def read_text(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) -> str:
     """The whole file, every line end a `\\n`.
 
-    Bytes that are not UTF-8 are Windows' Latin-1; with `names`, where the text names files, they stay what the file system
-    has (surrogateescape). DataError when the file is missing, no text, or longer than `most` bytes.
+    Bytes that are not UTF-8 are Windows' Latin-1; with `names`, where the text names files, they stay what the file
+    system has (surrogateescape). DataError when the file is missing, no text, or longer than `most` bytes.
     """
     with _opened(path) as file:
         data = _guarded(path, lambda: _at_most(file, most + 1))
     if len(data) > most:
-        raise DataError(f"is longer than {most >> 20} MB, which no such file is", where=path, mend="is it the right file?")
+        raise DataError(
+            f"is longer than {most >> 20} MB, which no such file is", where=path, mend="is it the right file?"
+        )
     bom, encoding = _encoding(data, path)
     data = data[bom:]
     try:
@@ -55,7 +62,11 @@ def read_text(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) 
 
 def numbered_lines(path: str | Path, *, names: bool = False) -> list[tuple[int, str]]:
     """(line number, text) of the lines that are not blank, without the spaces around them. Raises as `read_text`."""
-    return [(number, line.strip()) for number, line in enumerate(read_text(path, names=names).split("\n"), start=1) if line.strip()]
+    return [
+        (number, line.strip())
+        for number, line in enumerate(read_text(path, names=names).split("\n"), start=1)
+        if line.strip()
+    ]
 
 
 def read_lines(path: str | Path, *, names: bool = False) -> list[str]:
@@ -79,8 +90,11 @@ def open_text(path: str | Path) -> IO[str]:
     return io.TextIOWrapper(file, encoding, "surrogateescape" if encoding == "utf-8" else "replace", newline="")
 
 
-def table_rows(path: str | Path, needed: Sequence[str], mend: str | None = None) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, column -> text) of each row of a table with a header; names of columns in lower case, spaces around all dropped.
+def table_rows(
+    path: str | Path, needed: Sequence[str], mend: str | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, column -> text) of each row of a table with a header; names of columns in lower case, spaces around all
+    dropped.
 
     Commas, semicolons or tabs, whichever gives the columns that are `needed` (in any case); a spreadsheet's `sep=;`
     line is passed over, fields beyond the header are dropped, missing ones empty. DataError when a column is missing.
@@ -88,13 +102,20 @@ def table_rows(path: str | Path, needed: Sequence[str], mend: str | None = None)
     with open_text(path) as file:
         try:
             before, first = first_line(file)
-            separator = separator_of(first, lambda fields: {name.lower() for name in needed} <= {field.lower() for field in fields})
+            separator = separator_of(
+                first, lambda fields: {name.lower() for name in needed} <= {field.lower() for field in fields}
+            )
             reader = csv.reader(itertools.chain([first], file), delimiter=separator)
             head = [field.strip().lower() for field in next(reader, [])]
             missing = [name for name in needed if name.lower() not in head]
             if missing:
                 what = f"has no column {', '.join(missing)}" if any(head) else "is empty"
-                raise DataError(what, where=path, line=before + 1 if any(head) else None, mend=mend or f"found: {', '.join(head)[:200]}")
+                raise DataError(
+                    what,
+                    where=path,
+                    line=before + 1 if any(head) else None,
+                    mend=mend or f"found: {', '.join(head)[:200]}",
+                )
             for row in reader:
                 if any(row):
                     row += [""] * (len(head) - len(row))
@@ -126,7 +147,8 @@ def separator_of(line: str, fits: Callable[[list[str]], bool]) -> str:
 
 
 def number(text: str) -> float:
-    """A number as people and spreadsheets write it: 3, 3.5, 3e-2 or, with a decimal comma, 3,5. ValueError for anything else.
+    """A number as people and spreadsheets write it: 3, 3.5, 3e-2 or, with a decimal comma, 3,5. ValueError for anything
+    else.
 
     Python's own `float` also takes 1_000 and digits of other scripts, which nothing else reads as that.
     """
@@ -169,7 +191,15 @@ def read_yaml(path: str | Path) -> Any:
     text = read_text(path, most=1 << 24)
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RecursionError,
+    ) as error:
         raise DataError(_no("YAML", error), where=path) from None
 
 
@@ -189,7 +219,9 @@ def _at_most(file: IO[bytes], count: int) -> bytes:
 
 
 def _opened(path: str | Path) -> io.BufferedReader:
-    """The file, open for bytes. A pipe of the shell's, as `<(...)` gives, is read; one in a folder, which nobody may write to, is not."""
+    """The file, open for bytes. A pipe of the shell's, as `<(...)` gives, is read; one in a folder, which nobody
+    may write to, is not.
+    """
 
     def opened():
         mode = os.stat(path).st_mode

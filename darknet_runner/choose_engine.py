@@ -15,8 +15,14 @@ from .compiled.training import BinarySettings
 from .engine import Engine
 
 
-def choose_engine(wanted: str, ask: Callable[[CompiledEngine], tuple[list[str], list[str]]], *, darknet: str | Path | None = None,
-           settings: BinarySettings | None = None, torch: bool = True) -> tuple[Engine, str]:  # fmt: skip
+def choose_engine(
+    wanted: str,
+    ask: Callable[[CompiledEngine], tuple[list[str], list[str]]],
+    *,
+    darknet: str | Path | None = None,
+    settings: BinarySettings | None = None,
+    torch: bool = True,
+) -> tuple[Engine, str]:
     """The engine for a job, and one line that says which and why.
 
     wanted   auto, builtin or compiled

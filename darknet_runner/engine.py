@@ -37,10 +37,14 @@ class TrainJob:
     # What Darknet has not, off by default; the built-in engine only.
     recipe: Recipe = Recipe()
     preprocessing: Preprocessing = Preprocessing()
-    prior: float = 0.5  # objectness that a new detector begins with; 0.5 is Darknet's, 0.02 spares it the fall from there
+    prior: float = (
+        0.5  # objectness that a new detector begins with; 0.5 is Darknet's, 0.02 spares it the fall from there
+    )
     amp: bool = False  # bfloat16 where it is safe
     cache_bytes: int = 2 << 30  # decoded pictures kept in memory
-    watch: Callable[[int, dict[str, float]], bool] | None = None  # told of each validation: (iteration, what was found); True gives the run up
+    watch: Callable[[int, dict[str, float]], bool] | None = (
+        None  # told of each validation: (iteration, what was found); True gives the run up
+    )
 
 
 @dataclass(frozen=True)
@@ -71,5 +75,7 @@ class Engine(Protocol):
     def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", **options) -> dict:
         """mAP and AP per class (detector) or top-k (classifier), with the settings that made them."""
 
-    def predict(self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25, **options) -> list[dict]:
+    def predict(
+        self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25, **options
+    ) -> list[dict]:
         """A dict a picture: `objects` of a detector or `scores` of a classifier; best first."""

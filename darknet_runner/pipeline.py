@@ -63,12 +63,27 @@ class PipelineResult:
 NUMBER = (int, type(None))
 JOB = {"device": str, "threads": NUMBER, "workers": NUMBER, "quiet": bool}
 PLAN = {
-    "classifier": str, "detector": str, "classifier_data": str, "detector_data": str, "anchors": str, "seed": int, "job": JOB,
-    **dict.fromkeys(("classifier_iterations", "detector_iterations", "classifier_size", "detector_size", "batch", "subdivisions"), NUMBER),
+    "classifier": str,
+    "detector": str,
+    "classifier_data": str,
+    "detector_data": str,
+    "anchors": str,
+    "seed": int,
+    "job": JOB,
+    **dict.fromkeys(
+        ("classifier_iterations", "detector_iterations", "classifier_size", "detector_size", "batch", "subdivisions"),
+        NUMBER,
+    ),
     "engine": {"engine": str, "darknet": (str, type(None)), "allow_broken_cpu": bool},
-}  # fmt: skip
+}
 
-DONE = {"classifier": {"run": str}, "cut-off": {"layers": int}, "partial": {"file": str, "bytes": int}, "detector": {"run": str}, "evaluation": {}}
+DONE = {
+    "classifier": {"run": str},
+    "cut-off": {"layers": int},
+    "partial": {"file": str, "bytes": int},
+    "detector": {"run": str},
+    "evaluation": {},
+}
 
 
 class State:
@@ -83,11 +98,25 @@ class State:
         state = cls(folder)
         if not state.path.is_file():
             raise RunError("is not a pipeline's folder: it has no pipeline.json", where=folder)
-        state.content = settings_files.read_json(state.path, {"plan": PLAN, "done": DONE, "runs": {"classifier": str, "detector": str}}, ("plan", "done", "runs"), RunError)
-        settings_files.checked(state.content["plan"], {}, state.path, ("classifier", "detector", "classifier_data", "detector_data"), RunError, "plan.")
+        state.content = settings_files.read_json(
+            state.path,
+            {"plan": PLAN, "done": DONE, "runs": {"classifier": str, "detector": str}},
+            ("plan", "done", "runs"),
+            RunError,
+        )
+        settings_files.checked(
+            state.content["plan"],
+            {},
+            state.path,
+            ("classifier", "detector", "classifier_data", "detector_data"),
+            RunError,
+            "plan.",
+        )
         for step, keys in DONE.items():
             if step in state.content["done"]:
-                settings_files.checked(state.content["done"][step], {}, state.path, tuple(keys), RunError, f"done.{step}.")
+                settings_files.checked(
+                    state.content["done"][step], {}, state.path, tuple(keys), RunError, f"done.{step}."
+                )
         if unknown := sorted(state.content["plan"].get("job", {}).keys() - {item.name for item in fields(TrainJob)}):
             raise RunError(f"'plan.job.{unknown[0]}' is not a setting of a training", where=state.path)
         for kind, name in state.content["runs"].items():
@@ -131,8 +160,12 @@ def check(plan: Plan, binary: bool, progress: Callable = lambda items, **_: item
 
 
 def _render_options(plan, kind):
-    return {"size": getattr(plan, f"{kind}_size"), "iterations": getattr(plan, f"{kind}_iterations"), "batch": plan.batch,
-            "subdivisions": plan.subdivisions}  # fmt: skip
+    return {
+        "size": getattr(plan, f"{kind}_size"),
+        "iterations": getattr(plan, f"{kind}_iterations"),
+        "batch": plan.batch,
+        "subdivisions": plan.subdivisions,
+    }
 
 
 def _rendered(plan, kind):
@@ -140,7 +173,12 @@ def _rendered(plan, kind):
     return templates.render(getattr(plan, kind), classes, **_render_options(plan, kind))
 
 
-def run(folder: Path, plan: Plan | None, engine_for: Callable[[TrainJob], tuple[Engine, str]], say: Callable[[str], None] = lambda text: None) -> PipelineResult:
+def run(
+    folder: Path,
+    plan: Plan | None,
+    engine_for: Callable[[TrainJob], tuple[Engine, str]],
+    say: Callable[[str], None] = lambda text: None,
+) -> PipelineResult:
     """Do the steps that are not done yet. `plan` is None when `folder` is an earlier pipeline's.
 
     engine_for gives the engine of a training and why it was taken. DataError when somebody else works in `folder`.
@@ -198,7 +236,15 @@ def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainRes
     if not resume:  # nothing was saved: anew, in a folder of its own
         data = read_data(getattr(plan, f"{kind}_data"))
         anchors = plan.anchors if kind == "detector" else "cfg"
-        run = create_run.create_run(getattr(plan, kind), data, runs=folder, name=kind, anchors=anchors, seed=plan.seed, **_render_options(plan, kind))
+        run = create_run.create_run(
+            getattr(plan, kind),
+            data,
+            runs=folder,
+            name=kind,
+            anchors=anchors,
+            seed=plan.seed,
+            **_render_options(plan, kind),
+        )
         state.content["runs"][kind] = run.path.name
         state.write()
     job = _job(plan, kind, run, None if resume else pretrained, resume)
@@ -206,7 +252,12 @@ def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainRes
     if resume:
         create_run.write_resumed_metadata(run, engine.name)
     else:
-        create_run.write_run_metadata(run, job.data, {"cfg": getattr(plan, kind), "pretrained": pretrained and str(pretrained)}, engine=engine.name)
+        create_run.write_run_metadata(
+            run,
+            job.data,
+            {"cfg": getattr(plan, kind), "pretrained": pretrained and str(pretrained)},
+            engine=engine.name,
+        )
     say(f"{kind}: {'going on with' if resume else 'training'} {run.path} with {why}")
     result = engine.train(job)
     if result.verdict != "finished":
@@ -215,4 +266,12 @@ def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainRes
 
 
 def _job(plan, kind, run, pretrained, resume) -> TrainJob:
-    return TrainJob(cfg=run.cfg, data=Path(getattr(plan, f"{kind}_data")), run=run, pretrained=pretrained, resume=resume, seed=plan.seed, **plan.job)
+    return TrainJob(
+        cfg=run.cfg,
+        data=Path(getattr(plan, f"{kind}_data")),
+        run=run,
+        pretrained=pretrained,
+        resume=resume,
+        seed=plan.seed,
+        **plan.job,
+    )

@@ -1,7 +1,8 @@
-"""What `import emotion` gives. Each function does what the command of its name does; nothing heavy is imported before it is called.
+"""What `import emotion` gives. Each function does what the command of its name does; nothing heavy is imported before
+it is called.
 
-    system = emotion.load("yolo")
-    for result in system.stream("video.mp4", track=True): print(result.emotions)
+system = emotion.load("yolo")
+for result in system.stream("video.mp4", track=True): print(result.emotions)
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ def load(
 ) -> System:
     """Open a system.
 
-    model       a system as `emo compare` names it (`yolo`, `two-stage`, `two-stage:yunet+emo-fer`, `yolo:runs/v4-tiny-001`), or
-                any model: a shipped one's name, a model or run folder, a .cfg or .weights. A classifier gets a face finder
+    model       a system as `emo compare` names it (`yolo`, `two-stage`, `two-stage:yunet+emo-fer`,
+                `yolo:runs/v4-tiny-001`), or any model: a shipped one's name, a model or run folder, a .cfg or .weights.
+                A classifier gets a face finder
     face_model  the face finder of a two-stage system that names none: yunet, ssd, haar, or a file
     conf        score below which a face is dropped
     iou         overlap above which NMS drops the weaker box of a YOLO
@@ -89,7 +91,9 @@ def detect(
     return run(opened, detector, out, force=force, outputs=USUAL if outputs is None else outputs, tracker=tracker)
 
 
-def evaluate(models: str | Path | Sequence[str | Path], data: str | Path | None = None, split: str = "valid", **settings: Any) -> dict:
+def evaluate(
+    models: str | Path | Sequence[str | Path], data: str | Path | None = None, split: str = "valid", **settings: Any
+) -> dict:
     """Measure one or several models on a labelled set, as `emo evaluate` does; what its report.json holds.
 
     data      a .data file or the folder that holds one; default: the run's, or the one under ./data that fits
@@ -101,7 +105,9 @@ def evaluate(models: str | Path | Sequence[str | Path], data: str | Path | None 
     return run([str(spec) for spec in specs], data, split, **settings)
 
 
-def compare(*systems: str | Path, data: str | Path | None = None, media: Sequence[str | Path] = (), **settings: Any) -> dict:
+def compare(
+    *systems: str | Path, data: str | Path | None = None, media: Sequence[str | Path] = (), **settings: Any
+) -> dict:
     """Compare two or more systems on labelled `data`, on `media`, or on the media that ship, as `emo compare` does.
 
     settings  split, out, conf, iou, face_model, backend, device, limit, replicates, seed, memory, clip, force
@@ -176,7 +182,12 @@ def train(
     loaded = create_run.data_of(data, network)
     how = recipes.load(str(recipe or ("best" if loaded.is_classifier else "darknet")))
     how = how.override(changes) if changes else how
-    rendering: dict[str, Any] = {"iterations": iterations, "subdivisions": subdivisions, "anchors": anchors, "seed": seed}
+    rendering: dict[str, Any] = {
+        "iterations": iterations,
+        "subdivisions": subdivisions,
+        "anchors": anchors,
+        "seed": seed,
+    }
     run = create_run.create_run(str(network), loaded, runs=runs, name=name, recipe=how, **rendering)
     job = TrainJob(
         cfg=run.cfg,
@@ -194,7 +205,9 @@ def train(
     )
     chosen, _ = choose_engine(engine, lambda compiled: compiled.judge(job), darknet=darknet)
     compiled = chosen.name == "compiled"
-    found = preflight.check(cfg_file.load(run.cfg), loaded, pretrained=job.pretrained, clear=not compiled, run=run, binary=compiled)
+    found = preflight.check(
+        cfg_file.load(run.cfg), loaded, pretrained=job.pretrained, clear=not compiled, run=run, binary=compiled
+    )
     preflight.refuse(found, quiet)
     settings = {"cfg": str(network), "pretrained": job.pretrained, "recipe": how.name, "device": device} | rendering
     create_run.write_run_metadata(run, loaded.path, settings, engine=chosen.name)

@@ -63,13 +63,34 @@ class Settings:
     def detector(self, tracked: bool) -> Detector:
         """Opened once a process for tracked sources and once for others."""
         conf = Tracker(self.conf, self.smooth_s).low if tracked else self.conf
-        return _detector(self.system, self.model, self.weights, self.names, self.face_model, conf, self.iou, self.backend, self.device, self.threads)
+        return _detector(
+            self.system,
+            self.model,
+            self.weights,
+            self.names,
+            self.face_model,
+            conf,
+            self.iou,
+            self.backend,
+            self.device,
+            self.threads,
+        )
 
 
 @lru_cache(maxsize=2)
 def _detector(system, model, weights, names, face_model, conf, iou, backend, device, threads) -> Detector:
     set_threads(threads)
-    return open_system(system, model=model, weights=weights, names=names, face_model=face_model, conf=conf, iou=iou, backend=backend, device=device)
+    return open_system(
+        system,
+        model=model,
+        weights=weights,
+        names=names,
+        face_model=face_model,
+        conf=conf,
+        iou=iou,
+        backend=backend,
+        device=device,
+    )
 
 
 @dataclass(frozen=True)
@@ -108,8 +129,11 @@ def expand(given: Iterable[str], lines: Iterable[str] = ()) -> list[str]:
     return found
 
 
-def orders(sources: list[str], out: str | None, *, force: bool = False, resume: bool = False, **settings) -> list[Order]:
-    """An order a source: into `out` itself when there is one, else into a folder each, named after the source, below it.
+def orders(
+    sources: list[str], out: str | None, *, force: bool = False, resume: bool = False, **settings
+) -> list[Order]:
+    """An order a source: into `out` itself when there is one, else into a folder each, named after the source, below
+    it.
 
     Where no `out` is named, or several sources share one, a name that is taken gets -2, -3 ...
     """
@@ -131,9 +155,12 @@ def _named(source: str) -> Path:
 
 
 def carry_out(
-    todo: list[Order], jobs: int = 1, cluster: str | None = None, progress: Callable[[int, int | None], None] | None = None,
+    todo: list[Order],
+    jobs: int = 1,
+    cluster: str | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
     skipped: Callable[[EmoError], None] | None = None,
-) -> Iterator[tuple[Order, Summary | EmoError | None]]:  # fmt: skip
+) -> Iterator[tuple[Order, Summary | EmoError | None]]:
     """Each order with its summary, an error that the source had, or None when `resume` found it done; in order."""
     alone = len(todo) == 1
     if not alone and (jobs > 1 or cluster):
@@ -162,16 +189,26 @@ def _one(order, jobs=1, cluster=None, progress=None, skipped=None) -> Summary | 
             if before or jobs > 1 or cluster:
                 through = _Shared(opened, source, settings, before, jobs, cluster)
         return run(
-            source, detector, order.out, force=order.force or order.resume, outputs=order.outputs, uncertain=settings.uncertain,
-            tracker=Tracker(settings.conf, settings.smooth_s) if tracked else None, detect_every=settings.detect_every if tracked else 1, bars=settings.bars,
-            skipped=None if order.strict else skipped or (lambda error: None), progress=progress, through=through,
-        )  # fmt: skip
+            source,
+            detector,
+            order.out,
+            force=order.force or order.resume,
+            outputs=order.outputs,
+            uncertain=settings.uncertain,
+            tracker=Tracker(settings.conf, settings.smooth_s) if tracked else None,
+            detect_every=settings.detect_every if tracked else 1,
+            bars=settings.bars,
+            skipped=None if order.strict else skipped or (lambda error: None),
+            progress=progress,
+            through=through,
+        )
     except EmoError as error:
         return error
 
 
 def records(out: Path, detector: Detector) -> dict[str, Detections]:
-    """What a broken run over a folder had found: picture -> detections. Its last one may be half written and is left out.
+    """What a broken run over a folder had found: picture -> detections. Its last one may be half written and is left
+    out.
 
     DataError when that run had other settings.
     """
@@ -181,7 +218,9 @@ def records(out: Path, detector: Detector) -> dict[str, Detections]:
     try:
         return _records(path, detector)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
-        raise DataError("is not a record of a run that can be gone on with", where=path, mend="--force begins anew") from None
+        raise DataError(
+            "is not a record of a run that can be gone on with", where=path, mend="--force begins anew"
+        ) from None
 
 
 def _records(path: Path, detector: Detector) -> dict[str, Detections]:
@@ -203,10 +242,27 @@ def _records(path: Path, detector: Detector) -> dict[str, Detections]:
 
 
 class _Shared:
-    """A folder's pictures -> (frame, detections), found by processes or a cluster, or by a broken run before; in order."""
+    """A folder's pictures -> (frame, detections), found by processes or a cluster, or by a broken run before; in
+    order.
+    """
 
-    def __init__(self, opened: Pictures, source: Window, settings: Settings, before: dict[str, Detections], jobs: int, cluster: str | None):
-        self.opened, self.source, self.settings, self.before, self.jobs, self.cluster = opened, source, settings, before, jobs, cluster
+    def __init__(
+        self,
+        opened: Pictures,
+        source: Window,
+        settings: Settings,
+        before: dict[str, Detections],
+        jobs: int,
+        cluster: str | None,
+    ):
+        self.opened, self.source, self.settings, self.before, self.jobs, self.cluster = (
+            opened,
+            source,
+            settings,
+            before,
+            jobs,
+            cluster,
+        )
 
     def __call__(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Detections]]:
         wanted = range(0, len(self.opened.files), self.settings.stride)

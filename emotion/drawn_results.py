@@ -1,6 +1,6 @@
 """Found faces, of emo or another tool, back onto their source: what `emo draw` does.
 
-    run("fer.csv", "talk.mp4", out="drawn", outputs=("media", "summary"), track=True)
+run("fer.csv", "talk.mp4", out="drawn", outputs=("media", "summary"), track=True)
 """
 
 from __future__ import annotations
@@ -33,9 +33,18 @@ class _Read:
 
 
 def run(
-    results: str | Path, source: str | Path, out: str | Path | None = None, *, outputs: Collection[str] = ("media",), track: bool = False, smooth_s: float = 0.5,
-    conf: float = 0.0, limit: int | None = None, force: bool = False, progress: Callable[[int, int | None], None] | None = None,
-) -> Summary:  # fmt: skip
+    results: str | Path,
+    source: str | Path,
+    out: str | Path | None = None,
+    *,
+    outputs: Collection[str] = ("media",),
+    track: bool = False,
+    smooth_s: float = 0.5,
+    conf: float = 0.0,
+    limit: int | None = None,
+    force: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Summary:
     """As `run_detection.run`, with the faces that `results` holds. DataError for a file in which there are none."""
     found, opened = read(results), open_source(source, limit)
     tracker = Tracker(conf, smooth_s) if track and opened.kind == "video" else None
@@ -44,7 +53,24 @@ def run(
         for frame in frames:
             faces = found.of(frame)
             height, width = frame.bgr.shape[:2]
-            faces = Detections(np.clip(faces.xyxy_px, 0, (width, height, width, height)).astype(np.float32), faces.scores, faces.face)
-            yield frame, faces.take((faces.face >= (tracker.low if tracker else conf)) & (faces.xyxy_px[:, 2:] > faces.xyxy_px[:, :2]).all(1))
+            faces = Detections(
+                np.clip(faces.xyxy_px, 0, (width, height, width, height)).astype(np.float32), faces.scores, faces.face
+            )
+            yield (
+                frame,
+                faces.take(
+                    (faces.face >= (tracker.low if tracker else conf))
+                    & (faces.xyxy_px[:, 2:] > faces.xyxy_px[:, :2]).all(1)
+                ),
+            )
 
-    return detect(opened, _Read(found, Path(results), conf), out, outputs=outputs, tracker=tracker, force=force, progress=progress, through=through)
+    return detect(
+        opened,
+        _Read(found, Path(results), conf),
+        out,
+        outputs=outputs,
+        tracker=tracker,
+        force=force,
+        progress=progress,
+        through=through,
+    )

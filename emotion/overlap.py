@@ -3,8 +3,9 @@
     frames = ahead(video, 2)                                  # decoded in a thread
     for frame, found in mapped(detect, frames, workers=2):    # two at a time: OpenCV and ONNX Runtime let go of the interpreter
 
-Threads end with the block that goes through the items; close the generators (`contextlib.closing`) where it can break off.
-"""
+Threads end with the block that goes through the items; close the generators (`contextlib.closing`) where it can break
+off.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -21,7 +22,10 @@ R = TypeVar("R")
 
 
 def ahead(items: Iterable[T], held: int) -> Iterator[T]:
-    """`items`, taken in a thread up to `held` + 1 before they are asked for. An error comes after the items before it."""
+    """`items`, taken in a thread up to `held` + 1 before they are asked for.
+
+    An error comes after the items before it.
+    """
     waiting: queue.Queue = queue.Queue(held)
     stop, source = threading.Event(), iter(items)
 
@@ -60,7 +64,8 @@ def ahead(items: Iterable[T], held: int) -> Iterator[T]:
 
 
 def mapped(function: Callable[[T], R], items: Iterable[T], workers: int, held: int | None = None) -> Iterator[R]:
-    """`function` of each item, in order, by `workers` threads; at most `held` items (default workers + 1) are begun and not given.
+    """`function` of each item, in order, by `workers` threads; at most `held` items (default workers + 1) are begun and
+    not given.
 
     An error of `items` comes after the results before it, one of `function` in its item's place. With `held` 1 each
     result is given before the next item is asked for.

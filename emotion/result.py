@@ -131,7 +131,13 @@ class Result:
 
         height, width = self.picture.shape[:2]
         faces = [face | {"emotion": name} for face, name in zip(faces_of(self.detections), self.emotions)]
-        return {"index": self.index, "time_s": self.time_s, "picture": self.name, "size_wh": [width, height], "faces": faces}
+        return {
+            "index": self.index,
+            "time_s": self.time_s,
+            "picture": self.name,
+            "size_wh": [width, height],
+            "faces": faces,
+        }
 
     def to_frame(self) -> pandas.DataFrame:
         """A pandas table, one row a face: where from, box in pixels, emotion, scores. MissingExtra without pandas."""
@@ -150,7 +156,10 @@ class Result:
         return table
 
     def to_supervision(self) -> supervision.Detections:
-        """supervision's Detections: confidence is the face's score times its emotion's. MissingExtra without the package."""
+        """supervision's Detections: confidence is the face's score times its emotion's.
+
+        MissingExtra without the package.
+        """
         if find_spec("supervision") is None:
             raise MissingExtra("supervision", "supervision", "to_supervision()")
         import supervision

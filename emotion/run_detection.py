@@ -2,8 +2,9 @@
 
     summary = run("video.mp4", open_system("yolo"), out="detect-out/video")
 
-Decoding, detecting, and drawing with writing overlap: a thread decodes, two detect, one at each of a detector's stages, one
-draws and writes; a few frames are held, however long the source is. A live source is taken one frame at a time, the newest.
+Decoding, detecting, and drawing with writing overlap: a thread decodes, two detect, one at each of a detector's stages,
+one draws and writes; a few frames are held, however long the source is. A live source is taken one frame at a time, the
+newest.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ WORKERS = 2  # threads that detect: while one waits for the network, the other p
 @dataclass(frozen=True)
 class Summary:
     """What a run did. `stages` are milliseconds a frame, and overlap; `unreadable` are pictures that were left out,
-    `passed_over` a folder's files that are not pictures, by suffix, `missed` frames of a live source that came while the
-    one before was at work; `tracks` is None when nothing was tracked."""
+    `passed_over` a folder's files that are not pictures, by suffix, `missed` frames of a live source that came while
+    the one before was at work; `tracks` is None when nothing was tracked."""
 
     source: str
     system: str
@@ -65,10 +66,11 @@ class Summary:
 
 
 def stream(frames, detector: Detector, live: bool = False, every: int = 1) -> Iterator[tuple[Frame, Detections | None]]:
-    """Frames -> (frame, its detections), in order; with `every` N only every Nth frame is looked at, and None given for the others.
+    """Frames -> (frame, its detections), in order; with `every` N only every Nth frame is looked at, and None given for
+    the others.
 
-    Decodes ahead and detects in threads; with `live` one frame at a time. When the source fails, what came before is given
-    first, then the error.
+    Decodes ahead and detects in threads; with `live` one frame at a time. When the source fails, what came before is
+    given first, then the error.
     """
     size = getattr(detector, "batch", 1)
 
@@ -94,15 +96,26 @@ def _numbered(items):
 
 
 def run(
-    source: str | Path | Pictures | Video | Live | Window, detector: Detector, out: str | Path | None = None, *, limit: int | None = None, force: bool = False,
-    outputs: Collection[str] = USUAL, tracker: Tracker | None = None, uncertain: float | None = None, detect_every: int = 1, bars: bool = False,
-    skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
+    source: str | Path | Pictures | Video | Live | Window,
+    detector: Detector,
+    out: str | Path | None = None,
+    *,
+    limit: int | None = None,
+    force: bool = False,
+    outputs: Collection[str] = USUAL,
+    tracker: Tracker | None = None,
+    uncertain: float | None = None,
+    detect_every: int = 1,
+    bars: bool = False,
+    skipped: Callable[[MediaError], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
     through: Callable[[Iterator[Frame]], Iterator[tuple[Frame, Detections]]] | None = None,
-) -> Summary:  # fmt: skip
+) -> Summary:
     """Detect in `source`, a path or an opened source, and write `outputs` to `out`.
 
     out       default `detect-out/<stem of the source>`, or with -2, -3 ... when that is taken
-    outputs   of OUTPUTS: media (annotated.jpg, pictures/ or annotated.mp4), jsonl, csv (and tracks.csv), summary (of a video), ...
+    outputs   of OUTPUTS: media (annotated.jpg, pictures/ or annotated.mp4), jsonl, csv (and tracks.csv), summary (of a
+              video), ...
     tracker   follow faces through a video, see `tracking`; `detector` should give faces from `tracker.low` on
     uncertain  score below which a face's emotion is uncertain; default: as the model's card says
     detect_every  look at every Nth frame of a video; between them faces are where the tracker expects them
@@ -120,7 +133,11 @@ def run(
     if tracker and opened.kind != "video":
         raise UsageError("pictures are not a video in which faces could be tracked", where=source)
     if detect_every > 1 and not tracker:
-        raise UsageError("only in a video whose faces are tracked can frames be left out", where=getattr(opened, "name", opened.path), mend="leave --detect-every out")
+        raise UsageError(
+            "only in a video whose faces are tracked can frames be left out",
+            where=getattr(opened, "name", opened.path),
+            mend="leave --detect-every out",
+        )
     below = getattr(detector, "uncertain_below", UNCERTAIN) if uncertain is None else uncertain
     unreadable = []
     if opened.kind in ("folder", "list") and skipped:
@@ -128,13 +145,20 @@ def run(
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = in_place(Path(out) if out else free(default_out(opened.path), force), force, sinks.FILES, [opened.path])
     with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, outputs, tracker, below)) as writing:
+
         def tracked():
             decoded = clock.timed("decode", opened)
-            with closing(through(decoded) if through else stream(decoded, detector, opened.live, detect_every)) as detected:
+            with closing(
+                through(decoded) if through else stream(decoded, detector, opened.live, detect_every)
+            ) as detected:
                 for frame, found in detected:
                     if tracker:
                         with clock("track"):
-                            found = tracker.coast(frame.time_s, frame.bgr) if found is None else tracker.update(found, frame.time_s, frame.bgr)
+                            found = (
+                                tracker.coast(frame.time_s, frame.bgr)
+                                if found is None
+                                else tracker.update(found, frame.time_s, frame.bgr)
+                            )
                     yield frame, found.rounded().doubted(below)
 
         def write(pair: tuple[Frame, Detections]) -> Detections:
@@ -153,15 +177,35 @@ def run(
                 if progress:
                     progress(frames, opened.count)
         if not frames:
-            raise MediaError("none of its pictures can be read" if opened.kind != "video" else "has no frame in the part that was asked for", where=opened.path)
+            raise MediaError(
+                "none of its pictures can be read"
+                if opened.kind != "video"
+                else "has no frame in the part that was asked for",
+                where=opened.path,
+            )
     seconds = time.perf_counter() - start
     own = clock.take()
-    stages = {"decode": own["decode"]} | detector.clock.take() | {stage: own[stage] for stage in ("track", "draw", "write") if stage in own}
+    stages = (
+        {"decode": own["decode"]}
+        | detector.clock.take()
+        | {stage: own[stage] for stage in ("track", "draw", "write") if stage in own}
+    )
     return Summary(
-        source=getattr(opened, "name", str(opened.path)), system=detector.name, frames=frames, faces=sum(counts.values()), frames_without_face=without,
-        emotions=counts, unreadable=len(unreadable), passed_over=dict(getattr(opened, "passed_over", {})), missed=getattr(opened, "missed", 0), tracks=tracker and tracker.count, seconds=round(seconds, 3), frames_per_s=round(frames / seconds, 2),
-        stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()}, files=tuple(map(str, writing.files)),
-    )  # fmt: skip
+        source=getattr(opened, "name", str(opened.path)),
+        system=detector.name,
+        frames=frames,
+        faces=sum(counts.values()),
+        frames_without_face=without,
+        emotions=counts,
+        unreadable=len(unreadable),
+        passed_over=dict(getattr(opened, "passed_over", {})),
+        missed=getattr(opened, "missed", 0),
+        tracks=tracker and tracker.count,
+        seconds=round(seconds, 3),
+        frames_per_s=round(frames / seconds, 2),
+        stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()},
+        files=tuple(map(str, writing.files)),
+    )
 
 
 def default_out(source: Path) -> Path:
@@ -175,12 +219,25 @@ def annotated_video(path: Path, source: Video | Live | Window) -> sinks.Video | 
     return sinks.Video(path, source.fps, keep_time=source.live)
 
 
-def sinks_for(source: Pictures | Video | Live | Window, detector: Detector, folder: Path, outputs: Collection[str], tracker: Tracker | None, below: float) -> list:
+def sinks_for(
+    source: Pictures | Video | Live | Window,
+    detector: Detector,
+    folder: Path,
+    outputs: Collection[str],
+    tracker: Tracker | None,
+    below: float,
+) -> list:
     """What writes `outputs` of such a source."""
     header = {
-        "program": "emo", "version": __version__, "source": getattr(source, "name", str(source.path)), "kind": source.kind,
-        "names": list(detector.names), "settings": detector.settings | {"uncertain_below": below} | ({"tracking": tracker.settings} if tracker else {}),
-    }  # fmt: skip
+        "program": "emo",
+        "version": __version__,
+        "source": getattr(source, "name", str(source.path)),
+        "kind": source.kind,
+        "names": list(detector.names),
+        "settings": detector.settings
+        | {"uncertain_below": below}
+        | ({"tracking": tracker.settings} if tracker else {}),
+    }
     if source.fps:
         header["fps"] = source.fps
     names, video, tracked = detector.names, source.kind == "video", bool(tracker)
@@ -188,14 +245,31 @@ def sinks_for(source: Pictures | Video | Live | Window, detector: Detector, fold
     makers: dict[str, Callable[[], list]] = {  # parquet first: it may not be installed, and then nothing is begun
         "parquet": lambda: [exports.Parquet(folder / "detections.parquet", names, tracked)],
         "jsonl": lambda: [sinks.Jsonl(folder / "detections.jsonl", header)],
-        "csv": lambda: [sinks.Csv(folder / "detections.csv", names, tracked), *([sinks.Tracks(folder / "tracks.csv", names)] if tracked else [])],
+        "csv": lambda: [
+            sinks.Csv(folder / "detections.csv", names, tracked),
+            *([sinks.Tracks(folder / "tracks.csv", names)] if tracked else []),
+        ],
         "coco": lambda: [exports.Coco(folder / "coco.json", names)],
         "labels": lambda: [exports.Labels(folder / "labels", names)],
         "crops": lambda: [exports.Crops(folder / "crops", names)],
         "media": lambda: [
-            annotated_video(folder / "annotated.mp4", source) if video
-            else sinks.Picture(folder / picture) if source.kind == "picture" else sinks.Folder(folder / "pictures")
+            annotated_video(folder / "annotated.mp4", source)
+            if video
+            else sinks.Picture(folder / picture)
+            if source.kind == "picture"
+            else sinks.Folder(folder / "pictures")
         ],
-        "summary": lambda: [Answers(folder, names, {key: header[key] for key in ("program", "version", "source", "names", "fps")}, source.fps)] if video else [],
-    }  # fmt: skip
+        "summary": lambda: (
+            [
+                Answers(
+                    folder,
+                    names,
+                    {key: header[key] for key in ("program", "version", "source", "names", "fps")},
+                    source.fps,
+                )
+            ]
+            if video
+            else []
+        ),
+    }
     return [sink for name, make in makers.items() if name in outputs for sink in make()]

@@ -65,8 +65,8 @@ class System:
     def __call__(self, pictures: Any) -> Any:
         """One picture -> its Result; several -> a list of them.
 
-        A picture is a path, a PIL picture, or an array: (H, W, 3) uint8 in OpenCV's order BGR, (H, W, 4) BGRA, or (H, W) grey.
-        MediaError for what is none of these or cannot be read. A folder or a video goes to `stream`.
+        A picture is a path, a PIL picture, or an array: (H, W, 3) uint8 in OpenCV's order BGR, (H, W, 4) BGRA, or (H,
+        W) grey. MediaError for what is none of these or cannot be read. A folder or a video goes to `stream`.
         """
         one = isinstance(pictures, (str, Path, np.ndarray)) or hasattr(pictures, "convert")
         if not one and not isinstance(pictures, Iterable):
@@ -85,7 +85,8 @@ class System:
     ) -> Iterator[Result]:
         """A Result a frame or picture, in order; frames are read as they are wanted, however long the source is.
 
-        source  a picture, a folder, a list file, a video, a camera (camera, camera:1) or a stream (rtsp://..., http://...)
+        source  a picture, a folder, a list file, a video, a camera (camera, camera:1) or a stream (rtsp://...,
+                http://...)
         track   number the faces of a video, follow them and smooth their scores over `smooth` seconds
         limit   only the first so many frames or pictures
         MediaError for a source that cannot be read to its end, after what came before.
@@ -96,7 +97,9 @@ class System:
 
         opened = open_source(source, limit)
         if track and opened.kind != "video":
-            raise MediaError("pictures are not a video in which faces could be tracked", where=source, mend="leave track=True out")
+            raise MediaError(
+                "pictures are not a video in which faces could be tracked", where=source, mend="leave track=True out"
+            )
         tracker = Tracker(self.conf, smooth) if track else None
         detector = self.with_least(tracker.low) if tracker else self.detector
         with closing(stream(opened, detector, opened.live)) as frames:  # type: ignore[type-var]  # a generator
@@ -110,13 +113,18 @@ class System:
 
 
 def as_bgr(picture: Any) -> np.ndarray:
-    """A path, PIL picture or array -> (H, W, 3) uint8 BGR, upright. MediaError when it is none of them or cannot be read."""
+    """A path, PIL picture or array -> (H, W, 3) uint8 BGR, upright.
+
+    MediaError when it is none of them or cannot be read.
+    """
     if isinstance(picture, (str, Path)):
         from .sources.pictures import read_picture
 
         path = Path(picture)
         if path.is_dir():
-            raise MediaError("is a folder, not a picture", where=path, mend="system.stream(folder) takes folders and videos")
+            raise MediaError(
+                "is a folder, not a picture", where=path, mend="system.stream(folder) takes folders and videos"
+            )
         try:
             return read_picture(path)
         except MediaError as error:
@@ -128,12 +136,28 @@ def as_bgr(picture: Any) -> np.ndarray:
 
         return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))[:, :, ::-1])
     if not isinstance(picture, np.ndarray):
-        raise MediaError(f"a {type(picture).__name__} is not a picture", mend="a path, a PIL picture, or an array (H, W, 3) of uint8 in the order BGR")
+        raise MediaError(
+            f"a {type(picture).__name__} is not a picture",
+            mend="a path, a PIL picture, or an array (H, W, 3) of uint8 in the order BGR",
+        )
     shape = picture.shape
-    if picture.dtype != np.uint8 or not picture.size or not (picture.ndim == 2 or (picture.ndim == 3 and shape[2] in (1, 3, 4))):
+    if (
+        picture.dtype != np.uint8
+        or not picture.size
+        or not (picture.ndim == 2 or (picture.ndim == 3 and shape[2] in (1, 3, 4)))
+    ):
         raise MediaError(
             f"an array {shape} of {picture.dtype} is not a picture",
-            mend="(H, W, 3) of uint8 in the order BGR, (H, W, 4), or (H, W) for grey; 0..1 times 255, then astype(numpy.uint8)",
+            mend=(
+                "(H, W, 3) of uint8 in the "
+                "order BGR, "
+                "(H, W, 4), "
+                "or (H, W) "
+                "for grey; "
+                "0..1 times "
+                "255, then "
+                "astype(numpy.uint8)"
+            ),
         )
     if picture.ndim == 2 or shape[2] == 1:
         return np.repeat(picture.reshape(*shape[:2], 1), 3, axis=2)

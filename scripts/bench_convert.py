@@ -33,9 +33,11 @@ import numpy as np
 FORMS = ("detector", "classifier", "crops")
 # (set, case) -> at least so many times the loop, at most so many times the floor
 GOALS = {
-    ("small", "detector, 1 process"): (15, 1.3), ("small", "classifier, 1 process"): (100, None), ("small", "crops, 2 processes"): (2.5, None),
+    ("small", "detector, 1 process"): (15, 1.3),
+    ("small", "classifier, 1 process"): (100, None),
+    ("small", "crops, 2 processes"): (2.5, None),
     ("long", "detector, 1 process"): (25, None),
-}  # fmt: skip
+}
 MOST_MB = 1500  # for the long list
 
 
@@ -91,7 +93,17 @@ def _row(name, side, rng):
     x, y = rng.integers(5, side // 4, 2)
     size = int(side * rng.uniform(0.5, 0.7))
     points = ";".join(map("{:.2f}".format, rng.uniform(0, side, 136).tolist()))
-    return name, x, y, size, size, points, rng.choice(11, p=(0.18, 0.32, 0.06, 0.04, 0.02, 0.01, 0.06, 0.01, 0.08, 0.02, 0.2)), 0.1, 0.2
+    return (
+        name,
+        x,
+        y,
+        size,
+        size,
+        points,
+        rng.choice(11, p=(0.18, 0.32, 0.06, 0.04, 0.02, 0.01, 0.06, 0.01, 0.08, 0.02, 0.2)),
+        0.1,
+        0.2,
+    )
 
 
 class Clock:
@@ -164,7 +176,9 @@ def case_loop(source: Path, out: Path, sample: int) -> dict:
         height, width = picture.shape[:2]
         x, y, w, h = row["face_x"], row["face_y"], row["face_width"], row["face_height"]
         cv2.imwrite(str(out / path.name), picture)
-        (out / path.with_suffix(".txt").name).write_text(f"{row['expression']} {(x + w / 2) / width} {(y + h / 2) / height} {w / width} {h / height}\n")
+        (out / path.with_suffix(".txt").name).write_text(
+            f"{row['expression']} {(x + w / 2) / width} {(y + h / 2) / height} {w / width} {h / height}\n"
+        )
         done += 1
     share, spent = len(files) / len(some), clock.read()
     return {kind: load[kind] + spent[kind] * share for kind in spent} | {"pictures": done * share}
@@ -202,7 +216,9 @@ def one_case(args) -> None:
 def measured(cases: dict[str, list[str]], rounds: int) -> dict[str, dict]:
     """Each case in `rounds` processes of its own, in turns: wall and CPU seconds, pictures, peak MB of the fastest."""
     runs = {name: [] for name in cases}
-    quiet = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # its second thread spins for 30 ms after NumPy's import, into the floor's CPU time
+    quiet = os.environ | {
+        "OPENBLAS_NUM_THREADS": "1"
+    }  # its second thread spins for 30 ms after NumPy's import, into the floor's CPU time
     for _ in range(rounds):
         for name, arguments in cases.items():
             done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, env=quiet)
@@ -224,26 +240,50 @@ def bench(args, name: str, forms, sample: int, rounds: int) -> list[str]:
     slow = {"loop": [*base, "--case", "loop"]}
     for form in forms:
         for jobs in (1, 2) if form == "crops" else (1,):
-            (slow if form == "crops" else cases)[f"{form}, {jobs} process{'es' * (jobs > 1)}"] = [*base, "--case", form, "--jobs", str(jobs)]
+            (slow if form == "crops" else cases)[f"{form}, {jobs} process{'es' * (jobs > 1)}"] = [
+                *base,
+                "--case",
+                form,
+                "--jobs",
+                str(jobs),
+            ]
     results = measured(slow, 1) | measured(cases, rounds)
     loop, floor = results["loop"], results["floor"]
-    print(f"\n{name}: {floor['pictures']:,.0f} pictures to convert; the fastest of {rounds} round(s), loop and crops one")
+    print(
+        f"\n{name}: {floor['pictures']:,.0f} pictures to convert; the fastest of {rounds} round(s), loop and crops one"
+    )
     if sample:
-        print(f"the loop is extrapolated: it read the whole list, did {sample} of its pictures, and their time is scaled up")
-    print(f"{'':<24}{'wall s':>10}{'CPU s':>10}{'pictures/CPU s':>16}{'x loop, wall':>14}{'x loop, CPU':>13}{'of floor, wall':>16}{'of floor, CPU':>15}{'peak MB':>9}")
+        print(
+            "the loop is extrapolated: "
+            "it read "
+            "the whole "
+            "list, did "
+            f"{sample} of its "
+            "pictures, and "
+            "their time "
+            "is scaled up"
+        )
+    print(
+        f"{'':<24}{'wall s':>10}{'CPU s':>10}{'pictures/CPU s':>16}{'x loop, wall':>14}{'x loop, CPU':>13}{'of floor, wall':>16}{'of floor, CPU':>15}{'peak MB':>9}"  # noqa: E501
+    )
     verdicts = []
     for case, result in results.items():
         faster = {kind: 1 / times(result, loop, kind) for kind in ("wall", "cpu")}
         slower = {kind: times(result, floor, kind) for kind in ("wall", "cpu")}
         print(
-            f"{case:<24}{result['wall']:>10.2f}{result['cpu']:>10.3f}{result['pictures'] / result['cpu']:>16,.0f}{faster['wall']:>14.1f}{faster['cpu']:>13.1f}"
-            f"{slower['wall']:>16.2f}{slower['cpu']:>15.2f}{result['peak_mb']:>9.0f}", flush=True,
-        )  # fmt: skip
+            f"{case:<24}{result['wall']:>10.2f}{result['cpu']:>10.3f}{result['pictures'] / result['cpu']:>16,.0f}{faster['wall']:>14.1f}{faster['cpu']:>13.1f}"  # noqa: E501
+            f"{slower['wall']:>16.2f}{slower['cpu']:>15.2f}{result['peak_mb']:>9.0f}",
+            flush=True,
+        )
         least, most = GOALS.get((name, case), (None, None))
         worse, slowest = min(faster.values()), max(slower.values())
         judged = [(f"{worse:.1f} times the loop, goal {least}", worse >= least)] if least else []
         judged += [(f"{slowest:.2f} of the floor, goal {most}", slowest <= most)] if most else []
-        judged += [(f"{result['peak_mb']:.0f} MB, goal {MOST_MB}", result["peak_mb"] < MOST_MB)] if least and name == "long" else []
+        judged += (
+            [(f"{result['peak_mb']:.0f} MB, goal {MOST_MB}", result["peak_mb"] < MOST_MB)]
+            if least and name == "long"
+            else []
+        )
         verdicts += [f"{'met' if met else 'NOT MET':<9}{name}, {case}: {text}" for text, met in judged]
     return verdicts
 
@@ -269,7 +309,15 @@ def main() -> None:
         make_set(Path(folder) / "small", args.images)
         verdicts = bench(args, "small", FORMS, 0, args.repeat)
         start = time.perf_counter()
-        command = f"from emotion.cli import main; main(['convert', 'affectnet', '{folder}/small', '--out', '{folder}/command', '--quiet'])"
+        command = (
+            "from emotion.cli import main; "
+            "main(['convert', "
+            "'affectnet', "
+            f"'{folder}/small', "
+            "'--out', "
+            f"'{folder}/command', "
+            "'--quiet'])"
+        )
         subprocess.run([sys.executable, "-c", command], check=True)
         print(f"{'all of `emo convert`':<24}{time.perf_counter() - start:>10.2f}   with the start of Python")
         if args.rows:

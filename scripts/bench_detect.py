@@ -4,10 +4,10 @@
     python scripts/bench_detect.py video.mp4 --threads 1 --rounds 5 --face yunet --json
 
 Of each system, backend and number of threads: frames/s of the forward passes alone, on inputs made before (of two-stage
-the face finder on the decoded frames and the classifier on as many crops as it finds), and of `emo detect` on the video with
-all outputs. "The usual loop" is what people write: Haar on the whole frame in OpenCV's own steps, then one call of a PyTorch
-network a face, then cv2.VideoWriter; it is left out where PyTorch is not installed. Everything runs in turn, in rounds; the
-best round of each counts, since other programs can only slow it down.
+the face finder on the decoded frames and the classifier on as many crops as it finds), and of `emo detect` on the video
+with all outputs. "The usual loop" is what people write: Haar on the whole frame in OpenCV's own steps, then one call of
+a PyTorch network a face, then cv2.VideoWriter; it is left out where PyTorch is not installed. Everything runs in turn,
+in rounds; the best round of each counts, since other programs can only slow it down.
 """
 
 from __future__ import annotations
@@ -47,20 +47,34 @@ def main(video, frames, rounds, threads, backends, face, as_json):
                     detector = open_system(system, backend=backend, face_model=face)
                     kept = best.setdefault((system, backend, count), {})
                     # One after the other, so that what else the machine does meets both.
-                    for name, value in {"bare": bare(detector, video, frames), "emo": emo(detector, video, frames), "loop": loop}.items():
+                    for name, value in {
+                        "bare": bare(detector, video, frames),
+                        "emo": emo(detector, video, frames),
+                        "loop": loop,
+                    }.items():
                         if value:
                             kept[name] = max(kept.get(name, 0.0), value)
         click.echo(f"round {number + 1} of {rounds}", err=True)
     rows = [
-        {"system": system, "backend": backend, "threads": count, "finder": face or open_system("two-stage").settings["face"]["finder"] if system == "two-stage" else None,
-         "bare": round(kept["bare"], 1), "emo": round(kept["emo"], 1), "of_bare": round(kept["emo"] / kept["bare"], 2),
-         "loop": round(kept["loop"], 1) if "loop" in kept else None, "of_loop": round(kept["emo"] / kept["loop"], 1) if "loop" in kept else None}
+        {
+            "system": system,
+            "backend": backend,
+            "threads": count,
+            "finder": face or open_system("two-stage").settings["face"]["finder"] if system == "two-stage" else None,
+            "bare": round(kept["bare"], 1),
+            "emo": round(kept["emo"], 1),
+            "of_bare": round(kept["emo"] / kept["bare"], 2),
+            "loop": round(kept["loop"], 1) if "loop" in kept else None,
+            "of_loop": round(kept["emo"] / kept["loop"], 1) if "loop" in kept else None,
+        }
         for (system, backend, count), kept in best.items()
-    ]  # fmt: skip
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
     else:
-        columns(tuple(rows[0]), [["" if value is None else value for value in row.values()] for row in rows], left=(0, 1, 3))
+        columns(
+            tuple(rows[0]), [["" if value is None else value for value in row.values()] for row in rows], left=(0, 1, 3)
+        )
 
 
 def bare(detector, video, frames: int) -> float:
@@ -75,7 +89,12 @@ def bare(detector, video, frames: int) -> float:
         for picture in pictures:
             work.append((detector.finder.find, picture))
             if faces := len(detector.finder.find(picture)[0]):
-                work.append((detector.classifier.backend.forward, resize.blob([picture[:200, :200]] * faces, cfg.size_wh, cfg.net.integer("channels", 3))))
+                work.append(
+                    (
+                        detector.classifier.backend.forward,
+                        resize.blob([picture[:200, :200]] * faces, cfg.size_wh, cfg.net.integer("channels", 3)),
+                    )
+                )
     work[0][0](work[0][1])
     start = time.perf_counter()
     for function, value in work:
@@ -112,13 +131,17 @@ def usual_loop(video, frames: int, threads: int) -> float | None:
         while done < min(frames, 20) and (got := capture.read())[0]:
             frame = got[1]
             grey = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
-            writer = writer or cv2.VideoWriter(f"{folder}/out.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25, frame.shape[1::-1])
+            writer = writer or cv2.VideoWriter(
+                f"{folder}/out.mp4", cv2.VideoWriter.fourcc(*"mp4v"), 25, frame.shape[1::-1]
+            )
             for x, y, w, h in cascade.detectMultiScale(grey):
                 crop = cv2.resize(grey[y : y + h, x : x + w], model.cfg.size_wh)
                 with torch.no_grad():
                     scores = network.probabilities(torch.from_numpy(crop)[None, None].float() / 255)[0]
                 cv2.rectangle(frame, (x, y), (x + w, y + h), (0, 255, 0), 2)
-                cv2.putText(frame, model.names[int(scores.argmax())], (x, y - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 255, 0), 2)
+                cv2.putText(
+                    frame, model.names[int(scores.argmax())], (x, y - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (0, 255, 0), 2
+                )
             writer.write(frame)
             done += 1
         if writer:

@@ -33,6 +33,7 @@ from converters.text_files import read_lines
 
 FEW, MANY = 10, 110  # pictures
 
+
 @click.command()
 @click.option("--cfg", "cfgs", multiple=True, default=["v3-tiny", "v4-tiny", "v4-nano"], show_default=True)
 @click.option("--size", default=256, show_default=True)
@@ -48,7 +49,14 @@ FEW, MANY = 10, 110  # pictures
 def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, amp, binaries, as_json):
     """Print a table of images/s."""
     binaries = [Path(path).absolute() for path in binaries] + [Path(path) for path in [shutil.which("darknet")] if path]
-    setting = {"size": size, "batch": batch, "subdivisions": subdivisions, "threads": threads, "device": device, "amp": amp}
+    setting = {
+        "size": size,
+        "batch": batch,
+        "subdivisions": subdivisions,
+        "threads": threads,
+        "device": device,
+        "amp": amp,
+    }
     results = []
     with tempfile.TemporaryDirectory(prefix="emo-bench-") as folder:
         root = Path(folder)
@@ -63,16 +71,24 @@ def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, a
                     click.echo(f"{cfg}, {engine.name if engine else 'builtin'}: {speed and round(speed, 2)}", err=True)
                     if speed:
                         found.setdefault(engine, []).append((speed, waiting))
-            ours, seen = statistics.median(speed for speed, _ in found[None]), inference(cfg, binaries, data, root, setting)
+            ours, seen = (
+                statistics.median(speed for speed, _ in found[None]),
+                inference(cfg, binaries, data, root, setting),
+            )
             for engine in [None, "opencv", *binaries]:
                 rows = found.get(engine, [])
                 speed = statistics.median(speed for speed, _ in rows) if rows else None
-                results.append({
-                    "cfg": cfg, "engine": "builtin" if engine is None else getattr(engine, "name", engine), "train images/s": speed and round(speed, 2),
-                    "to builtin": speed and round(speed / ours, 3), "waiting": None if engine else round(statistics.median(wait for _, wait in rows), 3),
-                    "floor images/s": None if engine else round(floor / (3 * operations(cfg, size)), 1),
-                    "inference images/s": seen.get(engine),
-                })  # fmt: skip
+                results.append(
+                    {
+                        "cfg": cfg,
+                        "engine": "builtin" if engine is None else getattr(engine, "name", engine),
+                        "train images/s": speed and round(speed, 2),
+                        "to builtin": speed and round(speed / ours, 3),
+                        "waiting": None if engine else round(statistics.median(wait for _, wait in rows), 3),
+                        "floor images/s": None if engine else round(floor / (3 * operations(cfg, size)), 1),
+                        "inference images/s": seen.get(engine),
+                    }
+                )
     if as_json:
         click.echo(json.dumps({"settings": setting, "results": results}, indent=2))
         return
@@ -80,7 +96,9 @@ def main(cfgs, size, batch, subdivisions, iterations, rounds, threads, device, a
     columns = list(results[0])
     widths = [max(len(name), *(len(str(row[name])) for row in results)) for name in columns]
     for row in [dict(zip(columns, columns)), *results]:
-        click.echo("  ".join(f"{'' if row[name] is None else row[name]:>{width}}" for name, width in zip(columns, widths)))
+        click.echo(
+            "  ".join(f"{'' if row[name] is None else row[name]:>{width}}" for name, width in zip(columns, widths))
+        )
 
 
 def environment(threads):
@@ -89,18 +107,48 @@ def environment(threads):
 
 def emo(arguments, cwd, threads):
     code = "from emotion.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=cwd, env=environment(threads), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment(threads), capture_output=True, text=True
+    )
     if done.returncode:
-        raise click.ClickException(f"emo {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
+        raise click.ClickException(
+            f"emo {' '.join(arguments)}: "
+            f"{done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}"
+        )
     return done.stdout
 
 
 def train(cfg, binary, data, root, setting, iterations):
-    """images/s after the first batch, and the share of time spent waiting; None for a binary that cannot do this cfg."""
+    """images/s after the first batch, and the share of time spent waiting; None for a binary that cannot do this
+    cfg.
+    """
     runs = Path(tempfile.mkdtemp(dir=root))
-    arguments = ["darknet", "train", "--cfg", cfg, "--data", str(data), "--size", str(setting["size"]), "--batch", str(setting["batch"]),
-                 "--subdivisions", str(setting["subdivisions"]), "--iterations", str(iterations), "--threads", str(setting["threads"]),
-                 "--no-map", "--quiet", "--runs", str(runs), "--name", "bench", "--net", "mosaic=0"]  # fmt: skip
+    arguments = [
+        "darknet",
+        "train",
+        "--cfg",
+        cfg,
+        "--data",
+        str(data),
+        "--size",
+        str(setting["size"]),
+        "--batch",
+        str(setting["batch"]),
+        "--subdivisions",
+        str(setting["subdivisions"]),
+        "--iterations",
+        str(iterations),
+        "--threads",
+        str(setting["threads"]),
+        "--no-map",
+        "--quiet",
+        "--runs",
+        str(runs),
+        "--name",
+        "bench",
+        "--net",
+        "mosaic=0",
+    ]
     if binary is None:
         arguments += ["--engine", "builtin", "--device", setting["device"], *(["--amp"] if setting["amp"] else [])]
     else:
@@ -123,8 +171,8 @@ def train(cfg, binary, data, root, setting, iterations):
 
 
 def inference(cfg, binaries, data, root, setting) -> dict:
-    """Pictures/s, one by one: `emo darknet valid` on the built-in engine (None) and each binary, from the time that more
-    pictures take, so with reading and scaling them; and the forward pass alone of OpenCV's importer ("opencv").
+    """Pictures/s, one by one: `emo darknet valid` on the built-in engine (None) and each binary, from the time that
+    more pictures take, so with reading and scaling them; and the forward pass alone of OpenCV's importer ("opencv").
     """
     import cv2
     import numpy as np
@@ -143,10 +191,27 @@ def inference(cfg, binaries, data, root, setting) -> dict:
     for engine in [None, *binaries]:
         seconds = []
         for count in FEW, MANY:
-            (root / "some.txt").write_text("".join(f"{picture}\n" for picture in (list(read_lines(described.list_of("train"))) * count)[:count]))
-            (root / "some.data").write_text(f"classes={described.classes}\nnames={data.parent / 'emo.names'}\nvalid={root / 'some.txt'}\n")
-            arguments = ["darknet", "valid", "--cfg", str(path), "--weights", str(path.with_suffix(".weights")), "--data", str(root / "some.data")]
-            arguments += ["--engine", "compiled", "--darknet", str(engine)] if engine else ["--engine", "builtin", "--device", setting["device"]]
+            (root / "some.txt").write_text(
+                "".join(f"{picture}\n" for picture in (list(read_lines(described.list_of("train"))) * count)[:count])
+            )
+            (root / "some.data").write_text(
+                f"classes={described.classes}\nnames={data.parent / 'emo.names'}\nvalid={root / 'some.txt'}\n"
+            )
+            arguments = [
+                "darknet",
+                "valid",
+                "--cfg",
+                str(path),
+                "--weights",
+                str(path.with_suffix(".weights")),
+                "--data",
+                str(root / "some.data"),
+            ]
+            arguments += (
+                ["--engine", "compiled", "--darknet", str(engine)]
+                if engine
+                else ["--engine", "builtin", "--device", setting["device"]]
+            )
             try:
                 seconds.append(min(timed(partial(emo, arguments, root, setting["threads"])) for _ in range(2)))
             except click.ClickException:
@@ -186,7 +251,10 @@ def peak_flops(threads, device, amp):
 
     torch.set_num_threads(threads)
     kind = torch.bfloat16 if amp and device != "cpu" else torch.float32
-    a, best = torch.rand(2048 if device == "cpu" else 8192, 2048 if device == "cpu" else 8192, device=device, dtype=kind), 0.0
+    a, best = (
+        torch.rand(2048 if device == "cpu" else 8192, 2048 if device == "cpu" else 8192, device=device, dtype=kind),
+        0.0,
+    )
     for _ in range(4):
         began = time.perf_counter()
         float((a @ a)[0, 0])

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Training a classifier: emo's trainer beside the loop that people write, on the same network, pictures and settings, in one run.
+"""Training a classifier: emo's trainer beside the loop that people write, on the same network, pictures and settings,
+in one run.
 
     python scripts/bench_train.py --data data/fer2013-classifier/emo.data --network emonet --rounds 3
 
-The usual loop: a Dataset that opens a PNG, turns, shifts, zooms, flips and brightens it with Pillow, a DataLoader with two
-workers, float32, PyTorch's own layout. emo: uint8 arrays, a whole batch changed at once, channels-last, bfloat16 where the CPU
-has it. Rounds take turns; figures are the best of the rounds, in pictures a second, and the share of emo's time outside
-forward, backward and step. Further rows show what each choice of emo's gives.
+The usual loop: a Dataset that opens a PNG, turns, shifts, zooms, flips and brightens it with Pillow, a DataLoader with
+two workers, float32, PyTorch's own layout. emo: uint8 arrays, a whole batch changed at once, channels-last, bfloat16
+where the CPU has it. Rounds take turns; figures are the best of the rounds, in pictures a second, and the share of
+emo's time outside forward, backward and step. Further rows show what each choice of emo's gives.
 """
 
 from __future__ import annotations
@@ -32,8 +33,19 @@ from darknet_runner.engine import TrainJob
 from darknet_runner.network import cfg_file
 from darknet_runner.run import create_run
 
-RECIPE = Recipe(name="bench", augment="recipe", optimizer="adam", learning_rate=0.001, schedule="constant", rotate=10, zoom=(0.9, 1.1), shift=0.1,
-                flip=True, brightness=(0.8, 1.2), epochs=1)  # fmt: skip
+RECIPE = Recipe(
+    name="bench",
+    augment="recipe",
+    optimizer="adam",
+    learning_rate=0.001,
+    schedule="constant",
+    rotate=10,
+    zoom=(0.9, 1.1),
+    shift=0.1,
+    flip=True,
+    brightness=(0.8, 1.2),
+    epochs=1,
+)
 
 
 class Pictures(torch.utils.data.Dataset):
@@ -55,7 +67,12 @@ class Pictures(torch.utils.data.Dataset):
         zoom = rng.uniform(0.9, 1.1)
         inner = self.size / zoom
         edge = (self.size - inner) / 2
-        picture = picture.transform((self.size, self.size), Image.Transform.EXTENT, (edge, edge, edge + inner, edge + inner), Image.Resampling.BILINEAR)
+        picture = picture.transform(
+            (self.size, self.size),
+            Image.Transform.EXTENT,
+            (edge, edge, edge + inner, edge + inner),
+            Image.Resampling.BILINEAR,
+        )
         if rng.random() < 0.5:
             picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         picture = ImageEnhance.Brightness(picture).enhance(rng.uniform(0.8, 1.2))
@@ -67,7 +84,9 @@ def usual(cfg, data, batches: int, batch: int, workers: int) -> float:
     torch.manual_seed(0)
     network = Network(cfg).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
-    loader = torch.utils.data.DataLoader(Pictures(data, cfg.size_wh[0]), batch, shuffle=True, num_workers=workers, drop_last=True)
+    loader = torch.utils.data.DataLoader(
+        Pictures(data, cfg.size_wh[0]), batch, shuffle=True, num_workers=workers, drop_last=True
+    )
     for number, (pictures, labels) in enumerate(loader):
         if number == 2:
             began = time.perf_counter()
@@ -81,7 +100,9 @@ def usual(cfg, data, batches: int, batch: int, workers: int) -> float:
 
 def ours(run, data_path: Path, batches: int, amp: bool, channels_last: bool = True) -> tuple[float, float]:
     """Pictures a second of emo's trainer, and the share of its time spent outside forward, backward and step."""
-    trainer = Trainer(TrainJob(run.cfg, data_path, run, recipe=RECIPE, device="cpu", quiet=True, evaluate=False, amp=amp))
+    trainer = Trainer(
+        TrainJob(run.cfg, data_path, run, recipe=RECIPE, device="cpu", quiet=True, evaluate=False, amp=amp)
+    )
     if not channels_last:
         trainer.network.to(memory_format=torch.contiguous_format)
     loader = trainer._loader()
@@ -109,12 +130,17 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     data = read_data(args.data)
     kinds = {
-        "usual loop": None, "emo": (True, True), "emo, float32": (False, True), "emo, float32, not channels-last": (False, False),
-    }  # fmt: skip
+        "usual loop": None,
+        "emo": (True, True),
+        "emo, float32": (False, True),
+        "emo, float32, not channels-last": (False, False),
+    }
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     outside = []
     with tempfile.TemporaryDirectory() as folder:
-        run = create_run.create_run(args.network, data, runs=folder, recipe=RECIPE.override({"batch": args.batch}), subdivisions=1)
+        run = create_run.create_run(
+            args.network, data, runs=folder, recipe=RECIPE.override({"batch": args.batch}), subdivisions=1
+        )
         cfg = cfg_file.load(run.cfg)
         for _ in range(args.rounds):
             for kind, settings in kinds.items():
@@ -127,11 +153,24 @@ def main() -> None:
                         outside.append(share)
     best = {kind: max(speeds) for kind, speeds in found.items()}
     if args.json:
-        print(json.dumps({"pictures_per_second": best, "outside": min(outside), "threads": args.threads, "network": args.network}))
+        print(
+            json.dumps(
+                {"pictures_per_second": best, "outside": min(outside), "threads": args.threads, "network": args.network}
+            )
+        )
         return
     for kind, speed in best.items():
         print(f"{kind:34} {speed:7.1f} pictures/s   {speed / best['usual loop']:.2f} x the usual loop")
-    print(f"outside forward, backward and step: {min(outside):.1%} of emo's time; {args.threads} threads, {args.network}, batches of {args.batch}")
+    print(
+        "outside forward, backward "
+        "and step: "
+        f"{min(outside):.1%} of "
+        "emo's time; "
+        f"{args.threads} "
+        "threads, "
+        f"{args.network}, batches of "
+        f"{args.batch}"
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ def main(out: Path) -> None:
     print("\nemo compare two-stage vs yolo")
     result = compare.run(("two-stage", "yolo"), out=out / "comparison", force=True)
     print("\n".join([report.text(result), *result["files"]]))
-    print(f"\nLook at {out / 'picture' / 'annotated.jpg'}, {out / 'video' / 'annotated.mp4'} and {out / 'comparison' / 'report.html'}")
+    print(
+        f"\nLook at {out / 'picture' / 'annotated.jpg'}, "
+        f"{out / 'video' / 'annotated.mp4'} and "
+        f"{out / 'comparison' / 'report.html'}"
+    )
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
     python scripts/fuzz.py --count 500 --kind cfg --kind video --seed 7
 
 Inputs are drawn here, then bytes, lines and numbers of them are changed; the same seed gives the same inputs. Each
-batch runs in a process of its own with a limit on memory; what makes it raise, die or take over LONGEST_S seconds of CPU
-is written to --out with the words that came. Exit code 1 when there is any.
+batch runs in a process of its own with a limit on memory; what makes it raise, die or take over LONGEST_S seconds of
+CPU is written to --out with the words that came. Exit code 1 when there is any.
 """
 
 from __future__ import annotations
@@ -31,8 +31,40 @@ from fuzz_sets import SETS
 MOST_BYTES = 2 << 30  # of memory that is written to, a process
 LONGEST_S = 30  # of CPU, an input
 BATCH = 50
-WORDS = ("0", "-1", "1", "65536", "99999999999999999999", "1e400", "nan", "inf", "", "\x00", "é", '"', "[" * 2000, "../..", "/", " ", ",", ";", "true", "null", "2024-01-01",
-         "1_0", "\xff\xfe", "\ufeff", "\r", "C:\\x.jpg", "\x1b[31m", "\u0663", "&a *a", "!!python/x", "-2147483649", "a" * 5000)  # fmt: skip
+WORDS = (
+    "0",
+    "-1",
+    "1",
+    "65536",
+    "99999999999999999999",
+    "1e400",
+    "nan",
+    "inf",
+    "",
+    "\x00",
+    "é",
+    '"',
+    "[" * 2000,
+    "../..",
+    "/",
+    " ",
+    ",",
+    ";",
+    "true",
+    "null",
+    "2024-01-01",
+    "1_0",
+    "\xff\xfe",
+    "\ufeff",
+    "\r",
+    "C:\\x.jpg",
+    "\x1b[31m",
+    "\u0663",
+    "&a *a",
+    "!!python/x",
+    "-2147483649",
+    "a" * 5000,
+)
 
 
 # --- seeds: a folder a kind, and the file in it that is changed -----------------------------------------------
@@ -53,11 +85,16 @@ def seeds(root: Path) -> dict[str, list[Path]]:
     photo = np.random.default_rng(0).integers(0, 256, (40, 56, 3), np.uint8)
     (root / "picture").mkdir()
     for suffix in (".jpg", ".png", ".gif", ".bmp", ".webp", ".tif", ".ppm"):
-        Image.fromarray(photo).save(root / "picture" / f"a{suffix}", **({"save_all": True, "append_images": [Image.fromarray(255 - photo)]} if suffix == ".gif" else {}))
+        Image.fromarray(photo).save(
+            root / "picture" / f"a{suffix}",
+            **({"save_all": True, "append_images": [Image.fromarray(255 - photo)]} if suffix == ".gif" else {}),
+        )
     found["picture"] = sorted((root / "picture").iterdir())
     (root / "video").mkdir()
     for suffix, codec in ((".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "mp4v"), (".webm", "VP80")):
-        writer = cv2.VideoWriter(str(root / "video" / f"a{suffix}"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (64, 48))
+        writer = cv2.VideoWriter(
+            str(root / "video" / f"a{suffix}"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (64, 48)
+        )
         for shade in range(12):
             writer.write(np.full((48, 64, 3), 20 * shade, np.uint8))
         writer.release()
@@ -73,9 +110,23 @@ def seeds(root: Path) -> dict[str, list[Path]]:
             print(f"no {kind}: {error}", file=sys.stderr)
     write_set("yolo", 6, root / "yolo")
     data = root / "yolo" / "emo.data"
-    found["yolo"] = [data, *sorted(path for path in (root / "yolo").rglob("*") if path.suffix in (".txt", ".names", ".csv"))[:6]]
+    found["yolo"] = [
+        data,
+        *sorted(path for path in (root / "yolo").rglob("*") if path.suffix in (".txt", ".names", ".csv"))[:6],
+    ]
     (root / "run").mkdir()
-    (root / "run" / "run.json").write_text(json.dumps({"engine": "builtin", "verdict": "running", "data": str(data), "settings": {"seed": 1}, "hashes": {"data": {}}, "binary": {"path": "/x"}}))
+    (root / "run" / "run.json").write_text(
+        json.dumps(
+            {
+                "engine": "builtin",
+                "verdict": "running",
+                "data": str(data),
+                "settings": {"seed": 1},
+                "hashes": {"data": {}},
+                "binary": {"path": "/x"},
+            }
+        )
+    )
     found["run"] = [root / "run" / "run.json"]
     (root / "recipe").mkdir()
     recipes = sorted((Path(__file__).resolve().parents[1] / "cfg" / "recipes").glob("*.toml"))
@@ -89,7 +140,9 @@ def seeds(root: Path) -> dict[str, list[Path]]:
 
 
 def _more(root: Path, found: dict[str, list[Path]]) -> None:
-    """What is read beside datasets, media and networks: results of other tools, settings, a pipeline, face models, foreign weights."""
+    """What is read beside datasets, media and networks: results of other tools, settings, a pipeline, face models,
+    foreign weights.
+    """
     import cv2
     import numpy as np
 
@@ -102,18 +155,51 @@ def _more(root: Path, found: dict[str, list[Path]]) -> None:
     frame = {"type": "frame", "index": 0, "time_s": 0.0, "size_wh": [64, 48], "faces": [face]}
     header = {"type": "header", "names": ["Neutral", "Happy", "Sad"], "kind": "video", "settings": {}}
     write("results", "a.jsonl", "".join(json.dumps(line) + "\n" for line in (header, frame, frame | {"index": 1})))
-    write("results", "a.csv", "frame,time_s,x1,y1,x2,y2,face,emotion,score,Neutral,Happy,Sad\n0,0.0,1,2,20,22,0.9,Happy,0.8,0.1,0.8,0.1\n")
-    write("settings", "emo.toml", "[detect]\nconf = 0.3\nstrict = true\n[darknet.train]\ncfg = 'v4-tiny'\nnet = ['a=1', 'b=2']\n[convert]\njobs = 2\n")
-    plan = {"classifier": "darknet-ref", "detector": "v3-tiny", "classifier_data": "a", "detector_data": "b", "seed": 1, "engine": {"engine": "auto", "darknet": None}, "job": {"threads": 1}}
-    write("pipeline", "pipeline.json", json.dumps({"plan": plan, "done": {"cut-off": {"layers": 3}}, "runs": {"classifier": "classifier-001"}}))
-    write("face", "haar.xml", (Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml").read_bytes()[:60000])
+    write(
+        "results",
+        "a.csv",
+        "frame,time_s,x1,y1,x2,y2,face,emotion,score,Neutral,Happy,Sad\n0,0.0,1,2,20,22,0.9,Happy,0.8,0.1,0.8,0.1\n",
+    )
+    write(
+        "settings",
+        "emo.toml",
+        (
+            "[detect]\nconf = 0.3\nstrict "
+            "= true\n"
+            "[darknet.train]\ncfg = "
+            "'v4-tiny'\nnet = "
+            "['a=1', "
+            "'b=2']\n"
+            "[convert]\njobs = 2\n"
+        ),
+    )
+    plan = {
+        "classifier": "darknet-ref",
+        "detector": "v3-tiny",
+        "classifier_data": "a",
+        "detector_data": "b",
+        "seed": 1,
+        "engine": {"engine": "auto", "darknet": None},
+        "job": {"threads": 1},
+    }
+    write(
+        "pipeline",
+        "pipeline.json",
+        json.dumps({"plan": plan, "done": {"cut-off": {"layers": 3}}, "runs": {"classifier": "classifier-001"}}),
+    )
+    write(
+        "face", "haar.xml", (Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml").read_bytes()[:60000]
+    )
     shared = Path(__file__).resolve().parents[2] / "shared" / "models"
     for path in sorted(shared.glob("*.onnx")):
         write("face", path.name, path.read_bytes())
     try:
         import torch
 
-        torch.save({"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4), "fc.weight": torch.zeros(7, 4)}, root / "a.pth")
+        torch.save(
+            {"conv.weight": torch.zeros(4, 3, 3, 3), "conv.bias": torch.zeros(4), "fc.weight": torch.zeros(7, 4)},
+            root / "a.pth",
+        )
         write("import", "a.pth", (root / "a.pth").read_bytes())
         import h5py
 
@@ -233,10 +319,21 @@ def _import(file: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], None]] = {
-    "picture": _picture, "video": _video, "model": _model, "weights": _model, "yolo": _yolo, "run": _run, "recipe": _recipe, "log": _log,
-    "results": _results, "settings": _settings, "pipeline": _pipeline, "face": _face, "import": _import,
+    "picture": _picture,
+    "video": _video,
+    "model": _model,
+    "weights": _model,
+    "yolo": _yolo,
+    "run": _run,
+    "recipe": _recipe,
+    "log": _log,
+    "results": _results,
+    "settings": _settings,
+    "pipeline": _pipeline,
+    "face": _face,
+    "import": _import,
     **{kind: _dataset(kind) for kind in SETS},
-}  # fmt: skip
+}
 
 
 # --- mutations ----------------------------------------------------------------------------------------------
@@ -251,7 +348,9 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
         if kind == 0 and at < len(out):
             out[at] ^= 1 << rng.randrange(8)
         elif kind == 1:
-            out[at : at + rng.choice((1, 2, 4, 8))] = rng.choice((b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\1"))
+            out[at : at + rng.choice((1, 2, 4, 8))] = rng.choice(
+                (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\x80\0\0\0", b"\0\1")
+            )
         elif kind == 2:
             del out[at : at + rng.choice((1, 4, 16, 200))]
         elif kind == 3 and rng.random() < 0.2:
@@ -328,7 +427,13 @@ def run(jobs: list[tuple[str, Path, int]], seed: int) -> list[tuple[tuple[str, P
         finds += [(jobs[place], words) for place in range(done) if (words := json.loads(told[2 * place + 1]))]
         if len(told) % 2:
             _kind, file, _number = jobs[done]
-            why = f"CPU for {LONGEST_S} s" if os.WTERMSIG(status) == signal.SIGPROF else f"ended by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"ended with {os.WEXITSTATUS(status)}"
+            why = (
+                f"CPU for {LONGEST_S} s"
+                if os.WTERMSIG(status) == signal.SIGPROF
+                else f"ended by signal {os.WTERMSIG(status)}"
+                if os.WIFSIGNALED(status)
+                else f"ended with {os.WEXITSTATUS(status)}"
+            )
             finds.append((jobs[done], why))
             file.write_bytes((file.parent / f".whole-{file.name}").read_bytes())
             done += 1
@@ -347,9 +452,17 @@ def fuzz(count: int, seed: int, kinds: list[str], out: Path | None, say: Callabl
                 shutil.copy(file, file.parent / f".whole-{file.name}")
         for kind in chosen:  # the unchanged inputs must be read
             for file in files[kind]:
-                if kind not in ("run", "log", "face", "import"):  # which need more than is drawn here, or are cut to size
+                if kind not in (
+                    "run",
+                    "log",
+                    "face",
+                    "import",
+                ):  # which need more than is drawn here, or are cut to size
                     READERS[kind](file)
-        jobs = [(kind := chosen[number % len(chosen)], files[kind][number // len(chosen) % len(files[kind])], number) for number in range(count)]
+        jobs = [
+            (kind := chosen[number % len(chosen)], files[kind][number // len(chosen) % len(files[kind])], number)
+            for number in range(count)
+        ]
         for start in range(0, count, BATCH):
             for (kind, file, number), words in run(jobs[start : start + BATCH], seed):
                 last = words.strip().splitlines()[-1][:160]
@@ -357,7 +470,10 @@ def fuzz(count: int, seed: int, kinds: list[str], out: Path | None, say: Callabl
                 if found[kind, last] == 1:
                     say(f"{kind} {file.name} {number}: {last}")
                     if out:
-                        data = mutated((file.parent / f".whole-{file.name}").read_bytes(), random.Random(f"{seed} {kind} {file.name} {number}"))
+                        data = mutated(
+                            (file.parent / f".whole-{file.name}").read_bytes(),
+                            random.Random(f"{seed} {kind} {file.name} {number}"),
+                        )
                         name = f"{kind}-{hashlib.sha256(last.encode()).hexdigest()[:8]}{file.suffix}"
                         out.mkdir(parents=True, exist_ok=True)
                         (out / name).write_bytes(data)

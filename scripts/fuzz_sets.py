@@ -1,4 +1,6 @@
-"""Small good datasets of every kind, a file of each to be broken, and the reader that people reach it by (see `fuzz.py`)."""
+"""Small good datasets of every kind, a file of each to be broken, and the reader that people reach it by (see
+`fuzz.py`).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,12 @@ def dataset(kind: str, name: str = "") -> Callable[[Path], object]:
 
         for task in ("detector", "npz"):
             with tempfile.TemporaryDirectory() as out:
-                convert([(kind, str(folder / name))], Path(out) / "out", Settings(task=task, size=(64, 64), scenes=1), jobs=1)
+                convert(
+                    [(kind, str(folder / name))],
+                    Path(out) / "out",
+                    Settings(task=task, size=(64, 64), scenes=1),
+                    jobs=1,
+                )
 
     return use
 
@@ -64,14 +71,20 @@ def affectnet_arrays(folder: Path) -> Path:
 
 
 def fer2013(folder: Path) -> Path:
-    rows = [f"{i % 7},{' '.join(map(str, np.random.default_rng(i).integers(0, 256, 2304)))},{('Training', 'PublicTest')[i % 2]}" for i in range(2)]
+    rows = [
+        f"{i % 7},{' '.join(map(str, np.random.default_rng(i).integers(0, 256, 2304)))},{('Training', 'PublicTest')[i % 2]}"  # noqa: E501
+        for i in range(2)
+    ]
     return written(folder / "fer2013.csv", "\n".join(["emotion,pixels,Usage", *rows]) + "\n")
 
 
 def ferplus(folder: Path) -> Path:
     fer2013(folder)
     columns = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-    return written(folder / "fer2013new.csv", f"{columns}\nTraining,fer0000000.png,8,1,0,0,0,1,0,0,0,0\nPublicTest,fer0000001.png,0,6,4,0,0,0,0,0,0,0\n")
+    return written(
+        folder / "fer2013new.csv",
+        f"{columns}\nTraining,fer0000000.png,8,1,0,0,0,1,0,0,0,0\nPublicTest,fer0000001.png,0,6,4,0,0,0,0,0,0,0\n",
+    )
 
 
 def expw(folder: Path) -> Path:
@@ -90,11 +103,18 @@ def coco(folder: Path) -> Path:
     picture(folder / "images" / "a.jpg")
     content = {
         "images": [{"id": 1, "file_name": "images/a.jpg", "width": 64, "height": 64}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "iscrowd": 0},
-                        {"id": 2, "image_id": 1, "category_id": 2, "segmentation": [[1, 2, 60, 2, 60, 50]]},
-                        {"id": 3, "image_id": 1, "category_id": 2, "segmentation": {"size": [64, 64], "counts": [130, 20, 44, 20, 3882]}}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 30, 40], "iscrowd": 0},
+            {"id": 2, "image_id": 1, "category_id": 2, "segmentation": [[1, 2, 60, 2, 60, 50]]},
+            {
+                "id": 3,
+                "image_id": 1,
+                "category_id": 2,
+                "segmentation": {"size": [64, 64], "counts": [130, 20, 44, 20, 3882]},
+            },
+        ],
         "categories": [{"id": 1, "name": "Happy"}, {"id": 2, "name": "sad"}],
-    }  # fmt: skip
+    }
     return written(folder / "annotations.json", json.dumps(content))
 
 
@@ -106,7 +126,10 @@ def darknet(which: str) -> Callable[[Path], Path]:
         written(folder / "emo.names", "Neutral\nHappy\nSad\n")
         written(folder / "train.txt", "train/a.jpg\ntrain/b.jpg\n")
         written(folder / "emo.data", "classes = 3\ntrain = train.txt\nnames = emo.names\nbackup = backup\ntop = 2\n")
-        written(folder / "manifest.csv", "image,split,emotion,group\ntrain/a.jpg,train,Happy,ann\ntrain/b.jpg,train,Sad,bob\n")
+        written(
+            folder / "manifest.csv",
+            "image,split,emotion,group\ntrain/a.jpg,train,Happy,ann\ntrain/b.jpg,train,Sad,bob\n",
+        )
         written(folder / "report.json", '{"classes": {"0": "Neutral"}, "balanced": 1}')
         return folder / which
 
@@ -117,8 +140,13 @@ def darknet_use(folder: Path):
     from converters.darknet_format.dataset import load
     from converters.dataset import check, edit, stats
 
-    for step in (lambda: stats.text(stats.summary(load(folder), stats.measure(load(folder)))), lambda: check.check(load(folder), jobs=1),
-                 lambda: edit.split(load(folder), folder / "split", {"valid": 0.5}), lambda: dataset("yolo")(folder), lambda: _checks(folder)):  # fmt: skip
+    for step in (
+        lambda: stats.text(stats.summary(load(folder), stats.measure(load(folder)))),
+        lambda: check.check(load(folder), jobs=1),
+        lambda: edit.split(load(folder), folder / "split", {"valid": 0.5}),
+        lambda: dataset("yolo")(folder),
+        lambda: _checks(folder),
+    ):
         try:
             step()
         except EmoError as error:
@@ -137,7 +165,10 @@ def _checks(folder: Path) -> None:
 
 def data_yaml(folder: Path) -> Path:
     darknet("emo.data")(folder).unlink()
-    return written(folder / "data.yaml", "path: .\ntrain: train\nval: train.txt\nnc: 3\nnames:\n  0: Neutral\n  1: Happy\n  2: Sad\n")
+    return written(
+        folder / "data.yaml",
+        "path: .\ntrain: train\nval: train.txt\nnc: 3\nnames:\n  0: Neutral\n  1: Happy\n  2: Sad\n",
+    )
 
 
 def findings(suffix: str, text: str) -> Target:
@@ -151,7 +182,13 @@ def findings(suffix: str, text: str) -> Target:
 
 def arrays(form: str, name: str) -> Target:
     def make(folder: Path) -> Path:
-        content = {"images": np.zeros((2, 8, 8), np.uint8), "labels": np.arange(2), "classes": np.array(["Neutral", "Happy"]), "landmarks": np.zeros((2, 5, 2)), "votes": np.eye(2)}
+        content = {
+            "images": np.zeros((2, 8, 8), np.uint8),
+            "labels": np.arange(2),
+            "classes": np.array(["Neutral", "Happy"]),
+            "landmarks": np.zeros((2, 5, 2)),
+            "votes": np.eye(2),
+        }
         path = folder / name
         if form == "npz":
             np.savez(path, **content)
@@ -181,14 +218,46 @@ def _one_line(error: EmoError) -> None:
 
 
 SETS: dict[str, Target] = {
-    "affectnet": Target(affectnet, dataset("affectnet")), "affectnet-arrays": Target(affectnet_arrays, dataset("affectnet")),
-    "fer2013": Target(fer2013, dataset("fer2013")), "ferplus": Target(ferplus, dataset("ferplus")), "expw": Target(expw, dataset("expw")),
-    "rafdb": Target(rafdb, dataset("rafdb")), "rafdb-box": Target(lambda folder: rafdb(folder, "Annotation/boundingbox/train_00001_boundingbox.txt"), dataset("rafdb")),
-    "coco": Target(coco, dataset("coco")), "label": Target(darknet("train/a.txt"), darknet_use), "list": Target(darknet("train.txt"), darknet_use),
-    "data": Target(darknet("emo.data"), darknet_use), "names": Target(darknet("emo.names"), darknet_use), "manifest": Target(darknet("manifest.csv"), darknet_use),
-    "report": Target(darknet("report.json"), darknet_use), "data.yaml": Target(data_yaml, darknet_use),
+    "affectnet": Target(affectnet, dataset("affectnet")),
+    "affectnet-arrays": Target(affectnet_arrays, dataset("affectnet")),
+    "fer2013": Target(fer2013, dataset("fer2013")),
+    "ferplus": Target(ferplus, dataset("ferplus")),
+    "expw": Target(expw, dataset("expw")),
+    "rafdb": Target(rafdb, dataset("rafdb")),
+    "rafdb-box": Target(
+        lambda folder: rafdb(folder, "Annotation/boundingbox/train_00001_boundingbox.txt"), dataset("rafdb")
+    ),
+    "coco": Target(coco, dataset("coco")),
+    "label": Target(darknet("train/a.txt"), darknet_use),
+    "list": Target(darknet("train.txt"), darknet_use),
+    "data": Target(darknet("emo.data"), darknet_use),
+    "names": Target(darknet("emo.names"), darknet_use),
+    "manifest": Target(darknet("manifest.csv"), darknet_use),
+    "report": Target(darknet("report.json"), darknet_use),
+    "data.yaml": Target(data_yaml, darknet_use),
     "findings-csv": findings(".csv", "code,severity,subset,file,line,message\nleak,error,train,a.jpg,1,x\n"),
-    "findings-json": findings(".json", '{"findings": [{"code": "leak", "severity": "error", "subset": "train", "file": "a.jpg", "line": 1, "message": "x"}]}'),
-    "hdf5": arrays("hdf5", "train.h5"), "npz": arrays("npz", "train.npz"), "pickle": arrays("pickle", "train.pkl"),
-    "metrics": Target(lambda folder: written(folder / "metrics.csv", "iteration,loss,rate,map\n1,2.5,0.001,\n2,2.4,0.001,0.5\n3,nan,0.001,0.6\n"), metrics_use),
-}  # fmt: skip
+    "findings-json": findings(
+        ".json",
+        (
+            '{"findings": [{"code": '
+            '"leak", '
+            '"severity": '
+            '"error", '
+            '"subset": '
+            '"train", '
+            '"file": '
+            '"a.jpg", '
+            '"line": 1, '
+            '"message": "x"}]}'
+        ),
+    ),
+    "hdf5": arrays("hdf5", "train.h5"),
+    "npz": arrays("npz", "train.npz"),
+    "pickle": arrays("pickle", "train.pkl"),
+    "metrics": Target(
+        lambda folder: written(
+            folder / "metrics.csv", "iteration,loss,rate,map\n1,2.5,0.001,\n2,2.4,0.001,0.5\n3,nan,0.001,0.6\n"
+        ),
+        metrics_use,
+    ),
+}

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A video with boxes drawn in -> a short animated GIF for the README.
 
-    emo detect cfg/media/clip.mp4 --conf 0.6 --out out
-    python scripts/make_animation.py out/annotated.mp4 docs/pictures/clip.gif
+emo detect cfg/media/clip.mp4 --conf 0.6 --out out
+python scripts/make_animation.py out/annotated.mp4 docs/pictures/clip.gif
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def main(video: str, gif: str) -> None:
     small = [frame.resize((WIDTH, WIDTH * frame.height // frame.width), Image.Resampling.LANCZOS) for frame in frames]
     palette = small[len(small) // 2].quantize(96)
     drawn = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in small]
-    drawn[0].save(gif, save_all=True, append_images=drawn[1:], duration=round(1000 * EVERY / source.fps), loop=0, optimize=True)
+    drawn[0].save(
+        gif, save_all=True, append_images=drawn[1:], duration=round(1000 * EVERY / source.fps), loop=0, optimize=True
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write docs/cli.md, the reference of every command, from the commands themselves.
 
-    python scripts/make_cli_reference.py            # a test compares; run this after any change of an option or help text
+python scripts/make_cli_reference.py            # a test compares; run this after any change of an option or help text
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ sample data; the drawn faces come from `converters.synthesis.datasets`.
 
     python scripts/make_media.py cfg/media
 
-Since it puts every face where it is, it knows them: `labels.csv` names each (media, frame, x1, y1, x2, y2, emotion), and
-`emo compare` without arguments judges by it. A frame in which a face is half way between two emotions is not in it.
+Since it puts every face where it is, it knows them: `labels.csv` names each (media, frame, x1, y1, x2, y2, emotion),
+and `emo compare` without arguments judges by it. A frame in which a face is half way between two emotions is not in it.
 """
 
 from __future__ import annotations
@@ -60,14 +60,18 @@ def zoom(picture: np.ndarray, seconds: float):
         wide = (1 - share) * width + share * 0.62 * width
         centre = np.array([0.5 * width, 0.34 * height])
         scale = SIZE_WH[0] / wide
-        move = np.array([[scale, 0, SIZE_WH[0] / 2 - scale * centre[0]], [0, scale, SIZE_WH[1] / 2 - scale * centre[1]]])
+        move = np.array(
+            [[scale, 0, SIZE_WH[0] / 2 - scale * centre[0]], [0, scale, SIZE_WH[1] / 2 - scale * centre[1]]]
+        )
         box = PORTRAIT_FACE * scale + np.tile(move[:, 2], 2)
         frame = cv2.warpAffine(picture, move, SIZE_WH, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
         yield frame, [(np.clip(box, 0, [*SIZE_WH] * 2), PORTRAIT_EMOTION)]
 
 
 def people(seconds: float):
-    """Two drawn people whose faces move and change from one emotion to the next: frames and their faces, None while one changes."""
+    """Two drawn people whose faces move and change from one emotion to the next: frames and their faces, None while
+    one changes.
+    """
     rng = np.random.default_rng(5)
     background = cv2.GaussianBlur(datasets.draw_background(SIZE_WH, rng), (0, 0), 2)
     cast = [(random_person(rng), ("Neutral", "Happy", "Surprise")), (random_person(rng), ("Neutral", "Anger", "Sad"))]
@@ -80,7 +84,15 @@ def people(seconds: float):
             stops = [EXPRESSIONS[name][0] if name != "Neutral" else Expression() for name in emotions]
             swing = np.sin(2 * np.pi * (at + place / 2))
             centre = np.array([SIZE_WH[0] * (0.28 + 0.44 * place) + 14 * swing, SIZE_WH[1] * 0.42 + 6 * swing])
-            box, _ = paint_face(frame, person, blend(stops[leg], stops[leg + 1], share), centre, 150 + 8 * swing, Pose(4 * swing, 8 * swing, 0), Light())
+            box, _ = paint_face(
+                frame,
+                person,
+                blend(stops[leg], stops[leg + 1], share),
+                centre,
+                150 + 8 * swing,
+                Pose(4 * swing, 8 * swing, 0),
+                Light(),
+            )
             faces.append((np.clip(box, 0, [*SIZE_WH] * 2), emotions[leg + (share > 0.5)]))
         yield frame, faces if share <= HOLD or share >= 1 - HOLD else None
 
@@ -88,7 +100,10 @@ def people(seconds: float):
 def labels() -> list[tuple[str, int, Faces]]:
     """(medium, frame, faces) of every frame that is labelled."""
     picture = portrait()
-    out: list[tuple[str, int, Faces]] = [("portrait.jpg", 0, [(PORTRAIT_FACE, PORTRAIT_EMOTION)]), ("group.jpg", 0, group(picture)[1])]
+    out: list[tuple[str, int, Faces]] = [
+        ("portrait.jpg", 0, [(PORTRAIT_FACE, PORTRAIT_EMOTION)]),
+        ("group.jpg", 0, group(picture)[1]),
+    ]
     frames = [faces for _, faces in [*zoom(picture, 2.5), *people(3.5)]]
     return out + [("clip.mp4", index, faces) for index, faces in enumerate(frames) if faces is not None]
 

@@ -3,9 +3,10 @@
 
     python scripts/one_or_two_stages.py --lfw lfw-affectnet --fer fer2013.csv --video woman.mp4 --yunet yunet.onnx
 
-Takes a set in AffectNet's form, FER2013's csv, a video of one talking face. Everything stands in --work (default: stages), sets that are
-there are not made again; the page and its two pictures go to --docs. All systems compute on one thread, and time by the number of
-faces is the processor's, so that neither the cores nor what else runs decides. About 10 minutes on a quiet machine.
+Takes a set in AffectNet's form, FER2013's csv, a video of one talking face. Everything stands in --work (default:
+stages), sets that are there are not made again; the page and its two pictures go to --docs. All systems compute on one
+thread, and time by the number of faces is the processor's, so that neither the cores nor what else runs decides. About
+10 minutes on a quiet machine.
 """
 
 from __future__ import annotations
@@ -52,30 +53,63 @@ def sets(args: argparse.Namespace) -> dict[str, Path]:
         with open(lfw / "manifest.csv", newline="") as file, open(alone / "manifest.csv", "w", newline="") as out:
             writer = csv.writer(out)
             writer.writerow(["image", "group"])
-            writer.writerows([(lfw / row["image"]).absolute(), row["group"]] for row in csv.DictReader(file) if row["split"] == "valid")
-        write_data(alone / "emo.data", classes=data.classes, valid=data.list_of("valid").absolute(), names=(lfw / "emo.names").absolute())
+            writer.writerows(
+                [(lfw / row["image"]).absolute(), row["group"]]
+                for row in csv.DictReader(file)
+                if row["split"] == "valid"
+            )
+        write_data(
+            alone / "emo.data",
+            classes=data.classes,
+            valid=data.list_of("valid").absolute(),
+            names=(lfw / "emo.names").absolute(),
+        )
     if not collages.is_dir():
         emo("dataset", "collage", alone, "--count", args.pictures, "--out", collages)
-        (collages / "manifest.csv").unlink()  # several people a collage join them all to one group, which cannot be drawn again
+        (
+            collages / "manifest.csv"
+        ).unlink()  # several people a collage join them all to one group, which cannot be drawn again
     if not scenes.is_dir():
-        emo("convert", "fer2013", args.fer, "--task", "detector", "--scenes", args.pictures, "--usage", "Training=none,PublicTest=none,PrivateTest=valid", "--out", scenes)
-    return {"lfw-affectnet, validation list": lfw / "emo.data", "collages of it, faces from 16 px": collages / "emo.data", "scenes of FER2013's PrivateTest faces": scenes / "emo.data"}
+        emo(
+            "convert",
+            "fer2013",
+            args.fer,
+            "--task",
+            "detector",
+            "--scenes",
+            args.pictures,
+            "--usage",
+            "Training=none,PublicTest=none,PrivateTest=valid",
+            "--out",
+            scenes,
+        )
+    return {
+        "lfw-affectnet, validation list": lfw / "emo.data",
+        "collages of it, faces from 16 px": collages / "emo.data",
+        "scenes of FER2013's PrivateTest faces": scenes / "emo.data",
+    }
 
 
 def crowd(pieces: list[np.ndarray], faces: int, rng: np.random.Generator) -> np.ndarray:
-    """A frame of GRID x GRID cells of CELL pixels, `faces` of them with a face, on a plain ground with a little noise."""
+    """A frame of GRID x GRID cells of CELL pixels, `faces` of them with a face, on a plain ground with a little
+    noise.
+    """
     import cv2
 
     side = GRID * CELL
     frame = np.clip(rng.normal(118, 6, (side, side, 3)), 0, 255).astype(np.uint8)
     for cell, piece in zip(rng.permutation(GRID * GRID)[:faces], rng.permutation(len(pieces))):
         y, x = divmod(int(cell), GRID)
-        frame[y * CELL + 4 : y * CELL + CELL - 4, x * CELL + 4 : x * CELL + CELL - 4] = cv2.resize(pieces[int(piece)], (CELL - 8, CELL - 8), interpolation=cv2.INTER_AREA)
+        frame[y * CELL + 4 : y * CELL + CELL - 4, x * CELL + 4 : x * CELL + CELL - 4] = cv2.resize(
+            pieces[int(piece)], (CELL - 8, CELL - 8), interpolation=cv2.INTER_AREA
+        )
     return frame
 
 
 def speed(systems: list[str], data: Path) -> dict[str, dict]:
-    """Milliseconds of the processor a frame by the faces in it: system -> {faces: {"ms", "low", "high", "found"}}, quartiles."""
+    """Milliseconds of the processor a frame by the faces in it: system -> {faces: {"ms", "low", "high", "found"}},
+    quartiles.
+    """
     pieces = []
     for frame, truth in labelled_frames(read_data(data), "valid", 200):
         x1, y1, x2, y2 = truth.xyxy_px[0]
@@ -98,7 +132,11 @@ def speed(systems: list[str], data: Path) -> dict[str, dict]:
                     times[spec][count].append(1000 * (time.process_time() - start))
                 found[spec][count].append(len(faces))
     return {
-        spec: {count: dict(zip(("low", "ms", "high"), np.percentile(times[spec][count], (25, 50, 75)).tolist())) | {"found": float(np.mean(found[spec][count]))} for count in COUNTS}
+        spec: {
+            count: dict(zip(("low", "ms", "high"), np.percentile(times[spec][count], (25, 50, 75)).tolist()))
+            | {"found": float(np.mean(found[spec][count]))}
+            for count in COUNTS
+        }
         for spec in systems
     }
 
@@ -118,10 +156,22 @@ def plots(folder: Path, speeds: dict, sizes: dict[str, list[dict]], names: dict[
     axes = figure.subplots()
     for number, (spec, row) in enumerate(speeds.items()):
         axes.plot(COUNTS, [row[count]["ms"] for count in COUNTS], "o-", color=f"C{number}", label=names[spec])
-        axes.fill_between(COUNTS, [row[count]["low"] for count in COUNTS], [row[count]["high"] for count in COUNTS], color=f"C{number}", alpha=0.2, linewidth=0)
+        axes.fill_between(
+            COUNTS,
+            [row[count]["low"] for count in COUNTS],
+            [row[count]["high"] for count in COUNTS],
+            color=f"C{number}",
+            alpha=0.2,
+            linewidth=0,
+        )
     axes.set_xscale("log", base=2)
     axes.set_xticks(COUNTS, COUNTS)
-    axes.set(xlabel="faces in the frame", ylabel="ms of the processor a frame", ylim=(0, None), title="Time by the number of faces; shaded: the middle half")
+    axes.set(
+        xlabel="faces in the frame",
+        ylabel="ms of the processor a frame",
+        ylim=(0, None),
+        title="Time by the number of faces; shaded: the middle half",
+    )
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize=9)
@@ -133,10 +183,18 @@ def plots(folder: Path, speeds: dict, sizes: dict[str, list[dict]], names: dict[
     wide = 0.8 / len(sizes)
     for number, (spec, mine) in enumerate(sizes.items()):
         shares = [100 * mine[index]["missed"] / mine[index]["faces"] for index in rows]
-        bars = axes.bar(np.arange(len(rows)) + (number - (len(sizes) - 1) / 2) * wide, shares, wide * 0.92, color=f"C{number}", label=names[spec])
+        bars = axes.bar(
+            np.arange(len(rows)) + (number - (len(sizes) - 1) / 2) * wide,
+            shares,
+            wide * 0.92,
+            color=f"C{number}",
+            label=names[spec],
+        )
         axes.bar_label(bars, [f"{share:.0f}" for share in shares], fontsize=8)
     first = next(iter(sizes.values()))
-    axes.set_xticks(range(len(rows)), [f"{size_name(first[index])}\n{first[index]['faces']} faces" for index in rows], fontsize=8)
+    axes.set_xticks(
+        range(len(rows)), [f"{size_name(first[index])}\n{first[index]['faces']} faces" for index in rows], fontsize=8
+    )
     axes.set(ylabel="missed, %", title="Missed faces by the longer side of the face, all three sets together")
     axes.title.set_fontsize(10)
     axes.legend(frameon=False, fontsize=9)
@@ -152,7 +210,10 @@ def together(results: dict[str, dict], systems: list[str]) -> dict[str, list[dic
     out = {}
     for number, spec in enumerate(systems):
         parts = [result["systems"][number]["labelled"]["sizes"] for result in results.values()]
-        out[spec] = [rows[0] | {key: sum(row[key] for row in rows) for key in ("faces", "missed", "right")} for rows in zip(*parts)]
+        out[spec] = [
+            rows[0] | {key: sum(row[key] for row in rows) for key in ("faces", "missed", "right")}
+            for rows in zip(*parts)
+        ]
     return out
 
 
@@ -175,37 +236,167 @@ def with_interval(result: dict, name: str, index: int) -> str:
     told = result["systems"][index]["labelled"][name]
     value = percent(told) if name in wording.SHARES else str(told)
     found = (result["significance"]["figures"] or {}).get(name)
-    return value if not found or found["systems"][index]["low"] is None else f"{value} ({wording.span(found['systems'][index], name).rstrip('%')})"
+    return (
+        value
+        if not found or found["systems"][index]["low"] is None
+        else f"{value} ({wording.span(found['systems'][index], name).rstrip('%')})"
+    )
 
 
-def page(systems: list[str], names: dict[str, str], results: dict[str, dict], speeds: dict, sizes: dict, memory: dict, video: dict | None, command: str) -> str:
+def page(
+    systems: list[str],
+    names: dict[str, str],
+    results: dict[str, dict],
+    speeds: dict,
+    sizes: dict,
+    memory: dict,
+    video: dict | None,
+    command: str,
+) -> str:
     one = next(spec for spec in systems if spec.startswith("yolo"))
     others = [spec for spec in systems if spec != one]
     lines = {spec: growth(speeds[spec]) for spec in systems}
     out = ["# One stage or two?", "", *answer(one, others, systems, names, results, speeds, lines), ""]
-    out += ["Everything here is written by `scripts/one_or_two_stages.py` from the models that ship:", "", f"    {command}", ""]
+    out += [
+        "Everything here is written by `scripts/one_or_two_stages.py` from the models that ship:",
+        "",
+        f"    {command}",
+        "",
+    ]
     out += ["## Time by the number of faces", ""]
     head = ["system", *(f"{count} face{'s' * (count > 1)}" for count in COUNTS), "without a face", "a face more"]
-    rows = [[names[spec], *(f"{speeds[spec][c]['ms']:.1f} ({speeds[spec][c]['low']:.1f} to {speeds[spec][c]['high']:.1f})" for c in COUNTS), f"{lines[spec][0]:.1f}", f"{lines[spec][1]:.2f}"] for spec in systems]
-    out += [markdown(head, rows), "", f"The processor's milliseconds a frame of {GRID * CELL}x{GRID * CELL}, one thread: the median and the middle half of {3 * REPEATS} passes over {REPEATS} frames, the systems",
-            f"taking turns. Each face is a photograph of LFW in a cell of {CELL} px. The last two columns are a line through the medians by the faces found, of which there were:", ""]  # fmt: skip
-    out += [markdown(["system", *map(str, COUNTS)], [[names[spec], *(f"{speeds[spec][count]['found']:.1f}" for count in COUNTS)] for spec in systems]), ""]
+    rows = [
+        [
+            names[spec],
+            *(
+                f"{speeds[spec][c]['ms']:.1f} ({speeds[spec][c]['low']:.1f} to {speeds[spec][c]['high']:.1f})"
+                for c in COUNTS
+            ),
+            f"{lines[spec][0]:.1f}",
+            f"{lines[spec][1]:.2f}",
+        ]
+        for spec in systems
+    ]
+    out += [
+        markdown(head, rows),
+        "",
+        (
+            "The processor's milliseconds a "
+            "frame of "
+            f"{GRID * CELL}x{GRID * CELL}, one "
+            "thread: the "
+            "median and "
+            f"the middle half of {3 * REPEATS} "
+            "passes over "
+            f"{REPEATS} "
+            "frames, the systems"
+        ),
+        (
+            "taking turns. Each face is a "
+            "photograph of LFW "
+            "in a cell "
+            f"of {CELL} "
+            "px. The "
+            "last two "
+            "columns are a "
+            "line through the medians by the "
+            "faces found, "
+            "of which "
+            "there were:"
+        ),
+        "",
+    ]
+    out += [
+        markdown(
+            ["system", *map(str, COUNTS)],
+            [[names[spec], *(f"{speeds[spec][count]['found']:.1f}" for count in COUNTS)] for spec in systems],
+        ),
+        "",
+    ]
     out += ["![Time by the number of faces](pictures/stages-speed.png)", "", "## Who is right", ""]
     for title, result in results.items():
         told = result["systems"][0]["labelled"]
         out += [f"**{title}**: {result['subject']['frames']} pictures, {told['faces']} faces.", ""]
         keys = ("accuracy", "macro_f1", "map", "face_ap", "missed", "extra")
-        table = [[names[spec], percent(rightly(result, index)), *(with_interval(result, key, index) for key in keys)] for index, spec in enumerate(systems)]
-        out += [markdown(["system", "found and rightly named", *(wording.NAMES[key] for key in keys)], table), "", *shown(result, systems, names, one), ""]
-    out += ["In brackets 95% intervals, from 1,000 resamples of the people or sources, else the pictures (paired bootstrap); those of the", "collages are by picture, though people come again in them, so they are a little too narrow. Accuracy and macro-F1 are of the faces that were found: a finder", "that finds only large faces leaves its classifier the easy ones.", ""]
+        table = [
+            [names[spec], percent(rightly(result, index)), *(with_interval(result, key, index) for key in keys)]
+            for index, spec in enumerate(systems)
+        ]
+        out += [
+            markdown(["system", "found and rightly named", *(wording.NAMES[key] for key in keys)], table),
+            "",
+            *shown(result, systems, names, one),
+            "",
+        ]
+    out += [
+        (
+            "In brackets 95% intervals, "
+            "from 1,000 "
+            "resamples of the "
+            "people or "
+            "sources, "
+            "else the "
+            "pictures "
+            "(paired "
+            "bootstrap); those of the"
+        ),
+        (
+            "collages are by picture, though "
+            "people come "
+            "again in "
+            "them, so "
+            "they are a "
+            "little too "
+            "narrow. "
+            "Accuracy and macro-F1 "
+            "are of the "
+            "faces that "
+            "were found: "
+            "a finder"
+        ),
+        "that finds only large faces leaves its classifier the easy ones.",
+        "",
+    ]
     out += ["## Missed faces by size", "", "![Missed faces by size](pictures/stages-missed.png)", ""]
     if video:
         out += ["## In a video of one face", ""]
-        rows = [[names[spec], str(told["faces_found"]), str(told["frames_without_face"]), f"{told['flicker']['per_minute'] or 0:.1f}"] for spec, told in zip(systems, video["systems"])]
-        out += [markdown(["system", "faces found", "frames without one", "changes of emotion a minute"], rows), "", f"{video['subject']['frames']} frames; nobody labelled them. A face that is followed and talks changes its emotion less often than this.", ""]
+        rows = [
+            [
+                names[spec],
+                str(told["faces_found"]),
+                str(told["frames_without_face"]),
+                f"{told['flicker']['per_minute'] or 0:.1f}",
+            ]
+            for spec, told in zip(systems, video["systems"])
+        ]
+        out += [
+            markdown(["system", "faces found", "frames without one", "changes of emotion a minute"], rows),
+            "",
+            (
+                f"{video['subject']['frames']} "
+                "frames; nobody "
+                "labelled "
+                "them. A face "
+                "that is "
+                "followed "
+                "and talks "
+                "changes its emotion "
+                "less often "
+                "than this."
+            ),
+            "",
+        ]
     out += ["## What they cost", ""]
-    cost = [[names[spec], f"{told['cost']['megabytes']:.1f}", f"{memory[spec]:.0f}" if memory[spec] else "–"] for spec, told in zip(systems, next(iter(results.values()))["systems"])]
-    out += [markdown(["system", "files, MB", "peak of memory, MB"], cost), "", *turned(one, others, names, lines, results, sizes, systems), ""]
+    cost = [
+        [names[spec], f"{told['cost']['megabytes']:.1f}", f"{memory[spec]:.0f}" if memory[spec] else "–"]
+        for spec, told in zip(systems, next(iter(results.values()))["systems"])
+    ]
+    out += [
+        markdown(["system", "files, MB", "peak of memory, MB"], cost),
+        "",
+        *turned(one, others, names, lines, results, sizes, systems),
+        "",
+    ]
     told = machine()
     out += ["Measured on " + ", ".join(f"{key} {value}" for key, value in told.items()) + ".", ""]
     return "\n".join(out)
@@ -224,20 +415,56 @@ def answer(one, others, systems, names, results, speeds, lines) -> list[str]:
     for spec in others:
         at = meets(lines[one], lines[spec])
         few, many = COUNTS[0], COUNTS[-1]
-        pair = f"{speeds[one][few]['ms']:.0f} against {speeds[spec][few]['ms']:.0f} ms with one face, {speeds[one][many]['ms']:.0f} against {speeds[spec][many]['ms']:.0f} with {many}"
+        pair = (
+            f"{speeds[one][few]['ms']:.0f} "
+            "against "
+            f"{speeds[spec][few]['ms']:.0f} "
+            "ms with "
+            "one face, "
+            f"{speeds[one][many]['ms']:.0f} "
+            "against "
+            f"{speeds[spec][many]['ms']:.0f} "
+            f"with {many}"
+        )
         if at is None:
-            quick = "is quicker at any number of faces" if lines[one][0] < lines[spec][0] else "is slower at any number of faces"
+            quick = (
+                "is quicker at any number of faces"
+                if lines[one][0] < lines[spec][0]
+                else "is slower at any number of faces"
+            )
         else:
-            quick = "is quicker at any number of faces" if at < 1 else f"is quicker from about {at:.0f} faces in a frame on" + ("" if at <= many else ", more than were tried")
+            quick = (
+                "is quicker at any number of faces"
+                if at < 1
+                else f"is quicker from about {at:.0f} faces in a frame on"
+                + ("" if at <= many else ", more than were tried")
+            )
         said.append(f"**{upper(names[one])} {quick}, compared with {names[spec]}** ({pair}).")
     for title, result in results.items():
         shares = {spec: rightly(result, index) for index, spec in enumerate(systems)}
-        said.append(f"Found and rightly named of the faces of {title}: {wording.listed([f'{names[spec]} {100 * share:.0f}%' for spec, share in sorted(shares.items(), key=lambda each: -each[1])])}.")
-    counts = {spec: sum(result["systems"][index]["labelled"]["missed"] for result in results.values()) for index, spec in enumerate(systems)}
+        said.append(
+            "Found and rightly named of the "
+            "faces of "
+            f"{title}: "
+            f"{wording.listed([f'{names[spec]} {100 * share:.0f}%' for spec, share in sorted(shares.items(), key=lambda each: -each[1])])}."  # noqa: E501
+        )
+    counts = {
+        spec: sum(result["systems"][index]["labelled"]["missed"] for result in results.values())
+        for index, spec in enumerate(systems)
+    }
     total = sum(result["systems"][0]["labelled"]["faces"] for result in results.values())
     fewest = min(counts, key=counts.get)
-    said.append(f"{upper(names[fewest])} misses the fewest faces, {counts[fewest]} of {total} in all sets ({', '.join(f'{names[spec]} {count}' for spec, count in counts.items() if spec != fewest)}).")
-    return ["**One stage costs nearly the same however many faces a frame holds; two stages pay for each.**", "", *(f"- {line}" for line in said)]
+    said.append(
+        f"{upper(names[fewest])} misses the fewest faces, {counts[fewest]} of "
+        f"{total} in "
+        "all sets "
+        f"({', '.join(f'{names[spec]} {count}' for spec, count in counts.items() if spec != fewest)})."
+    )
+    return [
+        "**One stage costs nearly the same however many faces a frame holds; two stages pay for each.**",
+        "",
+        *(f"- {line}" for line in said),
+    ]
 
 
 def shown(result, systems, names, one) -> list[str]:
@@ -252,8 +479,15 @@ def shown(result, systems, names, one) -> list[str]:
             best = wording.winner(name, found)
             if best is not None and found is not None:
                 sign = 1 if found["pair"][1] == place else -1
-                parts.append(f"{wording.NAMES[name]} {sign * found['value'] * (100 if name in wording.SHARES else 1):+.1f}{' points' if name in wording.SHARES else ''}, for {names[systems[best]]}")
-        out.append(f"- {upper(names[one])} beside {names[spec]}: {'; '.join(parts) or 'no difference in accuracy, missed or extra faces was shown'}.")
+                parts.append(
+                    f"{wording.NAMES[name]} "
+                    f"{sign * found['value'] * (100 if name in wording.SHARES else 1):+.1f}{' points' if name in wording.SHARES else ''}, for {names[systems[best]]}"  # noqa: E501
+                )
+        out.append(
+            f"- {upper(names[one])} beside "
+            f"{names[spec]}: "
+            f"{'; '.join(parts) or 'no difference in accuracy, missed or extra faces was shown'}."
+        )
     return out
 
 
@@ -266,21 +500,76 @@ def turned(one, others, names, lines, results, sizes, systems) -> list[str]:
         told = f"{upper(names[spec])}: {base:.0f} ms to look for faces, and {each:.2f} ms for each"
         if at is None or at > COUNTS[-1]:
             need = max((lines[one][0] - base) / 16, 0)
-            out.append(f"- **A larger classifier.** {told}. One that took {need:.1f} ms a face would make it slower than {names[one]} from 16 faces on.")
+            out.append(
+                "- **A larger classifier.** "
+                f"{told}. One "
+                "that took "
+                f"{need:.1f} "
+                "ms a face "
+                "would make "
+                "it slower "
+                f"than {names[one]} from 16 "
+                "faces on."
+            )
         elif at < 1:
             need = lines[one][0] - each - lines[one][1]
-            out.append(f"- **A quicker face finder.** {told}. With one that took {max(need, 0):.0f} ms it would be as quick as {names[one]} for one face.")
+            out.append(
+                "- **A quicker face finder.** "
+                f"{told}. "
+                "With one "
+                "that took "
+                f"{max(need, 0):.0f} ms it "
+                "would be "
+                f"as quick as {names[one]} for "
+                "one face."
+            )
         else:
-            out.append(f"- **The number of faces.** {told}: with fewer than {at:.0f} it is the quicker one, with more {names[one]} is.")
+            out.append(
+                "- **The number of faces.** "
+                f"{told}: with "
+                "fewer than "
+                f"{at:.0f} "
+                "it is the "
+                "quicker "
+                "one, with "
+                f"more {names[one]} is."
+            )
     out += [
-        "- **The data.** " + learned() + " A classifier that learned from photographs in context, or a detector that did not, may move accuracy",
+        "- **The data.** "
+        + learned()
+        + " A classifier that learned from photographs in context, or a detector that did not, may move accuracy",
         "  more than the number of stages: to compare like with like train both on your data.",
-        "- **The size of faces.** " + "; ".join(
-            f"{upper(names[spec]) if spec == systems[0] else names[spec]} misses {100 * small['missed'] / small['faces']:.0f}% of faces below 32 px" for spec in systems
-            if (small := {key: sum(row[key] for row in sizes[spec] if row["to_px"] and row["to_px"] <= 32) for key in ("missed", "faces")})["faces"]
-        ) + ". A larger input (`yolo@512`) finds more and takes longer by the area.",
-        "- **Changing one part.** Two stages can swap the finder or the classifier alone, and take crops at full resolution; one stage is one file and one network to deploy.",
-    ]  # fmt: skip
+        "- **The size of faces.** "
+        + "; ".join(
+            (
+                f"{upper(names[spec]) if spec == systems[0] else names[spec]} misses "
+                f"{100 * small['missed'] / small['faces']:.0f}% of faces below 32 px"
+            )
+            for spec in systems
+            if (
+                small := {
+                    key: sum(row[key] for row in sizes[spec] if row["to_px"] and row["to_px"] <= 32)
+                    for key in ("missed", "faces")
+                }
+            )["faces"]
+        )
+        + ". A larger input (`yolo@512`) finds more and takes longer by the area.",
+        (
+            "- **Changing one part.** Two "
+            "stages can "
+            "swap the "
+            "finder or the "
+            "classifier alone, "
+            "and take "
+            "crops at "
+            "full resolution; one "
+            "stage is "
+            "one file "
+            "and one "
+            "network "
+            "to deploy."
+        ),
+    ]
     return out
 
 
@@ -288,17 +577,34 @@ def measure(args: argparse.Namespace, systems: list[str]) -> None:
     """Everything, into --work/measured.json."""
     data = sets(args)
     speeds = speed(systems, next(iter(data.values())))
-    results = {title: compare.run(systems, data=path, out=args.work / "compare" / str(index), force=True, conf=CONF) for index, (title, path) in enumerate(data.items())}
-    video = compare.run(systems, media=[args.video], out=args.work / "compare" / "video", force=True, conf=CONF) if args.video else None
+    results = {
+        title: compare.run(systems, data=path, out=args.work / "compare" / str(index), force=True, conf=CONF)
+        for index, (title, path) in enumerate(data.items())
+    }
+    video = (
+        compare.run(systems, media=[args.video], out=args.work / "compare" / "video", force=True, conf=CONF)
+        if args.video
+        else None
+    )
     first = [frame.bgr for frame, _ in labelled_frames(read_data(next(iter(data.values()))), "valid", 8)]
     memory = {spec: peak_megabytes(spec, first, {"conf": CONF}) for spec in systems}
-    (args.work / "measured.json").write_text(json.dumps({"speed": speeds, "memory": memory, "results": results, "video": video}, indent=1))
+    (args.work / "measured.json").write_text(
+        json.dumps({"speed": speeds, "memory": memory, "results": results, "video": video}, indent=1)
+    )
 
 
 def learned() -> str:
     """What the two models that ship learned from, as their cards say."""
     detector, classifier = models.find(None, "detector"), models.find(None, "classifier")
-    return f"The one stage ({detector.name}) learned from {detector.card.get('data', 'what its card does not say')}; the classifier of the two stages ({classifier.name}) from {classifier.card.get('data', 'what its card does not say')}."
+    return (
+        f"The one stage ({detector.name}) "
+        "learned from "
+        f"{detector.card.get('data', 'what its card does not say')}; the "
+        "classifier of the "
+        "two stages "
+        f"({classifier.name}) from "
+        f"{classifier.card.get('data', 'what its card does not say')}."
+    )
 
 
 def main() -> None:
@@ -315,7 +621,10 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     set_threads(1)
     systems = ["two-stage:haar", *([f"two-stage:{args.yunet}"] if args.yunet else []), "yolo"]
-    names = {spec: {"two-stage:haar": "two stages (Haar)", "yolo": "one stage"}.get(spec, "two stages (YuNet)") for spec in systems}
+    names = {
+        spec: {"two-stage:haar": "two stages (Haar)", "yolo": "one stage"}.get(spec, "two stages (YuNet)")
+        for spec in systems
+    }
     if not args.page:
         measure(args, systems)
     told = json.loads((args.work / "measured.json").read_text())
@@ -324,8 +633,14 @@ def main() -> None:
     sizes = together(results, systems)
     (args.docs / "pictures").mkdir(parents=True, exist_ok=True)
     plots(args.docs / "pictures", speeds, sizes, names)
-    command = "python scripts/one_or_two_stages.py --lfw lfw-affectnet --fer fer2013.csv" + (" --video woman.mp4" if video else "") + (" --yunet yunet.onnx" if args.yunet else "")
-    (args.docs / "one-or-two-stages.md").write_text(page(systems, names, results, speeds, sizes, memory, video, command), encoding="utf-8")
+    command = (
+        "python scripts/one_or_two_stages.py --lfw lfw-affectnet --fer fer2013.csv"
+        + (" --video woman.mp4" if video else "")
+        + (" --yunet yunet.onnx" if args.yunet else "")
+    )
+    (args.docs / "one-or-two-stages.md").write_text(
+        page(systems, names, results, speeds, sizes, memory, video, command), encoding="utf-8"
+    )
     print(args.docs / "one-or-two-stages.md")
 
 

@@ -4,10 +4,10 @@
     python scripts/ship_model.py release/runs/emo-s-001 --name emo-s --out cfg/models \
         --set "fer2013=release/data/fer/emo.data" --set "fer+=release/data/plus/emo.data:test" --set "lfw crops=release/data/lfw-1.00:valid"
 
-The temperature of the softmax is fitted on the run's own valid split, so that scores can be read as shares; accuracy is not
-changed by it. The first --set is measured on valid and test, others on the split that stands behind the colon. What is
-measured on a test or validation list of another set chose nothing.
-"""
+The temperature of the softmax is fitted on the run's own valid split, so that scores can be read as shares; accuracy is
+not changed by it. The first --set is measured on valid and test, others on the split that stands behind the colon. What
+is measured on a test or validation list of another set chose nothing.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -38,11 +38,15 @@ def probabilities(run: Path, data, split: str) -> tuple[np.ndarray, np.ndarray]:
     model = find(run, "classifier")
     paths = read_list(data.list_of(split))
     classifier = Classifier(model, TorchBackend(model))
-    return classifier.classify([cv2.imread(str(path)) for path in paths]), np.array([class_of_path(path, data.labels) for path in paths])
+    return classifier.classify([cv2.imread(str(path)) for path in paths]), np.array(
+        [class_of_path(path, data.labels) for path in paths]
+    )
 
 
 def fitted_temperature(shares: np.ndarray, truth: np.ndarray) -> float:
-    """The softmax temperature with the least cross entropy (Guo et al., arXiv:1706.04599), to two digits behind the point."""
+    """The softmax temperature with the least cross entropy (Guo et al., arXiv:1706.04599), to two digits behind the
+    point.
+    """
     logits = np.log(np.maximum(shares.astype(float), 1e-12))
 
     def loss(temperature):
@@ -56,10 +60,17 @@ def fitted_temperature(shares: np.ndarray, truth: np.ndarray) -> float:
 def measured(folder: Path, data: Path, split: str, tta: str | None = None) -> dict:
     """The figures of a card for one split."""
     with tempfile.TemporaryDirectory() as out:
-        report = evaluate([str(folder)], str(data), split, out=Path(out) / "e", tta=tta, backend="onnx", replicates=1000, seed=0)
+        report = evaluate(
+            [str(folder)], str(data), split, out=Path(out) / "e", tta=tta, backend="onnx", replicates=1000, seed=0
+        )
     model = report["models"][0]
     intervals = model.get("intervals", {})
-    found = {"faces": model["faces"], "top1": round(model["accuracy"], 4), "macro_f1": round(model["macro_f1"], 4), "calibration_error": round(model["calibration"]["ece"], 4)}
+    found = {
+        "faces": model["faces"],
+        "top1": round(model["accuracy"], 4),
+        "macro_f1": round(model["macro_f1"], 4),
+        "calibration_error": round(model["calibration"]["ece"], 4),
+    }
     for key, name in (("accuracy", "top1_interval"), ("macro_f1", "macro_f1_interval")):
         if intervals.get(key):
             found[name] = [round(value, 4) for value in intervals[key]]
@@ -72,7 +83,13 @@ def toml(value) -> str:
         return "{ " + ", ".join(f'"{key}" = {toml(item)}' for key, item in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(toml, value)) + "]"
-    return repr(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value).lower() if isinstance(value, bool) else '"' + str(value).replace('"', "'") + '"'
+    return (
+        repr(value)
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+        else str(value).lower()
+        if isinstance(value, bool)
+        else '"' + str(value).replace('"', "'") + '"'
+    )
 
 
 def main() -> None:
@@ -81,7 +98,9 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--out", type=Path, default=Path("cfg/models"))
     parser.add_argument("--set", dest="sets", action="append", required=True, metavar="TITLE=DATA[:SPLIT]")
-    parser.add_argument("--about", default="FER2013, usage Training; half of the target are FER+'s votes", help="the data, in words")
+    parser.add_argument(
+        "--about", default="FER2013, usage Training; half of the target are FER+'s votes", help="the data, in words"
+    )
     args = parser.parse_args()
     run = RunDir(args.run)
     data = read_data(run.data_file())
@@ -97,16 +116,27 @@ def main() -> None:
     shutil.copy(run.names, folder / "emo.names")
     recipe = tomllib.loads(run.recipe.read_text())
     old = tomllib.loads(run.card.read_text()).get("preprocessing", {}) if run.card.is_file() else {}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    ).stdout.strip()
     card = {
-        "name": args.name, "task": "classifier", "data": args.about, "split": "trained on Training, best top-1 on PublicTest, PrivateTest measured for this card only",
-        "trained_on": ["fer2013 train"], "chosen_on": ["fer2013 valid"], "licence": "weights MIT; FER2013 is for research; FER+ labels MIT",
-        "sha256": sha256(folder / "model.weights"), "command": f"scripts/train_release.py --only {args.name}", "commit": commit,
+        "name": args.name,
+        "task": "classifier",
+        "data": args.about,
+        "split": "trained on Training, best top-1 on PublicTest, PrivateTest measured for this card only",
+        "trained_on": ["fer2013 train"],
+        "chosen_on": ["fer2013 valid"],
+        "licence": "weights MIT; FER2013 is for research; FER+ labels MIT",
+        "sha256": sha256(folder / "model.weights"),
+        "command": f"scripts/train_release.py --only {args.name}",
+        "commit": commit,
         "iterations": cfg.net.integer("max_batches"),
-    }  # fmt: skip
+    }
     tables = {
         "training": {key: value for key, value in recipe.items() if key not in ("name", "about", "source")},
-        "preprocessing": {"input": "grey / 255, stretched to the size with corners aligned"} | old | {"crop_scale": CROP_SCALE},
+        "preprocessing": {"input": "grey / 255, stretched to the size with corners aligned"}
+        | old
+        | {"crop_scale": CROP_SCALE},
         "calibration": {"temperature": temperature, "fitted_on": "fer2013 PublicTest"},
     }
 
@@ -122,13 +152,17 @@ def main() -> None:
         title, _, place = told.partition("=")
         path, _, split = place.rpartition(":") if ":" in place else (place, "", "")
         for part in [split] if split else ["valid", "test"]:
-            name = title if split else f"{title} { {'valid': 'PublicTest', 'test': 'PrivateTest'}[part]}"
+            name = title if split else f"{title} { {'valid': 'PublicTest', 'test': 'PrivateTest'}[part] }"
             tables[f'metrics."{name}"'] = measured(folder, Path(path), part)
             print(name, tables[f'metrics."{name}"'], flush=True)
             if index == 0 and part == "test":
                 tables[f'metrics."{name}, ten crops"'] = measured(folder, Path(path), part, "tencrop")
                 weak = tables[f'metrics."{name}"']["recall"]
-    card["weaknesses"] = "least recall on PrivateTest: " + ", ".join(f"{name} {share:.0%}" for name, share in sorted(weak.items(), key=lambda item: item[1])[:3]) + "; frontal faces only; sees one grey face at a time"
+    card["weaknesses"] = (
+        "least recall on PrivateTest: "
+        + ", ".join(f"{name} {share:.0%}" for name, share in sorted(weak.items(), key=lambda item: item[1])[:3])
+        + "; frontal faces only; sees one grey face at a time"
+    )
     write()
 
 

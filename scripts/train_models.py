@@ -33,24 +33,122 @@ from darknet_runner.network import cfg_file, weights_file
 
 MODERN = ["--optimizer", "adamw", "--net", "policy=sgdr", "--net", "power=1"]
 CLASSIFIER = ["--cfg", "v4-nano-face", "--batch", "64", "--subdivisions", "1", "--learning-rate", "0.002", *MODERN]
-LONG = ["--iterations", "10000", "--ema", "0.999", "--net", "label_smooth_eps=0.05", "--net", "decay=0.05", "--map-every", "1000"]
+LONG = [
+    "--iterations",
+    "10000",
+    "--ema",
+    "0.999",
+    "--net",
+    "label_smooth_eps=0.05",
+    "--net",
+    "decay=0.05",
+    "--map-every",
+    "1000",
+]
 SHORT = ["--iterations", "4000", "--ema", "0.998", "--net", "decay=0.03", "--map-every", "450"]
-DETECTOR = ["--cfg", "v4-nano", "--size", "256", "--batch", "32", "--subdivisions", "2", "--iterations", "2900", "--anchors", "data",
-            "--learning-rate", "0.001", "--ema", "0.999", "--prior", "0.02", "--net", "decay=0.02", "--net", "burn_in=200",
-            "--map-every", "600", *MODERN]  # fmt: skip
-FINER = ["--cfg", "v4-nano", "--size", "320", "--batch", "32", "--subdivisions", "2", "--iterations", "900", "--anchors", "data",
-         "--learning-rate", "0.0006", "--ema", "0.998", "--net", "decay=0.02", "--net", "burn_in=30", "--map-every", "300", *MODERN]  # fmt: skip
-LONGER = ["--size", "320", "--batch", "32", "--subdivisions", "2", "--iterations", "1900", "--anchors", "cfg", "--learning-rate", "0.0008",
-          "--ema", "0.999", "--net", "decay=0.03", "--net", "burn_in=60", "--yolo", "random=1.3", "--map-every", "475", *MODERN]  # fmt: skip
-WIDER = [*LONGER, "--iterations", "3000", "--map-every", "750", "--yolo", "anchors=17,17, 23,23, 35,35, 51,51, 79,79, 138,138"]  # LONGER's by 320/384: collages hold smaller faces
+DETECTOR = [
+    "--cfg",
+    "v4-nano",
+    "--size",
+    "256",
+    "--batch",
+    "32",
+    "--subdivisions",
+    "2",
+    "--iterations",
+    "2900",
+    "--anchors",
+    "data",
+    "--learning-rate",
+    "0.001",
+    "--ema",
+    "0.999",
+    "--prior",
+    "0.02",
+    "--net",
+    "decay=0.02",
+    "--net",
+    "burn_in=200",
+    "--map-every",
+    "600",
+    *MODERN,
+]
+FINER = [
+    "--cfg",
+    "v4-nano",
+    "--size",
+    "320",
+    "--batch",
+    "32",
+    "--subdivisions",
+    "2",
+    "--iterations",
+    "900",
+    "--anchors",
+    "data",
+    "--learning-rate",
+    "0.0006",
+    "--ema",
+    "0.998",
+    "--net",
+    "decay=0.02",
+    "--net",
+    "burn_in=30",
+    "--map-every",
+    "300",
+    *MODERN,
+]
+LONGER = [
+    "--size",
+    "320",
+    "--batch",
+    "32",
+    "--subdivisions",
+    "2",
+    "--iterations",
+    "1900",
+    "--anchors",
+    "cfg",
+    "--learning-rate",
+    "0.0008",
+    "--ema",
+    "0.999",
+    "--net",
+    "decay=0.03",
+    "--net",
+    "burn_in=60",
+    "--yolo",
+    "random=1.3",
+    "--map-every",
+    "475",
+    *MODERN,
+]
+WIDER = [
+    *LONGER,
+    "--iterations",
+    "3000",
+    "--map-every",
+    "750",
+    "--yolo",
+    "anchors=17,17, 23,23, 35,35, 51,51, 79,79, 138,138",
+]  # LONGER's by 320/384: collages hold smaller faces
 SCENES, DRAWN, COLLAGES = 6000, 1600, 2700
-DETECTOR_SIZE = 384  # larger than it is trained: 416 finds more small faces and loses faces that fill the picture, 320 the reverse
-CROP_SCALE = 0.9  # FER2013's crops are tighter than a face finder's boxes; best of 0.7 to 1.1 on 391 faces of lfw-affectnet's training list
+DETECTOR_SIZE = (
+    384  # larger than it is trained: 416 finds more small faces and loses faces that fill the picture, 320 the reverse
+)
+# FER2013's crops are tighter than a face finder's boxes; best of 0.7 to 1.1 on 391 faces of lfw-affectnet's training
+# list
+CROP_SCALE = 0.9
 
 
 @click.command()
 @click.option("--fer2013", type=click.Path(exists=True), required=True, help="fer2013.csv, or its folder.")
-@click.option("--affectnet", type=click.Path(exists=True), required=True, help="A set in AffectNet's form; ours is LFW with students' labels.")
+@click.option(
+    "--affectnet",
+    type=click.Path(exists=True),
+    required=True,
+    help="A set in AffectNet's form; ours is LFW with students' labels.",
+)
 @click.option("--work", type=click.Path(), default="train-models", show_default=True)
 @click.option("--out", type=click.Path(), help="Where the model folders go.")
 @click.option("--only", type=click.Choice(["classifier", "detector"]))
@@ -64,40 +162,105 @@ def main(fer2013, affectnet, work, out, only, threads):
     crops = emo.made("crops", "convert", "fer2013", str(Path(fer2013).absolute()), "--task", "classifier")
     if only != "detector":
         run = emo.trained("emo-fer", crops, *CLASSIFIER, *LONG)
-        measured = {"fer2013 PublicTest": emo.valid(run, crops, "valid"), "fer2013 PrivateTest": emo.valid(run, crops, "test")}
-        package(run, out / "emo-fer", 64, {
-            "task": "classifier", "data": "FER2013, usage Training (28,558 faces of 35,710 recovered)",
-            "split": "trained on Training, best top-1 on PublicTest, measured on both others", "licence": "weights MIT; FER2013 is for research",
-        }, {name: {"top1": found["top1"], "faces": found["settings"]["pictures"]} for name, found in measured.items()},
-            {"input": "grey / 255, stretched to the size with corners aligned", "crop_scale": CROP_SCALE})  # fmt: skip
+        measured = {
+            "fer2013 PublicTest": emo.valid(run, crops, "valid"),
+            "fer2013 PrivateTest": emo.valid(run, crops, "test"),
+        }
+        package(
+            run,
+            out / "emo-fer",
+            64,
+            {
+                "task": "classifier",
+                "data": "FER2013, usage Training (28,558 faces of 35,710 recovered)",
+                "split": "trained on Training, best top-1 on PublicTest, measured on both others",
+                "licence": "weights MIT; FER2013 is for research",
+            },
+            {name: {"top1": found["top1"], "faces": found["settings"]["pictures"]} for name, found in measured.items()},
+            {"input": "grey / 255, stretched to the size with corners aligned", "crop_scale": CROP_SCALE},
+        )
     if only != "classifier":
         short = emo.trained("nano-face", crops, *CLASSIFIER, *SHORT)
         beginning = work / "nano-face.conv"
         if not beginning.exists():
-            emo("darknet", "partial", str(short / "model.cfg"), str(short / "weights/model_best.weights"), str(beginning), "--for", "v4-nano")
+            emo(
+                "darknet",
+                "partial",
+                str(short / "model.cfg"),
+                str(short / "weights/model_best.weights"),
+                str(beginning),
+                "--for",
+                "v4-nano",
+            )
         faces = emo.made("faces", "convert", "affectnet", str(Path(affectnet).absolute()), "--task", "detector")
-        scenes = emo.made("scenes", "convert", "fer2013", str(Path(fer2013).absolute()), "--task", "detector", "--scenes", str(SCENES))
+        scenes = emo.made(
+            "scenes", "convert", "fer2013", str(Path(fer2013).absolute()), "--task", "detector", "--scenes", str(SCENES)
+        )
         both = emo.made("both", "dataset", "merge", str(faces), str(scenes))
         coarse = emo.trained("emo-v4-nano-256", both, *DETECTOR, "--pretrained", str(beginning))
         finer = emo.trained("emo-v4-nano-320", both, *FINER, "--pretrained", str(coarse / "weights/model_best.weights"))
         drawn = emo.made("drawn", "dataset", "synth", "--as", "yolo", "--count", str(DRAWN), "--seed", "11")
         everything = emo.made("all", "dataset", "merge", str(faces), str(scenes), str(drawn))
-        longer = emo.trained("emo-v4-nano-drawn", everything, "--cfg", str(finer / "model.cfg"), *LONGER, "--pretrained", str(finer / "weights/model_best.weights"))
+        longer = emo.trained(
+            "emo-v4-nano-drawn",
+            everything,
+            "--cfg",
+            str(finer / "model.cfg"),
+            *LONGER,
+            "--pretrained",
+            str(finer / "weights/model_best.weights"),
+        )
         collages = emo.made("collages", "dataset", "collage", str(faces), "--count", str(COLLAGES), "--seed", "5")
         wide = emo.made("wide", "dataset", "merge", str(faces), str(scenes), str(drawn), str(collages))
-        run = emo.trained("emo-v4-nano", wide, "--cfg", str(longer / "model.cfg"), *WIDER, "--pretrained", str(longer / "weights/model_best.weights"))
-        folder = package(run, out / "emo-v4-nano", DETECTOR_SIZE, {
-            "task": "detector", "data": "lfw-affectnet (4,547 pictures), 2,450 collages of them, 4,798 scenes composed of FER2013's Training faces, 1,280 drawn scenes",
-            "split": "best mAP@0.5 on lfw-affectnet's validation list with 250 collages of it, 602 scenes of PublicTest faces and 320 drawn ones",
-            "licence": "weights MIT; LFW and FER2013 are for research",
-        }, {}, {"input": "RGB / 255, in a grey letter box of the size"})  # fmt: skip
+        run = emo.trained(
+            "emo-v4-nano",
+            wide,
+            "--cfg",
+            str(longer / "model.cfg"),
+            *WIDER,
+            "--pretrained",
+            str(longer / "weights/model_best.weights"),
+        )
+        folder = package(
+            run,
+            out / "emo-v4-nano",
+            DETECTOR_SIZE,
+            {
+                "task": "detector",
+                "data": (
+                    "lfw-affectnet (4,547 "
+                    "pictures), 2,450 "
+                    "collages "
+                    "of them, "
+                    "4,798 scenes "
+                    "composed of "
+                    "FER2013's Training faces, 1,280 "
+                    "drawn scenes"
+                ),
+                "split": (
+                    "best mAP@0.5 on lfw-affectnet's "
+                    "validation list "
+                    "with 250 "
+                    "collages of "
+                    "it, 602 "
+                    "scenes of PublicTest faces "
+                    "and 320 "
+                    "drawn ones"
+                ),
+                "licence": "weights MIT; LFW and FER2013 are for research",
+            },
+            {},
+            {"input": "RGB / 255, in a grey letter box of the size"},
+        )
         measured = {
             "lfw-affectnet validation": emo.valid(folder, faces, "valid"),
             "lfw-affectnet validation, collages": emo.valid(folder, collages, "valid"),
             "FER2013 scenes, PublicTest faces": emo.valid(folder, scenes, "valid"),
             "FER2013 scenes, PrivateTest faces": emo.valid(folder, scenes, "test"),
         }
-        metrics = {name: {"map50": found["map"], "pictures": found["settings"]["pictures"]} for name, found in measured.items()}
+        metrics = {
+            name: {"map50": found["map"], "pictures": found["settings"]["pictures"]} for name, found in measured.items()
+        }
         with open(folder / "model.toml", "a") as card:
             card.write(tables(metrics))
 
@@ -111,7 +274,9 @@ class Emo:
     def __call__(self, *arguments: str) -> str:
         click.echo("$ emo " + " ".join(arguments), err=True)
         command = [sys.executable, "-c", "from emotion.cli import main; main()", *arguments]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": str(self.threads)})
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": str(self.threads)}
+        )
         if done.returncode:
             raise click.ClickException(f"emo {arguments[0]} failed with exit code {done.returncode}")
         return done.stdout
@@ -128,36 +293,64 @@ class Emo:
         run = self.work / "runs" / f"{name}-001"
         state = json.loads((run / "run.json").read_text())["verdict"] if (run / "run.json").exists() else None
         if state is None:
-            self("darknet", "train", "--engine", "builtin", "--data", str(data), "--runs", str(run.parent), "--name", name,
-                 "--threads", str(self.threads), "--workers", "1", *arguments)  # fmt: skip
+            self(
+                "darknet",
+                "train",
+                "--engine",
+                "builtin",
+                "--data",
+                str(data),
+                "--runs",
+                str(run.parent),
+                "--name",
+                name,
+                "--threads",
+                str(self.threads),
+                "--workers",
+                "1",
+                *arguments,
+            )
         elif state != "finished":
             self("darknet", "train", "--resume", str(run))
         return run
 
     def valid(self, model: Path, data: Path, split: str) -> dict:
-        return json.loads(self("darknet", "valid", str(model), "--data", str(data), "--split", split, "--engine", "builtin", "--json"))
+        return json.loads(
+            self("darknet", "valid", str(model), "--data", str(data), "--split", split, "--engine", "builtin", "--json")
+        )
 
 
 def package(run: Path, folder: Path, size: int, card: dict, metrics: dict, preprocessing: dict) -> Path:
     """A model folder of a run's best weights, with the input size to run it at, and its card."""
     folder.mkdir(parents=True, exist_ok=True)
     cfg = cfg_file.load(run / "model.cfg")
-    wide = {"letter_box": 1} if cfg.is_detector else {}  # so that faces keep their shape in pictures that are not squares
-    cfg_file.save(cfg.edit({0: {"width": size, "height": size, "batch": 1, "subdivisions": 1} | wide}), folder / "model.cfg")
+    wide = (
+        {"letter_box": 1} if cfg.is_detector else {}
+    )  # so that faces keep their shape in pictures that are not squares
+    cfg_file.save(
+        cfg.edit({0: {"width": size, "height": size, "batch": 1, "subdivisions": 1} | wide}), folder / "model.cfg"
+    )
     shutil.copyfile(run / "weights/model_best.weights", folder / "model.weights")
     shutil.copyfile(run / "emo.names", folder / "emo.names")
     if not cfg.is_detector:
         folded(folder)
     info = json.loads((run / "run.json").read_text())
     settings = {key: value for key, value in info["settings"].items() if value not in (None, "", [], (), False)}
-    head = {"name": folder.name, **card, "sha256": hashlib.sha256((folder / "model.weights").read_bytes()).hexdigest(),
-            "iterations": info.get("iterations"), "recipe": "scripts/train_models.py"}  # fmt: skip
+    head = {
+        "name": folder.name,
+        **card,
+        "sha256": hashlib.sha256((folder / "model.weights").read_bytes()).hexdigest(),
+        "iterations": info.get("iterations"),
+        "recipe": "scripts/train_models.py",
+    }
     keys = ("size", "batch", "learning_rate", "optimizer", "ema", *(["prior"] if cfg.is_detector else []))
     training = {key: settings[key] for key in keys if key in settings}
     text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in head.items())
     text += "\n[training]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in training.items())
     if preprocessing:
-        text += "\n[preprocessing]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in preprocessing.items())
+        text += "\n[preprocessing]\n" + "".join(
+            f"{key} = {json.dumps(value)}\n" for key, value in preprocessing.items()
+        )
     (folder / "model.toml").write_text(text + tables(metrics))
     return folder
 
@@ -180,7 +373,9 @@ def tables(metrics: dict) -> str:
     """`[metrics."name"]` tables."""
     out = ""
     for name, found in metrics.items():
-        out += f'\n[metrics."{name}"]\n' + "".join(f"{key} = {round(value, 4) if isinstance(value, float) else value}\n" for key, value in found.items())
+        out += f'\n[metrics."{name}"]\n' + "".join(
+            f"{key} = {round(value, 4) if isinstance(value, float) else value}\n" for key, value in found.items()
+        )
     return out
 
 

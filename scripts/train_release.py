@@ -5,8 +5,8 @@
     python scripts/train_release.py --fer fer2013 --only emo-s
     tail -f release/log.txt                                                                 # where it stands
 
---fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv. Settings are the recipes in scripts/release/. One thread,
-seed 0. Each stage is commands of `emo`; they are printed, so that any of them can be run by hand.
+--fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv. Settings are the recipes in scripts/release/. One
+thread, seed 0. Each stage is commands of `emo`; they are printed, so that any of them can be run by hand.
 """
 
 from __future__ import annotations
@@ -37,21 +37,46 @@ def convert(args: argparse.Namespace) -> None:
     """FER2013 with its own labels and FER+'s votes; and FER+'s own eight classes."""
     for name, extra in (("fer", ("--labels", "fer2013")), ("fer8", ("--labels", "votes", "--classes", 8))):
         if not (args.work / "data" / name / "emo.data").is_file():
-            emo("convert", "ferplus", args.fer, *extra, "--task", "classifier", "--out", args.work / "data" / name, log=args.log)
+            emo(
+                "convert",
+                "ferplus",
+                args.fer,
+                *extra,
+                "--task",
+                "classifier",
+                "--out",
+                args.work / "data" / name,
+                log=args.log,
+            )
 
 
 def classifier(name: str, args: argparse.Namespace) -> None:
     """Train one classifier, or go on with it; nothing when it is finished."""
     network, data = CLASSIFIERS[name]
     run = args.work / "runs" / f"{name}-001"
-    if (run / "weights" / "model_final.weights").is_file() and json.loads((run / "run.json").read_text())["verdict"] == "finished":
+    if (run / "weights" / "model_final.weights").is_file() and json.loads((run / "run.json").read_text())[
+        "verdict"
+    ] == "finished":
         return
     if (run / "weights" / "model_last.weights").is_file():
         emo("train", "--resume", run, "--threads", args.threads, log=args.log)
         return
     recipe = RECIPES / f"{name}.toml"
-    emo("train", network, "--recipe", recipe, "--data", args.work / "data" / data / "emo.data", "--runs", args.work / "runs", "--name", name,
-        "--threads", args.threads, log=args.log)  # fmt: skip
+    emo(
+        "train",
+        network,
+        "--recipe",
+        recipe,
+        "--data",
+        args.work / "data" / data / "emo.data",
+        "--runs",
+        args.work / "runs",
+        "--name",
+        name,
+        "--threads",
+        args.threads,
+        log=args.log,
+    )
 
 
 def main() -> None:

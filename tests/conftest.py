@@ -19,4 +19,6 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, usual)
 
-os.environ["EMO_CACHE"] = os.path.join(os.path.dirname(__file__), "no-cache")  # what somebody has fetched changes no test
+os.environ["EMO_CACHE"] = os.path.join(
+    os.path.dirname(__file__), "no-cache"
+)  # what somebody has fetched changes no test

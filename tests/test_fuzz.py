@@ -17,7 +17,13 @@ if not SCRIPT.is_file():
 
 
 def test_mutated_inputs_give_a_result_or_one_error(tmp_path):
-    ran = subprocess.run([sys.executable, str(SCRIPT), "--count", "280", "--out", str(tmp_path / "finds")], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    ran = subprocess.run(
+        [sys.executable, str(SCRIPT), "--count", "280", "--out", str(tmp_path / "finds")],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert ran.returncode == 0 and "280 inputs, 0 finds" in ran.stdout, ran.stdout + ran.stderr[-2000:]
 
 
@@ -52,8 +58,14 @@ def test_what_it_finds(reader, words, tmp_path):
             fuzz.READERS["run"] = planted
             whole(*args)
         fuzz.batch = batch
-        print(json.dumps([[*key, count] for key, count in fuzz.fuzz(2, 0, [], Path({str(tmp_path)!r}), lambda text: None).items()]))"""
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        print(json.dumps([[*key, count] for key, count in fuzz.fuzz(2, 0, [], Path({str(tmp_path)!r}), lambda text: None).items()]))"""  # noqa: E501
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout) == ([["run", words, 2]] if words else [])
     assert bool(list(tmp_path.glob("run-*.json"))) == bool(words)

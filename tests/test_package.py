@@ -1,4 +1,6 @@
-"""The package as a whole: imports go one way and in no circle, heavy ones wait, every command explains itself and stands in docs/cli.md."""
+"""The package as a whole: imports go one way and in no circle, heavy ones wait, every command explains itself and
+stands in docs/cli.md.
+"""
 
 import ast
 import re
@@ -48,22 +50,35 @@ def imported(path):
 
 def test_every_import_finds_its_module():
     """Those inside functions too, which no other test may reach."""
-    found = {(str(path.relative_to(ROOT)), name) for folder in (*MAY_IMPORT, "scripts", "tests") for path in (ROOT / folder).rglob("*.py")
-             for name in imported(path) if name.split(".")[0] in MAY_IMPORT and name not in MODULES}  # fmt: skip
+    found = {
+        (str(path.relative_to(ROOT)), name)
+        for folder in (*MAY_IMPORT, "scripts", "tests")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in imported(path)
+        if name.split(".")[0] in MAY_IMPORT and name not in MODULES
+    }
     assert not found
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_imports_go_one_way(package):
     forbidden = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
-    found = {(name, other) for name, path in MODULES.items() if name.split(".")[0] == package
-             for other in imported(path) if other.split(".")[0] in forbidden}  # fmt: skip
+    found = {
+        (name, other)
+        for name, path in MODULES.items()
+        if name.split(".")[0] == package
+        for other in imported(path)
+        if other.split(".")[0] in forbidden
+    }
     assert not found
 
 
 def test_no_circle_between_modules():
     """Not even one of imports that wait inside functions: whoever reads a module need not know who uses it."""
-    left = {name: {other for other in imported(path) if other in MODULES and other != name} for name, path in MODULES.items()}
+    left = {
+        name: {other for other in imported(path) if other in MODULES and other != name}
+        for name, path in MODULES.items()
+    }
     while ends := [name for name, others in left.items() if not others & left.keys()]:
         for name in ends:
             del left[name]
@@ -82,7 +97,13 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys\nfrom emotion.cli import emo\n"
         "try:\n    emo.main(['--help'], standalone_mode=False)\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'cv2', 'pandas', 'matplotlib', 'numpy'} & set(sys.modules)\nsys.exit(f'imports {heavy}' if heavy else 0)"
+        "heavy = {'torch', 'cv2', "
+        "'pandas', "
+        "'matplotlib', "
+        "'numpy'} & "
+        "set(sys.modules)\n"
+        "sys.exit(f'imports "
+        "{heavy}' if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
@@ -94,7 +115,14 @@ def test_it_works_without_what_only_unix_has(tmp_path):
         "sys.modules |= dict.fromkeys(('pty', 'tty', 'resource', 'termios', 'pwd', 'grp'))\n"
         "del signal.SIGHUP\n"
         "import darknet_runner.choose_engine, emotion.run_detection, emotion.comparison.compare, emotion.systems.open\n"
-        "from emotion.cli import main; main(['dataset', 'synth', '--as', 'yolo', '--count', '2', '--out', sys.argv[1], '--quiet'])"
+        "from emotion.cli import main; "
+        "main(['dataset', "
+        "'synth', "
+        "'--as', "
+        "'yolo', "
+        "'--count', '2', "
+        "'--out', "
+        "sys.argv[1], '--quiet'])"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "drawn")], check=True)
 

@@ -25,7 +25,19 @@ def installed(tmp_path_factory):
             shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(out), str(source)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        str(out),
+        str(source),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     with zipfile.ZipFile(next(out.glob("*.whl"))) as wheel:
@@ -45,10 +57,20 @@ def test_it_runs_outside_the_checkout(installed, tmp_path):
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "import emotion.systems.models, darknet_runner.network.templates as t, emotion.comparison.compare\n"
         "assert emotion.__file__.startswith(sys.argv[1])\n"
-        "print(len(t.names()), sorted(emotion.systems.models.shipped()), all(path.is_file() for path in emotion.comparison.compare.shipped_media()))\n"
+        "print(len(t.names()), "
+        "sorted(emotion.systems.models.shipped()), "
+        "all(path.is_file() for "
+        "path in "
+        "emotion.comparison.compare.shipped_media()))\n"
         "from emotion.cli import main; main(['cfg', 'show', 'v4-nano', '--json'])"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(installed)], cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": ""})
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(installed)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": ""},
+    )
     assert done.returncode == 0, done.stderr
     first = done.stdout.splitlines()[0]
     assert first.endswith("True") and int(first.split()[0]) == len(list((ROOT / "cfg").glob("*.cfg")))

@@ -55,14 +55,16 @@ class DarknetSet:
 def find_data(where: str | Path | None = None, task: str | None = None) -> Path:
     """The .data file, or data.yaml, at `where` (itself, or the one in that folder or a folder in it; default ./data).
 
-    task: classifier or detector; of several files the only one that fits it is taken. UsageError when there is none or more
-    than one, with what was found.
+    task: classifier or detector; of several files the only one that fits it is taken. UsageError when there is none or
+    more than one, with what was found.
     """
     root = Path(where or "data")
     if root.is_file():
         return root
     if not root.is_dir():
-        raise DataError("no such file or folder", where=root, mend="give a .data file, or the folder that emo convert wrote")
+        raise DataError(
+            "no such file or folder", where=root, mend="give a .data file, or the folder that emo convert wrote"
+        )
     found = sorted(root.glob("*.data")) or sorted(root.glob("*/*.data")) or _yamls(root, "") or _yamls(root, "*/")
     if len(found) > 1 and task is not None:
         found = [path for path in found if _fits(path, task)] or found
@@ -122,9 +124,14 @@ def _read_manifest(path: Path) -> dict[str, list[dict]]:
 
 
 def write(
-    out: str | Path, images: dict[str, list[str]], like: DataFile, manifest: Iterable[dict], report: dict,
-    sources: Iterable[Path] = (), force: bool = False,
-) -> Path:  # fmt: skip
+    out: str | Path,
+    images: dict[str, list[str]],
+    like: DataFile,
+    manifest: Iterable[dict],
+    report: dict,
+    sources: Iterable[Path] = (),
+    force: bool = False,
+) -> Path:
     """Write lists over existing pictures as a new set in the folder `out`; gives its .data file.
 
     Names, labels and the other options are those of `like`; `manifest` rows are written with absolute
@@ -145,9 +152,15 @@ def write(
 
 
 def write_lists(
-    work: Path, final: str, images: dict[str, list[str]], names: tuple[str, ...], labels: tuple[str, ...] | None = None, **options
+    work: Path,
+    final: str,
+    images: dict[str, list[str]],
+    names: tuple[str, ...],
+    labels: tuple[str, ...] | None = None,
+    **options,
 ) -> None:
-    """Lists, names, labels, the backup folder, emo.data and, for a detector, data.yaml into `work`, with the paths they have once it is `final`.
+    """Lists, names, labels, the backup folder, emo.data and, for a detector, data.yaml into `work`, with the paths they
+    have once it is `final`.
 
     All paths are absolute, so that Darknet finds everything from any folder.
     """
@@ -158,7 +171,9 @@ def write_lists(
     for name, lines in files.items():
         (work / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8", errors="surrogateescape")
     (work / "backup").mkdir()
-    write_data(work / "emo.data", classes=len(names), **keys, names=f"{final}/emo.names", backup=f"{final}/backup", **options)
+    write_data(
+        work / "emo.data", classes=len(names), **keys, names=f"{final}/emo.names", backup=f"{final}/backup", **options
+    )
     if labels is None:
         yaml_form.write(work / "data.yaml", final, names, list(images))
 

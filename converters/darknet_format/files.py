@@ -57,7 +57,11 @@ def resolve(value: str, folder: str | Path) -> Path:
         beside, inner = os.path.join(folder, name), name.removeprefix("./").partition("/")[2]
         if os.path.exists(beside):
             return Path(beside)
-        for place in (name, os.path.join(os.path.dirname(os.path.abspath(folder)), name), os.path.join(folder, inner) if inner else beside):
+        for place in (
+            name,
+            os.path.join(os.path.dirname(os.path.abspath(folder)), name),
+            os.path.join(folder, inner) if inner else beside,
+        ):
             if os.path.exists(place):
                 return Path(place)
     return Path(folder, value)
@@ -69,7 +73,9 @@ def read_data(path: str | Path) -> DataFile:
     if path.suffix.lower() in yaml_form.SUFFIXES:
         names, splits = yaml_form.read(path)
         lists = {split: Path(splits[split]) if split in splits else None for split in ("train", "valid")}
-        return DataFile(path=path, classes=len(names), names=names, **lists, backup=None, top=1, labels=None, options=splits)
+        return DataFile(
+            path=path, classes=len(names), names=names, **lists, backup=None, top=1, labels=None, options=splits
+        )
     options = {}
     for number, line in numbered_lines(path, names=True):
         if line[0] in "#;":
@@ -100,18 +106,28 @@ def read_data(path: str | Path) -> DataFile:
         raise DataError(f"classes = {classes}, but the names file has {len(names)} names", where=path)
     lists = {key: resolve(options[key], folder) if key in options else None for key in ("train", "valid")}
     return DataFile(
-        path=path, classes=classes, names=names, **lists, backup=options.get("backup"),
-        top=whole["top"], labels=labels, options=options,
-    )  # fmt: skip
+        path=path,
+        classes=classes,
+        names=names,
+        **lists,
+        backup=options.get("backup"),
+        top=whole["top"],
+        labels=labels,
+        options=options,
+    )
 
 
 def read_list(path: str | Path) -> list[Path]:
-    """The images of a list file, relative ones resolved as in `read_data`, or of a folder; DataError when there are none."""
+    """The images of a list file, relative ones resolved as in `read_data`, or of a folder; DataError when there are
+    none.
+    """
     return [image for _, image in numbered_list(path)]
 
 
 def numbered_list(path: str | Path) -> list[tuple[int, Path]]:
-    """(line number, image) of each line of a list file; the pictures of a folder, which a data.yaml may name instead."""
+    """(line number, image) of each line of a list file; the pictures of a folder, which a data.yaml may name
+    instead.
+    """
     path = Path(path)
     if path.is_dir():
         found = list(enumerate(map(Path, pictures_in(path).paths), start=1))
@@ -129,12 +145,18 @@ def class_of_path(path: str | Path, labels: tuple[str, ...]) -> int:
     found = [index for index, label in enumerate(labels) if label in str(path)]
     if len(found) != 1:
         what = " and ".join(labels[index] for index in found) or "no label"
-        raise DataError(f"the path matches {what}; a classifier needs exactly one", where=path, mend="run emo convert --task classifier")
+        raise DataError(
+            f"the path matches {what}; a classifier needs exactly one",
+            where=path,
+            mend="run emo convert --task classifier",
+        )
     return found[0]
 
 
 def write_data(path: str | Path, **options: object) -> None:
     """Write a `.data` file, one `key = value` a line, None left out."""
     Path(path).write_text(
-        "".join(f"{key} = {value}\n" for key, value in options.items() if value is not None), encoding="utf-8", errors="surrogateescape"
+        "".join(f"{key} = {value}\n" for key, value in options.items() if value is not None),
+        encoding="utf-8",
+        errors="surrogateescape",
     )

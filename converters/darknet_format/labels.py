@@ -70,15 +70,28 @@ def examine_label(path: str | Path, classes: int) -> Label:
     except DataError as error:
         if error.what != "no such file":
             raise
-        raise DataError("the label file is missing", where=path, mend="a picture without faces needs an empty one") from None
+        raise DataError(
+            "the label file is missing", where=path, mend="a picture without faces needs an empty one"
+        ) from None
     label = parse(text, classes)
     if len(label.rows) and os.path.getsize(path) != len(text) and not _plain(path):  # one byte a character is plain
-        label.faults.insert(0, Fault("loose-label", "warning", 0, "begins with a byte order mark or is UTF-16, which Darknet binaries misread"))
+        label.faults.insert(
+            0,
+            Fault(
+                "loose-label",
+                "warning",
+                0,
+                "begins with a byte order mark or is UTF-16, which Darknet binaries misread",
+            ),
+        )
     return label
 
 
 def read_label(path: str | Path, classes: int) -> np.ndarray:
-    """A label file as (N, 5) float64: class id, then cxcywh_rel. DataError, with its line, for one that cannot be used."""
+    """A label file as (N, 5) float64: class id, then cxcywh_rel.
+
+    DataError, with its line, for one that cannot be used.
+    """
     label = examine_label(path, classes)
     for fault in label.faults:
         if fault.severity == "error":
@@ -105,7 +118,14 @@ def parse(text: str, classes: int) -> Label:
             if other == row[0]:
                 faults.append(Fault("duplicate-row", "warning", line, f"repeats line {first}"))
             else:
-                faults.append(Fault("conflicting-labels", "error", line, f"the box of line {first} again, as class {row[0]:g} and not {other:g}"))
+                faults.append(
+                    Fault(
+                        "conflicting-labels",
+                        "error",
+                        line,
+                        f"the box of line {first} again, as class {row[0]:g} and not {other:g}",
+                    )
+                )
             continue
         seen[row[1:]] = line, row[0]
         rows.append(row)
@@ -151,9 +171,17 @@ def _row(words: str, line: int, classes: int) -> tuple[tuple[float, ...] | None,
         return error("box-empty", f"the box has no extent: {said}")
     if not (-ROUNDING <= x <= 1 + ROUNDING and -ROUNDING <= y <= 1 + ROUNDING):  # as AlexeyAB's Darknet
         return error("box-outside", f"its centre must lie in 0..1: {said}")
-    loose = None if parts[0].isdigit() else Fault("loose-label", "warning", line, f"class {kind:g} is written as {parts[0]}, which Darknet binaries misread")
+    loose = (
+        None
+        if parts[0].isdigit()
+        else Fault(
+            "loose-label", "warning", line, f"class {kind:g} is written as {parts[0]}, which Darknet binaries misread"
+        )
+    )
     if not (0 <= x <= 1 and 0 <= y <= 1 and w <= 1 and h <= 1):
-        (left, right), (top, bottom) = ((max(0.0, at - side / 2), min(1.0, at + side / 2)) for at, side in ((x, w), (y, h)))
+        (left, right), (top, bottom) = (
+            (max(0.0, at - side / 2), min(1.0, at + side / 2)) for at, side in ((x, w), (y, h))
+        )
         if not (left < right and top < bottom):
             return error("box-outside", f"the box lies outside the picture: {said}")
         if max(w, h) > 1 + ROUNDING:

@@ -2,8 +2,8 @@
 
     data = open_set("fer.h5", task="classifier")
 
-A `.data` file, a data.yaml, or a folder with one is taken as it is. Other forms (HDF5, npz, pickle, FER2013's csv, a folder of
-<split>/<class>/ pictures) are converted once, into data/.sets, and found there the next time.
+A `.data` file, a data.yaml, or a folder with one is taken as it is. Other forms (HDF5, npz, pickle, FER2013's csv, a
+folder of <split>/<class>/ pictures) are converted once, into data/.sets, and found there the next time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ FILES = {".h5": "hdf5", ".hdf5": "hdf5", ".npz": "npz", ".pkl": "pickle", ".pick
 SPLIT_FOLDERS = {"train", "training", "valid", "validation", "val", "test"}
 
 
-def open_set(where: str | Path | None = None, task: str | None = None, say: Callable[[str], None] = lambda text: None) -> DataFile:
+def open_set(
+    where: str | Path | None = None, task: str | None = None, say: Callable[[str], None] = lambda text: None
+) -> DataFile:
     """The set at `where`; without it the one under ./data, where there are several the only one that fits `task`.
 
     task  classifier or detector: what it is wanted for
@@ -44,11 +46,17 @@ def open_set(where: str | Path | None = None, task: str | None = None, say: Call
 
 
 def _has_data(folder: Path) -> bool:
-    return any(next(folder.glob(f"{below}*{suffix}"), None) is not None for below in ("", "*/") for suffix in (".data", *SUFFIXES))
+    return any(
+        next(folder.glob(f"{below}*{suffix}"), None) is not None
+        for below in ("", "*/")
+        for suffix in (".data", *SUFFIXES)
+    )
 
 
 def kind_of(folder: Path) -> str | None:
-    """The kind of dataset that a folder holds, as `emo convert` names it; None when it is none of those that need no telling."""
+    """The kind of dataset that a folder holds, as `emo convert` names it; None when it is none of those that need
+    no telling.
+    """
     names = {path.name.lower() for path in folder.iterdir()}
     if names & {"train.h5", "val.h5", "test.h5"}:
         return "hdf5"
@@ -59,7 +67,12 @@ def kind_of(folder: Path) -> str | None:
         return "ferplus"
     if names & {"fer2013.csv", "icml_face_data.csv"}:
         return "fer2013"
-    if names & SPLIT_FOLDERS and any(item.is_dir() for split in folder.iterdir() if split.name.lower() in SPLIT_FOLDERS and split.is_dir() for item in split.iterdir()):
+    if names & SPLIT_FOLDERS and any(
+        item.is_dir()
+        for split in folder.iterdir()
+        if split.name.lower() in SPLIT_FOLDERS and split.is_dir()
+        for item in split.iterdir()
+    ):
         return "folder"
     return None
 
@@ -70,10 +83,16 @@ def _converted(kind: str, source: Path, task: str | None, say) -> DataFile:
     from ..convert import Settings, convert
 
     if task == "detector":
-        raise UsageError(f"holds faces without their pictures ({kind}); a detector learns from whole pictures", where=source, mend=f"emo convert {kind} --task detector composes scenes")
+        raise UsageError(
+            f"holds faces without their pictures ({kind}); a detector learns from whole pictures",
+            where=source,
+            mend=f"emo convert {kind} --task detector composes scenes",
+        )
     if kind not in readers.KINDS:
         raise DataError(f"a set of the form {kind} cannot be read", where=source)
-    stamp = hashlib.sha256("".join(f"{path}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}\n" for path in _parts(kind, source)).encode()).hexdigest()
+    stamp = hashlib.sha256(
+        "".join(f"{path}\0{path.stat().st_size}\0{path.stat().st_mtime_ns}\n" for path in _parts(kind, source)).encode()
+    ).hexdigest()
     out = KEPT / f"{source.resolve().stem}-{stamp[:10]}"
     if not (out / "emo.data").is_file():
         say(f"converting {source} ({kind}) to a classifier's set in {out}")
@@ -84,7 +103,9 @@ def _converted(kind: str, source: Path, task: str | None, say) -> DataFile:
 
 
 def _parts(kind: str, source: Path) -> list[Path]:
-    """What the set is made of, for knowing it again: files; of a folder of pictures each folder, whose time changes with its content."""
+    """What the set is made of, for knowing it again: files; of a folder of pictures each folder, whose time changes
+    with its content.
+    """
     if source.is_file():
         return [source.resolve()]
     if kind == "folder":

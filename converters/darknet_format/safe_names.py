@@ -26,16 +26,27 @@ def safe_names(wished: list[str], prefix: str, labels: tuple[str, ...] = ()) -> 
     """
     room = MAX_PATH - len(prefix.encode()) - len("/.jpg")
     if room < 24:
-        raise UsageError(f"the output's path is too long: Darknet takes {MAX_PATH} characters with the picture's name", where=prefix, mend="choose a shorter --out")
+        raise UsageError(
+            f"the output's path is too long: Darknet takes {MAX_PATH} characters with the picture's name",
+            where=prefix,
+            mend="choose a shorter --out",
+        )
     label = re.compile("|".join(map(re.escape, labels))) if labels else None
 
     def safe(names: list[str]) -> bool:
         lines = "\n".join([*names, ""])
-        plain = _PLAIN.fullmatch(lines) and "/\n" not in lines and lines.count("\n") == len(names) and max(map(len, names)) <= room
+        plain = (
+            _PLAIN.fullmatch(lines)
+            and "/\n" not in lines
+            and lines.count("\n") == len(names)
+            and max(map(len, names)) <= room
+        )
         return bool(plain) and not (label and label.search(lines)) and not any(word in lines for word in _TRAPS)
 
     # Most often all are, which one look tells.
-    names = wished if not wished or safe(wished) else [name if safe([name]) else _spelled(name, room) for name in wished]
+    names = (
+        wished if not wished or safe(wished) else [name if safe([name]) else _spelled(name, room) for name in wished]
+    )
     if len(set(map(str.lower, names))) < len(names):  # two folders, two datasets, or a.jpg beside a.png
         names, seen = list(names), set()
         for index, name in enumerate(names):

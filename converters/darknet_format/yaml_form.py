@@ -1,6 +1,6 @@
 """`data.yaml`, as Roboflow exports it and other YOLOs read it: the same set as a `.data` file says, in other words.
 
-    read("data.yaml") -> (("Neutral", "Happy"), {"train": "/set/train/images", "valid": "/set/valid/images"})
+read("data.yaml") -> (("Neutral", "Happy"), {"train": "/set/train/images", "valid": "/set/valid/images"})
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ _MEND = "expected train, val and names"
 
 
 def read(path: str | Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The class names, and for each split the folder of pictures or list file that it names, absolute where it is found.
+    """The class names, and for each split the folder of pictures or list file that it names, absolute where it is
+    found.
 
     DataError for what is no such file, or names several folders for one split.
     """
@@ -39,7 +40,11 @@ def read(path: str | Path) -> tuple[tuple[str, ...], dict[str, str]]:
         if not all(isinstance(value, str) for value in some):
             raise DataError(f"{split} is not a folder or file", where=path, mend=_MEND)
         if len(some) > 1:
-            raise DataError(f"{split} names {len(some)} folders", where=path, mend="write their pictures into one list file, and name that")
+            raise DataError(
+                f"{split} names {len(some)} folders",
+                where=path,
+                mend="write their pictures into one list file, and name that",
+            )
         splits[split] = _found(slashes(some[0]), roots)
     if not splits:
         raise DataError("names neither train nor val", where=path, mend=_MEND)
@@ -52,7 +57,11 @@ def is_set(path: str | Path) -> bool:
         content = read_yaml(path)
     except DataError:
         return False
-    return isinstance(content, dict) and "names" in content and any(key in content for keys in KEYS.values() for key in keys)
+    return (
+        isinstance(content, dict)
+        and "names" in content
+        and any(key in content for keys in KEYS.values() for key in keys)
+    )
 
 
 def write(path: Path, root: str, names: tuple[str, ...], splits: list[str]) -> None:
@@ -62,7 +71,9 @@ def write(path: Path, root: str, names: tuple[str, ...], splits: list[str]) -> N
     content: dict = {"path": root} | {KEYS[split][0]: f"{split}.txt" for split in splits}
     content.setdefault("val", content.get("train", "train.txt"))  # which others insist on
     content |= {"nc": len(names), "names": dict(enumerate(names))}
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8", errors="surrogateescape")
+    path.write_text(
+        yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8", errors="surrogateescape"
+    )
 
 
 def _names(said, path: Path) -> tuple[str, ...]:

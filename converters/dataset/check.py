@@ -55,9 +55,13 @@ class _Examined:
 
 
 def check(
-    one: DarknetSet, limits: Limits = Limits(), *, decode: bool = True, jobs: int = 1,
+    one: DarknetSet,
+    limits: Limits = Limits(),
+    *,
+    decode: bool = True,
+    jobs: int = 1,
     progress: Callable[[Iterable], Iterable] = iter,
-) -> list[Finding]:  # fmt: skip
+) -> list[Finding]:
     """All findings. Without `decode` only headers and labels are read, and nothing is said about lookalikes."""
     listed = list(dict.fromkeys(image for split in one.images for image in one.images[split]))
     chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
@@ -132,13 +136,20 @@ def _by_line(one: DarknetSet, examined: dict[str, _Examined]) -> list[Finding]:
         for image, line in zip(images, one.lines[subset]):
             if image in first:
                 if not (repeats_meant and subset == "train"):
-                    out.append(finding("duplicate-row", f"is in line {first[image]} already", file=image, line=line, subset=subset))
+                    out.append(
+                        finding(
+                            "duplicate-row", f"is in line {first[image]} already", file=image, line=line, subset=subset
+                        )
+                    )
                 continue
             first[image] = line
             item = examined[image]
             out += [finding(code, message, file=image, line=line, subset=subset) for code, message in item.problems]
             label = label_path(image)
-            out += [finding(code, message, file=label, line=row, subset=subset) for code, row, message in item.label_problems]
+            out += [
+                finding(code, message, file=label, line=row, subset=subset)
+                for code, row, message in item.label_problems
+            ]
     return out
 
 
@@ -165,7 +176,9 @@ def _groups_on_both_sides(one: DarknetSet) -> list[Finding]:
     out = []
     for image, subsets in _sides(one).items():
         if len(subsets) > 1:
-            out.append(finding("leak", f"the same file is also in {' and '.join(subsets[1:])}", file=image, subset=subsets[0]))
+            out.append(
+                finding("leak", f"the same file is also in {' and '.join(subsets[1:])}", file=image, subset=subsets[0])
+            )
         for group in one.groups(image):
             for subset in subsets:
                 members[group][subset].append(image)
@@ -177,7 +190,11 @@ def _groups_on_both_sides(one: DarknetSet) -> list[Finding]:
             for image in by_subset[subset]:
                 if image not in said:  # once, however many of a scene's people are there
                     said.add(image)
-                    out.append(finding("leak", f"'{group}' is also in {later}: {by_subset[later][0]}", file=image, subset=subset))
+                    out.append(
+                        finding(
+                            "leak", f"'{group}' is also in {later}: {by_subset[later][0]}", file=image, subset=subset
+                        )
+                    )
     return out
 
 
@@ -193,23 +210,49 @@ def _lookalikes(one: DarknetSet, listed: list[str], examined: dict[str, _Examine
         if len(set(labels.values())) > 1:
             for image in group:
                 other = next(o for o in group if labels[o] != labels[image])
-                message = f"is {_named(one, labels[image])} here, but the same picture is {_named(one, labels[other])} as {other}"
+                message = (
+                    f"is {_named(one, labels[image])} "
+                    "here, but "
+                    "the same "
+                    "picture is "
+                    f"{_named(one, labels[other])} "
+                    f"as {other}"
+                )
                 out.append(finding("conflicting-labels", message, file=image, subset=sides[image][0]))
         for image in group:
             if sides[image][0] != sides[last][-1]:
-                out.append(finding("leak", f"the same picture is in {sides[last][-1]}: {last}", file=image, subset=sides[image][0]))
+                out.append(
+                    finding(
+                        "leak", f"the same picture is in {sides[last][-1]}: {last}", file=image, subset=sides[image][0]
+                    )
+                )
             elif image != first and sides[image][0] == sides[first][0]:
-                out.append(finding("duplicate-image", f"is the same picture as {first}", file=image, subset=sides[image][0]))
+                out.append(
+                    finding("duplicate-image", f"is the same picture as {first}", file=image, subset=sides[image][0])
+                )
         seen_last = [image for image in group if sides[image][0] == sides[last][0]]
         if sides[first][0] != sides[last][0]:
             for image in seen_last[1:]:
-                out.append(finding("duplicate-image", f"is the same picture as {seen_last[0]}", file=image, subset=sides[image][0]))
+                out.append(
+                    finding(
+                        "duplicate-image", f"is the same picture as {seen_last[0]}", file=image, subset=sides[image][0]
+                    )
+                )
     for i, j, share in near_duplicates.alike(looks):
         a, b = sorted((listed[i], listed[j]), key=lambda image: order[sides[image][0]])
         if sides[a][0] != sides[b][0]:
-            out.append(finding("near-leak", f"looks like {b} in {sides[b][0]} (correlation {share:.3f})", file=a, subset=sides[a][0]))
+            out.append(
+                finding(
+                    "near-leak",
+                    f"looks like {b} in {sides[b][0]} (correlation {share:.3f})",
+                    file=a,
+                    subset=sides[a][0],
+                )
+            )
         else:
-            out.append(finding("near-duplicate", f"looks like {a} (correlation {share:.3f})", file=b, subset=sides[b][0]))
+            out.append(
+                finding("near-duplicate", f"looks like {a} (correlation {share:.3f})", file=b, subset=sides[b][0])
+            )
     return out
 
 

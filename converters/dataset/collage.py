@@ -30,22 +30,40 @@ from ..synthesis.backgrounds import background, listed
 from ..synthesis.scenes import plan, skin_tones
 
 SMALLEST, LARGEST = 16, 1.5  # the least side of a face in pixels; no picture is enlarged by more
-TINTED, GREYED, MIRRORED, SOFT = 0.5, 0.2, 0.5, 0.5  # shares: of grey pictures, of others, of all, with an edge that fades
+TINTED, GREYED, MIRRORED, SOFT = (
+    0.5,
+    0.2,
+    0.5,
+    0.5,
+)  # shares: of grey pictures, of others, of all, with an edge that fades
 TRIES, CHUNK = 20, 50
 COLUMNS = ("image", "split", "emotion", "x1", "y1", "x2", "y2", "width", "height", "group", "source")
 
 
 def collage(
-    one: DarknetSet, out: str | Path, count: int, *, size_wh: tuple[int, int] = (416, 416), backgrounds: str | None = None, seed: int = 0,
-    jobs: int = 1, force: bool = False, progress: Callable = lambda parts, total: parts,
-) -> dict:  # fmt: skip
+    one: DarknetSet,
+    out: str | Path,
+    count: int,
+    *,
+    size_wh: tuple[int, int] = (416, 416),
+    backgrounds: str | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    force: bool = False,
+    progress: Callable = lambda parts, total: parts,
+) -> dict:
     """Write `count` collages of the set `one` as a new set in the folder `out`; the report.
 
-    Each split has its share of them. Every picture is used before any is used again; one that is not whole, or whose label
-    file is not there or not right, is left out and told in the report. UsageError for a classifier's set or an `out` in use.
+    Each split has its share of them. Every picture is used before any is used again; one that is not whole, or whose
+    label file is not there or not right, is left out and told in the report. UsageError for a classifier's set or an
+    `out` in use.
     """
     if one.data.is_classifier:
-        raise UsageError("holds a classifier's pictures, which have no boxes", where=one.data.path, mend="emo convert ... --task detector")
+        raise UsageError(
+            "holds a classifier's pictures, which have no boxes",
+            where=one.data.path,
+            mend="emo convert ... --task detector",
+        )
     out = Path(out)
     output_folder.check(out, force, [one.data.path.parent])
     pictures = [(split, image) for split, images in enumerate(one.images.values()) for image in dict.fromkeys(images)]
@@ -54,12 +72,17 @@ def collage(
     splits = list(one.images)
     hands = list(enumerate(plan(np.array([split for split, _ in pictures]), count, seed)))
     chunks = [
-        [(number, splits[split], [(image, one.groups(image)) for image in (pictures[i][1] for i in hand)]) for number, (split, hand) in hands[start : start + CHUNK]]
+        [
+            (number, splits[split], [(image, one.groups(image)) for image in (pictures[i][1] for i in hand)])
+            for number, (split, hand) in hands[start : start + CHUNK]
+        ]
         for start in range(0, len(hands), CHUNK)
     ]
     photos = listed(backgrounds) if backgrounds else []
     with output_folder.building(out) as work:
-        draw = partial(_write, classes=one.data.classes, names=one.names, work=work, size_wh=size_wh, seed=seed, photos=photos)
+        draw = partial(
+            _write, classes=one.data.classes, names=one.names, work=work, size_wh=size_wh, seed=seed, photos=photos
+        )
         images, left_out = {split: [] for split in splits}, {}
         with open(work / darknet_dataset.MANIFEST, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             manifest = csv.writer(file, lineterminator="\n")
@@ -74,10 +97,16 @@ def collage(
             raise DataError(f"none of its pictures can be used: {why}", where=one.data.path)
         darknet_dataset.write_lists(work, os.path.abspath(out), images, one.names)
         report = {
-            "collages_of": str(one.data.path), "seed": seed, "size_wh": list(size_wh), "classes": list(one.names),
-            "pictures": {split: len(entries) for split, entries in images.items()}, "left_out": left_out,
-        }  # fmt: skip
-        (work / output_folder.REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
+            "collages_of": str(one.data.path),
+            "seed": seed,
+            "size_wh": list(size_wh),
+            "classes": list(one.names),
+            "pictures": {split: len(entries) for split, entries in images.items()},
+            "left_out": left_out,
+        }
+        (work / output_folder.REPORT).write_text(
+            json.dumps(report, indent=2) + "\n", encoding="utf-8", errors="backslashreplace"
+        )
     return {"data": str(out / "emo.data")} | report
 
 
@@ -109,16 +138,31 @@ def _write(chunk, classes, names, work, size_wh, seed, photos) -> dict:
         lines, rows = [], []
         for which, xyxy in laid:
             image, groups, ids = pieces[which][2]
-            for label, box, relative in zip(ids.tolist(), xyxy.tolist(), boxes.xyxy_to_cxcywh_rel(xyxy, size_wh).tolist()):
+            for label, box, relative in zip(
+                ids.tolist(), xyxy.tolist(), boxes.xyxy_to_cxcywh_rel(xyxy, size_wh).tolist()
+            ):
                 lines.append("%d %.6f %.6f %.6f %.6f\n" % (label, *relative))
-                rows.append([name, split, names[label], *(f"{value:.8g}" for value in box), *size_wh, groups[0] if groups else image, image])
+                rows.append(
+                    [
+                        name,
+                        split,
+                        names[label],
+                        *(f"{value:.8g}" for value in box),
+                        *size_wh,
+                        groups[0] if groups else image,
+                        image,
+                    ]
+                )
         sibling(work / name).write_text("".join(lines))
         out["pictures"].append((name, split, rows))
     return out
 
 
 def _read(image, classes):
-    """BGR pixels, boxes xyxy_px (N, 4) clipped to them, class ids (N,). EmoError for a picture or label that is not whole."""
+    """BGR pixels, boxes xyxy_px (N, 4) clipped to them, class ids (N,).
+
+    EmoError for a picture or label that is not whole.
+    """
     if (info := probe(image)).problem:
         raise MediaError(info.detail, where=image)
     picture, faces = decode(image), read_label(label_path(image), classes)
@@ -129,7 +173,8 @@ def _read(image, classes):
 
 
 def lay(pieces, rng: np.random.Generator, size_wh: tuple[int, int], photos: list[str] = ()):
-    """A collage of `pieces`, (BGR uint8, boxes xyxy_px (N, 4) within it) each: uint8 (H, W, 3), and (which piece, its boxes there) of those laid.
+    """A collage of `pieces`, (BGR uint8, boxes xyxy_px (N, 4) within it) each: uint8 (H, W, 3), and (which piece, its
+    boxes there) of those laid.
 
     A piece for which there is no room is left out, so there may be fewer.
     """
@@ -154,7 +199,9 @@ def lay(pieces, rng: np.random.Generator, size_wh: tuple[int, int], photos: list
 
 
 def _cut(rng, picture, xyxy):
-    """The picture cut somewhere between its faces and its edges, perhaps mirrored and in other colours; and its boxes."""
+    """The picture cut somewhere between its faces and its edges, perhaps mirrored and in other colours; and its
+    boxes.
+    """
     h, w = picture.shape[:2]
     share = rng.uniform(0.15, 1, 4)
     low, high = xyxy[:, :2].min(axis=0), xyxy[:, 2:].max(axis=0)
@@ -166,7 +213,10 @@ def _cut(rng, picture, xyxy):
     elif rng.random() < GREYED:
         cut = np.repeat((cut @ np.array([0.114, 0.587, 0.299]))[..., None], 3, axis=2)
     if rng.random() < MIRRORED:
-        cut, xyxy = cut[:, ::-1], np.stack([right - left - xyxy[:, 2], xyxy[:, 1], right - left - xyxy[:, 0], xyxy[:, 3]], axis=1)
+        cut, xyxy = (
+            cut[:, ::-1],
+            np.stack([right - left - xyxy[:, 2], xyxy[:, 1], right - left - xyxy[:, 0], xyxy[:, 3]], axis=1),
+        )
     return np.ascontiguousarray(cut, np.float32), xyxy
 
 
@@ -177,7 +227,9 @@ def _paste(rng, view, cut) -> None:
     h, w = view.shape[:2]
     cut = cv2.resize(cut, (w, h), interpolation=cv2.INTER_AREA if w < cut.shape[1] else cv2.INTER_LINEAR)
     if rng.random() < SOFT:
-        across, down = (np.clip(np.minimum(ramp := np.arange(side) + 0.5, side - ramp) / (0.05 * side), 0, 1) for side in (w, h))
+        across, down = (
+            np.clip(np.minimum(ramp := np.arange(side) + 0.5, side - ramp) / (0.05 * side), 0, 1) for side in (w, h)
+        )
         mask = (down[:, None] * across[None, :])[..., None].astype(np.float32)
         view += mask * (cut - view)
     else:

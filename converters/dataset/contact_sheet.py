@@ -18,13 +18,29 @@ from ..output_folder import replacing
 from ..table import splits
 
 # One BGR colour a class, told apart on light and dark, and by people who see no red and green (Okabe & Ito 2008).
-COLOURS = ((255, 255, 255), (66, 228, 240), (233, 180, 86), (0, 159, 230), (167, 121, 204), (115, 158, 0), (0, 94, 213), (178, 114, 0))
+COLOURS = (
+    (255, 255, 255),
+    (66, 228, 240),
+    (233, 180, 86),
+    (0, 159, 230),
+    (167, 121, 204),
+    (115, 158, 0),
+    (0, 94, 213),
+    (178, 114, 0),
+)
 
 
 def contact_sheet(
-    one: DarknetSet, *, count: int = 48, columns: int = 8, tile: int = 160, split: str | None = None,
-    only: str | None = None, seed: int = 0, images: Sequence[str] | None = None,
-) -> tuple[np.ndarray, list[str]]:  # fmt: skip
+    one: DarknetSet,
+    *,
+    count: int = 48,
+    columns: int = 8,
+    tile: int = 160,
+    split: str | None = None,
+    only: str | None = None,
+    seed: int = 0,
+    images: Sequence[str] | None = None,
+) -> tuple[np.ndarray, list[str]]:
     """Up to `count` pictures, as (sheet uint8 BGR, the paths shown, row by row).
 
     `split` and `only` (a class) narrow the choice; `images` replaces it. A picture or label that cannot be

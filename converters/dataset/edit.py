@@ -35,14 +35,33 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
     for other in sets[1:]:
         if other.data.is_classifier != first.data.is_classifier:
             kinds = ["detector", "classifier"]
-            raise DataError(f"is a {kinds[other.data.is_classifier]} set, but {first.data.path} is a {kinds[first.data.is_classifier]} set",
-                            where=other.data.path, mend="convert both with the same --task")  # fmt: skip
+            raise DataError(
+                (
+                    f"is a {kinds[other.data.is_classifier]} "
+                    "set, but "
+                    f"{first.data.path} is a "
+                    f"{kinds[first.data.is_classifier]} set"
+                ),
+                where=other.data.path,
+                mend="convert both with the same --task",
+            )
         if other.names != first.names:
-            raise DataError(f"its classes are {', '.join(other.names)}, but those of {first.data.path} are {', '.join(first.names)}",
-                            where=other.data.path, mend="convert both with the same --classes")  # fmt: skip
+            raise DataError(
+                (
+                    f"its classes are {', '.join(other.names)}, but "
+                    "those of "
+                    f"{first.data.path} are "
+                    f"{', '.join(first.names)}"
+                ),
+                where=other.data.path,
+                mend="convert both with the same --classes",
+            )
         if other.data.labels != first.data.labels:
-            raise DataError(f"its labels differ from those of {first.data.path}", where=other.data.path,
-                            mend="convert both into folders whose paths hold no class name")  # fmt: skip
+            raise DataError(
+                f"its labels differ from those of {first.data.path}",
+                where=other.data.path,
+                mend="convert both into folders whose paths hold no class name",
+            )
     images = {split: [image for one in sets for image in one.images.get(split, ())] for split in SPLITS}
     repeated = Counter()
     if len(sets) > 1:
@@ -53,7 +72,11 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
                 for image in listed:
                     owner, where = side.setdefault(image, (number, split))
                     if where != split:
-                        raise DataError(f"{image} is in {where} and in {split}", where=one.data.path, mend="emo dataset split puts each on one side")
+                        raise DataError(
+                            f"{image} is in {where} and in {split}",
+                            where=one.data.path,
+                            mend="emo dataset split puts each on one side",
+                        )
                     if owner == number:
                         images[split].append(image)
                     else:
@@ -71,7 +94,8 @@ def split(
     """All pictures of the set dealt out anew, group by group, by a hash of the group's name.
 
     by="group": the manifest's group, else the file's name; scenes that share a face go together, and so do those that
-    share another with one of them. by="picture": the file's content, so that equal pictures go to one side wherever they lie.
+    share another with one of them. by="picture": the file's content, so that equal pictures go to one side wherever
+    they lie.
     """
     listed = list(dict.fromkeys(image for images in one.images.values() for image in images))
     if by == "group":
@@ -82,7 +106,14 @@ def split(
     images = {name: [] for name in SPLITS if name == "train" or shares.get(name)}
     for image, side in zip(listed, sides):
         images[side].append(image)
-    done = {"split": str(one.data.path), "shares": shares, "by": by, "groups": len(set(keys)), "largest": max(Counter(keys).values(), default=0), "seed": seed}
+    done = {
+        "split": str(one.data.path),
+        "shares": shares,
+        "by": by,
+        "groups": len(set(keys)),
+        "largest": max(Counter(keys).values(), default=0),
+        "seed": seed,
+    }
     return _write(out, images, one, _rows(one), done, [one], force)
 
 
@@ -101,14 +132,26 @@ def balance(
         counts = np.bincount(np.concatenate([by_image[image] for image in images]), minlength=one.data.classes)
         return dict(zip(one.names, counts.tolist()))
 
-    done = {"balanced": str(one.data.path), "cap": cap, "power": power, "faces_before": faces(train), "faces_after": faces(longer)}
+    done = {
+        "balanced": str(one.data.path),
+        "cap": cap,
+        "power": power,
+        "faces_before": faces(train),
+        "faces_after": faces(longer),
+    }
     return _write(out, one.images | {"train": longer}, one, _rows(one), done, [one], force)
 
 
 def clean(
-    one: DarknetSet, out: str | Path, findings: Iterable[Finding], *, also: Sequence[str] = (), keep: Sequence[str] = (),
-    rejected: Iterable[str] = (), force: bool = False,
-) -> dict:  # fmt: skip
+    one: DarknetSet,
+    out: str | Path,
+    findings: Iterable[Finding],
+    *,
+    also: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    rejected: Iterable[str] = (),
+    force: bool = False,
+) -> dict:
     """The lists without what is rejected: pictures with findings of severity error or a code in `also`, but
     not one in `keep`; repeated lines; and the paths in `rejected`. A finding names its picture or its label file, and
     so may `rejected`; those that the set has not are in the report.
@@ -131,13 +174,18 @@ def clean(
         images[name], counts = [], Counter()
         for image, line in zip(listed, one.lines[name]):
             files = (image, str(label_path(image)))
-            reason = next((reasons[key] for file in files for key in ((name, file), ("", file)) if key in reasons), lines.get((name, line)))
+            reason = next(
+                (reasons[key] for file in files for key in ((name, file), ("", file)) if key in reasons),
+                lines.get((name, line)),
+            )
             if reason:
                 counts[reason] += 1
             else:
                 images[name].append(image)
         gone[name] = dict(counts.most_common())
-    strangers = rejected - {file for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))}
+    strangers = rejected - {
+        file for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))
+    }
     done = {"cleaned": str(one.data.path), "left_out": gone, "not_in_the_set": sorted(strangers)}
     return _write(out, images, one, _rows(one), done, [one], force)
 
@@ -151,14 +199,21 @@ def read_findings(path: str | Path) -> list[Finding]:
         else:
             rows = read_json(path, names=True)
             rows = rows["findings"] if isinstance(rows, dict) else rows
-        return [Finding(**({field.name: str(row[field.name]) for field in fields(Finding)} | {"line": int(row["line"])})) for row in rows]
+        return [
+            Finding(**({field.name: str(row[field.name]) for field in fields(Finding)} | {"line": int(row["line"])}))
+            for row in rows
+        ]
     except (ValueError, TypeError, KeyError) as error:
-        raise DataError(f"holds no findings: {error}", where=path, mend="emo dataset check --csv FILE writes them") from None
+        raise DataError(
+            f"holds no findings: {error}", where=path, mend="emo dataset check --csv FILE writes them"
+        ) from None
 
 
 def pictures_of(one: DarknetSet, findings: Iterable[Finding]) -> list[str]:
     """The pictures of the set that findings name, themselves or by their label file, in the findings' order."""
-    by_file = {file: image for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))}
+    by_file = {
+        file: image for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))
+    }
     return list(dict.fromkeys(by_file[item.file] for item in findings if item.file in by_file))
 
 

@@ -47,7 +47,9 @@ def same(looks: list[Look | None]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def alike(looks: list[Look | None], max_bits: int = MAX_BITS, min_correlation: float = MIN_CORRELATION) -> list[tuple[int, int, float]]:
+def alike(
+    looks: list[Look | None], max_bits: int = MAX_BITS, min_correlation: float = MIN_CORRELATION
+) -> list[tuple[int, int, float]]:
     """Pairs (i < j, correlation) of pictures that look the same but have not the same pixels, sorted.
 
     Of pictures with the same pixels only the first is compared. Pictures without any contrast are left out.
@@ -65,7 +67,9 @@ def alike(looks: list[Look | None], max_bits: int = MAX_BITS, min_correlation: f
         x, y = (thumbnails[side].astype(np.float32) for side in (a, b))
         x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
         norm = np.sqrt((x * x).sum(1) * (y * y).sum(1))
-        share = np.divide((x * y).sum(1), norm, out=np.zeros_like(norm), where=norm > SIDE * SIDE)  # contrast above about 1 grey level
+        share = np.divide(
+            (x * y).sum(1), norm, out=np.zeros_like(norm), where=norm > SIDE * SIDE
+        )  # contrast above about 1 grey level
         out += [(int(index[a[k]]), int(index[b[k]]), float(share[k])) for k in np.flatnonzero(share >= min_correlation)]
     return sorted(out)
 

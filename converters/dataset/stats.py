@@ -57,7 +57,11 @@ def measure(one: DarknetSet, progress: Callable[[Iterable], Iterable] = iter) ->
             sizes.append(info.size_wh)
             faces.append(rows)
         out[split] = Measured(
-            len(listed), np.array(sizes, float).reshape(-1, 2), np.concatenate([np.zeros((0, 5)), *faces]), np.array(owner, int), unusable
+            len(listed),
+            np.array(sizes, float).reshape(-1, 2),
+            np.concatenate([np.zeros((0, 5)), *faces]),
+            np.array(owner, int),
+            unusable,
         )
     return out
 
@@ -100,11 +104,20 @@ def text(report: dict) -> str:
         rows.append(["lines in the list", *(part["listed"] for part in splits.values())])
     rows.append(["faces", *(part["faces"] for part in splits.values())])
     for name in names:
-        cells = [f"{part['by_class'][name]} {part['by_class'][name] / max(1, part['faces']):5.1%}" for part in splits.values()]
+        cells = [
+            f"{part['by_class'][name]} {part['by_class'][name] / max(1, part['faces']):5.1%}"
+            for part in splits.values()
+        ]
         rows.append(["  " + name, *cells])
     widths = [max(len(str(row[column])) for row in rows) for column in range(len(rows[0]))]
     lines = [f"{report['data']} ({report['kind']})"]
-    lines += ["  ".join(str(cell).ljust(width) if i == 0 else str(cell).rjust(width) for i, (cell, width) in enumerate(zip(row, widths))) for row in rows]
+    lines += [
+        "  ".join(
+            str(cell).ljust(width) if i == 0 else str(cell).rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths))
+        )
+        for row in rows
+    ]
     for split, part in splits.items():
         if part["pictures"]:
             sizes = " x ".join("{min:.0f}..{max:.0f}".format(**part[key]) for key in ("width_px", "height_px"))
@@ -117,9 +130,11 @@ def text(report: dict) -> str:
 
 
 def plot(one: DarknetSet, measured: dict[str, Measured], folder: str | Path, report: dict | None = None) -> list[Path]:
-    """classes.png, pictures.png, for a detector faces.png, and stats.json of a `report` in `folder`; gives the plots' paths.
+    """classes.png, pictures.png, for a detector faces.png, and stats.json of a `report` in `folder`; gives the plots'
+    paths.
 
-    An earlier one's are replaced. UsageError when files of these names are not emo's, DataError when it cannot be written.
+    An earlier one's are replaced. UsageError when files of these names are not emo's, DataError when it cannot be
+    written.
     """
     import matplotlib
 
@@ -135,7 +150,9 @@ def plot(one: DarknetSet, measured: dict[str, Measured], folder: str | Path, rep
         for path, function in zip(plots, draw.values()):
             figure = function(pyplot, one, measured)
             with naming(path):
-                figure.savefig(part_of(path), dpi=110, metadata={"Software": None})  # no version: the same bytes everywhere
+                figure.savefig(
+                    part_of(path), dpi=110, metadata={"Software": None}
+                )  # no version: the same bytes everywhere
             pyplot.close(figure)
         if report is not None:
             with naming(folder / FILES[-1]):
@@ -149,7 +166,9 @@ def _plot_classes(pyplot, one, measured):
     x, width = np.arange(len(one.names)), 0.8 / len(measured)
     for number, (split, part) in enumerate(measured.items()):
         counts = np.bincount(part.faces[:, 0].astype(int), minlength=len(one.names))
-        bars = axes.bar(x + (number - (len(measured) - 1) / 2) * width, counts, width, label=f"{split} ({counts.sum()})")
+        bars = axes.bar(
+            x + (number - (len(measured) - 1) / 2) * width, counts, width, label=f"{split} ({counts.sum()})"
+        )
         axes.bar_label(bars, fontsize=7)
     axes.set_xticks(x, one.names)
     axes.set(ylabel="faces", title="Faces per class")
@@ -161,8 +180,19 @@ def _plot_pictures(pyplot, one, measured):
     figure, axes = pyplot.subplots(figsize=(5.5, 5), layout="constrained")
     for split, part in measured.items():
         sizes, counts = np.unique(part.sizes, axis=0, return_counts=True)
-        axes.scatter(*sizes.T, s=12 + 120 * counts / max(1, counts.max(initial=0)), alpha=0.5, label=f"{split} ({len(part.sizes)})")
-    axes.set(xlabel="width, px", ylabel="height, px", title="Sizes of pictures (area of the dot: how many)", xlim=(0, None), ylim=(0, None))
+        axes.scatter(
+            *sizes.T,
+            s=12 + 120 * counts / max(1, counts.max(initial=0)),
+            alpha=0.5,
+            label=f"{split} ({len(part.sizes)})",
+        )
+    axes.set(
+        xlabel="width, px",
+        ylabel="height, px",
+        title="Sizes of pictures (area of the dot: how many)",
+        xlim=(0, None),
+        ylim=(0, None),
+    )
     axes.legend()
     return figure
 

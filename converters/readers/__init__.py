@@ -36,4 +36,8 @@ def read(kind: str, root: str | Path | None, notes: Notes, **options) -> Table:
     source = default(kind)
     module, takes, _ = KINDS[kind]
     reader = importlib.import_module(f".{module}", __name__)
-    return reader.read(Path(root or source), notes, **{name: value for name, value in (options | {"form": kind}).items() if name in takes})
+    return reader.read(
+        Path(root or source),
+        notes,
+        **{name: value for name, value in (options | {"form": kind}).items() if name in takes},
+    )

@@ -25,20 +25,41 @@ from ..text_files import SEPARATORS, first_line, number as number_of, open_text,
 from . import affectnet_arrays
 
 COLUMNS = (
-    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height",
-    "facial_landmarks", "expression", "valence", "arousal",
-)  # fmt: skip
+    "subDirectory_filePath",
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "facial_landmarks",
+    "expression",
+    "valence",
+    "arousal",
+)
 NEEDED = (*COLUMNS[:5], "expression")
 # list file -> split, and whether its pictures are the manually or the automatically annotated ones
 LISTS = {
-    "training.csv": ("train", "Manually"), "validation.csv": ("valid", "Manually"),
+    "training.csv": ("train", "Manually"),
+    "validation.csv": ("valid", "Manually"),
     "automatically_annotated.csv": ("train", "Automatically"),
-}  # fmt: skip
-LIST_FOLDERS = ("", "Manually_Annotated_file_lists", "Automatically_annotated_file_list", "Manually_Annotated", "lists", "annotations")
+}
+LIST_FOLDERS = (
+    "",
+    "Manually_Annotated_file_lists",
+    "Automatically_annotated_file_list",
+    "Manually_Annotated",
+    "lists",
+    "annotations",
+)
 IMAGE_FOLDERS = (
-    "{}_Annotated_Images", "{}_Annotated/{}_Annotated_Images", "{}_Annotated_Images/{}_Annotated_Images",
-    "{}_Annotated_compressed", "{}_Annotated", "images", "Images", "",
-)  # fmt: skip
+    "{}_Annotated_Images",
+    "{}_Annotated/{}_Annotated_Images",
+    "{}_Annotated_Images/{}_Annotated_Images",
+    "{}_Annotated_compressed",
+    "{}_Annotated",
+    "images",
+    "Images",
+    "",
+)
 NO_FACE = 10
 
 
@@ -52,13 +73,24 @@ def read(root: Path, notes: Notes, *, no_face: str = "drop", landmarks: bool = F
         lists = [(root, *LISTS.get(root.name, ("train", "Manually")))]
         root = root.parent
     elif root.is_dir():
-        lists = [(path, *LISTS[path.name]) for name in LISTS for folder in LIST_FOLDERS if (path := root / folder / name).is_file()]
+        lists = [
+            (path, *LISTS[path.name])
+            for name in LISTS
+            for folder in LIST_FOLDERS
+            if (path := root / folder / name).is_file()
+        ]
     else:
-        raise DataError("no such folder", where=root, mend="give the folder that holds training.csv and Manually_Annotated_Images")
+        raise DataError(
+            "no such folder", where=root, mend="give the folder that holds training.csv and Manually_Annotated_Images"
+        )
     if not lists and (newer := affectnet_arrays.parts(root)):
         return concat([affectnet_arrays.read(folder, split, notes, landmarks) for folder, split in newer])
     if not lists:
-        raise DataError(f"holds none of {', '.join(LISTS)}", where=root, mend="give the folder that AffectNet's lists, or train_set and val_set, lie in")
+        raise DataError(
+            f"holds none of {', '.join(LISTS)}",
+            where=root,
+            mend="give the folder that AffectNet's lists, or train_set and val_set, lie in",
+        )
     return concat([_read_list(path, split, root, kind, notes, no_face, landmarks) for path, split, kind in lists])
 
 
@@ -72,7 +104,11 @@ def _image_folder(root: Path, kind: str, some: list[str]) -> Path:
     named = [folder for folder in folders[:-3] if folder.is_dir()]
     if named:
         return named[0]
-    raise DataError("has no folder with the listed pictures", where=root, mend=f"expected {folders[0].name}/<n>/<name>.jpg beside the lists")
+    raise DataError(
+        "has no folder with the listed pictures",
+        where=root,
+        mend=f"expected {folders[0].name}/<n>/<name>.jpg beside the lists",
+    )
 
 
 def _odd(paths: str) -> bool:
@@ -98,7 +134,9 @@ def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_f
     for row in np.flatnonzero(unusable).tolist():
         notes.drop("bad-number", split, path, lines[row], f"box {odd.get(row, xywh[row].tolist())} is not four numbers")
     wanted &= ~unusable
-    for row in np.flatnonzero(wanted).tolist() if _odd("\n".join(names)) else ():  # most often none, which one look tells
+    for row in (
+        np.flatnonzero(wanted).tolist() if _odd("\n".join(names)) else ()
+    ):  # most often none, which one look tells
         if _odd(names[row]):
             name = posixpath.normpath(names[row]) if names[row] else ""
             if _escapes(name):
@@ -113,12 +151,18 @@ def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_f
     for name in lost.intersection(kept):  # a picture that another row has too
         notes.spoil(folder + name)
     return Table(
-        image=[folder + name for name in kept], name=stems, split=np.full(len(rows), SPLITS.index(split), np.int8),
-        group=list(map(_group, stems)), source=np.zeros(len(rows), np.int16), line=lines[rows],
-        first=np.concatenate([[0], np.cumsum(faces)]), xyxy=xyxy[rows][faces],
-        emotion=ids[rows][faces].astype(np.int8), sources=(str(path),),
+        image=[folder + name for name in kept],
+        name=stems,
+        split=np.full(len(rows), SPLITS.index(split), np.int8),
+        group=list(map(_group, stems)),
+        source=np.zeros(len(rows), np.int16),
+        line=lines[rows],
+        first=np.concatenate([[0], np.cumsum(faces)]),
+        xyxy=xyxy[rows][faces],
+        emotion=ids[rows][faces].astype(np.int8),
+        sources=(str(path),),
         landmarks=[_points(points[row]) for row in rows[faces].tolist()] if landmarks else None,
-    )  # fmt: skip
+    )
 
 
 def _group(stem: str) -> str:
@@ -128,8 +172,8 @@ def _group(stem: str) -> str:
 
 def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[int, int]):
     """The list as columns: names, ids (N,) with -1 for a bad one, xywh (N, 4) with NaN, lines (N,), landmarks' texts,
-    the texts of boxes that are not numbers, and the names of rows with a face that were left out here. Rows of the classes
-    in `aside` are only counted there.
+    the texts of boxes that are not numbers, and the names of rows with a face that were left out here. Rows of the
+    classes in `aside` are only counted there.
     """
     names, ids, xywh, lines, points, odd, lost = [], array("h"), array("d"), array("i"), [], {}, set()
     known = {str(number).encode(): number for number in range(11)}
@@ -140,7 +184,9 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
             for line, row in _rows(file, start, separator, first, at, landmarks):
                 if len(row) <= most:
                     lost.add(_decoded(row[p]) if len(row) > p else "")
-                    notes.drop("bad-number", split, path, line, f"the row has {len(row)} columns, not {most + 1} or more")
+                    notes.drop(
+                        "bad-number", split, path, line, f"the row has {len(row)} columns, not {most + 1} or more"
+                    )
                     continue
                 number = known.get(row[e])
                 if number is None:
@@ -151,7 +197,9 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
                         lost.add(row[p])
                     continue
                 try:
-                    xywh.extend((int(row[x]), int(row[y]), int(row[w]), int(row[h])))  # nearly always, in a third of float's time
+                    xywh.extend(
+                        (int(row[x]), int(row[y]), int(row[w]), int(row[h]))
+                    )  # nearly always, in a third of float's time
                 except (ValueError, OverflowError):
                     del xywh[4 * len(names) :]  # a whole number that no float holds comes after others
                     try:
@@ -197,7 +245,9 @@ def _header(path: Path, file) -> tuple[int, bytes, list[bytes] | None, list[int]
 
     def fits(fields: list[str]) -> bool:
         lower = [field.lower() for field in fields]
-        return wanted[0] in lower or "expression" in lower or (len(fields) >= 7 and not set(fields[0]) & set(SEPARATORS))
+        return (
+            wanted[0] in lower or "expression" in lower or (len(fields) >= 7 and not set(fields[0]) & set(SEPARATORS))
+        )
 
     number, text = first_line(line.decode("utf-8", "surrogateescape") for line in file)
     if not text:
@@ -207,11 +257,20 @@ def _header(path: Path, file) -> tuple[int, bytes, list[bytes] | None, list[int]
     lower = [field.strip().lower() for field in head]
     if wanted[0] not in lower and "expression" not in lower:
         if len(head) < 7:
-            raise DataError(f"has no column {', '.join(NEEDED)}", where=path, line=number + 1, mend="give AffectNet's own list")
-        return number + 1, separator.encode(), [field.strip().encode("utf-8", "surrogateescape") for field in head], [0, 1, 2, 3, 4, 5, 6]
+            raise DataError(
+                f"has no column {', '.join(NEEDED)}", where=path, line=number + 1, mend="give AffectNet's own list"
+            )
+        return (
+            number + 1,
+            separator.encode(),
+            [field.strip().encode("utf-8", "surrogateescape") for field in head],
+            [0, 1, 2, 3, 4, 5, 6],
+        )
     missing = [name for name in NEEDED if name.lower() not in lower]
     if missing:
-        raise DataError(f"has no column {', '.join(missing)}", where=path, line=number + 1, mend=f"found: {', '.join(head)[:200]}")
+        raise DataError(
+            f"has no column {', '.join(missing)}", where=path, line=number + 1, mend=f"found: {', '.join(head)[:200]}"
+        )
     return number + 1, separator.encode(), None, [lower.index(name) if name in lower else -1 for name in wanted]
 
 
@@ -225,18 +284,31 @@ def _rows(file, line: int, separator: bytes, first, at, landmarks):
     for raw in file:
         line += 1
         if b'"' in raw:
-            start, reader = line, csv.reader((text.decode("utf-8", "surrogateescape") for text in itertools.chain([raw], file)), delimiter=separator.decode())
+            start, reader = (
+                line,
+                csv.reader(
+                    (text.decode("utf-8", "surrogateescape") for text in itertools.chain([raw], file)),
+                    delimiter=separator.decode(),
+                ),
+            )
             row = [field.encode("utf-8", "surrogateescape") for field in next(reader)]
             line += reader.line_num - 1
             yield start, [field.strip() for field in row]
-        elif short and raw.count(b",") == 8 and len(head := raw[:200].split(b",", 5)) == 6 and len(tail := raw[-100:].rsplit(b",", 3)) == 4:
+        elif (
+            short
+            and raw.count(b",") == 8
+            and len(head := raw[:200].split(b",", 5)) == 6
+            and len(tail := raw[-100:].rsplit(b",", 3)) == 4
+        ):
             yield line, head + tail[1:]
         elif raw.strip():
             yield line, [field.strip() for field in raw.split(separator)]
 
 
 def _expression(text: bytes, split: str, path: Path, line: int, notes: Notes) -> int:
-    """The class of a text that is not plainly 0..10, such as '3.0', as a spreadsheet saves it; -1 and a finding when it is none."""
+    """The class of a text that is not plainly 0..10, such as '3.0', as a spreadsheet saves it; -1 and a finding
+    when it is none.
+    """
     try:
         number = number_of(text.decode("utf-8", "surrogateescape"))
     except ValueError:
@@ -244,7 +316,9 @@ def _expression(text: bytes, split: str, path: Path, line: int, notes: Notes) ->
     if number in range(11):
         return int(number)
     if number != number:
-        notes.drop("bad-number", split, path, line, f"expression '{text[:40].decode(errors='replace')}' is not a number")
+        notes.drop(
+            "bad-number", split, path, line, f"expression '{text[:40].decode(errors='replace')}' is not a number"
+        )
     else:
         notes.drop("class-range", split, path, line, f"expression {number:g} is not in 0..10")
     return -1

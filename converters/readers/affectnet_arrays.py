@@ -22,15 +22,27 @@ IMAGES, ANNOTATIONS, EXPRESSION, LANDMARKS = "images", "annotations", "_exp.npy"
 def parts(root: Path) -> list[tuple[Path, str]]:
     """The folders of the release under `root`, with their splits; none when it is another."""
     found = [(root / name, split) for name, split in SETS.items() if (root / name / ANNOTATIONS).is_dir()]
-    if not found and (root / ANNOTATIONS).is_dir() and (root / IMAGES).is_dir() and next((root / ANNOTATIONS).glob("*" + EXPRESSION), None):
+    if (
+        not found
+        and (root / ANNOTATIONS).is_dir()
+        and (root / IMAGES).is_dir()
+        and next((root / ANNOTATIONS).glob("*" + EXPRESSION), None)
+    ):
         found = [(root, SETS.get(root.name, "train"))]
     return found
 
 
 def read(folder: Path, split: str, notes: Notes, landmarks: bool) -> Table:
     """One of the `parts`; bad annotations become findings."""
-    labels = sorted((entry.name for entry in os.scandir(folder / ANNOTATIONS) if entry.name.endswith(EXPRESSION)), key=lambda name: (len(name), name))
-    pictures = {os.path.splitext(name)[0]: name for name in sorted(os.listdir(folder / IMAGES))} if (folder / IMAGES).is_dir() else {}
+    labels = sorted(
+        (entry.name for entry in os.scandir(folder / ANNOTATIONS) if entry.name.endswith(EXPRESSION)),
+        key=lambda name: (len(name), name),
+    )
+    pictures = (
+        {os.path.splitext(name)[0]: name for name in sorted(os.listdir(folder / IMAGES))}
+        if (folder / IMAGES).is_dir()
+        else {}
+    )
     if not labels:
         raise DataError(f"holds no N{EXPRESSION}", where=folder / ANNOTATIONS, mend="unpack the whole archive")
     image, names, emotion, points = [], [], [], []
@@ -51,10 +63,21 @@ def read(folder: Path, split: str, notes: Notes, landmarks: bool) -> Table:
             emotion.append(int(value[0]))
             if landmarks:
                 marks = _numbers(folder / ANNOTATIONS / (stem + LANDMARKS))
-                points.append(marks.reshape(-1, 2) if marks is not None and len(marks) and len(marks) % 2 == 0 else None)
+                points.append(
+                    marks.reshape(-1, 2) if marks is not None and len(marks) and len(marks) % 2 == 0 else None
+                )
     n = len(image)
-    return one_face_each(image, names, np.full(n, SPLITS.index(split)), [f"{split}/{name}" for name in names], np.zeros(n), np.full((n, 4), np.nan),
-                         emotion, folder, landmarks=points if landmarks else None)  # fmt: skip
+    return one_face_each(
+        image,
+        names,
+        np.full(n, SPLITS.index(split)),
+        [f"{split}/{name}" for name in names],
+        np.zeros(n),
+        np.full((n, 4), np.nan),
+        emotion,
+        folder,
+        landmarks=points if landmarks else None,
+    )
 
 
 def _numbers(path: Path) -> np.ndarray | None:

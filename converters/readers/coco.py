@@ -33,9 +33,20 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
     DataError for a bad file, a class that is not an emotion, or a file none of whose annotations can be used.
     """
     root = Path(root)
-    files = [root] if root.is_file() else sorted({*root.glob("annotations/*.json"), *root.glob("*.json"), *root.glob(f"*/{ROBOFLOW}")} - {root / "report.json"})
+    files = (
+        [root]
+        if root.is_file()
+        else sorted(
+            {*root.glob("annotations/*.json"), *root.glob("*.json"), *root.glob(f"*/{ROBOFLOW}")}
+            - {root / "report.json"}
+        )
+    )
     if not files:
-        raise DataError("holds no annotations/*.json" if root.is_dir() else "no such file or folder", where=root, mend="give the JSON file itself")
+        raise DataError(
+            "holds no annotations/*.json" if root.is_dir() else "no such file or folder",
+            where=root,
+            mend="give the JSON file itself",
+        )
     base = root.parent if root.is_file() else root
     base = base.parent if base.name == "annotations" else base
     same_classes(base, classes)
@@ -63,24 +74,43 @@ def _read_file(path: Path, base: Path, notes: Notes) -> Table:
         _add(entry, number, faces, image, emotions, (split, path), notes)
     if annotations and not any(faces.values()):
         reasons = Counter(finding.code for finding in notes.findings if finding.file == str(path)) or notes.left_out
-        raise DataError(f"none of its {len(annotations)} annotations can be used", where=path, mend=", ".join(f"{rows} x {reason}" for reason, rows in Counter(
-            {reason if isinstance(reason, str) else reason[1]: rows for reason, rows in reasons.items()}).most_common(3)))  # fmt: skip
+        raise DataError(
+            f"none of its {len(annotations)} annotations can be used",
+            where=path,
+            mend=", ".join(
+                f"{rows} x {reason}"
+                for reason, rows in Counter(
+                    {reason if isinstance(reason, str) else reason[1]: rows for reason, rows in reasons.items()}
+                ).most_common(3)
+            ),
+        )
     for key, found in faces.items():
         if found and sizes.get(key):
             faces[key] = _fitted(found, sizes[key], image[key], (split, path), notes)
     rows = [face for found in faces.values() for face in found]
-    stems = [os.path.splitext(name)[0].removeprefix(f"{split}/") for name in names.values()]  # which emo's own files have
+    stems = [
+        os.path.splitext(name)[0].removeprefix(f"{split}/") for name in names.values()
+    ]  # which emo's own files have
     n = len(stems)
     return Table(
-        image=list(image.values()), name=stems, split=np.full(n, SPLITS.index(split), np.int8),
-        group=stems, source=np.zeros(n, np.int16), line=np.zeros(n, np.int32),
+        image=list(image.values()),
+        name=stems,
+        split=np.full(n, SPLITS.index(split), np.int8),
+        group=stems,
+        source=np.zeros(n, np.int16),
+        line=np.zeros(n, np.int32),
         first=np.concatenate([[0], np.cumsum([len(found) for found in faces.values()], dtype=np.int64)]),
-        xyxy=np.array([box for box, _ in rows], float).reshape(-1, 4), emotion=np.array([e for _, e in rows], np.int8), sources=(str(path),),
-    )  # fmt: skip
+        xyxy=np.array([box for box, _ in rows], float).reshape(-1, 4),
+        emotion=np.array([e for _, e in rows], np.int8),
+        sources=(str(path),),
+    )
 
 
 def _parts(path: Path) -> tuple[dict, dict, list, dict]:
-    """By id: file names, sizes (None where not said) and categories; and the annotations. DataError for what is not a COCO file."""
+    """By id: file names, sizes (None where not said) and categories; and the annotations.
+
+    DataError for what is not a COCO file.
+    """
     content = read_json(path, most=1 << 31)
     try:
         images, annotations = content["images"], list(content["annotations"])
@@ -89,7 +119,9 @@ def _parts(path: Path) -> tuple[dict, dict, list, dict]:
         sizes = {_key(entry["id"]): _size(entry) for entry in images}
     except (KeyError, TypeError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
-        raise DataError(f"is not a COCO file: {what}", where=path, mend="expected images, annotations and categories") from None
+        raise DataError(
+            f"is not a COCO file: {what}", where=path, mend="expected images, annotations and categories"
+        ) from None
     if len(names) < len(images):
         twice = Counter(_key(entry["id"]) for entry in images).most_common(1)[0][0]
         raise DataError(f"two images have the id {twice}", where=path, mend="an annotation could mean either")
@@ -126,7 +158,9 @@ def _emotion(name, path: Path) -> int:
     try:
         return EMOTIONS.index(canonical(str(name)))
     except DataError as error:
-        raise DataError(f"category '{str(name)[:60]}' is not an emotion that emo knows", where=path, mend=error.mend) from None
+        raise DataError(
+            f"category '{str(name)[:60]}' is not an emotion that emo knows", where=path, mend=error.mend
+        ) from None
 
 
 def _add(entry, number: int, faces: dict, image: dict, emotions: dict, where: tuple[str, Path], notes: Notes) -> None:
@@ -137,7 +171,12 @@ def _add(entry, number: int, faces: dict, image: dict, emotions: dict, where: tu
         key = _key(entry["image_id"])
         category, box = _key(entry["category_id"]), box_of(entry)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        notes.drop("bad-number", *where, 0, f"{said}: its bbox is not four numbers and it has no mask, or it lacks an image or category")
+        notes.drop(
+            "bad-number",
+            *where,
+            0,
+            f"{said}: its bbox is not four numbers and it has no mask, or it lacks an image or category",
+        )
         notes.spoil(image.get(key, ""))
         return
     if key not in faces:
@@ -162,14 +201,27 @@ def _fitted(faces: list, size_wh: tuple[float, float], image: str, where: tuple[
         if turned and info.orientation == 1:
             continue
         scale = np.array(real) / size_wh
-        if np.abs(np.array(size_wh) * scale.mean() - real).max() > max(2.0, 2 * scale.mean()):  # sides of a smaller copy are rounded
+        if np.abs(np.array(size_wh) * scale.mean() - real).max() > max(
+            2.0, 2 * scale.mean()
+        ):  # sides of a smaller copy are rounded
             continue
         xyxy = xyxy * np.tile(scale, 2)
         xyxy = boxes.stored(xyxy, info.orientation, info.size_wh) if turned else xyxy
         how = "turned as EXIF says" if turned else f"scaled by {scale[0]:.4g}"
-        notes.note("size-differs", "info", *where, 0, f"{image}: is {info.size_wh[0]}x{info.size_wh[1]}, not {size_wh[0]:g}x{size_wh[1]:g}; its boxes are {how}")
+        notes.note(
+            "size-differs",
+            "info",
+            *where,
+            0,
+            f"{image}: is {info.size_wh[0]}x{info.size_wh[1]}, not {size_wh[0]:g}x{size_wh[1]:g}; its boxes are {how}",
+        )
         return [(tuple(box), emotion) for box, (_, emotion) in zip(xyxy.tolist(), faces)]
-    notes.drop("size-differs", *where, 0, f"{image}: is {info.size_wh[0]}x{info.size_wh[1]}, but the boxes are for {size_wh[0]:g}x{size_wh[1]:g}")
+    notes.drop(
+        "size-differs",
+        *where,
+        0,
+        f"{image}: is {info.size_wh[0]}x{info.size_wh[1]}, but the boxes are for {size_wh[0]:g}x{size_wh[1]:g}",
+    )
     notes.spoil(image)
     return []
 
@@ -185,7 +237,12 @@ def _found(folder: Path, name: str) -> str:
 
 
 def _image_folder(base: Path, split: str, some: list[str]) -> Path:
-    names = ("", "images", "default", *(f"{part}{year}" for part in (split, "val" if split == "valid" else split) for year in ("", "2017", "2014")))
+    names = (
+        "",
+        "images",
+        "default",
+        *(f"{part}{year}" for part in (split, "val" if split == "valid" else split) for year in ("", "2017", "2014")),
+    )
     folders = [base / outer / name for outer in ("", "images") for name in names]
     spelled = [name for said in some for name in {said, slashes(said)} if "\0" not in name]
     return next((folder for folder in folders if any(os.path.isfile(folder / file) for file in spelled)), base)

@@ -57,7 +57,9 @@ def _of_runs(mask: dict) -> tuple[float, float, float, float]:
 
 
 def _decompressed(text: str) -> list[int]:
-    """Run lengths of their compressed form: six bits a character, the sixth for `goes on`; from the third run on differences."""
+    """Run lengths of their compressed form: six bits a character, the sixth for `goes on`; from the third run on
+    differences.
+    """
     runs: list[int] = []
     at = 0
     while at < len(text):

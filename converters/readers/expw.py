@@ -25,7 +25,11 @@ def read(root: Path, notes: Notes) -> Table:
     root = Path(root)
     path = root if root.is_file() else next((root / name for name in LIST if (root / name).is_file()), None)
     if path is None:
-        raise DataError(f"holds no {LIST[0]}" if root.is_dir() else "no such folder", where=root, mend="give the folder that holds label.lst and image/origin")
+        raise DataError(
+            f"holds no {LIST[0]}" if root.is_dir() else "no such folder",
+            where=root,
+            mend="give the folder that holds label.lst and image/origin",
+        )
     base = path.parent if root.is_file() else root
     rows: dict[str, list[tuple]] = {}
     spoiled: set[str] = set()  # files with a face whose row cannot be used
@@ -38,7 +42,13 @@ def read(root: Path, notes: Notes) -> Table:
                 raise ValueError
         except (ValueError, IndexError):
             spoiled.add(fields[0])
-            notes.drop("bad-number", "train", path, line, f"'{text[:80]}' is not `image face top left right bottom confidence label`")
+            notes.drop(
+                "bad-number",
+                "train",
+                path,
+                line,
+                f"'{text[:80]}' is not `image face top left right bottom confidence label`",
+            )
             continue
         if label not in EXPW:
             spoiled.add(fields[0])
@@ -48,15 +58,22 @@ def read(root: Path, notes: Notes) -> Table:
         else:
             rows.setdefault(fields[0], []).append((line, (left, top, right, bottom), EMOTIONS.index(EXPW[label])))
     some = list(rows)[:50]
-    folder = next((base / name for name in IMAGES if any(os.path.isfile(base / name / file) for file in some)), base / IMAGES[0])
+    folder = next(
+        (base / name for name in IMAGES if any(os.path.isfile(base / name / file) for file in some)), base / IMAGES[0]
+    )
     for file in spoiled:
         notes.spoil(str((folder / file).absolute()))
     faces = [face for found in rows.values() for face in found]
     stems = [os.path.splitext(file)[0] for file in rows]
     return Table(
-        image=[str((folder / file).absolute()) for file in rows], name=stems, split=np.zeros(len(rows), np.int8), group=stems,
-        source=np.zeros(len(rows), np.int16), line=np.array([found[0][0] for found in rows.values()], np.int32),
+        image=[str((folder / file).absolute()) for file in rows],
+        name=stems,
+        split=np.zeros(len(rows), np.int8),
+        group=stems,
+        source=np.zeros(len(rows), np.int16),
+        line=np.array([found[0][0] for found in rows.values()], np.int32),
         first=np.concatenate([[0], np.cumsum([len(found) for found in rows.values()], dtype=np.int64)]),
         xyxy=np.array([box for _, box, _ in faces], float).reshape(-1, 4),
-        emotion=np.array([emotion for _, _, emotion in faces], np.int8), sources=(str(path),),
-    )  # fmt: skip
+        emotion=np.array([emotion for _, _, emotion in faces], np.int8),
+        sources=(str(path),),
+    )

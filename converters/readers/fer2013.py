@@ -65,9 +65,16 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
             pixels.append(face)
     names = [f"fer{line - 2:07d}" for line in lines]
     return one_face_each(
-        [f"{name}.png" for name in names], names, split, [f"{zlib.crc32(face):08x}" for face in pixels], lines,
-        np.full((len(names), 4), np.nan), emotion, path, pixels=pixels,
-    )  # fmt: skip
+        [f"{name}.png" for name in names],
+        names,
+        split,
+        [f"{zlib.crc32(face):08x}" for face in pixels],
+        lines,
+        np.full((len(names), 4), np.nan),
+        emotion,
+        path,
+        pixels=pixels,
+    )
 
 
 def emotion_of(text: str) -> int | None:

@@ -33,15 +33,24 @@ def read(root: Path, notes: Notes, *, labels: str = "majority") -> Table:
     """
     root = Path(root)
     folder = root if root.is_dir() else root.parent
-    pixels_path, votes_path = fer2013.find(root), next((p for p in (folder / VOTES_FILE, folder / "fer2013" / VOTES_FILE) if p.is_file()), None)
+    pixels_path, votes_path = (
+        fer2013.find(root),
+        next((p for p in (folder / VOTES_FILE, folder / "fer2013" / VOTES_FILE) if p.is_file()), None),
+    )
     if pixels_path is None or votes_path is None:
         missing = VOTES_FILE if pixels_path else fer2013.FILES[0]
-        raise DataError(f"holds no {missing}", where=folder, mend="FER+ needs Kaggle's fer2013.csv and fer2013new.csv of microsoft/FERPlus")
+        raise DataError(
+            f"holds no {missing}",
+            where=folder,
+            mend="FER+ needs Kaggle's fer2013.csv and fer2013new.csv of microsoft/FERPlus",
+        )
     names, split, lines, faces, votes, emotions = [], [], [], [], [], []
     for pixels, row in zip_longest(fer2013.rows(pixels_path), _votes(votes_path)):
         if pixels is None or row is None:
             short, other = (pixels_path, votes_path) if pixels is None else (votes_path, pixels_path)
-            raise DataError(f"has fewer rows than {other.name}", where=short, mend="the two files belong together row by row")
+            raise DataError(
+                f"has fewer rows than {other.name}", where=short, mend="the two files belong together row by row"
+            )
         (line, own, use, values), (number, vote_use, name, counts) = pixels, row
         to = USAGES.get(use)
         if to is None:
@@ -71,9 +80,17 @@ def read(root: Path, notes: Notes, *, labels: str = "majority") -> Table:
                 votes.append(found)
                 emotions.append(int(found.argmax()))
     return one_face_each(
-        [f"{name}.png" for name in names], names, split, [f"{zlib.crc32(face):08x}" for face in faces], lines,
-        np.full((len(names), 4), np.nan), emotions, votes_path, votes=np.array(votes, np.float32).reshape(-1, 8), pixels=faces,
-    )  # fmt: skip
+        [f"{name}.png" for name in names],
+        names,
+        split,
+        [f"{zlib.crc32(face):08x}" for face in faces],
+        lines,
+        np.full((len(names), 4), np.nan),
+        emotions,
+        votes_path,
+        votes=np.array(votes, np.float32).reshape(-1, 8),
+        pixels=faces,
+    )
 
 
 def distribution(counts: np.ndarray, labels: str) -> np.ndarray | str:
@@ -116,7 +133,9 @@ def told(counts: np.ndarray) -> np.ndarray:
 
 def _votes(path: Path):
     """(line, Usage, image name, ten counts or None) of each row."""
-    for line, row in table_rows(path, ("usage", "image name", *COLUMNS), mend="give microsoft/FERPlus's fer2013new.csv"):
+    for line, row in table_rows(
+        path, ("usage", "image name", *COLUMNS), mend="give microsoft/FERPlus's fer2013new.csv"
+    ):
         try:
             counts = np.array([int(row[name]) for name in COLUMNS])
         except (ValueError, OverflowError):

@@ -19,13 +19,25 @@ from ..image_formats import pictures_in
 from ..table.records import SPLITS, Notes, Table, one_face_each
 
 SPLIT_NAMES = {
-    "train": "train", "training": "train", "train_set": "train",
-    "valid": "valid", "val": "valid", "validation": "valid", "val_set": "valid", "publictest": "valid", "dev": "valid",
-    "test": "test", "testing": "test", "test_set": "test", "privatetest": "test",
-}  # fmt: skip
+    "train": "train",
+    "training": "train",
+    "train_set": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "val_set": "valid",
+    "publictest": "valid",
+    "dev": "valid",
+    "test": "test",
+    "testing": "test",
+    "test_set": "test",
+    "privatetest": "test",
+}
 
 
-def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, classes: Mapping[str, str] | None = None) -> Table:
+def read(
+    root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, classes: Mapping[str, str] | None = None
+) -> Table:
     """Every picture under its split and class, sorted by path. DataError for an unknown class name.
 
     `usages` (FER2013): prefixes of file names that say the split better than the folder does; `classes`:
@@ -34,7 +46,9 @@ def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, c
     root = Path(root)
     if not root.is_dir():
         raise DataError("no such folder", where=root, mend="give a folder of <split>/<class>/<image>")
-    splits = {entry.name: SPLIT_NAMES[entry.name.lower()] for entry in _folders(root) if entry.name.lower() in SPLIT_NAMES}
+    splits = {
+        entry.name: SPLIT_NAMES[entry.name.lower()] for entry in _folders(root) if entry.name.lower() in SPLIT_NAMES
+    }
     tops = [(root / name, split) for name, split in sorted(splits.items())] or [(root, "train")]
     for other in _folders(root) if splits else ():
         if other.name not in splits:
@@ -58,8 +72,14 @@ def read(root: Path, notes: Notes, *, usages: Mapping[str, str] | None = None, c
                 split.append(SPLITS.index(to))
                 emotion.append(index)
     if not image:
-        raise DataError("holds no picture in a folder named after a class", where=root, mend="expected <split>/<class>/<image>, such as train/happy/1.jpg")
-    return one_face_each(image, name, split, name, np.zeros(len(image)), np.full((len(image), 4), np.nan), emotion, root)
+        raise DataError(
+            "holds no picture in a folder named after a class",
+            where=root,
+            mend="expected <split>/<class>/<image>, such as train/happy/1.jpg",
+        )
+    return one_face_each(
+        image, name, split, name, np.zeros(len(image)), np.full((len(image), 4), np.nan), emotion, root
+    )
 
 
 def _class_of(name: str, classes, where) -> str:
@@ -72,4 +92,7 @@ def _class_of(name: str, classes, where) -> str:
 
 
 def _folders(root) -> list[os.DirEntry]:
-    return sorted((entry for entry in os.scandir(root) if entry.is_dir() and entry.name[0] not in "._"), key=lambda entry: entry.name)
+    return sorted(
+        (entry for entry in os.scandir(root) if entry.is_dir() and entry.name[0] not in "._"),
+        key=lambda entry: entry.name,
+    )

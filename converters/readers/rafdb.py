@@ -19,7 +19,18 @@ from ..text_files import number, numbered_lines, read_text
 from . import folder
 
 LIST = "list_patition_label.txt"  # sic
-PARTS = ("", "basic", "Image", "basic/Image", "Annotation", "basic/Annotation", "EmoLabel", "basic/EmoLabel", "Annotation/manual", "DATASET")
+PARTS = (
+    "",
+    "basic",
+    "Image",
+    "basic/Image",
+    "Annotation",
+    "basic/Annotation",
+    "EmoLabel",
+    "basic/EmoLabel",
+    "Annotation/manual",
+    "DATASET",
+)
 
 
 def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = False) -> Table:
@@ -36,7 +47,9 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
     original, aligned, boxes = _find(root, "original"), _find(root, "aligned"), _find(root, "boundingbox")
     whole = aligned is not None and (task == "classifier" or original is None or boxes is None)
     if not whole and (original is None or boxes is None):
-        raise DataError("holds neither `aligned`, nor `original` and `boundingbox`", where=root, mend="unpack Image and Annotation")
+        raise DataError(
+            "holds neither `aligned`, nor `original` and `boundingbox`", where=root, mend="unpack Image and Annotation"
+        )
     points = _find(root, "landmarks_5") if landmarks else None
     image, name, split, line, xyxy, emotion, marks = [], [], [], [], [], [], []
     labels = {str(key): EMOTIONS.index(name) for key, name in RAFDB.items()}
@@ -45,7 +58,13 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
         to = "train" if file.startswith("train") else "test" if file.startswith("test") else None
         stem = file.rpartition(".")[0]
         if not file or "/" in file or "\0" in file or to is None:
-            notes.drop("path-escapes" if "/" in file else "bad-number", to or "", list_path, line_number, f"'{text[:80]}' is not `train_N.jpg LABEL`")
+            notes.drop(
+                "path-escapes" if "/" in file else "bad-number",
+                to or "",
+                list_path,
+                line_number,
+                f"'{text[:80]}' is not `train_N.jpg LABEL`",
+            )
             continue
         if label not in labels:
             notes.drop("class-range", to, list_path, line_number, f"label '{label[:40]}' is not in 1..7")
@@ -54,7 +73,9 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
         if not whole:
             box = _floats(boxes / f"{stem}_boundingbox.txt", 4)
             if box is None:
-                notes.drop("bad-number", to, list_path, line_number, f"{stem}_boundingbox.txt is missing or not four numbers")
+                notes.drop(
+                    "bad-number", to, list_path, line_number, f"{stem}_boundingbox.txt is missing or not four numbers"
+                )
                 continue
         image.append(str((aligned / f"{stem}_aligned.jpg" if whole else original / file).absolute()))
         name.append(stem)
@@ -62,8 +83,12 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
         line.append(line_number)
         xyxy.append(box)
         emotion.append(labels[label])
-        marks.append(None if points is None or (at := _floats(points / f"{stem}.txt", 10)) is None else np.reshape(at, (5, 2)))
-    return one_face_each(image, name, split, name, line, xyxy, emotion, list_path, landmarks=None if whole or points is None else marks)
+        marks.append(
+            None if points is None or (at := _floats(points / f"{stem}.txt", 10)) is None else np.reshape(at, (5, 2))
+        )
+    return one_face_each(
+        image, name, split, name, line, xyxy, emotion, list_path, landmarks=None if whole or points is None else marks
+    )
 
 
 def _find(root: Path, name: str) -> Path | None:

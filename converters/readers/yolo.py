@@ -33,7 +33,9 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
             ids.append(EMOTIONS.index(canonical(name)))
         except DataError as error:
             ids.append(None)  # which is an error when a label uses it
-            unknown = unknown or DataError(f"class '{name}' is not an emotion that emo knows", where=data.data.path, mend=error.mend)
+            unknown = unknown or DataError(
+                f"class '{name}' is not an emotion that emo knows", where=data.data.path, mend=error.mend
+            )
     image, name, split, group, line, count, xyxy, emotion = [], [], [], [], [], [], [], []
     for to, paths in data.images.items():
         common = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
@@ -57,7 +59,9 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
                     continue
                 corners = cxcywh_rel_to_xyxy(faces[:, 1:], info.size_wh)
             image.append(path)
-            stem = os.path.splitext(path.removeprefix(own) if path.startswith(own) else os.path.relpath(path, common))[0]
+            stem = os.path.splitext(path.removeprefix(own) if path.startswith(own) else os.path.relpath(path, common))[
+                0
+            ]
             head, _, tail = stem.partition("/")
             name.append(tail if tail and head in (data.data.labels or ()) else stem)
             split.append(SPLITS.index(to))
@@ -69,10 +73,17 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
     if None in emotion:
         raise unknown
     return Table(
-        image=image, name=name, split=np.array(split, np.int8), group=joined(group), source=np.zeros(len(image), np.int16),
-        line=np.array(line, np.int32), first=np.concatenate([[0], np.cumsum(count, dtype=np.int64)]),
-        xyxy=np.concatenate([np.zeros((0, 4)), *xyxy]), emotion=np.array(emotion, np.int8), sources=(str(data.data.path),),
-    )  # fmt: skip
+        image=image,
+        name=name,
+        split=np.array(split, np.int8),
+        group=joined(group),
+        source=np.zeros(len(image), np.int16),
+        line=np.array(line, np.int32),
+        first=np.concatenate([[0], np.cumsum(count, dtype=np.int64)]),
+        xyxy=np.concatenate([np.zeros((0, 4)), *xyxy]),
+        emotion=np.array(emotion, np.int8),
+        sources=(str(data.data.path),),
+    )
 
 
 def same_classes(folder: Path, classes: int) -> int | None:
@@ -82,5 +93,9 @@ def same_classes(folder: Path, classes: int) -> int | None:
     except DataError:
         return None
     if made_for != classes:
-        raise DataError(f"was made with {made_for} classes, not {classes}", where=folder, mend=f"--classes {made_for}, or convert the dataset itself again")
+        raise DataError(
+            f"was made with {made_for} classes, not {classes}",
+            where=folder,
+            mend=f"--classes {made_for}, or convert the dataset itself again",
+        )
     return made_for

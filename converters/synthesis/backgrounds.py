@@ -43,7 +43,9 @@ def _piece(rng, picture, size_wh):
     scale = largest * rng.uniform(0.5, 1.0)
     cw, ch = max(1, int(width * scale)), max(1, int(height * scale))
     x, y = rng.integers(w - cw + 1), rng.integers(h - ch + 1)
-    window = cv2.resize(picture[y : y + ch, x : x + cw], size_wh, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
+    window = cv2.resize(
+        picture[y : y + ch, x : x + cw], size_wh, interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    )
     return np.ascontiguousarray(window[:, ::-1]) if rng.random() < 0.5 else window
 
 
@@ -110,18 +112,41 @@ def _shapes(rng, size_wh):
         w, h = int(np.exp(rng.uniform(1.5, 5.2))), int(np.exp(rng.uniform(1.5, 5.6)))
         kind = rng.random()
         if kind < 0.5:  # window, door, picture on the wall
-            cv2.rectangle(canvas, (x, y), (x + w, y + h), colour, -1 if rng.random() < 0.75 else int(rng.integers(1, 6)))
+            cv2.rectangle(
+                canvas, (x, y), (x + w, y + h), colour, -1 if rng.random() < 0.75 else int(rng.integers(1, 6))
+            )
         elif kind < 0.7:
             points = (np.array([x, y]) + rng.uniform(-1, 1, (rng.integers(3, 7), 2)) * (w, h)).astype(np.int32)
             cv2.fillPoly(canvas, [points], colour)
         elif kind < 0.85:
-            cv2.line(canvas, (x, y), (x + w * 2, y + int(rng.integers(-h, h + 1))), colour, int(rng.integers(1, 8)), cv2.LINE_AA)
+            cv2.line(
+                canvas,
+                (x, y),
+                (x + w * 2, y + int(rng.integers(-h, h + 1))),
+                colour,
+                int(rng.integers(1, 8)),
+                cv2.LINE_AA,
+            )
         else:  # an ellipse in any colour, so that an ellipse is not a face
-            cv2.ellipse(canvas, (x, y), (max(2, w // 2), max(2, h // 3)), float(rng.uniform(0, 180)), 0, 360, colour, -1, cv2.LINE_AA)
+            cv2.ellipse(
+                canvas,
+                (x, y),
+                (max(2, w // 2), max(2, h // 3)),
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                colour,
+                -1,
+                cv2.LINE_AA,
+            )
     if rng.random() < 0.3:
         text = "".join(chr(rng.integers(48, 91)) for _ in range(rng.integers(3, 12)))
         place = int(rng.uniform(0, 0.7) * width), int(rng.uniform(0.1, 1) * height)
-        font, scale, colour = int(rng.integers(0, 7)), float(rng.uniform(0.4, 2.5)), tuple(map(float, palette_colour(rng)))
+        font, scale, colour = (
+            int(rng.integers(0, 7)),
+            float(rng.uniform(0.4, 2.5)),
+            tuple(map(float, palette_colour(rng))),
+        )
         cv2.putText(canvas, text, place, font, scale, colour, int(rng.integers(1, 5)), cv2.LINE_AA)
     canvas += rng.uniform(0, 12) * noise(rng, size_wh, 2)[..., None]
     return cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.3, 5)))
@@ -135,7 +160,9 @@ def _bokeh(rng, size_wh):
     for _ in range(rng.integers(10, 60)):
         light = np.zeros_like(canvas)
         centre, radius = (int(rng.uniform(0, width)), int(rng.uniform(0, height))), int(rng.uniform(3, width / 9))
-        cv2.circle(light, centre, radius, tuple(map(float, palette_colour(rng) * rng.uniform(0.2, 0.7))), -1, cv2.LINE_AA)
+        cv2.circle(
+            light, centre, radius, tuple(map(float, palette_colour(rng) * rng.uniform(0.2, 0.7))), -1, cv2.LINE_AA
+        )
         canvas += light
     return cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(1, 6)))
 
@@ -144,7 +171,9 @@ def _stripes(rng, size_wh):
     width, height = size_wh
     y, x = np.mgrid[:height, :width].astype(np.float32)
     angle, period = rng.uniform(0, math.pi), rng.uniform(6, width / 4)
-    wave = np.sin((x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / period + noise(rng, size_wh, 32) * rng.uniform(0, 3))
+    wave = np.sin(
+        (x * math.cos(angle) + y * math.sin(angle)) * 2 * math.pi / period + noise(rng, size_wh, 32) * rng.uniform(0, 3)
+    )
     if rng.random() < 0.4:  # checks
         wave = wave * np.sin((y * math.cos(angle) - x * math.sin(angle)) * 2 * math.pi / period)
     return _mix(rng, np.clip(wave * rng.uniform(0.5, 4) + 0.5, 0, 1)) + 8 * noise(rng, size_wh, 4)[..., None]

@@ -29,7 +29,9 @@ def draw_background(size_wh: tuple[int, int], rng: np.random.Generator) -> np.nd
     import cv2
 
     width, height = size_wh
-    low = rng.uniform(40, 215) + rng.normal(0, 22, (1, 1, 3)) + rng.normal(0, 15, (3, 4, 1)) + rng.normal(0, 6, (3, 4, 3))  # a wall and its light
+    low = (
+        rng.uniform(40, 215) + rng.normal(0, 22, (1, 1, 3)) + rng.normal(0, 15, (3, 4, 1)) + rng.normal(0, 6, (3, 4, 3))
+    )  # a wall and its light
     picture = cv2.resize(np.clip(low, 0, 255).astype(np.float32), (64, 64), interpolation=cv2.INTER_CUBIC)
     for _ in range(int(rng.integers(2, 9))):  # furniture, windows, lamps
         colour = tuple(map(float, np.clip(rng.uniform(20, 235) + rng.normal(0, 25, 3), 0, 255)))
@@ -38,7 +40,16 @@ def draw_background(size_wh: tuple[int, int], rng: np.random.Generator) -> np.nd
         if rng.random() < 0.65:
             cv2.rectangle(picture, (int(x - w / 2), int(y - h / 2)), (int(x + w / 2), int(y + h / 2)), colour, -1)
         else:
-            cv2.ellipse(picture, (int(x), int(y)), (int(w / 2) + 1, int(h / 2) + 1), float(rng.uniform(0, 180)), 0, 360, colour, -1)
+            cv2.ellipse(
+                picture,
+                (int(x), int(y)),
+                (int(w / 2) + 1, int(h / 2) + 1),
+                float(rng.uniform(0, 180)),
+                0,
+                360,
+                colour,
+                -1,
+            )
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 2.5))
     picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
     grain = cv2.resize(rng.normal(0, 7, (height // 3 + 1, width // 3 + 1)).astype(np.float32), (width, height))
@@ -105,7 +116,9 @@ def _scene(size_wh, faces, rng, names, people=None, face_share=(0.16, 0.5), back
     # From top to bottom: a body hangs below its face and must not hide one that is lower down.
     for index, (x, y, side, emotion) in enumerate(sorted(placed, key=lambda item: item[1])):
         person = people[index % len(people)] if people else random_person(rng)
-        box, points = paint_face(picture, person, random_expression(emotion, rng), (x, y), side, random_pose(rng), light)
+        box, points = paint_face(
+            picture, person, random_expression(emotion, rng), (x, y), side, random_pose(rng), light
+        )
         painted.append((box, points, emotion))
     return _camera(picture, rng), painted
 
@@ -123,9 +136,16 @@ def _camera(picture, rng, soft=1.0):
 
 
 def write_set(
-    form: str, count: int, out: str | Path, *, seed: int = 0, classes: int = 7, others: float = 0.0,
-    force: bool = False, progress: Callable[[Iterable], Iterable] = iter,
-) -> dict:  # fmt: skip
+    form: str,
+    count: int,
+    out: str | Path,
+    *,
+    seed: int = 0,
+    classes: int = 7,
+    others: float = 0.0,
+    force: bool = False,
+    progress: Callable[[Iterable], Iterable] = iter,
+) -> dict:
     """Draw a set of `count` pictures into the folder `out`; gives what was written, as in its report.json.
 
     affectnet  Manually_Annotated_Images/<n>/<hash>.jpg, training.csv and validation.csv (every fifth picture);
@@ -150,8 +170,16 @@ def write_set(
 
 
 _AFFECTNET_COLUMNS = (
-    "subDirectory_filePath", "face_x", "face_y", "face_width", "face_height", "facial_landmarks", "expression", "valence", "arousal",
-)  # fmt: skip
+    "subDirectory_filePath",
+    "face_x",
+    "face_y",
+    "face_width",
+    "face_height",
+    "facial_landmarks",
+    "expression",
+    "valence",
+    "arousal",
+)
 
 
 def _write_affectnet(work, out, count, seed, names, others, progress):
@@ -169,7 +197,9 @@ def _write_affectnet(work, out, count, seed, names, others, progress):
         x1, y1, x2, y2 = np.round(boxes.clip(box, size)).astype(int)
         said = ";".join(f"{value:.2f}" for value in points.ravel())
         expression = labels.EMOTIONS.index(emotion) if other is None else other
-        rows["validation" if index % 5 == 4 else "training"].append([name, x1, y1, x2 - x1, y2 - y1, said, expression, -2, -2])
+        rows["validation" if index % 5 == 4 else "training"].append(
+            [name, x1, y1, x2 - x1, y2 - y1, said, expression, -2, -2]
+        )
     for split, lines in rows.items():
         _write_csv(work / f"{split}.csv", _AFFECTNET_COLUMNS, lines)
     return {split: len(lines) for split, lines in rows.items()}

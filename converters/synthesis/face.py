@@ -17,7 +17,9 @@ from .person import Expression, Light, Person, Pose
 _LEFT, _TOP, _RIGHT, _BOTTOM = -1.7, -1.75, 1.7, 2.0  # the patch, in face units: hair above, shoulders below
 
 
-def paint_face(picture, person: Person, expression: Expression, centre_px, height_px: float, pose: Pose, light: Light) -> tuple[np.ndarray, np.ndarray]:
+def paint_face(
+    picture, person: Person, expression: Expression, centre_px, height_px: float, pose: Pose, light: Light
+) -> tuple[np.ndarray, np.ndarray]:
     """Paint the face into `picture` (uint8 BGR, changed in place), chin to hairline `height_px` tall.
 
     Gives its box, (4,) xyxy_px, the extent of the face from hairline to chin and cheek to cheek, and its
@@ -47,7 +49,14 @@ class _Drawing:
     """The patch of one face while it is drawn: `image` (h, w, 3) and `mask` (h, w), uint8."""
 
     def __init__(self, person, expression, pose, light, scale, size):
-        self.person, self.move, self.pose, self.light, self.scale, self.size = person, expression, pose, light, scale, size
+        self.person, self.move, self.pose, self.light, self.scale, self.size = (
+            person,
+            expression,
+            pose,
+            light,
+            scale,
+            size,
+        )
         self.image = np.zeros((size[1], size[0], 3), np.uint8)
         self.image[:] = person.hair
         self.mask = np.zeros((size[1], size[0]), np.uint8)
@@ -170,9 +179,16 @@ class _Drawing:
         smile, socket = self.move.cheeks, 0.42 if skin.mean() > 110 else 0.34
         spots = [(side * p.eye_gap, -0.19, 0.2, 0.13, -socket) for side in (-1, 1)]  # sockets
         spots += [(side * 0.40, 0.22 - 0.05 * smile, 0.17, 0.15, 0.13 + 0.1 * smile) for side in (-1, 1)]  # cheeks
-        spots += [(0, -0.66, 0.42, 0.2, 0.14), (0, -0.12, 0.06, 0.28, 0.2), (0, 0.22, 0.07, 0.07, 0.16)]  # forehead, bridge, tip
+        spots += [
+            (0, -0.66, 0.42, 0.2, 0.14),
+            (0, -0.12, 0.06, 0.28, 0.2),
+            (0, 0.22, 0.07, 0.07, 0.16),
+        ]  # forehead, bridge, tip
         spots += [(side * 0.13, 0.08, 0.045, 0.22, -0.12) for side in (-1, 1)]  # sides of the nose
-        spots += [(0, 0.83 + 0.25 * self.move.jaw, 0.16, 0.05, -0.14), (0, 0.95, 0.13, 0.07, 0.1)]  # under the lip, chin
+        spots += [
+            (0, 0.83 + 0.25 * self.move.jaw, 0.16, 0.05, -0.14),
+            (0, 0.95, 0.13, 0.07, 0.1),
+        ]  # under the lip, chin
         spots += [(side * p.width, 0.25, 0.16, 0.6, -0.3) for side in (-1, 1)]  # the turning away
         self.shade(spots)
         if p.beard:
@@ -181,10 +197,17 @@ class _Drawing:
     def beard(self):
         """Stubble to full beard: hair over the jaw, its upper edge soft."""
         x, y = self.outline()
-        jaw = self.place(np.r_[x[2:31], -0.5, -0.3, 0, 0.3, 0.5], np.r_[y[2:31], 0.42, 0.36, 0.38, 0.36, 0.42], flat=True)
+        jaw = self.place(
+            np.r_[x[2:31], -0.5, -0.3, 0, 0.3, 0.5], np.r_[y[2:31], 0.42, 0.36, 0.38, 0.36, 0.42], flat=True
+        )
         share = np.zeros(self.mask.shape, np.uint8)
         cv2.fillPoly(share, np.round(jaw * 16).astype(np.int32)[None], 255, cv2.LINE_AA, 4)
-        share = cv2.blur(share, (int(0.1 * self.scale) | 1,) * 2)[..., None].astype(np.float32) / 255 * 0.8 * self.person.beard
+        share = (
+            cv2.blur(share, (int(0.1 * self.scale) | 1,) * 2)[..., None].astype(np.float32)
+            / 255
+            * 0.8
+            * self.person.beard
+        )
         self.image = (self.image + (np.asarray(self.person.hair, np.float32) - self.image) * share).astype(np.uint8)
 
     # ---- curves that both the strokes and the landmarks need, in face units
@@ -278,11 +301,19 @@ class _Drawing:
         for side in (-1, 1):
             self.fill(self.ellipse(side * p.nose * 0.5, 0.325 - up, 0.05, 0.024, flat=False), skin * 0.3)
             wing = np.linspace(-1.2, 1.3, 8)
-            self.stroke(self.place(side * (p.nose * 0.9 + 0.045 * np.cos(wing)), 0.27 - up + 0.07 * np.sin(wing), lift=0.1), skin * 0.6, 0.02)
+            self.stroke(
+                self.place(side * (p.nose * 0.9 + 0.045 * np.cos(wing)), 0.27 - up + 0.07 * np.sin(wing), lift=0.1),
+                skin * 0.6,
+                0.02,
+            )
             if m.wrinkled_nose > 0.1:
                 for step in range(3):
                     y = -0.12 + 0.085 * step
-                    self.stroke(self.place(side * np.array([0.03, 0.09, 0.15]), np.array([y, y - 0.02, y + 0.04])), skin * (1 - 0.5 * m.wrinkled_nose), 0.026)
+                    self.stroke(
+                        self.place(side * np.array([0.03, 0.09, 0.15]), np.array([y, y - 0.02, y + 0.04])),
+                        skin * (1 - 0.5 * m.wrinkled_nose),
+                        0.026,
+                    )
 
     def mouth(self):
         m, skin = self.move, np.asarray(self.person.skin)
@@ -294,7 +325,10 @@ class _Drawing:
             self.fill(np.concatenate([self.place(x * 0.96, upper), self.place(x * 0.96, lower)[::-1]]), (26, 18, 40))
             if m.teeth > 0.02:
                 edge = upper + (lower - upper) * np.clip(m.teeth, 0, 1)
-                self.fill(np.concatenate([self.place(x * 0.88, upper + 0.006), self.place(x * 0.88, edge - 0.006)[::-1]]), (222, 230, 234))
+                self.fill(
+                    np.concatenate([self.place(x * 0.88, upper + 0.006), self.place(x * 0.88, edge - 0.006)[::-1]]),
+                    (222, 230, 234),
+                )
                 if m.teeth > 0.9 and m.square > 0.5:  # clenched: a dark line between the rows
                     self.stroke(self.place(x * 0.86, (upper + lower) / 2), (70, 62, 80), 0.02)
             elif m.jaw > 0.15:
@@ -303,14 +337,22 @@ class _Drawing:
             self.stroke(self.place(x, (upper + lower) / 2), skin * 0.25, 0.036)
         for side in (-1, 1):  # the corners' dents
             at = 0 if side < 0 else -1
-            self.stroke(self.place(x[at] + side * np.array([-0.01, 0.03]), upper[at] + np.array([0.0, -0.2 * m.corners])), skin * 0.45, 0.03)
+            self.stroke(
+                self.place(x[at] + side * np.array([-0.01, 0.03]), upper[at] + np.array([0.0, -0.2 * m.corners])),
+                skin * 0.45,
+                0.03,
+            )
 
     def lines(self):
         m, skin = self.move, np.asarray(self.person.skin)
         t = np.linspace(-1, 1, 9)
         if m.forehead > 0.2:
             for y in (-0.62, -0.71, -0.80):
-                self.stroke(self.place(0.36 * t, y - 0.035 * m.inner_brow / 0.15 * (1 - t**2)), skin * (1 - 0.3 * m.forehead), 0.02)
+                self.stroke(
+                    self.place(0.36 * t, y - 0.035 * m.inner_brow / 0.15 * (1 - t**2)),
+                    skin * (1 - 0.3 * m.forehead),
+                    0.02,
+                )
         if m.frown > 0.2:
             for side in (-1, 1):
                 self.stroke(self.place(side * (0.05 + 0.02 * t), -0.36 + 0.09 * t), skin * (1 - 0.5 * m.frown), 0.028)
@@ -320,7 +362,11 @@ class _Drawing:
                 if weight > 0.2:
                     reach = 0.30 + m.width
                     x = side * np.array([self.person.nose + 0.04, 0.29, reach + 0.07, reach + 0.08])
-                    self.stroke(self.place(x, np.array([0.22, 0.34, 0.48, 0.58]) - 0.03 * m.wrinkled_nose), skin * (1 - 0.42 * weight), 0.026)
+                    self.stroke(
+                        self.place(x, np.array([0.22, 0.34, 0.48, 0.58]) - 0.03 * m.wrinkled_nose),
+                        skin * (1 - 0.42 * weight),
+                        0.026,
+                    )
 
     def hair(self):
         p = self.person
@@ -344,7 +390,9 @@ class _Drawing:
             at = int(3 + k * 4.4)
             start, end = outer[at], np.array([x[16 - min(16, int(at * 0.7))], line])
             strand = start + (end - start) * f[:, None]
-            self.stroke(self.place(*strand.T, flat=True), dark if k % 2 else np.clip(np.asarray(p.hair) * 1.1 + 8, 0, 255), 0.03)
+            self.stroke(
+                self.place(*strand.T, flat=True), dark if k % 2 else np.clip(np.asarray(p.hair) * 1.1 + 8, 0, 255), 0.03
+            )
 
     def glasses(self):
         for side in (-1, 1):

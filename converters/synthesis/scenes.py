@@ -33,7 +33,9 @@ def plan(splits: np.ndarray, scenes: int | None, seed: int) -> list[tuple[int, n
     total, done = scenes or max(1, round(len(splits) / MEAN_FACES)), 0
     for split in np.unique(splits).tolist():
         members, rng = np.flatnonzero(splits == split), np.random.default_rng([seed, split, 0])
-        begin, end = (round(total * share / len(splits)) for share in (done, done + len(members)))  # so that they add up
+        begin, end = (
+            round(total * share / len(splits)) for share in (done, done + len(members))
+        )  # so that they add up
         many, done = max(1, end - begin), done + len(members)
         counts = rng.choice(FACES, many, p=FACES_P)
         rounds = -(-int(counts.sum()) // len(members))
@@ -43,7 +45,8 @@ def plan(splits: np.ndarray, scenes: int | None, seed: int) -> list[tuple[int, n
 
 
 def compose(faces: list[np.ndarray], rng: np.random.Generator, size_wh: tuple[int, int], photos: list[str] = ()):
-    """A scene of the crops `faces` (uint8 HxW or HxWx3): uint8 (H, W, 3), boxes xyxy_px (K, 4), and which faces they are.
+    """A scene of the crops `faces` (uint8 HxW or HxWx3): uint8 (H, W, 3), boxes xyxy_px (K, 4), and which faces they
+    are.
 
     Faces for which there is no room are left out, so K may be less than len(faces); boxes hardly overlap.
     """
@@ -58,7 +61,9 @@ def compose(faces: list[np.ndarray], rng: np.random.Generator, size_wh: tuple[in
         places = [(which, place, (0, 0, width, height)) for which, place in _places(rng, len(faces), size_wh)]
         _distract(rng, canvas, [place for _, place, _ in places], faces)
     heads = [(place, _head(rng, faces[which]), rng.random() < OWN_GROUND, cell) for which, place, cell in places]
-    for (x, y, side), head, own, (left, top, right, bottom) in sorted(heads, key=lambda item: item[0][2]):  # the far first
+    for (x, y, side), head, own, (left, top, right, bottom) in sorted(
+        heads, key=lambda item: item[0][2]
+    ):  # the far first
         view, place = canvas[top:bottom, left:right], (x - left, y - top, side)
         if own:
             _surroundings(view, place, head)
@@ -73,7 +78,11 @@ def compose(faces: list[np.ndarray], rng: np.random.Generator, size_wh: tuple[in
     grain = rng.normal(0, rng.uniform(0, 6), canvas.shape[:2]).astype(np.float32)
     canvas = (canvas - 127) * contrast + 127 + light + grain[..., None]
     boxes = np.array([(x, y, x + s, y + s) for _, (x, y, s), _ in places], float).reshape(-1, 4)
-    return np.clip(canvas, 0, 255).astype(np.uint8), np.clip(boxes, 0, [width, height] * 2), [which for which, _, _ in places]
+    return (
+        np.clip(canvas, 0, 255).astype(np.uint8),
+        np.clip(boxes, 0, [width, height] * 2),
+        [which for which, _, _ in places],
+    )
 
 
 def _places(rng, count, size_wh):
@@ -85,7 +94,10 @@ def _places(rng, count, size_wh):
         for _ in range(30):
             side = int(np.exp(rng.uniform(np.log(SMALLEST), np.log(max(SMALLEST + 1, largest)))))
             over = side * (0.15 if rng.random() < 0.1 else -0.02)
-            x, y = int(rng.uniform(-over, width - side + over)), int(rng.uniform(0.05 * side, max(0.05 * side + 1, height - side + over)))
+            x, y = (
+                int(rng.uniform(-over, width - side + over)),
+                int(rng.uniform(0.05 * side, max(0.05 * side + 1, height - side + over))),
+            )
             if not any(_in_the_way(x, y, side, *other) for _, other in places):
                 places.append((which, (x, y, side)))
                 break
@@ -116,7 +128,9 @@ def _grid(rng, count, size_wh, photos):
         side = int(min(cw, ch) * share * rng.uniform(0.9, 1.1))
         if cell < count and side >= SMALLEST:
             x = left + (cw - side) // 2 + int(rng.uniform(-0.25, 0.25) * (cw - side))
-            places.append((cell, (x, top + int(rng.uniform(0.2, 0.5) * (ch - side)), side), (left, top, left + cw, top + ch)))
+            places.append(
+                (cell, (x, top + int(rng.uniform(0.2, 0.5) * (ch - side)), side), (left, top, left + cw, top + ch))
+            )
     return canvas, places
 
 
@@ -129,7 +143,11 @@ def _head(rng, face):
     skin_grey = float(np.median(grey[int(0.5 * h) : int(0.75 * h), int(0.3 * w) : int(0.7 * w)]))
     hair_grey = float(np.percentile(grey[: max(1, h // 8)], 25))
     if face.ndim == 3:
-        return np.ascontiguousarray(face, np.float32), face[int(0.6 * h), int(0.3 * w)].astype(np.float32), palette_colour(rng) * 0.5
+        return (
+            np.ascontiguousarray(face, np.float32),
+            face[int(0.6 * h), int(0.3 * w)].astype(np.float32),
+            palette_colour(rng) * 0.5,
+        )
     table = skin_tones(rng)
     hair = table[int(min(hair_grey, 150))] * rng.uniform(0.5, 1.0)
     return table[grey], table[int(skin_grey)], hair
@@ -142,7 +160,9 @@ def skin_tones(rng) -> np.ndarray:
     person, and the light from scene to scene.
     """
     blue = rng.uniform(0.58, 0.82)
-    tone = np.array([blue, 0.5 * (blue + 1) + rng.uniform(-0.05, 0.0), 1.0], np.float32)  # green lies between blue and red, or skin looks sick
+    tone = np.array(
+        [blue, 0.5 * (blue + 1) + rng.uniform(-0.05, 0.0), 1.0], np.float32
+    )  # green lies between blue and red, or skin looks sick
     levels = np.arange(256, dtype=np.float32)[:, None]
     tint = 1 + (tone - 1) * rng.uniform(0.6, 1.0) * np.clip(1.25 - np.abs(levels / 255 - 0.45) * 1.3, 0, 1)
     light = np.array([rng.uniform(0.92, 1.06), 1.0, rng.uniform(0.96, 1.06)], np.float32)
@@ -179,7 +199,9 @@ def _surroundings(canvas, place, head):
     out = int(0.5 * side)
     small = cv2.resize(head[0], (40, 40), interpolation=cv2.INTER_AREA)
     wide = cv2.copyMakeBorder(small, 28, 28, 28, 28, cv2.BORDER_REFLECT if side % 2 else cv2.BORDER_REPLICATE)
-    wide = cv2.resize(cv2.GaussianBlur(wide, (0, 0), 7), (side + 2 * out, side + 2 * out), interpolation=cv2.INTER_CUBIC)
+    wide = cv2.resize(
+        cv2.GaussianBlur(wide, (0, 0), 7), (side + 2 * out, side + 2 * out), interpolation=cv2.INTER_CUBIC
+    )
     v = np.abs(np.linspace(-1, 1, side + 2 * out, dtype=np.float32))
     mask = np.clip((1 - np.maximum(v[:, None] ** 4 + v[None, :] ** 4, 0) ** 0.25) / 0.35, 0, 1)
     found = _window(canvas, x - out, y - out, x - out + wide.shape[1], y - out + wide.shape[0])
@@ -217,11 +239,23 @@ def _body(rng, canvas, place, head, hair=True):
         def shoulders(mask):
             across = np.linspace(-1, 1, 25)
             slope = [at(wide * u, drop + 0.35 * abs(u) ** 3 - 0.25 * (1 - abs(u)) ** 2) for u in across]
-            cv2.fillPoly(mask, [np.array([*slope, at(waist, 4), at(waist * 0.8, 7.5), at(-waist * 0.8, 7.5), at(-waist, 4)], np.int32)], 255)
+            cv2.fillPoly(
+                mask,
+                [
+                    np.array(
+                        [*slope, at(waist, 4), at(waist * 0.8, 7.5), at(-waist * 0.8, 7.5), at(-waist, 4)], np.int32
+                    )
+                ],
+                255,
+            )
 
         _blend(view, _shape(view.shape, shoulders, soft), cloth * shade)
-        neck = np.array([at(-0.24, 0.2), at(0.24, 0.2), at(0.27, 0.7), at(0.1, 0.9), at(-0.1, 0.9), at(-0.27, 0.7)], np.int32)
-        _blend(view, _shape(view.shape, lambda m: cv2.fillPoly(m, [neck], 255), soft), skin * rng.uniform(0.6, 0.9) * shade)
+        neck = np.array(
+            [at(-0.24, 0.2), at(0.24, 0.2), at(0.27, 0.7), at(0.1, 0.9), at(-0.1, 0.9), at(-0.27, 0.7)], np.int32
+        )
+        _blend(
+            view, _shape(view.shape, lambda m: cv2.fillPoly(m, [neck], 255), soft), skin * rng.uniform(0.6, 0.9) * shade
+        )
     if hair:
         if rng.random() < 0.85:
             axes = size(rng.uniform(0.5, 0.6), rng.uniform(0.54, 0.66))
@@ -234,7 +268,9 @@ def _paste(rng, canvas, place, head, whole=False):
     import cv2
 
     x, y, side = place
-    pixels = cv2.resize(head[0], (side, side), interpolation=cv2.INTER_AREA if side < head[0].shape[0] else cv2.INTER_CUBIC)
+    pixels = cv2.resize(
+        head[0], (side, side), interpolation=cv2.INTER_AREA if side < head[0].shape[0] else cv2.INTER_CUBIC
+    )
     if side > 90 and rng.random() < 0.7:  # enlarged crops are soft; part of them get their edges back
         pixels = pixels + rng.uniform(0.3, 1.0) * (pixels - cv2.GaussianBlur(pixels, (0, 0), side / 60))
     if rng.random() < 0.5:
@@ -269,7 +305,9 @@ def _distract(rng, canvas, places, faces):
         if kind < 0.4:  # from behind
             _body(rng, canvas, (x, y, side), (None, head[2], head[2]))
         elif kind < 0.75:
-            tile = cv2.resize(head[0], (48, 48)).reshape(4, 12, 4, 12, 3).transpose(0, 2, 1, 3, 4).reshape(16, 12, 12, 3)
+            tile = (
+                cv2.resize(head[0], (48, 48)).reshape(4, 12, 4, 12, 3).transpose(0, 2, 1, 3, 4).reshape(16, 12, 12, 3)
+            )
             tile = tile[rng.permutation(16)].reshape(4, 4, 12, 12, 3).transpose(0, 2, 1, 3, 4).reshape(48, 48, 3)
             _paste(rng, canvas, (x, y, side), (tile, *head[1:]))
         else:
@@ -277,5 +315,7 @@ def _distract(rng, canvas, places, faces):
             if found is not None:
                 view = found[0]
                 oval = np.zeros(view.shape[:2], np.uint8)
-                cv2.ellipse(oval, (side // 2, side // 2), (side // 2, side // 4), float(rng.uniform(0, 180)), 0, 360, 255, -1)
+                cv2.ellipse(
+                    oval, (side // 2, side // 2), (side // 2, side // 4), float(rng.uniform(0, 180)), 0, 360, 255, -1
+                )
                 _blend(view, cv2.GaussianBlur(oval, (0, 0), side * 0.05).astype(np.float32) / 255, head[1])

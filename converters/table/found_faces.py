@@ -1,7 +1,7 @@
 """Faces of pictures that come without boxes, or boxes without landmarks, as a face finder sees them.
 
-The finder is the caller's (`emotion.systems.face_finders`): BGR pixels (H, W, 3) -> boxes xyxy_px (N, 4), scores (N,) and
-landmarks (N, K, 2) or None.
+The finder is the caller's (`emotion.systems.face_finders`): BGR pixels (H, W, 3) -> boxes xyxy_px (N, 4), scores (N,)
+and landmarks (N, K, 2) or None.
 """
 
 from __future__ import annotations
@@ -21,14 +21,20 @@ SAME = 0.4  # IoU from which on a found face is the one that the dataset's box m
 
 
 def with_found(table: Table, find: Find, notes: Notes, landmarks: bool) -> Table:
-    """The table with a box for each face that fills its picture: of the largest face that `find` gives, with its landmarks.
+    """The table with a box for each face that fills its picture: of the largest face that `find` gives, with its
+    landmarks.
 
-    A picture in which none is found is left out and counted. With `landmarks` a face that has a box gets those that it lacks.
+    A picture in which none is found is left out and counted. With `landmarks` a face that has a box gets those that it
+    lacks.
     """
     xyxy, keep = table.xyxy.copy(), np.ones(len(table), bool)
     points = list(table.landmarks) if table.landmarks else [None] * len(xyxy)
     for i in range(len(table)):
-        faces = [face for face in range(table.first[i], table.first[i + 1]) if np.isnan(xyxy[face, 0]) or (landmarks and points[face] is None)]
+        faces = [
+            face
+            for face in range(table.first[i], table.first[i + 1])
+            if np.isnan(xyxy[face, 0]) or (landmarks and points[face] is None)
+        ]
         if not faces:
             continue
         where = SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i]

@@ -113,7 +113,15 @@ class Table:
             )
         pixels = self.pixels[index] if self.pixels else None
         source = Path(self.sources[self.source[index]])
-        return Record(Path(self.image[index]), tuple(faces), SPLITS[self.split[index]], self.group[index], source, int(self.line[index]), pixels)
+        return Record(
+            Path(self.image[index]),
+            tuple(faces),
+            SPLITS[self.split[index]],
+            self.group[index],
+            source,
+            int(self.line[index]),
+            pixels,
+        )
 
     @property
     def counts(self) -> np.ndarray:
@@ -128,10 +136,20 @@ class Table:
         rows = np.repeat(self.first[keep] - first[:-1], count) + np.arange(first[-1])
         pick = lambda column, index: None if column is None else [column[i] for i in index.tolist()]
         return Table(
-            pick(self.image, keep), pick(self.name, keep), self.split[keep], pick(self.group, keep), self.source[keep],
-            self.line[keep], first, self.xyxy[rows], self.emotion[rows], self.sources, pick(self.landmarks, rows),
-            None if self.votes is None else self.votes[rows], pick(self.pixels, keep),
-        )  # fmt: skip
+            pick(self.image, keep),
+            pick(self.name, keep),
+            self.split[keep],
+            pick(self.group, keep),
+            self.source[keep],
+            self.line[keep],
+            first,
+            self.xyxy[rows],
+            self.emotion[rows],
+            self.sources,
+            pick(self.landmarks, rows),
+            None if self.votes is None else self.votes[rows],
+            pick(self.pixels, keep),
+        )
 
     def with_faces(self, keep: np.ndarray) -> Table:
         """Only the faces of the mask `keep` (F,); pictures that lose all their faces go, negatives stay."""
@@ -140,10 +158,13 @@ class Table:
         rows = np.flatnonzero(keep)
         stay = np.flatnonzero((count > 0) | (self.counts == 0))
         less = replace(
-            self, first=np.concatenate([[0], np.cumsum(count)]), xyxy=self.xyxy[rows], emotion=self.emotion[rows],
+            self,
+            first=np.concatenate([[0], np.cumsum(count)]),
+            xyxy=self.xyxy[rows],
+            emotion=self.emotion[rows],
             landmarks=None if self.landmarks is None else [self.landmarks[row] for row in rows.tolist()],
             votes=None if self.votes is None else self.votes[rows],
-        )  # fmt: skip
+        )
         return less if len(stay) == len(self) else less.take(stay)
 
     def chunk(self, start: int, stop: int) -> Table:
@@ -151,19 +172,42 @@ class Table:
         a, b = self.first[start], self.first[min(stop, len(self))]
         part = lambda column, x, y: None if column is None else column[x:y]
         return Table(
-            self.image[start:stop], self.name[start:stop], self.split[start:stop], self.group[start:stop],
-            self.source[start:stop], self.line[start:stop], self.first[start : stop + 1] - a, self.xyxy[a:b],
-            self.emotion[a:b], self.sources, part(self.landmarks, a, b), part(self.votes, a, b), part(self.pixels, start, stop),
-        )  # fmt: skip
+            self.image[start:stop],
+            self.name[start:stop],
+            self.split[start:stop],
+            self.group[start:stop],
+            self.source[start:stop],
+            self.line[start:stop],
+            self.first[start : stop + 1] - a,
+            self.xyxy[a:b],
+            self.emotion[a:b],
+            self.sources,
+            part(self.landmarks, a, b),
+            part(self.votes, a, b),
+            part(self.pixels, start, stop),
+        )
 
 
-def one_face_each(image, name, split, group, line, xyxy, emotion, source, landmarks=None, votes=None, pixels=None) -> Table:
+def one_face_each(
+    image, name, split, group, line, xyxy, emotion, source, landmarks=None, votes=None, pixels=None
+) -> Table:
     """A Table of pictures with exactly one face each, all from one annotation file."""
     n = len(image)
     return Table(
-        list(image), list(name), np.asarray(split, np.int8), list(group), np.zeros(n, np.int16), np.asarray(line, np.int32),
-        np.arange(n + 1), np.asarray(xyxy, float).reshape(n, 4), np.asarray(emotion, np.int8), (str(source),), landmarks, votes, pixels,
-    )  # fmt: skip
+        list(image),
+        list(name),
+        np.asarray(split, np.int8),
+        list(group),
+        np.zeros(n, np.int16),
+        np.asarray(line, np.int32),
+        np.arange(n + 1),
+        np.asarray(xyxy, float).reshape(n, 4),
+        np.asarray(emotion, np.int8),
+        (str(source),),
+        landmarks,
+        votes,
+        pixels,
+    )
 
 
 def from_records(records: Iterable[Record]) -> Table:
@@ -175,16 +219,20 @@ def from_records(records: Iterable[Record]) -> Table:
     some = lambda column: column if any(value is not None for value in column) else None
     votes = some([face.votes for face in faces])
     return Table(
-        [str(record.image) for record in records], [record.image.stem for record in records],
-        np.array([SPLITS.index(record.split) for record in records], np.int8), [record.group for record in records],
-        np.array(where, np.int16), np.array([record.line for record in records], np.int32),
+        [str(record.image) for record in records],
+        [record.image.stem for record in records],
+        np.array([SPLITS.index(record.split) for record in records], np.int8),
+        [record.group for record in records],
+        np.array(where, np.int16),
+        np.array([record.line for record in records], np.int32),
         np.concatenate([[0], np.cumsum([len(record.faces) for record in records], dtype=np.int64)]),
         np.array([face.xyxy_px or (np.nan,) * 4 for face in faces], float).reshape(-1, 4),
-        np.array([EMOTIONS.index(face.emotion) for face in faces], np.int8), tuple(sources),
+        np.array([EMOTIONS.index(face.emotion) for face in faces], np.int8),
+        tuple(sources),
         some([None if face.landmarks is None else np.array(face.landmarks) for face in faces]),
         None if votes is None else np.array([vote or (0,) * 8 for vote in votes], np.float32),
         some([record.pixels for record in records]),
-    )  # fmt: skip
+    )
 
 
 def concat(tables: list[Table]) -> Table:
@@ -201,12 +249,24 @@ def concat(tables: list[Table]) -> Table:
     shift = np.concatenate([[0], np.cumsum([len(table.sources) for table in tables])])
     votes = None
     if any(table.votes is not None for table in tables):
-        votes = np.concatenate([table.votes if table.votes is not None else np.zeros((n, 8), np.float32) for table, n in zip(tables, n_faces)])
+        votes = np.concatenate(
+            [
+                table.votes if table.votes is not None else np.zeros((n, 8), np.float32)
+                for table, n in zip(tables, n_faces)
+            ]
+        )
     return Table(
-        joined("image", n_images), joined("name", n_images), np.concatenate([table.split for table in tables]),
-        joined("group", n_images), np.concatenate([table.source + s for table, s in zip(tables, shift)]).astype(np.int16),
+        joined("image", n_images),
+        joined("name", n_images),
+        np.concatenate([table.split for table in tables]),
+        joined("group", n_images),
+        np.concatenate([table.source + s for table, s in zip(tables, shift)]).astype(np.int16),
         np.concatenate([table.line for table in tables]),
         np.concatenate([[0], np.cumsum(np.concatenate([table.counts for table in tables]))]),
-        np.concatenate([table.xyxy for table in tables]), np.concatenate([table.emotion for table in tables]),
-        tuple(s for table in tables for s in table.sources), joined("landmarks", n_faces), votes, joined("pixels", n_images),
-    )  # fmt: skip
+        np.concatenate([table.xyxy for table in tables]),
+        np.concatenate([table.emotion for table in tables]),
+        tuple(s for table in tables for s in table.sources),
+        joined("landmarks", n_faces),
+        votes,
+        joined("pixels", n_images),
+    )

@@ -67,7 +67,11 @@ def _once(table: Table, faces: np.ndarray, owner: list[int], gone: np.ndarray, n
         notes.spoil(image)
         pair = f"{EMOTIONS[table.emotion[twin]]} and {EMOTIONS[table.emotion[face]]}"
         for which in (twins[0], later):
-            notes.drop("conflicting-labels", *_where(table, owner[which]), f"{image}: one face is called {pair}; both rows are left out")
+            notes.drop(
+                "conflicting-labels",
+                *_where(table, owner[which]),
+                f"{image}: one face is called {pair}; both rows are left out",
+            )
 
 
 def _joined(table, gone, extra, touched) -> Table:
@@ -76,27 +80,45 @@ def _joined(table, gone, extra, touched) -> Table:
     for index in range(len(table)):
         if index in touched and index not in extra:
             continue
-        mine = [face for row in (index, *extra.get(index, ())) for face in range(table.first[row], table.first[row + 1]) if not gone[face]]
+        mine = [
+            face
+            for row in (index, *extra.get(index, ()))
+            for face in range(table.first[row], table.first[row + 1])
+            if not gone[face]
+        ]
         if mine or index not in touched or not any(table.counts[row] for row in (index, *extra[index])):
             keep.append(index)
             order += mine
             count.append(len(mine))
-    images = replace(table, first=np.zeros(len(table) + 1, np.int64), xyxy=table.xyxy[:0], emotion=table.emotion[:0],
-                     landmarks=None, votes=None).take(np.array(keep, np.int64))  # fmt: skip
+    images = replace(
+        table,
+        first=np.zeros(len(table) + 1, np.int64),
+        xyxy=table.xyxy[:0],
+        emotion=table.emotion[:0],
+        landmarks=None,
+        votes=None,
+    ).take(np.array(keep, np.int64))
     return replace(
-        images, first=np.concatenate([[0], np.cumsum(count, dtype=np.int64)]), xyxy=table.xyxy[order], emotion=table.emotion[order],
+        images,
+        first=np.concatenate([[0], np.cumsum(count, dtype=np.int64)]),
+        xyxy=table.xyxy[order],
+        emotion=table.emotion[order],
         landmarks=None if table.landmarks is None else [table.landmarks[face] for face in order],
         votes=None if table.votes is None else table.votes[order],
-    )  # fmt: skip
+    )
 
 
 def chosen(table: Table, classes: int, notes: Notes, whole: bool) -> Table:
-    """Faces of the wanted classes; with `whole` a picture with any other face goes, since a detector learns from every pixel."""
+    """Faces of the wanted classes; with `whole` a picture with any other face goes, since a detector learns from
+    every pixel.
+    """
     wanted = ids_of(classes)[table.emotion] >= 0
     if wanted.all():
         return table
     owner = np.repeat(np.arange(len(table)), table.counts)
-    for (split, emotion), rows in Counter(zip(table.split[owner[~wanted]].tolist(), table.emotion[~wanted].tolist())).items():
+    for (split, emotion), rows in Counter(
+        zip(table.split[owner[~wanted]].tolist(), table.emotion[~wanted].tolist())
+    ).items():
         notes.count(f"{EMOTIONS[emotion]} is none of the {classes} classes", SPLITS[split], rows)
     if whole:
         bad = np.zeros(len(table), bool)
@@ -107,7 +129,11 @@ def chosen(table: Table, classes: int, notes: Notes, whole: bool) -> Table:
 
 def unspoiled(table: Table, notes: Notes, whole: bool) -> Table:
     """Without the pictures that show a face whose label is lost; unless `whole` only those that have no other face."""
-    spoiled = np.array([image in notes.spoiled for image in table.image], bool) if notes.spoiled else np.zeros(len(table), bool)
+    spoiled = (
+        np.array([image in notes.spoiled for image in table.image], bool)
+        if notes.spoiled
+        else np.zeros(len(table), bool)
+    )
     gone = spoiled if whole else spoiled & (table.counts == 0)
     for index in np.flatnonzero(gone).tolist():
         notes.count("picture with a face whose label is lost", SPLITS[table.split[index]], 1)
@@ -125,7 +151,9 @@ def one_face_only(table: Table, notes: Notes) -> Table:
     for i in np.flatnonzero(table.counts != 1).tolist():
         what = "has no face" if table.counts[i] == 0 else f"has {table.counts[i]} faces; --task crops takes each"
         code = "no-face" if table.counts[i] == 0 else "several-faces"
-        notes.drop(code, SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: {what}")
+        notes.drop(
+            code, SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], f"{table.image[i]}: {what}"
+        )
     return table.take(np.flatnonzero(table.counts == 1))
 
 

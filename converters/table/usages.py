@@ -1,6 +1,6 @@
 """`--usage`: which split a dataset's own becomes, in FER2013's words or emo's.
 
-    usage_map("PublicTest=none,PrivateTest=valid"), usage_map("validation=PrivateTest")
+usage_map("PublicTest=none,PrivateTest=valid"), usage_map("validation=PrivateTest")
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from ..errors import UsageError
 from .records import SPLITS, Notes, Table
 
 USAGES = {"Training": "train", "PublicTest": "valid", "PrivateTest": "test"}  # FER2013's
-WORDS = {name.lower(): split for name, split in (*USAGES.items(), *zip(SPLITS, SPLITS), ("training", "train"), ("validation", "valid"), ("val", "valid"))}
+WORDS = {
+    name.lower(): split
+    for name, split in (
+        *USAGES.items(),
+        *zip(SPLITS, SPLITS),
+        ("training", "train"),
+        ("validation", "valid"),
+        ("val", "valid"),
+    )
+}
 
 
 def usage_map(text: str | None) -> dict[str, str]:
@@ -22,7 +31,10 @@ def usage_map(text: str | None) -> dict[str, str]:
     for pair in text.split(",") if text else ():
         usage, _, split = (part.strip().lower() for part in pair.partition("="))
         if usage not in WORDS or split not in (*WORDS, "none"):
-            raise UsageError(f"--usage takes USAGE=SPLIT, not '{pair}'", mend=f"usages {', '.join(USAGES)}; splits {', '.join(SPLITS)}, none")
+            raise UsageError(
+                f"--usage takes USAGE=SPLIT, not '{pair}'",
+                mend=f"usages {', '.join(USAGES)}; splits {', '.join(SPLITS)}, none",
+            )
         out[WORDS[usage]] = WORDS.get(split, split)
     return out
 

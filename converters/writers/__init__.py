@@ -1,4 +1,6 @@
-"""The forms that `emo convert --task` makes, a module each: what a new one needs is a module with a `Form`, and a line here."""
+"""The forms that `emo convert --task` makes, a module each: what a new one needs is a module with a `Form`, and a
+line here.
+"""
 
 from __future__ import annotations
 

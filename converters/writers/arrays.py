@@ -1,4 +1,5 @@
-"""The forms of one file a split that hold all faces as arrays: `hdf5` (.h5), `npz` (NumPy) and `pickle` (a dict of the same).
+"""The forms of one file a split that hold all faces as arrays: `hdf5` (.h5), `npz` (NumPy) and `pickle` (a dict of the
+same).
 
     images     uint8 (N, H, W) or (N, H, W, 3) BGR
     labels     uint8 (N,), ids of `classes`
@@ -127,7 +128,11 @@ def _npz(path: Path, arrays: dict) -> None:
         for name, values in arrays.items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), "w", force_zip64=True) as file:
                 if isinstance(values, Column):
-                    header = {"descr": np.lib.format.dtype_to_descr(values.dtype), "fortran_order": False, "shape": values.shape}
+                    header = {
+                        "descr": np.lib.format.dtype_to_descr(values.dtype),
+                        "fortran_order": False,
+                        "shape": values.shape,
+                    }
                     np.lib.format.write_array_header_1_0(file, header)
                     for block in values.blocks():
                         file.write(block.tobytes())
@@ -136,7 +141,10 @@ def _npz(path: Path, arrays: dict) -> None:
 
 
 def _pickle(path: Path, arrays: dict) -> None:
-    content = {name: values.whole() if isinstance(values, Column) else np.asarray(values, str) for name, values in arrays.items()}
+    content = {
+        name: values.whole() if isinstance(values, Column) else np.asarray(values, str)
+        for name, values in arrays.items()
+    }
     with open(path, "wb") as file:
         pickle.dump(content, file, protocol=4)
 
@@ -148,7 +156,14 @@ def _hdf5(path: Path, arrays: dict) -> None:
         for name, values in arrays.items():
             if isinstance(values, Column):
                 rows = min(256, max(1, values.count))
-                data = file.create_dataset(name, values.shape, values.dtype, maxshape=(None, *values.row), chunks=(rows, *values.row), track_times=False)
+                data = file.create_dataset(
+                    name,
+                    values.shape,
+                    values.dtype,
+                    maxshape=(None, *values.row),
+                    chunks=(rows, *values.row),
+                    track_times=False,
+                )
                 start = 0
                 for block in values.blocks():
                     data[start : start + len(block)] = block
@@ -156,14 +171,19 @@ def _hdf5(path: Path, arrays: dict) -> None:
                     patient.check()
             elif name == "paths":
                 text = [os.fsencode(value) for value in values]
-                file.create_dataset(name, data=np.array(text, f"S{max(1, max(map(len, text), default=1))}"), track_times=False)
+                file.create_dataset(
+                    name, data=np.array(text, f"S{max(1, max(map(len, text), default=1))}"), track_times=False
+                )
         labels = arrays["labels"].whole()
-        file.attrs["classes"], file.attrs["counts"] = [str(name) for name in arrays["classes"]], np.bincount(labels, minlength=len(arrays["classes"]))
+        file.attrs["classes"], file.attrs["counts"] = (
+            [str(name) for name in arrays["classes"]],
+            np.bincount(labels, minlength=len(arrays["classes"])),
+        )
 
 
 class Patient:
-    """A file for HDF5's library, which ends the process when a write fails: a write that fails is kept in memory and told
-    by `check`, and at the end.
+    """A file for HDF5's library, which ends the process when a write fails: a write that fails is kept in memory and
+    told by `check`, and at the end.
     """
 
     def __init__(self, path: Path):

@@ -33,7 +33,9 @@ def labels_for(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
 
 def usable(table: Table, notes: Notes, verify: bool = False) -> tuple[list, np.ndarray]:
     """The pictures' headers (None where the dataset holds the pixels), and (N,) bool: which can be used."""
-    infos = [None if table.pixels and table.pixels[i] is not None else probe(path) for i, path in enumerate(table.image)]
+    infos = [
+        None if table.pixels and table.pixels[i] is not None else probe(path) for i, path in enumerate(table.image)
+    ]
     linked = [i for i, info in enumerate(infos) if info is not None]
     good = np.ones(len(table), bool)
     if linked:
@@ -42,8 +44,12 @@ def usable(table: Table, notes: Notes, verify: bool = False) -> tuple[list, np.n
     return infos, good
 
 
-def write_chunk(table: Table, names: list[str], labels: dict[int, str], ids: np.ndarray, work: Path, link: str, verify: bool = False) -> Written:
-    """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label, `ids` (8,) to its class."""
+def write_chunk(
+    table: Table, names: list[str], labels: dict[int, str], ids: np.ndarray, work: Path, link: str, verify: bool = False
+) -> Written:
+    """Place the chunk's pictures (one face each); `labels` maps an index of EMOTIONS to its label, `ids` (8,) to
+    its class.
+    """
     out = Written()
     votes = None if table.votes is None else shares(table.votes[table.first[:-1]], ids)
     infos, good = usable(table, out.notes, verify)
@@ -63,7 +69,9 @@ def write_chunk(table: Table, names: list[str], labels: dict[int, str], ids: np.
         else:
             path, (width, height) = stem + place(table.image[i], root + stem, info, link), info.size_wh
         out.entries[split[i]].append(path)
-        out.manifest.append(f"{path},{subset},{EMOTIONS[emotion[i]]},,,,,{width},{height},{quoted(table.group[i])},{quoted(table.image[i])},{line[i]}\n")
+        out.manifest.append(
+            f"{path},{subset},{EMOTIONS[emotion[i]]},,,,,{width},{height},{quoted(table.group[i])},{quoted(table.image[i])},{line[i]}\n"
+        )
         out.faces[split[i], emotion[i]] += 1
         if votes is not None and votes[i].any():
             out.votes.append(f"{path},{','.join(f'{share:.6g}' for share in votes[i].tolist())}\n")
@@ -71,7 +79,9 @@ def write_chunk(table: Table, names: list[str], labels: dict[int, str], ids: np.
 
 
 def shares(votes: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Votes (N, 8) over EMOTIONS -> shares (N, K) of the classes `ids`; those for an emotion that is not a class go, and rows may be zeros."""
+    """Votes (N, 8) over EMOTIONS -> shares (N, K) of the classes `ids`; those for an emotion that is not a class
+    go, and rows may be zeros.
+    """
     out = np.zeros((len(votes), int(ids.max()) + 1))
     for emotion, kind in enumerate(ids.tolist()):
         if kind >= 0:
@@ -81,7 +91,9 @@ def shares(votes: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 def stage(job: Job) -> Stage:
     settings = job.settings
-    write = partial(write_chunk, labels=job.label_of, ids=job.ids, work=job.work, link=settings.link, verify=settings.verify)
+    write = partial(
+        write_chunk, labels=job.label_of, ids=job.ids, work=job.work, link=settings.link, verify=settings.verify
+    )
     return Stage(write, *form.LINKS)
 
 

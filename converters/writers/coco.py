@@ -22,13 +22,26 @@ def write(work: Path, names: tuple[str, ...]) -> None:
             part = sets[row["split"]]
             if row["image"] != last:
                 last = row["image"]
-                part["images"].append({"id": len(part["images"]) + 1, "file_name": last, "width": int(row["width"]), "height": int(row["height"])})
+                part["images"].append(
+                    {
+                        "id": len(part["images"]) + 1,
+                        "file_name": last,
+                        "width": int(row["width"]),
+                        "height": int(row["height"]),
+                    }
+                )
             if row["emotion"]:
                 x1, y1, x2, y2 = (float(row[name]) for name in ("x1", "y1", "x2", "y2"))
-                part["annotations"].append({
-                    "id": len(part["annotations"]) + 1, "image_id": len(part["images"]), "category_id": ids[row["emotion"]] + 1,
-                    "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0,
-                })  # fmt: skip
+                part["annotations"].append(
+                    {
+                        "id": len(part["annotations"]) + 1,
+                        "image_id": len(part["images"]),
+                        "category_id": ids[row["emotion"]] + 1,
+                        "bbox": [x1, y1, x2 - x1, y2 - y1],
+                        "area": (x2 - x1) * (y2 - y1),
+                        "iscrowd": 0,
+                    }
+                )
     (work / "annotations").mkdir()
     categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
     for split, part in sets.items():

@@ -43,7 +43,9 @@ class Cut(Written):
     landmarks: list = field(default_factory=list)  # (K, 2) in the crop, or None
 
 
-def write_chunk(table: Table, names: list[str], task: str, look: Look, ids: np.ndarray, labels: dict[int, str], work: Path) -> Cut:
+def write_chunk(
+    table: Table, names: list[str], task: str, look: Look, ids: np.ndarray, labels: dict[int, str], work: Path
+) -> Cut:
     """Cut the chunk's faces; `task` crops writes them under `work`, the others give them back."""
     import cv2
 
@@ -62,9 +64,13 @@ def write_chunk(table: Table, names: list[str], task: str, look: Look, ids: np.n
                     made.add(folder)
                 write_png(f"{work}/{path}", crop)
                 if points is not None:
-                    out.landmark_rows.append(f"{path},{','.join(f'{value:.2f}' for value in points.ravel().tolist())}\n")
+                    out.landmark_rows.append(
+                        f"{path},{','.join(f'{value:.2f}' for value in points.ravel().tolist())}\n"
+                    )
             elif task == "csv":
-                out.lines.append(f"{fer_id(emotion, ids)},{' '.join([_TEXT[v] for v in crop.tobytes()])},{USAGES[table.split[i]]}\n")
+                out.lines.append(
+                    f"{fer_id(emotion, ids)},{' '.join([_TEXT[v] for v in crop.tobytes()])},{USAGES[table.split[i]]}\n"
+                )
             else:
                 kept.append(crop)
                 out.split.append(int(table.split[i]))
@@ -72,10 +78,16 @@ def write_chunk(table: Table, names: list[str], task: str, look: Look, ids: np.n
                 out.paths.append(table.image[i])
                 out.landmarks.append(points)
                 if table.votes is not None:  # where another source has none, its label is its vote
-                    out.votes_of.append(table.votes[face] if table.votes[face].any() else np.eye(len(EMOTIONS), dtype=np.float32)[emotion])
+                    out.votes_of.append(
+                        table.votes[face]
+                        if table.votes[face].any()
+                        else np.eye(len(EMOTIONS), dtype=np.float32)[emotion]
+                    )
             box = table.xyxy[face]
             corners = ",,," if np.isnan(box[0]) else "%.8g,%.8g,%.8g,%.8g" % tuple(box)
-            out.manifest.append(f"{path},{subset},{EMOTIONS[emotion]},{corners},{width},{height},{quoted(table.group[i])},{quoted(table.image[i])},{table.line[i]}\n")
+            out.manifest.append(
+                f"{path},{subset},{EMOTIONS[emotion]},{corners},{width},{height},{quoted(table.group[i])},{quoted(table.image[i])},{table.line[i]}\n"
+            )
             out.entries[table.split[i]].append(path)
             out.faces[table.split[i], emotion] += 1
     if kept:
@@ -161,7 +173,9 @@ def stage(job: Job) -> Stage:
 
 def grey_only(settings: Settings) -> None:
     if settings.grey is False:
-        raise UsageError("FER2013's csv holds grey pictures only", mend="--task crops, hdf5, npz and pickle keep colour")
+        raise UsageError(
+            "FER2013's csv holds grey pictures only", mend="--task crops, hdf5, npz and pickle keep colour"
+        )
 
 
 CROPS = form.Form(USES, stage, label_in_path=True)

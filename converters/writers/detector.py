@@ -44,8 +44,12 @@ class Written:
     notes: Notes = field(default_factory=Notes)
 
 
-def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, link: str, verify: bool = False, enlarge: float = 1.0) -> Written:
-    """Link and label the chunk's pictures; `ids` (8,) is the class id of each of EMOTIONS, `enlarge` a factor about each box."""
+def write_chunk(
+    table: Table, names: list[str], ids: np.ndarray, work: Path, link: str, verify: bool = False, enlarge: float = 1.0
+) -> Written:
+    """Link and label the chunk's pictures; `ids` (8,) is the class id of each of EMOTIONS, `enlarge` a factor about
+    each box.
+    """
     out, infos = Written(), [probe(path) for path in table.image]
     good = sound(table, infos, out.notes, verify)
     sizes = np.array([info.size_wh for info in infos], float).reshape(-1, 2)
@@ -61,7 +65,12 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     for row in np.flatnonzero(good[owner] & (clipped != xyxy).any(axis=1) | good[owner] & ~fits).tolist():
         index = owner[row]
         code, message = box_problem(xyxy[row], infos[index].size_wh) or ("box-empty", "the box has no extent")
-        where = SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index], f"{table.image[index]}: {message}"
+        where = (
+            SPLITS[table.split[index]],
+            table.sources[table.source[index]],
+            table.line[index],
+            f"{table.image[index]}: {message}",
+        )
         if fits[row]:
             out.notes.note(code, "warning", *where)
         else:
@@ -71,8 +80,15 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     for row, code, message in _repeats(owner, lines):
         fits[row], lost[row] = False, code != "duplicate-row"
         index = owner[row]
-        out.notes.drop(code, SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index], f"{table.image[index]}: {message}")
-    # A picture with a face whose label is lost goes, since a detector would learn that there is none; one that never had
+        out.notes.drop(
+            code,
+            SPLITS[table.split[index]],
+            table.sources[table.source[index]],
+            table.line[index],
+            f"{table.image[index]}: {message}",
+        )
+    # A picture with a face whose label is lost goes, since a detector would learn that there is none; one that never
+    # had
     # any is a negative and stays.
     spoiled = good & (np.bincount(owner[lost], minlength=len(table)) > 0)
     for index in np.flatnonzero(spoiled & (np.bincount(owner[fits], minlength=len(table)) > 0)).tolist():
@@ -83,12 +99,22 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
     np.add.at(out.faces, (table.split[owner[fits]], table.emotion[fits]), 1)
 
     # Whatever can be is done to columns: what is left a picture is a link, a label file and a line of text.
-    rows, split, line, ends = np.flatnonzero(fits), table.split.tolist(), table.line.tolist(), [0, *np.cumsum(kept).tolist()]
+    rows, split, line, ends = (
+        np.flatnonzero(fits),
+        table.split.tolist(),
+        table.line.tolist(),
+        [0, *np.cumsum(kept).tolist()],
+    )
     labels = [lines[row] for row in rows.tolist()]
     corners = written[rows]
     if (corners == np.floor(corners)).all():  # nearly always; the text is the same, and quicker made
         corners = corners.astype(np.int64)
-    corners = list(map(CORNERS[corners.dtype.kind].__mod__, zip(map(EMOTIONS.__getitem__, table.emotion[rows].tolist()), *corners.T.tolist())))
+    corners = list(
+        map(
+            CORNERS[corners.dtype.kind].__mod__,
+            zip(map(EMOTIONS.__getitem__, table.emotion[rows].tolist()), *corners.T.tolist()),
+        )
+    )
     group, image = quoted_all(table.group), quoted_all(table.image)
     good = np.flatnonzero(good).tolist()
     stems = [f"{SPLITS[part]}/{name}" for part, name in zip(split, names)]
@@ -104,7 +130,9 @@ def write_chunk(table: Table, names: list[str], ids: np.ndarray, work: Path, lin
         out.entries[split[i]].append(stems[i])
         width, height = infos[i].size_wh
         for box in corners[ends[i] : ends[i + 1]] or [",,,,"]:  # no face: a negative
-            out.manifest.append(f"{stems[i]},{SPLITS[split[i]]},{box},{width},{height},{group[i]},{image[i]},{line[i]}\n")
+            out.manifest.append(
+                f"{stems[i]},{SPLITS[split[i]]},{box},{width},{height},{group[i]},{image[i]},{line[i]}\n"
+            )
     return out
 
 
@@ -114,20 +142,26 @@ def _lines(ids: np.ndarray, emotion: np.ndarray, relative: np.ndarray, rows: np.
 
 
 def _repeats(owner: np.ndarray, lines: dict[int, str]) -> list[tuple[int, str, str]]:
-    """(row, code, message) of faces that a label file would hold twice: all but the first, or all when their classes differ."""
+    """(row, code, message) of faces that a label file would hold twice: all but the first, or all when their
+    classes differ.
+    """
     out, seen = [], {}
     for row, line in lines.items() if len(lines) > len(np.unique(owner)) else ():
         seen.setdefault((owner[row], line.partition(" ")[2]), []).append(row)
     for rows in seen.values():
         if len(rows) > 1 and len({lines[row] for row in rows}) > 1:
-            out += [(row, "conflicting-labels", "the same box has different emotions; both are left out") for row in rows]
+            out += [
+                (row, "conflicting-labels", "the same box has different emotions; both are left out") for row in rows
+            ]
         else:
             out += [(row, "duplicate-row", "the same box is there twice") for row in rows[1:]]
     return out
 
 
 def sound(table: Table, infos: list, notes: Notes, verify: bool = False) -> np.ndarray:
-    """(N,) bool: which pictures can be used, by their headers (`verify`: and pixels); findings for the others, and warnings."""
+    """(N,) bool: which pictures can be used, by their headers (`verify`: and pixels); findings for the others, and
+    warnings.
+    """
     good = np.ones(len(infos), bool)
     for i, info in enumerate(infos):
         if verify and info.problem is None:
@@ -135,7 +169,9 @@ def sound(table: Table, infos: list, notes: Notes, verify: bool = False) -> np.n
                 decode(info.path)
             except MediaError as error:
                 good[i] = False
-                notes.drop("undecodable", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], str(error))
+                notes.drop(
+                    "undecodable", SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i], str(error)
+                )
                 continue
         if info.problem is None and info.format == "JPEG" and info.orientation == 1 and info.path[-4:] == ".jpg":
             continue  # nearly all: nothing to say
@@ -156,7 +192,9 @@ def place(image: str, stem: str, info, link: str) -> str:
         write_png(stem + ".png", decode(image))
         return ".png"
     try:
-        if link == "hard":  # with a folder's handle, absolute path or not, a link in the source is followed, as it is not without
+        if (
+            link == "hard"
+        ):  # with a folder's handle, absolute path or not, a link in the source is followed, as it is not without
             os.link(image, stem + suffix, src_dir_fd=_root())
         elif link == "symlink":
             os.symlink(image, stem + suffix)
@@ -189,7 +227,10 @@ def quoted_all(texts: list[str]) -> list[str]:
 
 def stage(job: Job) -> Stage:
     link, verify = job.settings.link, job.settings.verify
-    return Stage(partial(write_chunk, ids=job.ids, work=job.work, link=link, verify=verify, enlarge=job.settings.enlarge), *form.LINKS)
+    return Stage(
+        partial(write_chunk, ids=job.ids, work=job.work, link=link, verify=verify, enlarge=job.settings.enlarge),
+        *form.LINKS,
+    )
 
 
 FORM = form.Form(frozenset({"no_face", "scenes", "backgrounds", "size", "link", "enlarge", "find"}), stage, boxed=True)

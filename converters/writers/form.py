@@ -20,7 +20,9 @@ LINKS, CUTS, SCENES = (2000, 4), (100, 4), (50, 2)
 
 @dataclass(frozen=True)
 class Job:
-    """One conversion: `names` in id order; `ids` (8,) the class of each of EMOTIONS, -1 for none; `labels` as `names`, in paths."""
+    """One conversion: `names` in id order; `ids` (8,) the class of each of EMOTIONS, -1 for none; `labels` as
+    `names`, in paths.
+    """
 
     settings: Settings
     names: tuple[str, ...]
@@ -32,12 +34,18 @@ class Job:
     def label_of(self) -> dict[int, str]:
         """Index of EMOTIONS -> what stands in paths."""
         said = self.labels or self.names
-        return {emotion: said[class_id] for emotion, class_id in enumerate(self.ids.tolist()) if class_id >= 0 and emotion < len(EMOTIONS)}
+        return {
+            emotion: said[class_id]
+            for emotion, class_id in enumerate(self.ids.tolist())
+            if class_id >= 0 and emotion < len(EMOTIONS)
+        }
 
 
 @dataclass(frozen=True)
 class Stage:
-    """`write(table, names)` makes the files of a chunk of `many` pictures; from `pays` chunks on another process pays."""
+    """`write(table, names)` makes the files of a chunk of `many` pictures; from `pays` chunks on another process
+    pays.
+    """
 
     write: Callable[[Table, list[str]], Any]
     many: int

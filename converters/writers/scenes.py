@@ -37,7 +37,9 @@ class Scenes:
     faces: Table
 
 
-def write_chunk(scenes: Scenes, ids: np.ndarray, work: Path, size_wh: tuple[int, int], seed: int, photos: list[str]) -> Written:
+def write_chunk(
+    scenes: Scenes, ids: np.ndarray, work: Path, size_wh: tuple[int, int], seed: int, photos: list[str]
+) -> Written:
     """Draw the chunk's scenes; a face that cannot be decoded is left out, as is a scene without any."""
     import cv2
 
@@ -72,9 +74,17 @@ def write_chunk(scenes: Scenes, ids: np.ndarray, work: Path, size_wh: tuple[int,
             out.faces[split, emotion] += 1
             out.manifest.append(
                 "%s.jpg,%s,%s,%.8g,%.8g,%.8g,%.8g,%d,%d,%s,%s,%d\n"
-                % (stem, SPLITS[split], EMOTIONS[emotion], *box, *size_wh, quoted(scenes.faces.group[face]),
-                   quoted(scenes.faces.image[face]), scenes.faces.line[face])
-            )  # fmt: skip
+                % (
+                    stem,
+                    SPLITS[split],
+                    EMOTIONS[emotion],
+                    *box,
+                    *size_wh,
+                    quoted(scenes.faces.group[face]),
+                    quoted(scenes.faces.image[face]),
+                    scenes.faces.line[face],
+                )
+            )
         handle = os.open(work / f"{stem}.txt", CREATE, 0o666)
         os.write(handle, label.encode())
         os.close(handle)
@@ -97,7 +107,9 @@ SIZE = (416, 416)  # (width, height) of a scene, unless the settings say
 
 
 def stage(whole: Table, job: Job, notes: Notes) -> tuple[Callable[[Scenes], Written], list[Scenes], int]:
-    """How faces that fill their picture become scenes: the function, its chunks, and from how many chunks another process pays."""
+    """How faces that fill their picture become scenes: the function, its chunks, and from how many chunks another
+    process pays.
+    """
     settings = job.settings
     photos = listed(settings.backgrounds) if settings.backgrounds else []
     _, good = usable(whole, notes, settings.verify)  # before they are dealt, so that a bad one is told once
@@ -108,5 +120,7 @@ def stage(whole: Table, job: Job, notes: Notes) -> tuple[Callable[[Scenes], Writ
         some = hands[start : start + many]
         faces = whole.take(np.concatenate([hand for _, hand in some]))
         chunks.append(Scenes(start, [split for split, _ in some], [len(hand) for _, hand in some], faces))
-    draw = partial(write_chunk, ids=job.ids, work=job.work, size_wh=settings.size or SIZE, seed=settings.seed, photos=photos)
+    draw = partial(
+        write_chunk, ids=job.ids, work=job.work, size_wh=settings.size or SIZE, seed=settings.seed, photos=photos
+    )
     return draw, chunks, pays

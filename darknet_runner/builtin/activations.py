@@ -77,7 +77,12 @@ ACTIVATIONS = {
 def activation(layer: Layer, default: str):
     name = layer.section.text("activation", default)
     if name not in ACTIVATIONS:
-        raise CfgError(f"activation '{name}' is not supported", where=layer.section.path, line=layer.section.lines.get("activation"), mend=f"known: {', '.join(sorted(ACTIVATIONS))}")
+        raise CfgError(
+            f"activation '{name}' is not supported",
+            where=layer.section.path,
+            line=layer.section.lines.get("activation"),
+            mend=f"known: {', '.join(sorted(ACTIVATIONS))}",
+        )
     return ACTIVATIONS[name]
 
 
@@ -97,5 +102,10 @@ def activate_region(x, section):
     fields = x.unflatten(1, (-1, coords + 1 + classes))
     kind = fields[:, :, coords + 1 :]
     kind = torch.softmax(kind, 2) if section.integer("softmax", 0) else torch.sigmoid(kind)
-    parts = [torch.sigmoid(fields[:, :, :2]), fields[:, :, 2:coords], torch.sigmoid(fields[:, :, coords : coords + 1]), kind]
+    parts = [
+        torch.sigmoid(fields[:, :, :2]),
+        fields[:, :, 2:coords],
+        torch.sigmoid(fields[:, :, coords : coords + 1]),
+        kind,
+    ]
     return torch.cat(parts, 2).flatten(1, 2)

@@ -81,7 +81,9 @@ def distort(picture, rng, options: Options):
     elif hue or saturation != 1 or exposure != 1:
         hsv = cv2.cvtColor(picture, cv2.COLOR_RGB2HSV)
         turn = ((np.arange(256) + round(hue * 180)) % 180).astype(np.uint8)
-        picture = cv2.cvtColor(cv2.LUT(hsv, np.stack([turn, _ramp(saturation), _ramp(exposure)], 1)[None]), cv2.COLOR_HSV2RGB)
+        picture = cv2.cvtColor(
+            cv2.LUT(hsv, np.stack([turn, _ramp(saturation), _ramp(exposure)], 1)[None]), cv2.COLOR_HSV2RGB
+        )
     if noise:
         picture = np.clip(picture + rng.normal(0, min(noise, 127), picture.shape), 0, 255).astype(np.uint8)
     return picture
@@ -129,7 +131,9 @@ def jittered(source_wh, target_wh, rng, options: Options, corner: int | None = N
         edges += np.concatenate([size * low, size * high])
     if options.letter_box:
         aspect = (size[0] / size[1]) / (target_wh[0] / target_wh[1])
-        grow = np.array([0, size[1] * (aspect - 1) / 2]) if aspect > 1 else np.array([size[0] * (1 / aspect - 1) / 2, 0])
+        grow = (
+            np.array([0, size[1] * (aspect - 1) / 2]) if aspect > 1 else np.array([size[0] * (1 / aspect - 1) / 2, 0])
+        )
         edges -= np.tile(grow, 2)
     flip = options.flip and rng.random() < 0.5
     if corner is not None and rng.random() < 0.5:
@@ -156,12 +160,16 @@ def _to_corner(edges, corner, flip):
 
 
 def _seen(picture, matrix, size_wh, rng, options, out):
-    """Warp into the view `out`, then change the colours of what is seen (no more); outside the picture lies its mean, as in Darknet."""
+    """Warp into the view `out`, then change the colours of what is seen (no more); outside the picture lies its
+    mean, as in Darknet.
+    """
     mean = cv2.mean(picture)
     # INTER_LINEAR maps pixel centres: shift by half a pixel, so that a resize is a resize.
     centred = matrix.copy()
     centred[:, 2] += 0.5 * (matrix[:, 0] + matrix[:, 1]) - 0.5
-    warped = cv2.warpAffine(picture, centred, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=mean)
+    warped = cv2.warpAffine(
+        picture, centred, size_wh, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=mean
+    )
     out[...] = distort(warped.reshape(out.shape), rng, options)
 
 

@@ -76,7 +76,9 @@ class BatchAugment:
         angle, shear = (np.deg2rad(draw.uniform(-limit, limit, count)) for limit in (recipe.rotate, recipe.shear))
         zoom = draw.uniform(*recipe.zoom, count)
         # Whole pixels, so that a cut alone changes no value.
-        cut = np.stack([draw.integers(0, side + 1, count) - side / 2 for side in room], 1) * 2 / np.array([width, height])
+        cut = (
+            np.stack([draw.integers(0, side + 1, count) - side / 2 for side in room], 1) * 2 / np.array([width, height])
+        )
         move = draw.uniform(-recipe.shift, recipe.shift, (count, 2)) * 2
         aspect = width / height
         theta = np.zeros((count, 2, 3))
@@ -85,11 +87,15 @@ class BatchAugment:
         theta[:, :, :2] *= share / zoom[:, None, None]
         theta[flip, :, 0] *= -1
         theta[:, :, 2] = cut + move
-        grid = F.affine_grid(torch.from_numpy(theta).float().to(x.device), (count, x.shape[1], *self.size_wh[::-1]), align_corners=False)
+        grid = F.affine_grid(
+            torch.from_numpy(theta).float().to(x.device), (count, x.shape[1], *self.size_wh[::-1]), align_corners=False
+        )
         return F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
     def _erased(self, x, draw):
-        """Random erasing (arXiv:1708.04896): a rectangle of 2% to 25% of the area, its sides up to 1 : 3, in one grey."""
+        """Random erasing (arXiv:1708.04896): a rectangle of 2% to 25% of the area, its sides up to 1 : 3, in one
+        grey.
+        """
         count, (height, width) = len(x), x.shape[2:]
         area, ratio = draw.uniform(0.02, 0.25, count), np.exp(draw.uniform(-math.log(3), math.log(3), count))
         half = np.stack([np.sqrt(area * ratio) * width, np.sqrt(area / ratio) * height], 1) / 2
@@ -114,7 +120,8 @@ class BatchAugment:
             side = math.sqrt(1 - share)
             centre = draw.random(2)
             (x1, x2), (y1, y2) = (
-                (round(max(0, at - side / 2) * edge), round(min(1, at + side / 2) * edge)) for at, edge in zip(centre, (width, height))
+                (round(max(0, at - side / 2) * edge), round(min(1, at + side / 2) * edge))
+                for at, edge in zip(centre, (width, height))
             )
             x = x.clone()
             x[:, :, y1:y2, x1:x2] = x[other][:, :, y1:y2, x1:x2]

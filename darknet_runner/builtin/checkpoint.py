@@ -1,8 +1,9 @@
-"""What a run saves so that going on is exact: weights that any Darknet reads, and beside them all the rest of one moment.
+"""What a run saves so that going on is exact: weights that any Darknet reads, and beside them all the rest of one
+moment.
 
-`state.pt` holds the network itself, the optimizer, averages and progress of one moment, and is renamed into place before
-the weights: a kill between the two leaves a state that is newer than the weights and whole. Weights that are newer than
-the state were made by another engine since; then they are gone on with.
+`state.pt` holds the network itself, the optimizer, averages and progress of one moment, and is renamed into place
+before the weights: a kill between the two leaves a state that is newer than the weights and whole. Weights that are
+newer than the state were made by another engine since; then they are gone on with.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Progress:
     history: list = field(default_factory=list)  # (iteration, what is monitored)
     rate_factor: float = 1.0  # of the schedule's rate; falls on plateaus
     plateau: int = 0  # validations since the best or the last fall of the rate
-    epoch_loss: list = field(default_factory=lambda: [0.0, 0, 0])  # since the last validation: loss, pictures right, pictures
+    epoch_loss: list = field(
+        default_factory=lambda: [0.0, 0, 0]
+    )  # since the last validation: loss, pictures right, pictures
 
 
 def save(trainer: Trainer, *tags) -> None:
@@ -41,7 +44,12 @@ def save(trainer: Trainer, *tags) -> None:
     if trainer.rank:
         return
     if "last" in tags:
-        state = {"progress": asdict(trainer.progress), "optimizer": trainer.optimizer.state_dict(), "raw": trainer.network.state_dict(), "batch": trainer.batch}
+        state = {
+            "progress": asdict(trainer.progress),
+            "optimizer": trainer.optimizer.state_dict(),
+            "raw": trainer.network.state_dict(),
+            "batch": trainer.batch,
+        }
         if trainer.ema:
             state["ema"] = trainer.ema
         temporary = trainer.state_file.with_suffix(".part")
@@ -50,8 +58,14 @@ def save(trainer: Trainer, *tags) -> None:
             temporary.replace(trainer.state_file)
         except (OSError, RuntimeError) as error:  # torch's writer says RuntimeError of a full disk
             temporary.unlink(missing_ok=True)
-            raise RunError(f"cannot be written: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}", where=trainer.state_file, mend="is the disk full?") from None
-    with trainer.averaged():  # the arrays are the network's own memory: they must be written before it has the raw weights back
+            raise RunError(
+                f"cannot be written: {getattr(error, 'strerror', None) or str(error).splitlines()[0]}",
+                where=trainer.state_file,
+                mend="is the disk full?",
+            ) from None
+    with (
+        trainer.averaged()
+    ):  # the arrays are the network's own memory: they must be written before it has the raw weights back
         arrays = trainer.network.arrays()
         for tag in tags:
             weights_file.write(trainer.cfg, trainer.job.run.weights_file(tag), arrays, trainer.seen)
@@ -66,8 +80,13 @@ def resume(trainer: Trainer) -> None:
     if state is None or state["progress"]["iteration"] < iteration:
         trainer.network.load(found)
         if state is not None:
-            trainer.progress = Progress(**state["progress"] | {"iteration": iteration})  # the best so far stays the best
-            print(f"the weights are newer ({iteration}) than {trainer.state_file.name}: the optimizer begins anew", file=sys.stderr)
+            trainer.progress = Progress(
+                **state["progress"] | {"iteration": iteration}
+            )  # the best so far stays the best
+            print(
+                f"the weights are newer ({iteration}) than {trainer.state_file.name}: the optimizer begins anew",
+                file=sys.stderr,
+            )
         trainer.progress.iteration = iteration
     else:
         trainer.progress = Progress(**state["progress"])
@@ -84,7 +103,9 @@ def _state(trainer) -> dict | None:
     mend = "delete it to go on from the last weights, with a fresh optimizer"
     try:
         state = torch.load(path, map_location=trainer.device, weights_only=True)
-        known = {"progress", "optimizer", "raw"} <= state.keys() and state["progress"].keys() <= Progress.__dataclass_fields__.keys()
+        known = {"progress", "optimizer", "raw"} <= state.keys() and state[
+            "progress"
+        ].keys() <= Progress.__dataclass_fields__.keys()
     except Exception as error:  # torch's unpickler raises what it likes
         raise RunError(f"cannot be read, it is damaged ({type(error).__name__})", where=path, mend=mend) from None
     if not known:

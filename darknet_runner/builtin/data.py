@@ -58,7 +58,9 @@ class Cache:
         self.slots = np.where(ends <= limit, slots, 0)
         self.starts = ends - slots
         self.memory = mmap.mmap(-1, max(1, int(self.slots.sum())))
-        self.shapes = np.frombuffer(mmap.mmap(-1, 8 * max(1, len(paths))), np.int32).reshape(-1, 2)  # 0, 0: not yet read
+        self.shapes = np.frombuffer(mmap.mmap(-1, 8 * max(1, len(paths))), np.int32).reshape(
+            -1, 2
+        )  # 0, 0: not yet read
 
     def _bytes(self, path):
         from PIL import Image
@@ -87,7 +89,9 @@ class TrainSet:
     Raises DataError, with file and line, for a label that cannot be used.
     """
 
-    def __init__(self, data: DataFile, channels: int, options: Options, split: str = "train", cache_bytes: int = CACHE_BYTES):
+    def __init__(
+        self, data: DataFile, channels: int, options: Options, split: str = "train", cache_bytes: int = CACHE_BYTES
+    ):
         self.options, self.channels, self.classes = options, channels, data.classes
         self.paths = read_list(data.list_of(split))
         self.is_classifier = data.is_classifier
@@ -135,7 +139,17 @@ class Loader:
 
     DEPTH = 2  # micro-batches that each worker keeps ready
 
-    def __init__(self, data: TrainSet, plan: Callable[[int], tuple], start: int, stop: int, step: int, seed: int, workers: int, largest: tuple[int, int, int]):
+    def __init__(
+        self,
+        data: TrainSet,
+        plan: Callable[[int], tuple],
+        start: int,
+        stop: int,
+        step: int,
+        seed: int,
+        workers: int,
+        largest: tuple[int, int, int],
+    ):
         self.data, self.plan, self.seed = data, plan, seed
         self.numbers = range(start, stop, step)
         self.waited = 0.0
@@ -146,12 +160,16 @@ class Loader:
             return
         count, width, height = largest
         self.bytes = count * width * height * data.channels
-        cv2.setNumThreads(1)  # ends OpenCV's own threads: a fork inherits their locks, and its workers would wait for ever
+        cv2.setNumThreads(
+            1
+        )  # ends OpenCV's own threads: a fork inherits their locks, and its workers would wait for ever
         context = multiprocessing.get_context("fork")
         self.memory = mmap.mmap(-1, self.workers * self.DEPTH * self.bytes)
         for worker in range(self.workers):
             ours, theirs = context.Pipe()
-            process = context.Process(target=self._work, args=(worker, theirs, [*self.links, ours], os.getpid()), daemon=True)
+            process = context.Process(
+                target=self._work, args=(worker, theirs, [*self.links, ours], os.getpid()), daemon=True
+            )
             process.start()
             theirs.close()
             self.links.append(ours)
@@ -199,7 +217,9 @@ class Loader:
                 try:
                     message = self.links[worker].recv()
                 except (EOFError, ConnectionError):
-                    raise RunError("a worker process ended without a word", mend="out of memory? try --workers 0") from None
+                    raise RunError(
+                        "a worker process ended without a word", mend="out of memory? try --workers 0"
+                    ) from None
                 if isinstance(message, Exception):
                     raise message
                 shape, targets = message

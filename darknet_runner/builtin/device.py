@@ -19,15 +19,23 @@ def pick_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda":
         if not torch.backends.cuda.is_built():
-            raise UsageError(f"--device {name}: this PyTorch was built without CUDA", mend="take auto or cpu, or install a PyTorch with CUDA")
+            raise UsageError(
+                f"--device {name}: this PyTorch was built without CUDA",
+                mend="take auto or cpu, or install a PyTorch with CUDA",
+            )
         if not torch.cuda.is_available():
             raise UsageError(f"--device {name}: PyTorch finds no GPU, or no driver for it", mend="take auto or cpu")
         if (device.index or 0) >= (count := torch.cuda.device_count()):
-            raise UsageError(f"--device {name}: there {'is 1 GPU, cuda:0' if count == 1 else f'are {count} GPUs, cuda:0 to cuda:{count - 1}'}")
+            raise UsageError(
+                f"--device {name}: there "
+                f"{'is 1 GPU, cuda:0' if count == 1 else f'are {count} GPUs, cuda:0 to cuda:{count - 1}'}"
+            )
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name}: {str(error).splitlines()[0]}", mend="take auto, cpu or another GPU") from None
+        raise UsageError(
+            f"--device {name}: {str(error).splitlines()[0]}", mend="take auto, cpu or another GPU"
+        ) from None
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's: one GPU a process
     return device

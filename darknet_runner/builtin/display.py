@@ -56,24 +56,41 @@ class Display:
         name, rate = NAMES[trainer.metric], trainer.rate(progress.iteration)
         if found is not None:
             self.last_metric = found[trainer.metric]
-        shown = "" if self.last_metric is None else f", {name} {self.told(self.last_metric)} (best {self.told(progress.best)})"
+        shown = (
+            ""
+            if self.last_metric is None
+            else f", {name} {self.told(self.last_metric)} (best {self.told(progress.best)})"
+        )
         line = (
-            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate {rate:.6f}, "
+            f"{progress.iteration}/{trainer.total}: loss "
+            f"{loss:.4f}, "
+            "average "
+            f"{progress.average:.4f}{shown}, "
+            f"rate {rate:.6f}, "
             f"{speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
         )
         with naming(trainer.job.run.log):
             self.log.write(line + "\n")
-        trainer.job.run.append_metrics({
-            "iteration": progress.iteration, "loss": f"{loss:.6g}", "avg_loss": f"{progress.average:.6g}",
-            "rate": f"{rate:.6g}", "images": trainer.seen, "seconds": f"{seconds:.2f}", **self._measured(found),
-        })  # fmt: skip
+        trainer.job.run.append_metrics(
+            {
+                "iteration": progress.iteration,
+                "loss": f"{loss:.6g}",
+                "avg_loss": f"{progress.average:.6g}",
+                "rate": f"{rate:.6g}",
+                "images": trainer.seen,
+                "seconds": f"{seconds:.2f}",
+                **self._measured(found),
+            }
+        )
         if self.bar:
             fields = {"loss": f"{progress.average:.3f}"}
             if self.last_metric is not None:
                 fields[name] = self.told(self.last_metric)
             self.bar.set_postfix(fields, refresh=False)
             self.bar.update()
-        elif not trainer.job.quiet and (now - self.shown > 30 or found is not None or progress.iteration == trainer.total):
+        elif not trainer.job.quiet and (
+            now - self.shown > 30 or found is not None or progress.iteration == trainer.total
+        ):
             print(line, file=sys.stderr, flush=True)
             self.shown = now
 

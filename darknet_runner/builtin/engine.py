@@ -47,7 +47,9 @@ class BuiltinEngine:
         with job.run.locked():
             return train(job)
 
-    def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", device: str = "auto", **options) -> dict:
+    def evaluate(
+        self, cfg: Path, data: Path, weights: Path, split: str = "valid", device: str = "auto", **options
+    ) -> dict:
         """mAP and AP a class (detector) or top-k (classifier) of a weights file on a split, with settings."""
         from .evaluate import evaluate_classifier, evaluate_detector
 
@@ -57,13 +59,33 @@ class BuiltinEngine:
         run = evaluate_detector if network.cfg.is_detector else evaluate_classifier
         return run(network, read_data(data), split, device=target, **options)
 
-    def predict(self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25, device: str = "auto",
-                letter_box: bool | None = None, **_) -> list[dict]:  # fmt: skip
-        """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector or `scores` of a classifier; best first."""
+    def predict(
+        self,
+        cfg: Path,
+        names: Sequence[str],
+        weights: Path,
+        images: Sequence[Path],
+        *,
+        conf: float = 0.25,
+        device: str = "auto",
+        letter_box: bool | None = None,
+        **_,
+    ) -> list[dict]:
+        """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector or `scores` of a classifier;
+        best first.
+        """
         from .predict import predict
 
         network, target = self._network(cfg, weights, device)
-        return predict(network, names, images, conf=conf, device=target, letter_box=letter_box, preprocessing=Preprocessing.beside(cfg))
+        return predict(
+            network,
+            names,
+            images,
+            conf=conf,
+            device=target,
+            letter_box=letter_box,
+            preprocessing=Preprocessing.beside(cfg),
+        )
 
     @staticmethod
     def _network(cfg, weights, device):

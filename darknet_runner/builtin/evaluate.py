@@ -29,7 +29,9 @@ SCORE_FLOOR = 0.005
 
 
 def fitted(picture: np.ndarray, size_wh, letter_box: bool = False) -> torch.Tensor:
-    """uint8 (H, W, C) -> (1, C, h, w) float in 0..1, as Darknet resizes it; letter_box keeps the aspect and fills with 0.5."""
+    """uint8 (H, W, C) -> (1, C, h, w) float in 0..1, as Darknet resizes it; letter_box keeps the aspect and fills
+    with 0.5.
+    """
     plane = letterbox(picture, size_wh)[0] if letter_box else resize(picture, size_wh)
     return torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1)))[None] / 255
 
@@ -65,10 +67,21 @@ def _batches(paths, network, device, batch, letter_box):
 
 @torch.no_grad()
 def evaluate_detector(
-    network: Network, data: DataFile, split: str = "valid", *, device="cpu", batch: int = 8, iou: float = 0.5,
-    conf: float = 0.25, points: int = 0, floor: float = SCORE_FLOOR, most: int | None = None,
-    letter_box: bool | None = None, limit: int | None = None, progress: Callable[[Iterable], Iterable] = lambda x: x,
-) -> dict:  # fmt: skip
+    network: Network,
+    data: DataFile,
+    split: str = "valid",
+    *,
+    device="cpu",
+    batch: int = 8,
+    iou: float = 0.5,
+    conf: float = 0.25,
+    points: int = 0,
+    floor: float = SCORE_FLOOR,
+    most: int | None = None,
+    letter_box: bool | None = None,
+    limit: int | None = None,
+    progress: Callable[[Iterable], Iterable] = lambda x: x,
+) -> dict:
     """mAP over the pictures of a split, with what made it: a plain dict, ready for JSON.
 
     most: keep only the best boxes of a picture before NMS (validation while training); Darknet keeps all.
@@ -87,22 +100,39 @@ def evaluate_detector(
                 xyxy = unboxed(xyxy, picture.shape[1::-1], network.cfg.size_wh)
             predictions.append((xyxy, nms(xyxy, scores, NMS_IOU, beta)))
     result = mean_ap(
-        predictions, [(boxlib.cxcywh_rel_to_xyxy(label[:, 1:], (1, 1)), label[:, 0]) for label in truths],
-        data.classes, iou, conf, points,
-    )  # fmt: skip
+        predictions,
+        [(boxlib.cxcywh_rel_to_xyxy(label[:, 1:], (1, 1)), label[:, 0]) for label in truths],
+        data.classes,
+        iou,
+        conf,
+        points,
+    )
     return {
-        "map": result.mean, "map_darknet": result.mean_darknet,
+        "map": result.mean,
+        "map_darknet": result.mean_darknet,
         "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
         "truths": dict(zip(data.names, result.truths.tolist())),
-        "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "f1": result.f1, "mean_iou": result.mean_iou,
+        "tp": result.tp,
+        "fp": result.fp,
+        "precision": result.precision,
+        "recall": result.recall,
+        "f1": result.f1,
+        "mean_iou": result.mean_iou,
         "classes": dict(zip(data.names, result.by_class())),
         "settings": {
-            "split": split, "pictures": len(paths), "iou": iou, "conf": conf, "points": points, "score_floor": floor,
-            "nms": {"iou": NMS_IOU, "kind": kind, "per_class": True}, "size": list(network.cfg.size_wh),
-            "letter_box": letter_box, "most_boxes": most,
+            "split": split,
+            "pictures": len(paths),
+            "iou": iou,
+            "conf": conf,
+            "points": points,
+            "score_floor": floor,
+            "nms": {"iou": NMS_IOU, "kind": kind, "per_class": True},
+            "size": list(network.cfg.size_wh),
+            "letter_box": letter_box,
+            "most_boxes": most,
             "map": "mean over the classes that have truths; map_darknet over all classes",
         },
-    }  # fmt: skip
+    }
 
 
 def unboxed(xyxy, source_wh, size_wh):
@@ -125,9 +155,17 @@ def cropped(picture: np.ndarray, size_wh) -> np.ndarray:
 
 @torch.no_grad()
 def evaluate_classifier(
-    network: Network, data: DataFile, split: str = "valid", *, device="cpu", batch: int = 64, limit: int | None = None,
-    preprocessing: Preprocessing = Preprocessing(), progress: Callable[[Iterable], Iterable] = lambda x: x, **_,
-) -> dict:  # fmt: skip
+    network: Network,
+    data: DataFile,
+    split: str = "valid",
+    *,
+    device="cpu",
+    batch: int = 64,
+    limit: int | None = None,
+    preprocessing: Preprocessing = Preprocessing(),
+    progress: Callable[[Iterable], Iterable] = lambda x: x,
+    **_,
+) -> dict:
     """Loss, top-1 and top-k accuracy, accuracy per class and the confusion matrix (rows: truth) of a split."""
     paths = read_list(data.list_of(split))[:limit]
     truth = np.array([class_of_path(path, data.labels) for path in paths])
@@ -135,8 +173,13 @@ def evaluate_classifier(
     network.eval()
     logits = []
     for start in progress(range(0, len(paths), batch)):
-        planes = [cropped(read_picture(path, channels), preprocessing.before_cut(size)) for path in paths[start : start + batch]]
-        tensor = torch.from_numpy(preprocessing.finished(torch.stack(planes).numpy(), size)).to(device, memory_format=torch.channels_last)
+        planes = [
+            cropped(read_picture(path, channels), preprocessing.before_cut(size))
+            for path in paths[start : start + batch]
+        ]
+        tensor = torch.from_numpy(preprocessing.finished(torch.stack(planes).numpy(), size)).to(
+            device, memory_format=torch.channels_last
+        )
         logits.append(network(tensor)[0].float().cpu().numpy())
     logits = np.concatenate(logits)
     if logits.shape[1] != data.classes:
@@ -147,7 +190,8 @@ def evaluate_classifier(
 
 
 def classifier_figures(logits: np.ndarray, truth: np.ndarray, names: Sequence[str], top: int) -> dict:
-    """Logits (N, K) against classes (N,): loss (mean cross entropy), top-1, top-k, macro-F1, recall a class, confusion (rows: truth).
+    """Logits (N, K) against classes (N,): loss (mean cross entropy), top-1, top-k, macro-F1, recall a class, confusion
+    (rows: truth).
 
     Macro-F1 is the mean over the classes that occur, in truth or in answers, as scikit-learn's.
     """

@@ -52,10 +52,16 @@ def layer_named(cfg: Cfg, name: str | int) -> int:
     except ValueError:
         kinds = [layer.type for layer in cfg.layers]
         if text not in kinds:
-            raise CfgError(f"has no layer '{name}'", where=cfg.path, mend=f"a number from 0 to {count - 1}, or {nearest(text, set(kinds))}") from None
+            raise CfgError(
+                f"has no layer '{name}'",
+                where=cfg.path,
+                mend=f"a number from 0 to {count - 1}, or {nearest(text, set(kinds))}",
+            ) from None
         return kinds.index(text)
     if not -count <= index < count:
-        raise CfgError(f"has no layer {index}", where=cfg.path, mend=f"a number from 0 to {count - 1}, or from -{count} to -1")
+        raise CfgError(
+            f"has no layer {index}", where=cfg.path, mend=f"a number from 0 to {count - 1}, or from -{count} to -1"
+        )
     return index % count
 
 
@@ -65,23 +71,29 @@ def rules(cfg: Cfg, freeze_until: str | int | None = None) -> tuple[Rule, ...]:
     first = 0 if freeze_until is None else layer_named(cfg, freeze_until)
     stops = [layer.integer("stopbackward", 0) for layer in layers]
     last = max((index for index, stop in enumerate(stops) if stop == 1), default=0)
-    only_statistics = max((index for index, layer in enumerate(layers) if layer.integer("train_only_bn", 0)), default=-1)
+    only_statistics = max(
+        (index for index, layer in enumerate(layers) if layer.integer("train_only_bn", 0)), default=-1
+    )
     burn_in, found = cfg.net.integer("burn_in", 0), []
     for index, layer in enumerate(layers):
         begin = max(layer.integer("dont_update", 0) + 1, layer.integer("burnin_update", 0) * burn_in)
-        found.append(Rule(
-            frozen=index < max(first, last),
-            stops=math.inf if stops[index] == 1 or index < first else stops[index],
-            only_forward=bool(layer.integer("onlyforward", 0)) or index < last,
-            rate=layer.number("learning_rate", 1.0),
-            first_update=math.inf if index <= only_statistics else begin,
-            clip=layer.number("clip", 0.0) if layer.type == "convolutional" else 0.0,
-        ))  # fmt: skip
+        found.append(
+            Rule(
+                frozen=index < max(first, last),
+                stops=math.inf if stops[index] == 1 or index < first else stops[index],
+                only_forward=bool(layer.integer("onlyforward", 0)) or index < last,
+                rate=layer.number("learning_rate", 1.0),
+                first_update=math.inf if index <= only_statistics else begin,
+                clip=layer.number("clip", 0.0) if layer.type == "convolutional" else 0.0,
+            )
+        )
     return tuple(found)
 
 
 class Freezing:
-    """The rules of a network's layers, applied to its modules. `network` has `stack`, and `iteration`: the batches done."""
+    """The rules of a network's layers, applied to its modules. `network` has `stack`, and `iteration`: the batches
+    done.
+    """
 
     def __init__(self, network: nn.Module, cfg: Cfg, freeze_until: str | int | None = None):
         self.network, self.rules = network, rules(cfg, freeze_until)
@@ -96,7 +108,12 @@ class Freezing:
 
     def moving_statistics(self) -> list[torch.Tensor]:
         """The rolling means and variances of the layers that are not frozen."""
-        return [buffer for rule, module in zip(self.rules, self.network.stack) if not rule.frozen for buffer in module.buffers()]
+        return [
+            buffer
+            for rule, module in zip(self.rules, self.network.stack)
+            if not rule.frozen
+            for buffer in module.buffers()
+        ]
 
     def settle(self) -> None:
         """Frozen layers normalise with the statistics that they have, also while training."""
@@ -111,15 +128,24 @@ class Freezing:
 
     def by_rate(self, groups: list[dict]) -> list[dict]:
         """An optimizer's groups, each cut by the layers' `learning_rate`, which is the new group's `scale`."""
-        scales = {id(value): rule.rate for rule, module in zip(self.rules, self.network.stack) for value in module.parameters()}
+        scales = {
+            id(value): rule.rate
+            for rule, module in zip(self.rules, self.network.stack)
+            for value in module.parameters()
+        }
         found = []
         for group in groups:
             for scale in sorted({scales[id(value)] for value in group["params"]}, reverse=True):
-                found.append(group | {"params": [value for value in group["params"] if scales[id(value)] == scale], "scale": scale})
+                found.append(
+                    group
+                    | {"params": [value for value in group["params"] if scales[id(value)] == scale], "scale": scale}
+                )
         return found
 
     def govern(self, optimizer: torch.optim.Optimizer) -> None:
-        """From now on each of its steps leaves out what is not to be updated yet, and keeps weights within their clip."""
+        """From now on each of its steps leaves out what is not to be updated yet, and keeps weights within their
+        clip.
+        """
         optimizer.register_step_pre_hook(lambda *_: self._choose(self.network.iteration + 1))
         optimizer.register_step_post_hook(lambda *_: self._clip())
 

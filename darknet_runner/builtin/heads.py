@@ -1,4 +1,6 @@
-"""The detection heads by section type: `decode(raw, size_wh)` to boxes and classes, `delta(raw, truths, size_wh, seen)` to train."""
+"""The detection heads by section type: `decode(raw, size_wh)` to boxes and classes, `delta(raw, truths, size_wh,
+seen)` to train.
+"""
 
 from __future__ import annotations
 

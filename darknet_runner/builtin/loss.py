@@ -57,13 +57,23 @@ class YoloHead:
         num = section.integer("num", 1)
         values = section.numbers("anchors")
         if len(values) < 2 * num:
-            raise CfgError(f"[yolo] has {len(values)} anchor values and needs {2 * num}", where=section.path, line=section.line)
+            raise CfgError(
+                f"[yolo] has {len(values)} anchor values and needs {2 * num}", where=section.path, line=section.line
+            )
         kinds = {}
         for key, default in (("iou_loss", "mse"), ("iou_thresh_kind", "iou")):
             kinds[key] = section.text(key, default)
             if kinds[key] not in IOU_LOSSES:
-                raise CfgError(f"[yolo] {key} = {kinds[key]} is not known", where=section.path, line=section.lines[key], mend=f"known: {', '.join(IOU_LOSSES)}")
-        counters, max_delta = torch.tensor(section.numbers("counters_per_class")).clamp(min=1), section.number("max_delta", math.inf)
+                raise CfgError(
+                    f"[yolo] {key} = {kinds[key]} is not known",
+                    where=section.path,
+                    line=section.lines[key],
+                    mend=f"known: {', '.join(IOU_LOSSES)}",
+                )
+        counters, max_delta = (
+            torch.tensor(section.numbers("counters_per_class")).clamp(min=1),
+            section.number("max_delta", math.inf),
+        )
         return cls(
             classes=section.integer("classes", 20),
             anchors=torch.tensor(values[: 2 * num]).view(-1, 2),
@@ -94,7 +104,8 @@ class YoloHead:
 
 
 def decode(raw, head: YoloHead, size_wh):
-    """raw (B, n (5 + C), H, W) -> boxes (B, n, H, W, 4) cxcywh relative, objectness (B, n, H, W), classes (B, n, H, W, C).
+    """raw (B, n (5 + C), H, W) -> boxes (B, n, H, W, 4) cxcywh relative, objectness (B, n, H, W), classes (B, n, H, W,
+    C).
 
     src/yolo_layer.c, get_yolo_box.
     """
@@ -110,7 +121,9 @@ def decode(raw, head: YoloHead, size_wh):
 def centres(xy):
     """(B, n, H, W, 2) places in their cells -> relative to the picture."""
     height, width = xy.shape[2:4]
-    row, column = torch.meshgrid(torch.arange(height, device=xy.device), torch.arange(width, device=xy.device), indexing="ij")
+    row, column = torch.meshgrid(
+        torch.arange(height, device=xy.device), torch.arange(width, device=xy.device), indexing="ij"
+    )
     return (xy + torch.stack([column, row], -1)) / xy.new_tensor([width, height])
 
 
@@ -179,7 +192,9 @@ def box_delta(pred, truth, kind: str):
             angle = torch.atan(truth[:, 2] / truth[:, 3]) - torch.atan(size[:, 0] / size[:, 1])
             aspect = 4 / math.pi**2 * angle**2
             alpha = aspect / (1 - (inter / union)[:, 0] + aspect + 1e-6)
-            grow = grow + torch.stack([alpha * 8 / math.pi**2 * angle * size[:, 1], -alpha * 8 / math.pi**2 * angle * size[:, 0]], 1)
+            grow = grow + torch.stack(
+                [alpha * 8 / math.pi**2 * angle * size[:, 1], -alpha * 8 / math.pi**2 * angle * size[:, 0]], 1
+            )
     return torch.nan_to_num(torch.cat([move, grow], 1), 0, 0, 0)
 
 
@@ -227,7 +242,11 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
     fields = raw.unflatten(1, (count, 5 + head.classes)).movedim(2, -1)[cells]
     scale = (weight * head.iou_normalizer).unsqueeze(1)
     if head.iou_loss == "mse":
-        delta = _squared(fields, found, target, anchors, head, width, height) * (2 - target[:, 2:].prod(1, keepdim=True)) * scale
+        delta = (
+            _squared(fields, found, target, anchors, head, width, height)
+            * (2 - target[:, 2:].prod(1, keepdim=True))
+            * scale
+        )
     else:
         delta = box_delta(matched, target, head.iou_loss) * scale
         if not head.new_coords:
@@ -235,7 +254,9 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
         delta = torch.nan_to_num(delta, 0, 0, 0).clamp(-head.max_delta, head.max_delta)
     box_deltas.index_put_(cells, delta, accumulate=True)
     # Objectness and classes depend on the order of the truths that share a prediction.
-    flat, inverse = torch.unique(((found[:, 0] * count + found[:, 1]) * height + found[:, 2]) * width + found[:, 3], return_inverse=True)
+    flat, inverse = torch.unique(
+        ((found[:, 0] * count + found[:, 1]) * height + found[:, 2]) * width + found[:, 3], return_inverse=True
+    )
     order = torch.arange(len(found), device=raw.device)
     first = torch.full_like(flat, len(found)).scatter_reduce(0, inverse, order, "amin")
     last = torch.zeros_like(flat).scatter_reduce(0, inverse, order, "amax")
@@ -243,7 +264,11 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
     strength = torch.where(assigned, weight[last], 1) * head.obj_normalizer
     if head.objectness_smooth:
         before = obj_delta.flatten()[flat]
-        before = torch.where(first < early, head.obj_normalizer * (best.flatten()[flat] ** 2 - shown), before) if early else before
+        before = (
+            torch.where(first < early, head.obj_normalizer * (best.flatten()[flat] ** 2 - shown), before)
+            if early
+            else before
+        )
         value = torch.where((before == 0) & assigned, strength * (1 - shown), before)
     else:
         value = strength * (1 - shown)
@@ -255,7 +280,11 @@ def yolo_delta(raw, truths, head: YoloHead, size_wh):
         answered = (class_delta > 0).sum(-1, keepdim=True)
         box_deltas = torch.where(answered > 0, box_deltas / answered.clamp(min=1), box_deltas)
     quality = (overlaps(matched, target, "giou") if head.iou_loss == "giou" else iou)[early:]
-    return _joined(box_deltas, obj_delta, class_delta), _cost(head, obj_delta, class_delta, box_deltas, quality), float(iou.mean())
+    return (
+        _joined(box_deltas, obj_delta, class_delta),
+        _cost(head, obj_delta, class_delta, box_deltas, quality),
+        float(iou.mean()),
+    )
 
 
 def _classes(head, shown, ids, weight, first, inverse, order, overlap):
@@ -349,5 +378,7 @@ def _cost(head, obj_delta, class_delta, box_deltas, quality):
 
 
 def classifier_loss(logits, targets, temperature: float = 1.0):
-    """Summed cross entropy of the softmax, (B, C) logits against (B, C) target shares; src/blas.c, softmax_x_ent_cpu."""
+    """Summed cross entropy of the softmax, (B, C) logits against (B, C) target shares; src/blas.c,
+    softmax_x_ent_cpu.
+    """
     return -(targets * F.log_softmax(logits.float() / temperature, 1)).sum()

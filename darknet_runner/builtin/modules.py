@@ -30,7 +30,9 @@ class Normalise(torch.autograd.Function):
     def forward(ctx, x, weight, bias, mean, variance, momentum, eps):
         count = x.numel() // x.shape[1]
         share = (count - 1) / count
-        out, centre, inverse = torch.native_batch_norm(x, weight * math.sqrt(share), bias, mean, variance, True, momentum, eps * share)
+        out, centre, inverse = torch.native_batch_norm(
+            x, weight * math.sqrt(share), bias, mean, variance, True, momentum, eps * share
+        )
         ctx.save_for_backward(x, weight, centre, inverse * math.sqrt(share))
         ctx.eps = eps
         return out
@@ -38,12 +40,16 @@ class Normalise(torch.autograd.Function):
     @staticmethod
     def backward(ctx, delta):
         x, weight, centre, inverse = ctx.saved_tensors
-        found = torch.ops.aten.native_batch_norm_backward(delta, x, weight, None, None, centre, inverse, True, ctx.eps, [True] * 3)
+        found = torch.ops.aten.native_batch_norm_backward(
+            delta, x, weight, None, None, centre, inverse, True, ctx.eps, [True] * 3
+        )
         return *found, None, None, None, None
 
 
 class BatchNorm(nn.Module):
-    """Darknet's batch normalisation: unbiased variance both to normalise and to roll; rolls as AlexeyAB's, Debian's by 0.01."""
+    """Darknet's batch normalisation: unbiased variance both to normalise and to roll; rolls as AlexeyAB's, Debian's
+    by 0.01.
+    """
 
     EPS = 1e-5  # src/blas.c, normalize_cpu
     MOMENTUM = 0.1  # src/batchnorm_layer.c, forward_batchnorm_layer
@@ -63,7 +69,9 @@ class BatchNorm(nn.Module):
         if x.is_cuda:  # cuDNN's kernels, whose gradient is the exact derivative: another by 1 / n
             share = (count - 1) / count
             weight = self.weight * math.sqrt(share)
-            return F.batch_norm(x, self.running_mean, self.running_var, weight, bias, True, momentum=self.MOMENTUM, eps=self.EPS * share)
+            return F.batch_norm(
+                x, self.running_mean, self.running_var, weight, bias, True, momentum=self.MOMENTUM, eps=self.EPS * share
+            )
         return Normalise.apply(x, self.weight, bias, self.running_mean, self.running_var, self.MOMENTUM, self.EPS)
 
 
@@ -206,7 +214,9 @@ class Shortcut(nn.Module):
         elif self.normalization.startswith("softmax"):
             share = torch.exp(share - share.amax(0, keepdim=True))
             share = share / (share.sum(0, keepdim=True) + 1e-4)
-        return self.activate(sum(self.fit(part, x) * share[index].view(1, -1, 1, 1) for index, part in enumerate(parts)))
+        return self.activate(
+            sum(self.fit(part, x) * share[index].view(1, -1, 1, 1) for index, part in enumerate(parts))
+        )
 
     @staticmethod
     def fit(part, like):
@@ -237,7 +247,12 @@ class BatchNormLayer(nn.Module):
         return self.norm(x, self.bias)
 
     def arrays(self):
-        return {"biases": self.bias, "scales": self.norm.weight, "mean": self.norm.running_mean, "variance": self.norm.running_var}
+        return {
+            "biases": self.bias,
+            "scales": self.norm.weight,
+            "mean": self.norm.running_mean,
+            "variance": self.norm.running_var,
+        }
 
 
 class Reorg(nn.Module):
@@ -260,7 +275,9 @@ class Reorg(nn.Module):
             _, channels, height, width = wide
         if self.reverse:
             return x.reshape(-1, step, step, channels // step**2, height, width).permute(0, 3, 4, 1, 5, 2).reshape(wide)
-        return x.reshape(-1, channels, height // step, step, width // step, step).permute(0, 3, 5, 1, 2, 4).reshape(deep)
+        return (
+            x.reshape(-1, channels, height // step, step, width // step, step).permute(0, 3, 5, 1, 2, 4).reshape(deep)
+        )
 
 
 class Stateless(nn.Module):
@@ -299,14 +316,22 @@ def _softmax(layer):
 
 
 BUILDERS = {
-    "convolutional": Convolutional, "connected": Connected, "local_avgpool": LocalAvgPool,
+    "convolutional": Convolutional,
+    "connected": Connected,
+    "local_avgpool": LocalAvgPool,
     "maxpool": lambda layer: (MaxPoolDepth if layer.section.integer("maxpool_depth", 0) else MaxPool)(layer),
-    "route": Route, "shortcut": Shortcut, "scale_channels": ScaleChannels, "sam": ScaleChannels,
-    "batchnorm": BatchNormLayer, "reorg": Reorg, "reorg3d": Reorg, "dropout": Dropout,
+    "route": Route,
+    "shortcut": Shortcut,
+    "scale_channels": ScaleChannels,
+    "sam": ScaleChannels,
+    "batchnorm": BatchNormLayer,
+    "reorg": Reorg,
+    "reorg3d": Reorg,
+    "dropout": Dropout,
     "avgpool": lambda layer: Stateless(lambda x: x.mean((2, 3), keepdim=True)),
     "upsample": _upsample,
     "softmax": _softmax,
     "cost": lambda layer: Stateless(lambda x: x),
     "yolo": lambda layer: Stateless(lambda x: activate_yolo(x, layer.section)),
     "region": lambda layer: Stateless(lambda x: activate_region(x, layer.section)),
-}  # fmt: skip
+}

@@ -38,7 +38,11 @@ class Network(nn.Module):
         self.cfg, self.layers = cfg, trace(cfg)
         for layer in self.layers:
             if layer.type not in BUILDERS:
-                raise CfgError(f"section [{layer.type}] cannot be run by the built-in engine", where=cfg.path, line=layer.section.line)
+                raise CfgError(
+                    f"section [{layer.type}] cannot be run by the built-in engine",
+                    where=cfg.path,
+                    line=layer.section.line,
+                )
         self.stack = nn.ModuleList(BUILDERS[layer.type](layer) for layer in self.layers)
         self.kept = {source for layer in self.layers for source in layer.sources}
         self.heads = tuple(layer for layer in self.layers if layer.type in HEADS)
@@ -66,7 +70,8 @@ class Network(nn.Module):
             else:
                 x = module(x, outs)
             if layer.index in self.kept:
-                # An activation in place would change a kept output; modules make new tensors, so this is a view at most.
+                # An activation in place would change a kept output; modules make new tensors, so this is a view at
+                # most.
                 outs[layer.index] = x
         raw = raw or [x.flatten(1)]
         return [one if one.requires_grad else one.detach().requires_grad_() for one in raw] if learns else raw
@@ -108,7 +113,11 @@ class Network(nn.Module):
 
     def parameter_groups(self) -> tuple[list, list]:
         """What learns, as (decayed, not decayed): Darknet applies weight decay to weights, not to biases and scales."""
-        weights = [module.weight for module in self.stack if isinstance(module, (Weighted, Shortcut)) and module.weight is not None]
+        weights = [
+            module.weight
+            for module in self.stack
+            if isinstance(module, (Weighted, Shortcut)) and module.weight is not None
+        ]
         known = {id(parameter) for parameter in weights}
         plain = [parameter for parameter in self.parameters() if id(parameter) not in known]
         return [value for value in weights if value.requires_grad], [value for value in plain if value.requires_grad]

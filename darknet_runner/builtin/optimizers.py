@@ -18,11 +18,17 @@ DARKNET_DECAY, DARKNET_MOMENTUM = 0.0001, 0.9  # src/parser.c, parse_net_options
 
 
 def make_optimizer(network: Network, net: Section, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD as Darknet's (its buffer is m b + g + decay w, its step rate times that), Adam (L2 in the gradient) or AdamW."""
+    """SGD as Darknet's (its buffer is m b + g + decay w, its step rate times that), Adam (L2 in the gradient) or
+    AdamW.
+    """
     decay = net.number("decay", DARKNET_DECAY) if recipe.decay is None else recipe.decay
     momentum = net.number("momentum", DARKNET_MOMENTUM) if recipe.momentum is None else recipe.momentum
     decayed, plain = network.parameter_groups()
-    dense = {id(module.weight) for module in network.stack if isinstance(module, Connected)} if recipe.dense_decay is not None else set()
+    dense = (
+        {id(module.weight) for module in network.stack if isinstance(module, Connected)}
+        if recipe.dense_decay is not None
+        else set()
+    )
     groups = [
         {"params": [value for value in decayed if id(value) not in dense], "weight_decay": decay},
         {"params": [value for value in decayed if id(value) in dense], "weight_decay": recipe.dense_decay or 0.0},

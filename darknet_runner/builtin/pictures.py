@@ -47,8 +47,16 @@ class PictureSet:
     (B, H, W, C) uint8, C 3 (RGB) or 1, all of `size_wh`.
     """
 
-    def __init__(self, paths: list[Path], labels: np.ndarray, votes: np.ndarray | None, channels: int, size_wh: tuple[int, int],
-                 cache_bytes: int = 2 << 30, progress: Callable[[Iterable], Iterable] = lambda items, **_: items):  # fmt: skip
+    def __init__(
+        self,
+        paths: list[Path],
+        labels: np.ndarray,
+        votes: np.ndarray | None,
+        channels: int,
+        size_wh: tuple[int, int],
+        cache_bytes: int = 2 << 30,
+        progress: Callable[[Iterable], Iterable] = lambda items, **_: items,
+    ):
         self.paths, self.labels, self.votes = paths, np.asarray(labels, np.int64), votes
         self.channels, self.size_wh = channels, size_wh
         self.pool = ThreadPoolExecutor(max(1, min(8, os.cpu_count() or 1)))
@@ -60,8 +68,18 @@ class PictureSet:
                 self.array[index] = picture
 
     @classmethod
-    def of(cls, data: DataFile, split: str, channels: int, size_wh, cache_bytes: int = 2 << 30, progress=lambda items, **_: items) -> PictureSet:
-        """A split of a classifier's `.data`; DataError for a path without its one label, or a picture that cannot be read."""
+    def of(
+        cls,
+        data: DataFile,
+        split: str,
+        channels: int,
+        size_wh,
+        cache_bytes: int = 2 << 30,
+        progress=lambda items, **_: items,
+    ) -> PictureSet:
+        """A split of a classifier's `.data`; DataError for a path without its one label, or a picture that cannot
+        be read.
+        """
         paths = read_list(data.list_of(split))
         labels = [class_of_path(path, data.labels) for path in paths]
         return cls(paths, labels, votes_of(data, paths), channels, size_wh, cache_bytes, progress)
@@ -78,7 +96,9 @@ class PictureSet:
         return np.stack(list(self.pool.map(self._read, indices.tolist(), chunksize=FEW)))
 
     def targets(self, classes: int, recipe: Recipe) -> np.ndarray:
-        """(N, K) float32: the label, smoothed; votes where there are some, at their share; weighted where classes are balanced."""
+        """(N, K) float32: the label, smoothed; votes where there are some, at their share; weighted where classes
+        are balanced.
+        """
         smooth = recipe.label_smoothing
         target = np.full((len(self), classes), smooth / classes, np.float32)
         target[np.arange(len(self)), self.labels] += 1 - smooth
@@ -93,7 +113,8 @@ class PictureSet:
 
 
 def votes_of(data: DataFile, paths: list[Path]) -> np.ndarray | None:
-    """(N, K) shares of the votes that the `.data` file's `votes` CSV (path, then a column a class) holds; None without one.
+    """(N, K) shares of the votes that the `.data` file's `votes` CSV (path, then a column a class) holds; None without
+    one.
 
     DataError, with line, for a row that is not a distribution; pictures that it does not name have zeros.
     """
@@ -109,14 +130,21 @@ def votes_of(data: DataFile, paths: list[Path]) -> np.ndarray | None:
             reader = csv.reader(file)
             head = next(reader, [])
             if tuple(head[1:]) != tuple(data.names):
-                raise DataError(f"its columns are not path, {', '.join(data.names)}", where=path, line=1, mend="run emo convert again")
+                raise DataError(
+                    f"its columns are not path, {', '.join(data.names)}",
+                    where=path,
+                    line=1,
+                    mend="run emo convert again",
+                )
             for row in reader:
                 try:
                     shares = np.array(row[1:], np.float32)
                 except ValueError:
                     shares = np.zeros(0, np.float32)
                 if len(shares) != data.classes or not np.isfinite(shares).all() or (shares < 0).any():
-                    raise DataError(f"is not a distribution over {data.classes} classes", where=path, line=reader.line_num)
+                    raise DataError(
+                        f"is not a distribution over {data.classes} classes", where=path, line=reader.line_num
+                    )
                 found[os.path.abspath(resolve(row[0], path.parent))] = shares / max(float(shares.sum()), 1e-12)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"the votes cannot be read: {error}", where=path) from None
@@ -128,14 +156,31 @@ def votes_of(data: DataFile, paths: list[Path]) -> np.ndarray | None:
 
 
 class BatchLoader:
-    """Batches in order, as `data.Loader` gives them, but from a PictureSet and changed as a batch, on the device that trains.
+    """Batches in order, as `data.Loader` gives them, but from a PictureSet and changed as a batch, on the device that
+    trains.
 
     plan(m) -> (first sample number, count, size) of micro-batch m; `waited` adds up the seconds spent here.
     """
 
-    def __init__(self, pictures: PictureSet, targets: np.ndarray, recipe: Recipe, plan: Callable[[int], tuple], numbers: range, seed: int,
-                 size_wh: tuple[int, int], device: torch.device):  # fmt: skip
-        self.pictures, self.targets, self.plan, self.numbers, self.seed, self.device = pictures, targets, plan, numbers, seed, device
+    def __init__(
+        self,
+        pictures: PictureSet,
+        targets: np.ndarray,
+        recipe: Recipe,
+        plan: Callable[[int], tuple],
+        numbers: range,
+        seed: int,
+        size_wh: tuple[int, int],
+        device: torch.device,
+    ):
+        self.pictures, self.targets, self.plan, self.numbers, self.seed, self.device = (
+            pictures,
+            targets,
+            plan,
+            numbers,
+            seed,
+            device,
+        )
         self.augment = BatchAugment(recipe, size_wh)
         self.waited = 0.0
         self.share = None
@@ -144,7 +189,9 @@ class BatchLoader:
             self.share = np.cumsum(1 / count[pictures.labels])
 
     def indices(self, first: int, count: int) -> np.ndarray:
-        """Which pictures are the samples first..first+count-1 of the run: each once an epoch, or drawn with classes alike."""
+        """Which pictures are the samples first..first+count-1 of the run: each once an epoch, or drawn with classes
+        alike.
+        """
         total, out = len(self.pictures), []
         while count:
             epoch, place = divmod(first, total)
@@ -165,7 +212,9 @@ class BatchLoader:
             first, count, _ = self.plan(number)
             chosen = self.indices(first, count)
             pictures = torch.from_numpy(self.pictures.take(chosen)).to(self.device).permute(0, 3, 1, 2)
-            found = self.augment(pictures, torch.from_numpy(self.targets[chosen]).to(self.device), hash_seed(self.seed, number))
+            found = self.augment(
+                pictures, torch.from_numpy(self.targets[chosen]).to(self.device), hash_seed(self.seed, number)
+            )
             self.waited += time.perf_counter() - began
             yield found
 

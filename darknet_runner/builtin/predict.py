@@ -16,9 +16,18 @@ from .network import Network
 
 
 @torch.no_grad()
-def predict(network: Network, names: Sequence[str], images: Sequence[Path], *, conf: float = 0.25, device="cpu",
-            letter_box: bool | None = None, preprocessing: Preprocessing = Preprocessing()) -> list[dict]:  # fmt: skip
-    """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector or `scores` of a classifier; best first.
+def predict(
+    network: Network,
+    names: Sequence[str],
+    images: Sequence[Path],
+    *,
+    conf: float = 0.25,
+    device="cpu",
+    letter_box: bool | None = None,
+    preprocessing: Preprocessing = Preprocessing(),
+) -> list[dict]:
+    """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector or `scores` of a classifier; best
+    first.
 
     letter_box: None as the cfg says. DataError for a picture that cannot be read.
     """
@@ -30,7 +39,12 @@ def predict(network: Network, names: Sequence[str], images: Sequence[Path], *, c
         picture = read_picture(path, channels)
         if not cfg.is_detector:
             plane = cropped(picture, preprocessing.before_cut(size))[None].numpy()
-            scores = network.probabilities(torch.from_numpy(preprocessing.finished(plane, size)).to(device)).flatten().cpu().tolist()
+            scores = (
+                network.probabilities(torch.from_numpy(preprocessing.finished(plane, size)).to(device))
+                .flatten()
+                .cpu()
+                .tolist()
+            )
             ranked = sorted(zip(names, scores), key=lambda pair: -pair[1])
             out.append({"image": str(path), "scores": {name: round(score, 6) for name, score in ranked}})
             continue

@@ -34,12 +34,21 @@ def rate(net: Section, batch: int) -> float:
     if policy == "sig":
         return base / (1 + math.exp(net.number("gamma", 1.0) * (batch - net.integer("step", 1))))
     if policy == "sgdr":
-        cycle, factor, lowest = net.integer("sgdr_cycle", total), net.integer("sgdr_mult", 2), net.number("learning_rate_min", 0.00001)
+        cycle, factor, lowest = (
+            net.integer("sgdr_cycle", total),
+            net.integer("sgdr_mult", 2),
+            net.number("learning_rate_min", 0.00001),
+        )
         start = 0
         while start + cycle < batch:
             start, cycle = start + cycle, cycle * factor
         return lowest + 0.5 * (base - lowest) * (1 + math.cos(math.pi * (batch - start) / cycle))
-    raise CfgError(f"policy = {policy} is not known", where=net.path, line=net.lines.get("policy"), mend=f"known: {', '.join(POLICIES)}")
+    raise CfgError(
+        f"policy = {policy} is not known",
+        where=net.path,
+        line=net.lines.get("policy"),
+        mend=f"known: {', '.join(POLICIES)}",
+    )
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,9 @@ class Schedule:
             return rate(self.net, batch)
         base, done = recipe.learning_rate, batch - 1
         warm = recipe.warmup_epochs * self.epoch
-        if recipe.schedule == "one-cycle":  # arXiv:1708.07120: up over the first 30%, from a 25th; down to a 10,000th of that
+        if (
+            recipe.schedule == "one-cycle"
+        ):  # arXiv:1708.07120: up over the first 30%, from a 25th; down to a 10,000th of that
             peak = 0.3 * self.total
             if done < peak:
                 return base * (0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * done / peak)))

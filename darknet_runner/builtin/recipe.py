@@ -69,26 +69,63 @@ class Recipe:
     cutmix: float = 0.0  # the same, pasting a rectangle
     # --- what is asked of it
     label_smoothing: float = 0.0
-    vote_share: float = 0.0  # share that FER+'s votes have in the target, where the set has them; the label has the rest
+    vote_share: float = (
+        0.0  # share that FER+'s votes have in the target, where the set has them; the label has the rest
+    )
     class_balance: Literal["none", "loss", "sampling"] = "none"
 
     def override(self, changes: dict[str, object]) -> Recipe:
-        """Changed settings, each checked; text is read as the setting's type. UsageError for what is not known or fits not."""
+        """Changed settings, each checked; text is read as the setting's type.
+
+        UsageError for what is not known or fits not.
+        """
         return replace(self, **dict(_setting(*item) for item in changes.items())).checked()
 
     def checked(self, where: Path | None = None) -> Recipe:
         """Itself; UsageError for values that no training can have."""
         positive = ("epochs", "batch", "learning_rate", "size", "crop_from", "step_epochs", "plateau_factor")
-        bad = next((key for key in positive if (value := getattr(self, key)) is not None and not 0 < value < float("inf")), None)
+        bad = next(
+            (key for key in positive if (value := getattr(self, key)) is not None and not 0 < value < float("inf")),
+            None,
+        )
         shares = ("dropout", "ema", "erase", "label_smoothing", "momentum")
-        bad = bad or next((key for key in shares if (value := getattr(self, key)) is not None and not 0 <= value < 1), None)
-        bad = bad or next((key for key in ("zoom", "brightness", "contrast") if not 0 < getattr(self, key)[0] <= getattr(self, key)[1]), None)
-        least = ("decay", "dense_decay", "warmup_epochs", "step_start", "step_factor", "plateau_patience", "clip", "clip_value",
-                 "patience", "rotate", "shift", "shear", "noise", "mixup", "cutmix", "vote_share")  # fmt: skip
+        bad = bad or next(
+            (key for key in shares if (value := getattr(self, key)) is not None and not 0 <= value < 1), None
+        )
+        bad = bad or next(
+            (
+                key
+                for key in ("zoom", "brightness", "contrast")
+                if not 0 < getattr(self, key)[0] <= getattr(self, key)[1]
+            ),
+            None,
+        )
+        least = (
+            "decay",
+            "dense_decay",
+            "warmup_epochs",
+            "step_start",
+            "step_factor",
+            "plateau_patience",
+            "clip",
+            "clip_value",
+            "patience",
+            "rotate",
+            "shift",
+            "shear",
+            "noise",
+            "mixup",
+            "cutmix",
+            "vote_share",
+        )
         bad = bad or next((key for key in least if (getattr(self, key) or 0) < 0), None)
         bad = bad or ("vote_share" if self.vote_share > 1 else None)
         if bad:
-            raise UsageError(f"{bad} = {getattr(self, bad)} makes no training", where=where, mend="emo recipes show best explains each setting")
+            raise UsageError(
+                f"{bad} = {getattr(self, bad)} makes no training",
+                where=where,
+                mend="emo recipes show best explains each setting",
+            )
         if self.crop_from and self.size and self.crop_from < self.size:
             raise UsageError(f"crop_from = {self.crop_from} is smaller than size = {self.size}", where=where)
         if self.schedule != "cfg" and self.learning_rate is None:
@@ -98,7 +135,11 @@ class Recipe:
     def told(self) -> dict[str, object]:
         """The settings that differ from a bare recipe's: what TOML is written from."""
         bare = Recipe()
-        return {field.name: value for field in fields(self) if (value := getattr(self, field.name)) != getattr(bare, field.name)}
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != getattr(bare, field.name)
+        }
 
     def toml(self) -> str:
         """The recipe as a TOML file that `load` reads back."""
@@ -173,8 +214,11 @@ def _cast(value, kind):
         return low, high
     if kind is bool:
         if isinstance(value, str):
-            value = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()] if value.lower() in (
-                "true", "yes", "1", "false", "no", "0") else None  # fmt: skip
+            value = (
+                {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}[value.lower()]
+                if value.lower() in ("true", "yes", "1", "false", "no", "0")
+                else None
+            )
         if not isinstance(value, bool):
             raise ValueError
         return value
@@ -193,7 +237,9 @@ def _words(kind) -> str:
         return _words(next(part for part in inner if part is not type(None)))
     if origin is Literal:
         return "one of " + ", ".join(inner)
-    return {float: "a number", int: "a whole number", bool: "true or false", str: "text"}.get(kind, "two numbers such as 0.8,1.2")
+    return {float: "a number", int: "a whole number", bool: "true or false", str: "text"}.get(
+        kind, "two numbers such as 0.8,1.2"
+    )
 
 
 def _toml(value) -> str:
@@ -201,4 +247,6 @@ def _toml(value) -> str:
         return str(value).lower()
     if isinstance(value, tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return repr(value) if isinstance(value, (int, float)) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return (
+        repr(value) if isinstance(value, (int, float)) else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    )

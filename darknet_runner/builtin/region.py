@@ -42,10 +42,16 @@ class RegionHead:
     def of(cls, section: Section) -> RegionHead:
         num, values = section.integer("num", 1), section.numbers("anchors") or (0.5, 0.5) * section.integer("num", 1)
         if len(values) < 2 * num:
-            raise CfgError(f"[region] has {len(values)} anchor values and needs {2 * num}", where=section.path, line=section.line)
+            raise CfgError(
+                f"[region] has {len(values)} anchor values and needs {2 * num}", where=section.path, line=section.line
+            )
         for key, plain in (("coords", 4), ("classfix", 0), ("background", 0), ("map", "")):
             if section.text(key, str(plain)) != str(plain):
-                raise CfgError(f"[region] {key} = {section.text(key, '')} cannot be trained or decoded here", where=section.path, line=section.lines[key])
+                raise CfgError(
+                    f"[region] {key} = {section.text(key, '')} cannot be trained or decoded here",
+                    where=section.path,
+                    line=section.lines[key],
+                )
         return cls(
             section=section,
             classes=section.integer("classes", 20),
@@ -61,7 +67,9 @@ class RegionHead:
         )
 
     def decode(self, raw, size_wh=None):
-        """raw (B, n (5 + C), H, W) -> boxes (B, n, H, W, 4) cxcywh relative, objectness (B, n, H, W), classes (B, n, H, W, C)."""
+        """raw (B, n (5 + C), H, W) -> boxes (B, n, H, W, 4) cxcywh relative, objectness (B, n, H, W), classes (B,
+        n, H, W, C).
+        """
         fields = activate_region(raw, self.section).unflatten(1, (len(self.anchors), 5 + self.classes)).movedim(2, -1)
         size = fields[..., 2:4].exp() * self.anchors.to(raw).view(-1, 1, 1, 2) / raw.new_tensor(raw.shape[:1:-1])
         return torch.cat([centres(fields[..., :2]), size], -1), fields[..., 4], fields[..., 5:]
@@ -70,7 +78,8 @@ class RegionHead:
     def delta(self, raw, truths, size_wh=None, seen: int = 0):
         """Delta, cost and the mean IoU of the assigned predictions, of a micro-batch.
 
-        raw (B, n (5 + C), H, W); truths (T, 6): picture in the batch, cxcywh relative, class id; seen: pictures before it.
+        raw (B, n (5 + C), H, W); truths (T, 6): picture in the batch, cxcywh relative, class id; seen: pictures before
+        it.
         """
         boxes, objectness, probabilities = self.decode(raw)
         count, height, width = objectness.shape[1:]
@@ -90,12 +99,16 @@ class RegionHead:
             obj_delta[best > self.thresh] = 0
             grid, anchors = truth.new_tensor([width, height]), self.anchors.to(raw)
             column, row = ((truth[:, :2] * grid).long().clamp(max=grid.long() - 1)).T
-            shapes = (anchors / grid).expand(len(truth), -1, -1) if self.bias_match else boxes[picture, :, row, column, 2:]
+            shapes = (
+                (anchors / grid).expand(len(truth), -1, -1) if self.bias_match else boxes[picture, :, row, column, 2:]
+            )
             at_zero = lambda size: torch.cat([torch.zeros_like(size), size], -1)
             slot = overlaps(at_zero(shapes), at_zero(truth[:, 2:]).unsqueeze(1)).argmax(1)  # of (T, n)
             cells = (picture, slot, row, column)
             iou = overlaps(boxes[cells], truth)
-            target = torch.cat([truth[:, :2] * grid - torch.stack([column, row], 1), (truth[:, 2:] * grid / anchors[slot]).log()], 1)
+            target = torch.cat(
+                [truth[:, :2] * grid - torch.stack([column, row], 1), (truth[:, 2:] * grid / anchors[slot]).log()], 1
+            )
             aim = iou if self.rescore else torch.ones_like(iou)
             own = F.one_hot(kind, self.classes).to(raw)
             kinds = self.class_scale * (own - probabilities[cells])
@@ -103,8 +116,12 @@ class RegionHead:
                 sure = (probabilities[cells] * own).sum(1, keepdim=True) + 1e-15
                 kinds = kinds * -0.5 * (1 - sure) * (2 * sure * sure.log() + sure - 1)
             # Of several truths that share a prediction the last one counts.
-            flat, inverse = torch.unique(((picture * count + slot) * height + row) * width + column, return_inverse=True)
-            last = torch.zeros_like(flat).scatter_reduce(0, inverse, torch.arange(len(truth), device=raw.device), "amax")
+            flat, inverse = torch.unique(
+                ((picture * count + slot) * height + row) * width + column, return_inverse=True
+            )
+            last = torch.zeros_like(flat).scatter_reduce(
+                0, inverse, torch.arange(len(truth), device=raw.device), "amax"
+            )
             where = tuple(part[last] for part in cells)
             box_delta[where] = (self.coord_scale * (target - shown[cells]) * slope[cells])[last]
             obj_delta[where] = (self.object_scale * (aim - objectness[cells]) * obj_slope[cells])[last]

@@ -77,12 +77,20 @@ class Trainer:
         else:
             known = self._begin()
         if (frozen := self.network.freezing.frozen) and not (job.quiet or self.rank):
-            how = "" if known >= frozen else " at their random start, from which only --pretrained takes them" if not known else f", those from {known} on at their random start"
+            how = (
+                ""
+                if known >= frozen
+                else " at their random start, from which only --pretrained takes them"
+                if not known
+                else f", those from {known} on at their random start"
+            )
             print(f"emo: layers 0 to {frozen - 1} are frozen{how}", file=sys.stderr)
         if self.recipe.ema and not self.ema:
             self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.set = self._pictures("train")
-        self.valid = self._pictures("valid") if self.by_recipe and job.evaluate and self.data.valid is not None else None
+        self.valid = (
+            self._pictures("valid") if self.by_recipe and job.evaluate and self.data.valid is not None else None
+        )
         epoch = len(self.set) / self.batch
         self.every = job.map_every or max(1 if self.by_recipe else 100, math.ceil(epoch))
         self.schedule = Schedule(net, self.recipe, epoch, self.total)
@@ -96,22 +104,43 @@ class Trainer:
         if self.batch < 1 or self.parts < 1 or self.batch % self.parts:
             raise RunError(f"batch = {self.batch} cannot be cut into subdivisions = {self.parts}", where=where)
         if self.parts % self.world:
-            raise RunError(f"subdivisions = {self.parts} cannot be shared by {self.world} processes", where=where, mend="make it a multiple of them")
+            raise RunError(
+                f"subdivisions = {self.parts} cannot be shared by {self.world} processes",
+                where=where,
+                mend="make it a multiple of them",
+            )
         if self.total < 1:
             raise RunError("max_batches is not set", where=where, mend="give --iterations")
         if self.data.is_classifier == self.cfg.is_detector:
             kinds = ("a detector's", "a classifier's")
-            raise RunError(f"is {kinds[self.data.is_classifier]} data, but the cfg is {kinds[not self.cfg.is_detector]}", where=self.data.path, mend="emo convert --task makes the other form")
+            raise RunError(
+                f"is {kinds[self.data.is_classifier]} data, but the cfg is {kinds[not self.cfg.is_detector]}",
+                where=self.data.path,
+                mend="emo convert --task makes the other form",
+            )
         if classes_of(self.cfg) != self.data.classes:
-            raise RunError(f"the cfg has {classes_of(self.cfg)} classes, {self.data.path} has {self.data.classes}", where=where, mend="render the cfg for this data")
+            raise RunError(
+                f"the cfg has {classes_of(self.cfg)} classes, {self.data.path} has {self.data.classes}",
+                where=where,
+                mend="render the cfg for this data",
+            )
         if self.by_recipe and not self.data.is_classifier:
-            raise UsageError(f"recipe {self.recipe.name} changes a classifier's pictures; a detector's are changed as its cfg says", mend="take --set augment=cfg")
+            raise UsageError(
+                f"recipe {self.recipe.name} changes a classifier's pictures; a detector's are changed as its cfg says",
+                mend="take --set augment=cfg",
+            )
         if (self.recipe.monitor == "map") == self.data.is_classifier and self.recipe.monitor:
-            raise UsageError(f"monitor = {self.recipe.monitor} is not measured on a {'classifier' if self.data.is_classifier else 'detector'}")
+            raise UsageError(
+                f"monitor = {self.recipe.monitor} is not "
+                "measured on a "
+                f"{'classifier' if self.data.is_classifier else 'detector'}"
+            )
 
     @property
     def by_recipe(self) -> bool:
-        """Whether the recipe, not the cfg, says how pictures are changed: then they are held as arrays and changed by the batch."""
+        """Whether the recipe, not the cfg, says how pictures are changed: then they are held as arrays and changed
+        by the batch.
+        """
         return self.recipe.augment == "recipe"
 
     def _pictures(self, split):
@@ -121,7 +150,9 @@ class Trainer:
         return TrainSet(self.data, channels, Options.of(self.cfg), split, cache_bytes=cache)
 
     def _begin(self) -> int:
-        """New heads at the prior objectness (RetinaNet's remedy, arXiv:1708.02002, 4.1); then the pretrained layers, whose number it gives."""
+        """New heads at the prior objectness (RetinaNet's remedy, arXiv:1708.02002, 4.1); then the pretrained
+        layers, whose number it gives.
+        """
         if not 0 < self.job.prior < 1:
             raise UsageError(f"--prior {self.job.prior} is not a probability between 0 and 1")
         with torch.no_grad():
@@ -193,12 +224,17 @@ class Trainer:
             raw = self.network(tensor)
         self.tensor = tensor
         if self.data.is_classifier:
-            targets = targets if isinstance(targets, torch.Tensor) else torch.from_numpy(np.stack(targets)).to(self.device)
+            targets = (
+                targets if isinstance(targets, torch.Tensor) else torch.from_numpy(np.stack(targets)).to(self.device)
+            )
             cost = classifier_loss(raw[0], targets, self.temperature)
             (cost / self.batch).backward()
             self._count(cost, raw[0], targets)
             return float(cost.detach()) / self.batch
-        rows = [np.column_stack([np.full(len(label), index), label[:, 1:], label[:, 0]]) for index, label in enumerate(targets)]
+        rows = [
+            np.column_stack([np.full(len(label), index), label[:, 1:], label[:, 0]])
+            for index, label in enumerate(targets)
+        ]
         truths = torch.from_numpy(np.concatenate(rows)).float().to(self.device)
         deltas, cost = [], 0.0
         for layer, head, tensor in zip(self.network.heads, self.heads, raw):
@@ -241,7 +277,9 @@ class Trainer:
         if self.recipe.clip_value:
             torch.nn.utils.clip_grad_value_(self.network.parameters(), self.recipe.clip_value)
         for group in self.optimizer.param_groups:
-            group["lr"] = group.get("scale", 1.0) * self.rate(self.progress.iteration + 1)  # Darknet counts the batch before it updates
+            group["lr"] = group.get("scale", 1.0) * self.rate(
+                self.progress.iteration + 1
+            )  # Darknet counts the batch before it updates
         if math.isfinite(loss):
             self.optimizer.step()
             if self.ema:
@@ -278,7 +316,9 @@ class Trainer:
     # --- a run -----------------------------------------------------------------------------------------
 
     def validate(self) -> dict[str, float]:
-        """What is measured on the valid split: a detector's map (mean over classes with truths), a classifier's top1, loss, macro_f1."""
+        """What is measured on the valid split: a detector's map (mean over classes with truths), a classifier's
+        top1, loss, macro_f1.
+        """
         with self.averaged():
             if self.valid is not None:
                 found = self._validate_arrays()
@@ -297,14 +337,18 @@ class Trainer:
             x = middle(torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 255, self.cfg.size_wh)
             x = standardised(x) if self.recipe.standardise else x
             logits.append(self.network(x.contiguous(memory_format=torch.channels_last))[0].float().cpu().numpy())
-        return classifier_figures(np.concatenate(logits) / self.temperature, self.valid.labels, self.data.names, self.data.top)
+        return classifier_figures(
+            np.concatenate(logits) / self.temperature, self.valid.labels, self.data.names, self.data.top
+        )
 
     def _validate_and_keep(self):
         progress, found = self.progress, None
         if not self.rank:
             found = self.validate()
             value = found[self.metric]
-            better = progress.best is None or (value < progress.best if self.metric == "loss" else value > progress.best)
+            better = progress.best is None or (
+                value < progress.best if self.metric == "loss" else value > progress.best
+            )
             if better:
                 progress.best, progress.stale, progress.plateau = value, 0, 0
                 self.save("best")
@@ -325,7 +369,9 @@ class Trainer:
         if self.by_recipe:
             targets = self.set.targets(self.data.classes, self.recipe)
             numbers = range(start, stop, self.world)
-            return BatchLoader(self.set, targets, self.recipe, self.plan, numbers, self.job.seed, self.cfg.size_wh, self.device)
+            return BatchLoader(
+                self.set, targets, self.recipe, self.plan, numbers, self.job.seed, self.cfg.size_wh, self.device
+            )
         workers = max(0, min(16, (os.cpu_count() or 1) - 1)) if self.job.workers is None else self.job.workers
         sizes = [self.size_of(batch) for batch in range(0, self.total, SIZE_HOLD)]
         largest = (self.batch // self.parts, max(w for w, _ in sizes), max(h for _, h in sizes))
@@ -340,7 +386,11 @@ class Trainer:
         try:
             return self._train()
         except OSError as error:
-            fault = RunError(f"cannot be written: {error.strerror or error}", where=error.filename or run.path, mend="is the disk full?")
+            fault = RunError(
+                f"cannot be written: {error.strerror or error}",
+                where=error.filename or run.path,
+                mend="is the disk full?",
+            )
             self._end(fault, "failed")
             raise fault from None
         except BaseException as error:
@@ -366,7 +416,10 @@ class Trainer:
                     except RunError:
                         if not self._stop_is_asked():
                             raise
-                        verdict, reasons = "interrupted", (f"{signal.Signals(self.stop).name} at iteration {progress.iteration}",)
+                        verdict, reasons = (
+                            "interrupted",
+                            (f"{signal.Signals(self.stop).name} at iteration {progress.iteration}",),
+                        )
                         break
                     fault = self._fault(loss)
                     if fault:
@@ -404,10 +457,15 @@ class Trainer:
         pictures = (progress.iteration - start) * self.batch
         if not self.rank:
             run.write_json(
-                verdict=verdict, reasons=reasons, iterations=progress.iteration, loss=progress.average, best={self.metric: progress.best},
-                pictures_per_second=pictures / seconds if seconds else None, waiting_share=loader.waited / seconds if seconds else None,
+                verdict=verdict,
+                reasons=reasons,
+                iterations=progress.iteration,
+                loss=progress.average,
+                best={self.metric: progress.best},
+                pictures_per_second=pictures / seconds if seconds else None,
+                waiting_share=loader.waited / seconds if seconds else None,
                 weights=run.weights_hashes(),
-            )  # fmt: skip
+            )
         return TrainResult(run, verdict, progress.iteration, progress.average, progress.best, reasons)
 
     def _stop_is_asked(self) -> bool:
@@ -423,12 +481,26 @@ class Trainer:
         if math.isfinite(loss) and loss < limit:
             return None
         where = self.progress.iteration
-        kept = "the last good weights are kept" if self.job.run.weights_file("last").exists() else "no weights had been saved"
+        kept = (
+            "the last good weights are kept"
+            if self.job.run.weights_file("last").exists()
+            else "no weights had been saved"
+        )
         if math.isfinite(loss):
             return f"the loss exploded to {loss:.3g} at iteration {where}; {kept}; try a smaller --learning-rate"
         for layer, out in zip(self.network.layers, self.network.outputs(self.tensor)):
             if not torch.isfinite(out).all():
-                return f"the loss is {loss} at iteration {where}; it begins in layer {layer.index} [{layer.type}]; {kept}; try a smaller --learning-rate"
+                return (
+                    f"the loss is {loss} at "
+                    "iteration "
+                    f"{where}; "
+                    "it begins "
+                    "in layer "
+                    f"{layer.index} "
+                    f"[{layer.type}]; {kept}; try a "
+                    "smaller "
+                    "--learning-rate"
+                )
         return f"the loss is {loss} at iteration {where}, in the loss itself; {kept}; try a smaller --learning-rate"
 
     @contextmanager

@@ -25,7 +25,13 @@ from ..network.cfg_file import Cfg
 # A program is run when the user named it or when it lies where only the machine's owner can put one. What lies in the
 # current folder, or is written in a run folder, may have come from anybody: it is told, and not run.
 SYSTEM_PLACES = ("/usr/local/bin/darknet", "/usr/bin/darknet", "/opt/darknet/darknet")
-OWN_BUILDS = ("~/darknet/darknet", "~/darknet/build/darknet", "~/darknet/build/src-cli/darknet", "./darknet", "./darknet/darknet")
+OWN_BUILDS = (
+    "~/darknet/darknet",
+    "~/darknet/build/darknet",
+    "~/darknet/build/src-cli/darknet",
+    "./darknet",
+    "./darknet/darknet",
+)
 WHERE_TO_GET = "see 'A Darknet binary' in the README, or use --engine builtin"
 COMMANDS = {
     "alexeyab": ("train", "train-classifier", "map", "valid", "test", "top-k", "predict", "partial", "anchors"),
@@ -71,12 +77,26 @@ class Binary:
         return BROKEN_CPU.format(title=self.title)
 
     def as_dict(self) -> dict:
-        return asdict(self) | {"path": str(self.path), "title": self.title, "commands": list(self.commands),
-                               "broken_training": self.broken_training}  # fmt: skip
+        return asdict(self) | {
+            "path": str(self.path),
+            "title": self.title,
+            "commands": list(self.commands),
+            "broken_training": self.broken_training,
+        }
 
     def summary(self) -> str:
-        parts = [name for name, have in (("GPU", self.gpu), ("cuDNN", self.cudnn), ("half", self.half), ("OpenCV", self.opencv),
-                                         ("AVX", self.avx), ("OpenMP", self.openmp)) if have]  # fmt: skip
+        parts = [
+            name
+            for name, have in (
+                ("GPU", self.gpu),
+                ("cuDNN", self.cudnn),
+                ("half", self.half),
+                ("OpenCV", self.opencv),
+                ("AVX", self.avx),
+                ("OpenMP", self.openmp),
+            )
+            if have
+        ]
         kind = ", ".join(parts if self.gpu else ["CPU only", *parts])
         return f"{self.title}{' ' + self.version if self.version else ''} ({kind}) at {self.path}"
 
@@ -95,7 +115,8 @@ class Lack:
 
 
 def find(explicit: str | Path | None = None) -> Path | None:
-    """The binary to use: `explicit`, else EMO_DARKNET, else PATH's absolute folders, else the system's places; None when there is none.
+    """The binary to use: `explicit`, else EMO_DARKNET, else PATH's absolute folders, else the system's places; None
+    when there is none.
 
     RunError when the one that was named is missing or not executable.
     """
@@ -133,7 +154,11 @@ def find_again(recorded: str | None, where: str | Path) -> Path | None:
     found = find()
     if recorded and not os.environ.get("EMO_DARKNET") and found != Path(recorded):
         mend = f"--darknet {recorded} does, if you trust it" if _is_program(recorded) else "name another with --darknet"
-        raise RunError(f"was trained with {recorded}, which emo does not run because a file says so", where=where, mend=f"{mend}; --engine builtin goes on without a binary")
+        raise RunError(
+            f"was trained with {recorded}, which emo does not run because a file says so",
+            where=where,
+            mend=f"{mend}; --engine builtin goes on without a binary",
+        )
     return found
 
 
@@ -148,12 +173,21 @@ def probe(path: str | Path) -> Binary:
 def _probe(path, mtime_ns, size):  # the time and size are there for the cache only
     with tempfile.TemporaryDirectory() as folder:  # it may leave files where it stands
         try:
-            run = subprocess.run([path, "version"], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, timeout=60, start_new_session=True)  # fmt: skip
+            run = subprocess.run(
+                [path, "version"],
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=60,
+                start_new_session=True,
+            )
         except subprocess.TimeoutExpired:
             raise RunError("did not answer 'version' within a minute", where=path, mend="is this a Darknet?") from None
         except OSError as error:
-            raise RunError(f"cannot be run: {error.strerror}", where=path, mend="was it built for this machine?") from None
+            raise RunError(
+                f"cannot be run: {error.strerror}", where=path, mend="was it built for this machine?"
+            ) from None
     text = plain(run.stdout.decode("utf-8", "replace"))
     return identify(path, text, path.read_bytes())
 
@@ -181,11 +215,19 @@ def identify(path: Path, text: str, image: bytes) -> Binary:
         raise RunError(f"is not a Darknet that emo knows; it said: {said}", where=path, mend=WHERE_TO_GET)
     openmp = b"libgomp" in image or b"libomp.so" in image
     if flavour == "alexeyab":
-        build = {"cudnn": "cuDNN" in text, "half": "CUDNN_HALF=1" in text, "opencv": "OpenCV version" in text,
-                 "avx": "Used AVX" in text or (None if gpu else False)}  # fmt: skip
+        build = {
+            "cudnn": "cuDNN" in text,
+            "half": "CUDNN_HALF=1" in text,
+            "opencv": "OpenCV version" in text,
+            "avx": "Used AVX" in text or (None if gpu else False),
+        }
     elif flavour == "hank-ai":
-        build = {"cudnn": "cuDNN version" in text, "half": "half-size floats is ENABLED" in text, "opencv": True,
-                 "avx": "AVX detected" in text or None}  # fmt: skip
+        build = {
+            "cudnn": "cuDNN version" in text,
+            "half": "half-size floats is ENABLED" in text,
+            "opencv": True,
+            "avx": "AVX detected" in text or None,
+        }
     else:
         build = {"cudnn": b"libcudnn" in image, "half": False, "opencv": b"libopencv" in image, "avx": None}
     version = version[1] if version else _package_version(path)
@@ -200,40 +242,140 @@ def _package_version(path):
         owner = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True)
         if owner.returncode == 0:
             package = owner.stdout.partition(":")[0]
-            return subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True).stdout or None
+            return (
+                subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], capture_output=True, text=True).stdout
+                or None
+            )
     return None
 
 
 # What the flavours' parsers know (pjreddie src/parser.c and src/activations.c at 61c9d02; AlexeyAB the same files).
 _P_SECTIONS = {
-    "shortcut", "crop", "cost", "detection", "region", "yolo", "iseg", "local", "convolutional", "deconvolutional",
-    "activation", "logistic", "l2norm", "net", "crnn", "gru", "lstm", "rnn", "connected", "maxpool", "reorg", "avgpool",
-    "dropout", "lrn", "normalization", "batchnorm", "softmax", "route", "upsample",
-}  # fmt: skip
+    "shortcut",
+    "crop",
+    "cost",
+    "detection",
+    "region",
+    "yolo",
+    "iseg",
+    "local",
+    "convolutional",
+    "deconvolutional",
+    "activation",
+    "logistic",
+    "l2norm",
+    "net",
+    "crnn",
+    "gru",
+    "lstm",
+    "rnn",
+    "connected",
+    "maxpool",
+    "reorg",
+    "avgpool",
+    "dropout",
+    "lrn",
+    "normalization",
+    "batchnorm",
+    "softmax",
+    "route",
+    "upsample",
+}
 _A_SECTIONS = (_P_SECTIONS - {"iseg", "deconvolutional", "logistic", "l2norm"}) | {
-    "scale_channels", "sam", "Gaussian_yolo", "conv_lstm", "history", "local_avgpool", "reorg3d", "contrastive", "empty",
-    "silence", "implicit",
-}  # fmt: skip
-_P_ACTIVATIONS = {"logistic", "loggy", "relu", "elu", "selu", "relie", "plse", "hardtan", "lhtan", "linear", "ramp", "leaky", "tanh", "stair"}
-_A_ACTIVATIONS = _P_ACTIVATIONS | {"swish", "mish", "hard_mish", "normalize_channels", "normalize_channels_softmax",
-                                   "normalize_channels_softmax_maxval", "relu6", "gelu", "revleaky"}  # fmt: skip
+    "scale_channels",
+    "sam",
+    "Gaussian_yolo",
+    "conv_lstm",
+    "history",
+    "local_avgpool",
+    "reorg3d",
+    "contrastive",
+    "empty",
+    "silence",
+    "implicit",
+}
+_P_ACTIVATIONS = {
+    "logistic",
+    "loggy",
+    "relu",
+    "elu",
+    "selu",
+    "relie",
+    "plse",
+    "hardtan",
+    "lhtan",
+    "linear",
+    "ramp",
+    "leaky",
+    "tanh",
+    "stair",
+}
+_A_ACTIVATIONS = _P_ACTIVATIONS | {
+    "swish",
+    "mish",
+    "hard_mish",
+    "normalize_channels",
+    "normalize_channels_softmax",
+    "normalize_channels_softmax_maxval",
+    "relu6",
+    "gelu",
+    "revleaky",
+}
 # Keys that change what the network computes, or how it is trained, and that pjreddie's passes over.
-_P_FATAL = {"route": ("groups", "group_id"), "maxpool": ("stride_x", "stride_y", "maxpool_depth", "out_channels", "antialiasing"),
-            "yolo": ("scale_x_y", "new_coords"), "shortcut": ("weights_type",),
-            "convolutional": ("dilation", "stride_x", "stride_y", "antialiasing", "share_index")}  # fmt: skip
-_P_IGNORED = {"net": ("mosaic", "cutmix", "mixup", "letter_box", "label_smooth_eps", "blur", "gaussian_noise", "ema_alpha",
-                      "dynamic_minibatch", "optimized_memory"),
-              "yolo": ("iou_loss", "iou_thresh", "iou_normalizer", "cls_normalizer", "obj_normalizer", "nms_kind", "beta_nms",
-                       "max_delta", "resize", "focal_loss", "counters_per_class", "label_smooth_eps")}  # fmt: skip
+_P_FATAL = {
+    "route": ("groups", "group_id"),
+    "maxpool": ("stride_x", "stride_y", "maxpool_depth", "out_channels", "antialiasing"),
+    "yolo": ("scale_x_y", "new_coords"),
+    "shortcut": ("weights_type",),
+    "convolutional": ("dilation", "stride_x", "stride_y", "antialiasing", "share_index"),
+}
+_P_IGNORED = {
+    "net": (
+        "mosaic",
+        "cutmix",
+        "mixup",
+        "letter_box",
+        "label_smooth_eps",
+        "blur",
+        "gaussian_noise",
+        "ema_alpha",
+        "dynamic_minibatch",
+        "optimized_memory",
+    ),
+    "yolo": (
+        "iou_loss",
+        "iou_thresh",
+        "iou_normalizer",
+        "cls_normalizer",
+        "obj_normalizer",
+        "nms_kind",
+        "beta_nms",
+        "max_delta",
+        "resize",
+        "focal_loss",
+        "counters_per_class",
+        "label_smooth_eps",
+    ),
+}
 
 
 def lacks(binary: Binary, cfg: Cfg) -> list[Lack]:
     """What of `cfg` the binary cannot do, in the cfg's order."""
     found = []
     if always_in_colour(binary, cfg):
-        channels = cfg.net.integer("channels", 0)  # training copies three channels a picture over an input that has fewer
-        found.append(Lack(f"channels={channels} (it loads pictures with three)", cfg.net.lines["channels"], "training" if channels == 1 else "network"))
-    sections, activations = (_P_SECTIONS, _P_ACTIVATIONS) if binary.flavour == "pjreddie" else (_A_SECTIONS, _A_ACTIVATIONS)
+        channels = cfg.net.integer(
+            "channels", 0
+        )  # training copies three channels a picture over an input that has fewer
+        found.append(
+            Lack(
+                f"channels={channels} (it loads pictures with three)",
+                cfg.net.lines["channels"],
+                "training" if channels == 1 else "network",
+            )
+        )
+    sections, activations = (
+        (_P_SECTIONS, _P_ACTIVATIONS) if binary.flavour == "pjreddie" else (_A_SECTIONS, _A_ACTIVATIONS)
+    )
     for section in cfg.sections:
         if section.type not in sections:
             found.append(Lack(f"section [{section.type}]", section.line, "network"))
@@ -249,18 +391,32 @@ def lacks(binary: Binary, cfg: Cfg) -> list[Lack]:
         if section.type == "yolo" and section.integer("random", 0) and max(cfg.size_wh) < 320:
             found.append(Lack("random=1 (it would train at 320 to 608 pixels)", section.lines["random"], "training"))
     if binary.flavour == "alexeyab" and not binary.opencv and cfg.net.integer("mosaic", 0):
-        found.append(Lack("mosaic, which needs a build with OpenCV (--net mosaic=0 trains without)", cfg.net.lines["mosaic"], "training"))
+        found.append(
+            Lack(
+                "mosaic, which needs a build with OpenCV (--net mosaic=0 trains without)",
+                cfg.net.lines["mosaic"],
+                "training",
+            )
+        )
     return found
 
 
 def always_in_colour(binary: Binary, cfg: Cfg) -> bool:
-    """Whether the binary loads three channels a picture (load_image_color, src/data.c) for a cfg that has another number."""
+    """Whether the binary loads three channels a picture (load_image_color, src/data.c) for a cfg that has another
+    number.
+    """
     return cfg.net.integer("channels", 3) != 3 and (binary.flavour == "pjreddie" or not cfg.is_detector)
 
 
 def _neutral(key, section):
     """Whether the option stands at the value that changes nothing."""
-    neutral = {"groups": 1, "scale_x_y": 1, "dilation": 1, "stride_x": section.integer("stride", 1), "stride_y": section.integer("stride", 1)}
+    neutral = {
+        "groups": 1,
+        "scale_x_y": 1,
+        "dilation": 1,
+        "stride_x": section.integer("stride", 1),
+        "stride_y": section.integer("stride", 1),
+    }
     try:
         return float(section.options[key]) == neutral.get(key, 0)
     except ValueError:

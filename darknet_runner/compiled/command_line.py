@@ -30,7 +30,9 @@ def _need(binary: Binary, command: str, what: str) -> None:
         raise RunError(f"{binary.title} cannot {what}", where=binary.path)
 
 
-def train(binary: Binary, data: Path, cfg: Path, weights: Path | None, options: TrainOptions, classifier: bool) -> list[str]:
+def train(
+    binary: Binary, data: Path, cfg: Path, weights: Path | None, options: TrainOptions, classifier: bool
+) -> list[str]:
     """`<binary> detector|classifier train DATA CFG [WEIGHTS] [flags]`.
 
     RunError for an option that the flavour does not have.
@@ -41,7 +43,9 @@ def train(binary: Binary, data: Path, cfg: Path, weights: Path | None, options: 
     flavour = binary.flavour
     if options.mjpeg_port is not None:
         if flavour != "alexeyab":  # which reads it without OpenCV too, and serves nothing: the engine refuses that
-            raise RunError(f"{binary.title} has no -mjpeg_port", where=binary.path, mend="it takes AlexeyAB's, built with OpenCV")
+            raise RunError(
+                f"{binary.title} has no -mjpeg_port", where=binary.path, mend="it takes AlexeyAB's, built with OpenCV"
+            )
         argv += ["-mjpeg_port", str(options.mjpeg_port)]
     if flavour in ("alexeyab", "hank-ai"):
         argv.append("-dont_show")
@@ -61,11 +65,25 @@ def stdin_of(binary: Binary) -> bytes | None:
     return b"yes\n" if binary.flavour == "hank-ai" and not binary.gpu else None
 
 
-def map_(binary: Binary, data: Path, cfg: Path, weights: Path, *, conf: float = 0.25, iou: float = 0.5, points: int = 0) -> list[str]:
+def map_(
+    binary: Binary, data: Path, cfg: Path, weights: Path, *, conf: float = 0.25, iou: float = 0.5, points: int = 0
+) -> list[str]:
     """mAP of a detector on the `valid` list."""
     _need(binary, "map", "compute mAP")
-    return [str(binary.path), "detector", "map", str(data), str(cfg), str(weights), "-thresh", f"{conf:g}", "-iou_thresh", f"{iou:g}",
-            "-points", str(points)]  # fmt: skip
+    return [
+        str(binary.path),
+        "detector",
+        "map",
+        str(data),
+        str(cfg),
+        str(weights),
+        "-thresh",
+        f"{conf:g}",
+        "-iou_thresh",
+        f"{iou:g}",
+        "-points",
+        str(points),
+    ]
 
 
 def valid(binary: Binary, data: Path, cfg: Path, weights: Path) -> list[str]:
@@ -75,10 +93,25 @@ def valid(binary: Binary, data: Path, cfg: Path, weights: Path) -> list[str]:
 
 
 def test(binary: Binary, data: Path, cfg: Path, weights: Path, conf: float, out: Path) -> list[str]:
-    """Boxes of pictures whose paths come on stdin, a line each, to the JSON file `out`; pjreddie's has no such thing."""
+    """Boxes of pictures whose paths come on stdin, a line each, to the JSON file `out`; pjreddie's has no such
+    thing.
+    """
     if binary.flavour == "pjreddie":
         raise RunError(f"{binary.title} cannot write its boxes", where=binary.path)
-    return [str(binary.path), "detector", "test", str(data), str(cfg), str(weights), "-dont_show", "-ext_output", "-thresh", f"{conf:g}", "-out", str(out)]
+    return [
+        str(binary.path),
+        "detector",
+        "test",
+        str(data),
+        str(cfg),
+        str(weights),
+        "-dont_show",
+        "-ext_output",
+        "-thresh",
+        f"{conf:g}",
+        "-out",
+        str(out),
+    ]
 
 
 def top_k(binary: Binary, data: Path, cfg: Path, weights: Path) -> list[str]:
@@ -103,4 +136,15 @@ def anchors(binary: Binary, data: Path, count: int, size_wh: tuple[int, int]) ->
     """k-means anchors of the `train` list, to anchors.txt."""
     _need(binary, "anchors", "compute anchors")
     name = "calcanchors" if binary.flavour == "hank-ai" else "calc_anchors"
-    return [str(binary.path), "detector", name, str(data), "-num_of_clusters", str(count), "-width", str(size_wh[0]), "-height", str(size_wh[1])]
+    return [
+        str(binary.path),
+        "detector",
+        name,
+        str(data),
+        "-num_of_clusters",
+        str(count),
+        "-width",
+        str(size_wh[0]),
+        "-height",
+        str(size_wh[1]),
+    ]

@@ -35,17 +35,32 @@ class CompiledEngine:
         if job.device == "cpu" and self.binary.gpu:
             reasons.append(f"{self.binary.title} at {self.binary.path} trains on the GPU only")
         own = [f"--{key}" for key, off in (("prior", 0.5), ("amp", False)) if getattr(job, key) != off]
-        rendered = ("name", "about", "source", "epochs", "batch", "learning_rate", "size", "momentum", "decay", "dropout")  # the cfg holds them
+        rendered = (
+            "name",
+            "about",
+            "source",
+            "epochs",
+            "batch",
+            "learning_rate",
+            "size",
+            "momentum",
+            "decay",
+            "dropout",
+        )  # the cfg holds them
         if unknown := [key for key in job.recipe.told() if key not in rendered]:
             own.append(f"{', '.join(unknown[:3])}{' and more' if len(unknown) > 3 else ''} of recipe {job.recipe.name}")
         if own:
             reasons.append(f"{', '.join(own)}: the built-in engine only")
         if self.settings.mjpeg_port is not None and not (self.binary.flavour == "alexeyab" and self.binary.opencv):
-            reasons.append(f"{self.binary.title} serves no pictures here: --mjpeg-port takes AlexeyAB's, built with OpenCV")
+            reasons.append(
+                f"{self.binary.title} serves no pictures here: --mjpeg-port takes AlexeyAB's, built with OpenCV"
+            )
         if self.binary.flavour == "hank-ai" and job.pretrained and not job.resume:
             from ..network import layers, weights_file
 
-            if Path(job.pretrained).is_file() and Path(job.pretrained).stat().st_size != weights_file.weights_bytes(layers.trace(cfg)):
+            if Path(job.pretrained).is_file() and Path(job.pretrained).stat().st_size != weights_file.weights_bytes(
+                layers.trace(cfg)
+            ):
                 reasons.append("hank-ai/darknet rejects weights that are a part of the network's")
         return reasons
 
@@ -70,7 +85,9 @@ class CompiledEngine:
     def cannot_run(self, cfg: cfg_file.Cfg, training: bool = False) -> list[str]:
         """Why this binary cannot run (or train) the network; empty when it can."""
         reasons = [f"it does not start: {self.binary.trouble}"] if self.binary.trouble else []
-        needed = ("train" if training else "valid") if cfg.is_detector else ("train-classifier" if training else "top-k")
+        needed = (
+            ("train" if training else "valid") if cfg.is_detector else ("train-classifier" if training else "top-k")
+        )
         if needed not in self.binary.commands:
             reasons.append(f"{self.binary.title} has no classifiers")
         wanted = Preprocessing.beside(cfg.path) if cfg.path and not cfg.is_detector else Preprocessing()
@@ -80,7 +97,12 @@ class CompiledEngine:
         found = [lack for lack in binaries.lacks(self.binary, cfg) if lack.spoils in spoilers]
         if found:
             what = ", ".join(dict.fromkeys(lack.what for lack in found))
-            reasons.append(f"{self.binary.title} cannot do {what} ({cfg.path.name if cfg.path else 'the cfg'} line {found[0].line})")
+            reasons.append(
+                f"{self.binary.title} cannot "
+                f"do {what} "
+                f"({cfg.path.name if cfg.path else 'the cfg'} line "
+                f"{found[0].line})"
+            )
         return reasons
 
     def argv(self, job: TrainJob) -> list[str]:
@@ -94,10 +116,18 @@ class CompiledEngine:
             raise RunError("; ".join(reasons), where=self.binary.path)
 
     def train(self, job: TrainJob) -> TrainResult:
-        """Train; RunError when the binary cannot do the job. An interrupted or failed run is a verdict, not an error."""
+        """Train; RunError when the binary cannot do the job.
+
+        An interrupted or failed run is a verdict, not an error.
+        """
         self.check(job)
         with job.run.locked():
-            return Training(self.binary, job, self.settings, lambda cfg, data, weights: self.evaluate(cfg, data, weights, threads=job.threads)).run()
+            return Training(
+                self.binary,
+                job,
+                self.settings,
+                lambda cfg, data, weights: self.evaluate(cfg, data, weights, threads=job.threads),
+            ).run()
 
     def evaluate(self, cfg: Path, data: Path, weights: Path, split: str = "valid", **options) -> dict:
         """mAP and AP per class (detector) or top-k (classifier), with the settings that made them."""
@@ -108,8 +138,17 @@ class CompiledEngine:
         function = inference.evaluate_detector if loaded.is_detector else inference.evaluate_classifier
         return function(self.binary, Path(cfg), Path(data), Path(weights), split, **wanted)
 
-    def predict(self, cfg: Path, names: Sequence[str], weights: Path, images: Sequence[Path], *, conf: float = 0.25,
-                threads: int | None = None, **_) -> list[dict]:  # fmt: skip
+    def predict(
+        self,
+        cfg: Path,
+        names: Sequence[str],
+        weights: Path,
+        images: Sequence[Path],
+        *,
+        conf: float = 0.25,
+        threads: int | None = None,
+        **_,
+    ) -> list[dict]:
         """A dict a picture: `objects` of a detector or `scores` of a classifier."""
         self._check(cfg_file.load(cfg))
         return inference.predict(self.binary, Path(cfg), names, Path(weights), images, conf=conf, threads=threads)
@@ -121,7 +160,9 @@ class CompiledEngine:
     def anchors(self, data: Path, count: int, size_wh: tuple[int, int]) -> list[tuple[float, float]]:
         """k-means anchors of the train list, in pixels of the network's input, smallest first."""
         if "anchors" not in self.binary.commands:
-            raise RunError(f"{self.binary.title} computes no anchors", where=self.binary.path, mend="--engine builtin does")
+            raise RunError(
+                f"{self.binary.title} computes no anchors", where=self.binary.path, mend="--engine builtin does"
+            )
         return inference.anchors(self.binary, Path(data), count, size_wh)
 
     def _check(self, cfg):

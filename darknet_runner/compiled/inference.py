@@ -1,4 +1,5 @@
-"""What a binary can do with finished weights: evaluate, predict, cut, and anchors. All in a folder of its own, thrown away.
+"""What a binary can do with finished weights: evaluate, predict, cut, and anchors. All in a folder of its own, thrown
+away.
 
 Results have the form of the built-in engine's, so that both can stand side by side.
 """
@@ -53,58 +54,118 @@ def bench(cfg_path: Path, weights_path: Path) -> Iterator[tuple[Path, cfg_file.C
 
 def failed(what: str, binary: Binary, returncode: int, lines: Sequence[str]) -> RunError:
     said = [plain(line).strip() for line in lines if plain(line).strip()]
-    return RunError(f"{what} failed (exit code {returncode}): {said[-1][:200] if said else 'it said nothing'}", where=binary.path)
+    return RunError(
+        f"{what} failed (exit code {returncode}): {said[-1][:200] if said else 'it said nothing'}", where=binary.path
+    )
 
 
-def evaluate_detector(binary: Binary, cfg_path: Path, data_path: Path, weights_path: Path, split: str = "valid", *, iou: float = 0.5,
-                      conf: float = 0.25, points: int = 0, threads: int | None = None) -> dict:  # fmt: skip
+def evaluate_detector(
+    binary: Binary,
+    cfg_path: Path,
+    data_path: Path,
+    weights_path: Path,
+    split: str = "valid",
+    *,
+    iou: float = 0.5,
+    conf: float = 0.25,
+    points: int = 0,
+    threads: int | None = None,
+) -> dict:
     """mAP of `split`: the binary's own `map` where it has one, else its detections (`valid`) and Darknet's AP."""
     data = read_data(data_path)
     images = read_list(data.list_of(split))
     truths = [read_label(label_path(path), data.classes) for path in images]
-    settings = {"split": split, "pictures": len(images), "iou": iou, "conf": conf, "points": points, "binary": binary.summary(),
-                "map": "mean over the classes that have truths; map_darknet over all classes"}  # fmt: skip
+    settings = {
+        "split": split,
+        "pictures": len(images),
+        "iou": iou,
+        "conf": conf,
+        "points": points,
+        "binary": binary.summary(),
+        "map": "mean over the classes that have truths; map_darknet over all classes",
+    }
     counts = np.bincount(np.concatenate([label[:, 0] for label in truths]).astype(int), minlength=data.classes)
     with bench(cfg_path, weights_path) as (folder, cfg):
         settings |= {"size": list(cfg.size_wh), "nms": {"iou": NMS_IOU, "per_class": True}}
         feed = link_lists(folder, data.names, {"valid": images})
         if "map" in binary.commands:
-            argv = command_line.map_(binary, feed.data, Path("model.cfg"), Path("model.weights"), conf=conf, iou=iou, points=points)
+            argv = command_line.map_(
+                binary, feed.data, Path("model.cfg"), Path("model.weights"), conf=conf, iou=iou, points=points
+            )
             found = _validated(binary, argv, folder, threads)
             if found.map is None or len(found.ap) != data.classes:
                 raise RunError("`map` printed no complete result", where=binary.path)
             ap = {name: found.ap[token] for name, token in zip(feed.names, feed.tokens)}
             known = [ap[name] for name, count in zip(data.names, counts) if count]
-            scores = {"map": float(np.mean(known)) if known else float("nan"), "map_darknet": found.map,
-                      "ap": {name: value if count else None for (name, value), count in zip(ap.items(), counts)},
-                      "tp": found.tp, "fp": found.fp, "precision": found.precision or 0.0, "recall": found.recall or 0.0, "f1": found.f1 or 0.0, "mean_iou": found.avg_iou,
-                      "classes": {name: rates(*found.hits[token], int(count)) for name, token, count in zip(feed.names, feed.tokens, counts) if token in found.hits}}  # fmt: skip
-            settings |= {"score_floor": FLOOR, "letter_box": bool(cfg.net.integer("letter_box", 0)), "by": "the binary's map"}
+            scores = {
+                "map": float(np.mean(known)) if known else float("nan"),
+                "map_darknet": found.map,
+                "ap": {name: value if count else None for (name, value), count in zip(ap.items(), counts)},
+                "tp": found.tp,
+                "fp": found.fp,
+                "precision": found.precision or 0.0,
+                "recall": found.recall or 0.0,
+                "f1": found.f1 or 0.0,
+                "mean_iou": found.avg_iou,
+                "classes": {
+                    name: rates(*found.hits[token], int(count))
+                    for name, token, count in zip(feed.names, feed.tokens, counts)
+                    if token in found.hits
+                },
+            }
+            settings |= {
+                "score_floor": FLOOR,
+                "letter_box": bool(cfg.net.integer("letter_box", 0)),
+                "by": "the binary's map",
+            }
         else:
             found = _detections(binary, folder, feed, images, threads)
             sizes = [_size(path) for path in images]
             told = [boxlib.cxcywh_rel_to_xyxy(label[:, 1:], size) for label, size in zip(truths, sizes)]
-            result = mean_ap(found, [(xyxy, label[:, 0]) for xyxy, label in zip(told, truths)], data.classes, iou, conf, points)
-            scores = {"map": result.mean, "map_darknet": result.mean_darknet,
-                      "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
-                      "tp": result.tp, "fp": result.fp, "precision": result.precision, "recall": result.recall, "f1": result.f1, "mean_iou": result.mean_iou,
-                      "classes": dict(zip(data.names, result.by_class()))}  # fmt: skip
+            result = mean_ap(
+                found, [(xyxy, label[:, 0]) for xyxy, label in zip(told, truths)], data.classes, iou, conf, points
+            )
+            scores = {
+                "map": result.mean,
+                "map_darknet": result.mean_darknet,
+                "ap": {name: None if np.isnan(value) else float(value) for name, value in zip(data.names, result.ap)},
+                "tp": result.tp,
+                "fp": result.fp,
+                "precision": result.precision,
+                "recall": result.recall,
+                "f1": result.f1,
+                "mean_iou": result.mean_iou,
+                "classes": dict(zip(data.names, result.by_class())),
+            }
             settings |= {"score_floor": FLOOR, "letter_box": True, "by": "emo, from the binary's valid"}
     return scores | {"truths": dict(zip(data.names, counts.tolist())), "settings": settings}
 
 
-def evaluate_classifier(binary: Binary, cfg_path: Path, data_path: Path, weights_path: Path, split: str = "valid", *,
-                        top: int | None = None, threads: int | None = None) -> dict:  # fmt: skip
+def evaluate_classifier(
+    binary: Binary,
+    cfg_path: Path,
+    data_path: Path,
+    weights_path: Path,
+    split: str = "valid",
+    *,
+    top: int | None = None,
+    threads: int | None = None,
+) -> dict:
     """top-1 and top-k accuracy of `split`, as the binary's `classifier valid` counts them."""
     data = read_data(data_path)
     images, k = read_list(data.list_of(split)), min(top or data.top, data.classes)
     with bench(cfg_path, weights_path) as (folder, cfg):
         feed = link_lists(folder, data.names, {"valid": images}, classifier=data.labels, top=k)
-        found = _validated(binary, command_line.top_k(binary, feed.data, Path("model.cfg"), Path("model.weights")), folder, threads)
+        found = _validated(
+            binary, command_line.top_k(binary, feed.data, Path("model.cfg"), Path("model.weights")), folder, threads
+        )
     if found.images != len(images):
         raise RunError(f"`classifier valid` looked at {found.images or 0} of {len(images)} pictures", where=binary.path)
-    return {"top1": found.top1, f"top{k}": found.topk,
-            "settings": {"split": split, "pictures": len(images), "size": list(cfg.size_wh), "binary": binary.summary()}}  # fmt: skip
+    return {
+        "top1": found.top1,
+        f"top{k}": found.topk,
+        "settings": {"split": split, "pictures": len(images), "size": list(cfg.size_wh), "binary": binary.summary()},
+    }
 
 
 def _validated(binary, argv, folder, threads) -> Validation:
@@ -123,18 +184,30 @@ def _size(path) -> tuple[int, int]:
 
     with Image.open(path) as picture:
         orientation = picture.getexif().get(0x0112, 1)
-        return picture.size[::-1] if orientation >= 5 else ImageOps.exif_transpose(picture).size if orientation > 1 else picture.size
+        return (
+            picture.size[::-1]
+            if orientation >= 5
+            else ImageOps.exif_transpose(picture).size
+            if orientation > 1
+            else picture.size
+        )
 
 
-def _detections(binary: Binary, folder: Path, feed: LinkedDataset, images: Sequence[Path], threads) -> list[tuple[np.ndarray, np.ndarray]]:
+def _detections(
+    binary: Binary, folder: Path, feed: LinkedDataset, images: Sequence[Path], threads
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Per picture xyxy_px (N, 4) and scores (N, C) after NMS, from the files of pjreddie's `detector valid`.
 
     It is the only way to that flavour's boxes; the others' `valid` stops its NMS at 0.6, and they have `test -out`.
     """
     listed = (folder / "feed" / "valid.txt").read_text().split()
     if len(listed) < MIN_LIST:
-        (folder / "feed" / "valid.txt").write_text("".join(f"{name}\n" for name in listed + [listed[-1]] * (MIN_LIST - len(listed))))
-    returncode, lines = run(command_line.valid(binary, feed.data, Path("model.cfg"), Path("model.weights")), cwd=folder, threads=threads)
+        (folder / "feed" / "valid.txt").write_text(
+            "".join(f"{name}\n" for name in listed + [listed[-1]] * (MIN_LIST - len(listed)))
+        )
+    returncode, lines = run(
+        command_line.valid(binary, feed.data, Path("model.cfg"), Path("model.weights")), cwd=folder, threads=threads
+    )
     if not any("total detection time" in line.lower() for line in lines):
         raise failed("valid", binary, returncode, lines)
     classes, rows = len(feed.names), [{} for _ in images]
@@ -153,9 +226,19 @@ def _detections(binary: Binary, folder: Path, feed: LinkedDataset, images: Seque
     return out
 
 
-def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: Path, images: Sequence[Path], *, conf: float = 0.25,
-            threads: int | None = None) -> list[dict]:  # fmt: skip
-    """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector, or `scores` of a classifier; best first."""
+def predict(
+    binary: Binary,
+    cfg_path: Path,
+    names: Sequence[str],
+    weights_path: Path,
+    images: Sequence[Path],
+    *,
+    conf: float = 0.25,
+    threads: int | None = None,
+) -> list[dict]:
+    """A dict a picture: `objects` (name, class_id, score, xyxy_px) of a detector, or `scores` of a classifier; best
+    first.
+    """
     missing = next((path for path in images if not Path(path).is_file()), None)
     if missing is not None:
         raise MediaError("no such picture", where=missing)
@@ -166,7 +249,10 @@ def predict(binary: Binary, cfg_path: Path, names: Sequence[str], weights_path: 
             if binary.flavour != "pjreddie":
                 return _tested(binary, folder, feed, images, names, conf, threads)
             found = _detections(binary, folder, feed, images, threads)
-            return [{"image": str(path), "objects": detections_as_dicts(xyxy, scores, names, conf)} for path, (xyxy, scores) in zip(images, found)]
+            return [
+                {"image": str(path), "objects": detections_as_dicts(xyxy, scores, names, conf)}
+                for path, (xyxy, scores) in zip(images, found)
+            ]
         feed = link_lists(folder, tuple(names), {"valid": images}, classifier=tuple(names), labels=False)
         argv = command_line.predict(binary, feed.data, Path("model.cfg"), Path("model.weights"), len(names))
         returncode, lines = run(argv, cwd=folder, stdin=(folder / "feed" / "valid.txt").read_bytes(), threads=threads)
@@ -189,7 +275,9 @@ def _tested(binary, folder, feed, images, names, conf, threads) -> list[dict]:
     out = []
     for path, picture in zip(images, told):
         size, rows = _size(path), [item for item in picture["objects"] if item["confidence"] > conf]
-        rel = [[item["relative_coordinates"][key] for key in ("center_x", "center_y", "width", "height")] for item in rows]
+        rel = [
+            [item["relative_coordinates"][key] for key in ("center_x", "center_y", "width", "height")] for item in rows
+        ]
         xyxy = boxlib.clip(boxlib.cxcywh_rel_to_xyxy(np.reshape(rel, (-1, 4)), size), size)
         scores = np.zeros((len(rows), len(names)))
         scores[np.arange(len(rows)), [item["class_id"] for item in rows]] = [item["confidence"] for item in rows]

@@ -66,8 +66,16 @@ def link_dataset(root: Path, data: DataFile, splits: tuple[str, ...], **options:
     return link_lists(root, data.names, lists, classifier=data.labels, top=data.top, **options)
 
 
-def link_lists(root: Path, names: tuple[str, ...], lists: dict[str, list[Path]], *, classifier: tuple[str, ...] | None = None,
-         labels: bool = True, top: int = 1, **options: object) -> LinkedDataset:  # fmt: skip
+def link_lists(
+    root: Path,
+    names: tuple[str, ...],
+    lists: dict[str, list[Path]],
+    *,
+    classifier: tuple[str, ...] | None = None,
+    labels: bool = True,
+    top: int = 1,
+    **options: object,
+) -> LinkedDataset:
     """As `link_dataset`, from lists of pictures. `classifier` holds the labels that the paths are searched for.
 
     With `labels=False` no label files are linked and a classifier's pictures need match no label: for predicting.
@@ -94,9 +102,15 @@ def link_lists(root: Path, names: tuple[str, ...], lists: dict[str, list[Path]],
             (folder / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines))
         (folder / "names.txt").write_text("".join(f"{name}\n" for name in named))
         write_data(
-            folder / "feed.data", classes=len(names), **{split: f"{FOLDER}/{split}.txt" for split in lists}, names=f"{FOLDER}/names.txt",
-            labels=f"{FOLDER}/names.txt" if classifier is not None else None, top=min(top, len(names)), results=RESULTS, **options,
-        )  # fmt: skip
+            folder / "feed.data",
+            classes=len(names),
+            **{split: f"{FOLDER}/{split}.txt" for split in lists},
+            names=f"{FOLDER}/names.txt",
+            labels=f"{FOLDER}/names.txt" if classifier is not None else None,
+            top=min(top, len(names)),
+            results=RESULTS,
+            **options,
+        )
     except OSError as error:
         raise RunError(f"the dataset cannot be laid out: {error.strerror}", where=folder) from None
     return LinkedDataset(root, Path(FOLDER) / "feed.data", tuple(names), named, sources)
@@ -120,4 +134,8 @@ def _suffix(image):
         return ".jpg"
     if suffix in (".png", ".bmp"):  # the decoders go by the content
         return ".png"
-    raise DataError(f"no Darknet reads a {suffix or 'file without extension'}", where=image, mend="convert the pictures to .jpg or .png")
+    raise DataError(
+        f"no Darknet reads a {suffix or 'file without extension'}",
+        where=image,
+        mend="convert the pictures to .jpg or .png",
+    )

@@ -59,9 +59,19 @@ COLUMNS = tuple(key for key in Row.__dataclass_fields__ if key != "ap")
 
 # ` 159: 4.266244, 4.181039 avg loss, 0.002000 rate, 0.017959 seconds, 1272 images, 0.121236 hours left` (A, P)
 # `230, 52.571: 2.058694, 2.183276 avg, 0.000000 rate, ...` (their classifiers: the epoch after the iteration)
-_ROW = re.compile(rf"(?:^|\s)(\d+)(?:, {NUMBER})?: ({NUMBER}), ({NUMBER}) avg(?: loss)?, ({NUMBER}) rate, ({NUMBER}) seconds, (-?\d+) images"
-                  rf"(?:, ({NUMBER}) hours left)?", re.I)  # fmt: skip
-# `4: loss=73.796, avg loss=77.340, last=none, ..., rate=0.00000320, load 8=..., train=39.2 milliseconds, 32 images, ...` (H)
+_ROW = re.compile(
+    rf"(?:^|\s)(\d+)(?:, {NUMBER})?: "
+    rf"({NUMBER}), "
+    rf"({NUMBER}) avg(?: "
+    r"loss)?, "
+    rf"({NUMBER}) rate, "
+    rf"({NUMBER}) "
+    r"seconds, (-?\d+) images"
+    rf"(?:, ({NUMBER}) hours left)?",
+    re.I,
+)
+# `4: loss=73.796, avg loss=77.340, last=none, ..., rate=0.00000320, load 8=..., train=39.2 milliseconds, 32 images,
+# ...` (H)
 _ROW_H = re.compile(rf"^\s*(\d+): loss=({NUMBER}), avg loss=({NUMBER})(.*)", re.I)
 _H_FIELDS = {
     "rate": re.compile(rf"rate=({NUMBER})", re.I),
@@ -69,13 +79,37 @@ _H_FIELDS = {
     "images": re.compile(r"(\d+) images"),
     "left": re.compile(rf"time remaining=({NUMBER}) (\w+)", re.I),
 }
-_UNITS = {"nanoseconds": 1e-9, "microseconds": 1e-6, "milliseconds": 1e-3, "seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
-# `6/100: loss 6.7628, average 10.3951, mAP 1.7% (best 1.7%), rate 0.000010, 22.9 pictures/s, ...` (emo's built-in engine)
-_ROW_EMO = re.compile(rf"^\s*(\d+)/(\d+): loss ({NUMBER}), average ({NUMBER})(?:, (mAP|top-1) ({NUMBER})% \(best {NUMBER}%\))?, rate ({NUMBER})", re.I)
+_UNITS = {
+    "nanoseconds": 1e-9,
+    "microseconds": 1e-6,
+    "milliseconds": 1e-3,
+    "seconds": 1,
+    "minutes": 60,
+    "hours": 3600,
+    "days": 86400,
+}
+# `6/100: loss 6.7628, average 10.3951, mAP 1.7% (best 1.7%), rate 0.000010, 22.9 pictures/s, ...` (emo's built-in
+# engine)
+_ROW_EMO = re.compile(
+    (
+        r"^\s*(\d+)/(\d+): loss "
+        rf"({NUMBER}), "
+        r"average "
+        rf"({NUMBER})(?:, "
+        r"(mAP|top-1) "
+        rf"({NUMBER})% \(best "
+        rf"{NUMBER}%\))?, rate "
+        rf"({NUMBER})"
+    ),
+    re.I,
+)
 _REGION = re.compile(rf"Region \d+ Avg \(?IOU: ({NUMBER})\)?,.*?count: (\d+)", re.I)
 _AP = re.compile(rf"class_id = \d+, name = (.*?), ap = ({NUMBER})\s*%(?:\s*\(TP = (\d+), FP = (\d+)\))?")
 _AP_H = re.compile(r"^\s*(\d+) (.+?)\s+([\d.]+|nan)\s+(\d+)\s+(\d+)\s+\d+\s+\d+\s+[\d.]+\s+[\d.]+\s*$")
-_PRECISION = re.compile(rf"conf_thresh\s*=\s*{NUMBER}, precision\s*=\s*({NUMBER}), recall\s*=\s*({NUMBER}), F1[- ]score\s*=\s*({NUMBER})", re.I)
+_PRECISION = re.compile(
+    rf"conf_thresh\s*=\s*{NUMBER}, precision\s*=\s*({NUMBER}), recall\s*=\s*({NUMBER}), F1[- ]score\s*=\s*({NUMBER})",
+    re.I,
+)
 _COUNTS = re.compile(rf"TP\s*=\s*(\d+), FP\s*=\s*(\d+), FN\s*=\s*(\d+), average IoU\s*=\s*({NUMBER})\s*%", re.I)
 _MAP = re.compile(rf"mean average precision \(mAP(?:@[\d.]+)?\)\s*=\s*({NUMBER})\s*(%)?", re.I)
 _TOPK = re.compile(rf"(\d+): top 1: ({NUMBER}), top (\d+): ({NUMBER})", re.I)
@@ -110,13 +144,20 @@ class LogParser:
         if match := _ROW.search(line):
             loss, avg, rate, seconds = (float(text) for text in match.group(2, 3, 4, 5))
             left = _finite(float(match[7])) if match[7] else None
-            return self._begin(Row(int(match[1]), loss, avg, rate, seconds, int(match[6]), left if left is None or left >= 0 else None))
+            return self._begin(
+                Row(int(match[1]), loss, avg, rate, seconds, int(match[6]), left if left is None or left >= 0 else None)
+            )
         if match := _ROW_H.match(line):
             return self._begin(self._hank(match))
         if match := _ROW_EMO.match(line):
             self.total = int(match[2])
-            again, self._shown = match.group(5, 6) == self._shown, match.group(5, 6)  # it repeats the last validation's score
-            scores = {{"mAP": "map", "top-1": "top1"}[match[5]]: _share(match[6], True)} if match[5] and not again else {}
+            again, self._shown = (
+                match.group(5, 6) == self._shown,
+                match.group(5, 6),
+            )  # it repeats the last validation's score
+            scores = (
+                {{"mAP": "map", "top-1": "top1"}[match[5]]: _share(match[6], True)} if match[5] and not again else {}
+            )
             return self._begin(Row(int(match[1]), float(match[3]), float(match[4]), float(match[7]), **scores))
         if match := _REGION.search(line):
             if math.isfinite(float(match[1])):
@@ -152,8 +193,15 @@ class LogParser:
             return float(hit[1]) * _UNITS[hit[2]] if hit and hit[2] in _UNITS else None
 
         left = seconds("left")
-        return Row(int(match[1]), float(match[2]), float(match[3]), float(found["rate"][1]) if found["rate"] else None, seconds("seconds"),
-                   int(found["images"][1]) if found["images"] else None, None if left is None else left / 3600)  # fmt: skip
+        return Row(
+            int(match[1]),
+            float(match[2]),
+            float(match[3]),
+            float(found["rate"][1]) if found["rate"] else None,
+            seconds("seconds"),
+            int(found["images"][1]) if found["images"] else None,
+            None if left is None else left / 3600,
+        )
 
     def _validation(self, line):
         v = self.validation
@@ -184,7 +232,14 @@ class LogParser:
     def _attach(self):
         v, row = self.validation, self.last
         if row is not None:
-            row.map, row.precision, row.recall, row.f1, row.valid_iou, row.ap = v.map, v.precision, v.recall, v.f1, v.avg_iou, v.ap
+            row.map, row.precision, row.recall, row.f1, row.valid_iou, row.ap = (
+                v.map,
+                v.precision,
+                v.recall,
+                v.f1,
+                v.avg_iou,
+                v.ap,
+            )
 
 
 @dataclass
@@ -255,7 +310,11 @@ def read(path: str | Path) -> list[Row]:
         rows += parser.feed(line)
     rows += parser.close()
     if not rows:
-        raise DataError("has no line of a Darknet training", where=path, mend="give what `darknet detector train` printed (stdout and stderr)")
+        raise DataError(
+            "has no line of a Darknet training",
+            where=path,
+            mend="give what `darknet detector train` printed (stdout and stderr)",
+        )
     return merged(rows)
 
 

@@ -38,16 +38,33 @@ def _libc():
 
 
 def cpu_environment(threads: int | None) -> dict[str, str]:
-    """The environment of a binary: OpenMP's waiting threads sleep (spinning costs a factor of four on a busy machine)."""
+    """The environment of a binary: OpenMP's waiting threads sleep (spinning costs a factor of four on a busy
+    machine).
+    """
     count = str(threads or os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
-    return os.environ | {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count, "GOMP_SPINCOUNT": "0",
-                         "QT_QPA_PLATFORM": "offscreen", "LC_ALL": "C", "TERM": "dumb"}  # fmt: skip
+    return os.environ | {
+        "OMP_WAIT_POLICY": "passive",
+        "OMP_NUM_THREADS": count,
+        "OPENBLAS_NUM_THREADS": count,
+        "GOMP_SPINCOUNT": "0",
+        "QT_QPA_PLATFORM": "offscreen",
+        "LC_ALL": "C",
+        "TERM": "dumb",
+    }
 
 
 class Process:
     """One run of a program. `stdin` is what it is told; None closes its input."""
 
-    def __init__(self, argv: list[str], *, cwd: Path, log: Path | None = None, stdin: bytes | None = None, threads: int | None = None):
+    def __init__(
+        self,
+        argv: list[str],
+        *,
+        cwd: Path,
+        log: Path | None = None,
+        stdin: bytes | None = None,
+        threads: int | None = None,
+    ):
         self.argv, self.cwd, self.log, self.stdin = [str(part) for part in argv], cwd, log, stdin
         self.environment = cpu_environment(threads)
         self.returncode: int | None = None
@@ -71,9 +88,15 @@ class Process:
         try:
             self._log = open(self.log, "ab", buffering=0) if self.log else None
             self._child = subprocess.Popen(
-                self.argv, cwd=self.cwd, env=self.environment, stdout=slave, stderr=slave, start_new_session=True, preexec_fn=own_life,
+                self.argv,
+                cwd=self.cwd,
+                env=self.environment,
+                stdout=slave,
+                stderr=slave,
+                start_new_session=True,
+                preexec_fn=own_life,
                 stdin=subprocess.DEVNULL if self.stdin is None else subprocess.PIPE,
-            )  # fmt: skip
+            )
         except OSError as error:
             os.close(master)
             if self.log and self._log:
@@ -103,7 +126,10 @@ class Process:
 
     def _ended(self):
         """Whether the program has ended; it is not reaped yet, so that its group's number stays its own."""
-        return self.returncode is not None or os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        return (
+            self.returncode is not None
+            or os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        )
 
     def lines(self, tick: float = 1.0) -> Iterator[str | None]:
         """Its lines as they come (ended by a newline or a return), and None after every `tick` seconds without one.
@@ -167,8 +193,15 @@ class Process:
         return self.returncode
 
 
-def run(argv: list[str], *, cwd: Path, stdin: bytes | None = None, log: Path | None = None, threads: int | None = None,
-        silence_s: float = 1800) -> tuple[int, list[str]]:  # fmt: skip
+def run(
+    argv: list[str],
+    *,
+    cwd: Path,
+    stdin: bytes | None = None,
+    log: Path | None = None,
+    threads: int | None = None,
+    silence_s: float = 1800,
+) -> tuple[int, list[str]]:
     """Run a program to its end: return code and lines. RunError when it says nothing for `silence_s`."""
     said, lines = time.monotonic(), []
     with interruptible() as asked, Process(argv, cwd=cwd, stdin=stdin, log=log, threads=threads) as process:

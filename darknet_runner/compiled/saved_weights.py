@@ -28,7 +28,9 @@ def rename_saved_weights(run: RunDir, path: Path, binary: Binary, classifier: bo
     """
     size = path.stat().st_size
     if size != expected:
-        raise WeightsError(f"was saved with {size:,} bytes instead of {expected:,}", where=path, mend="is the disk full?")
+        raise WeightsError(
+            f"was saved with {size:,} bytes instead of {expected:,}", where=path, mend="is the disk full?"
+        )
     target = path
     if path.suffix == ".backup":
         target = run.weights_file("last")
@@ -55,7 +57,9 @@ def newest(run: RunDir, expected: int) -> tuple[Path, int] | None:
 
 
 def put_aside(run: RunDir) -> None:
-    """Keep the best weights before a resumed start: the binary's own best begins at 0 again, and its first is written over ours."""
+    """Keep the best weights before a resumed start: the binary's own best begins at 0 again, and its first is
+    written over ours.
+    """
     if run.weights_file("best").exists():
         shutil.copy2(run.weights_file("best"), run.weights / ASIDE)
 
@@ -70,7 +74,9 @@ def put_back(run: RunDir, improved: bool) -> None:
 
 
 def recover(run: RunDir, expected: int) -> None:
-    """Give the newest whole weights the name `last` when there are none of that name, as after a crash of emo itself."""
+    """Give the newest whole weights the name `last` when there are none of that name, as after a crash of emo
+    itself.
+    """
     found, last = newest(run, expected), run.weights_file("last")
     if found and not last.exists():
         os.link(found[0], last)

@@ -114,7 +114,11 @@ class Training:
         try:
             return self._run()
         except OSError as error:
-            fault = RunError(f"the run folder cannot be written: {error.strerror}", where=error.filename or self.job.run.path, mend="is the disk full?")
+            fault = RunError(
+                f"the run folder cannot be written: {error.strerror}",
+                where=error.filename or self.job.run.path,
+                mend="is the disk full?",
+            )
             self.job.run.end("failed", str(fault))
             raise fault from None
         except EmoError as error:
@@ -123,24 +127,42 @@ class Training:
 
     def _run(self):
         run, began = self.job.run, time.time()
-        run.write_json(engine="compiled", binary=self.binary.as_dict(), started=datetime.now().isoformat(timespec="seconds"), verdict="running",
-                       hashes=hashes(self.job.cfg, self.data))  # fmt: skip
+        run.write_json(
+            engine="compiled",
+            binary=self.binary.as_dict(),
+            started=datetime.now().isoformat(timespec="seconds"),
+            verdict="running",
+            hashes=hashes(self.job.cfg, self.data),
+        )
         found = saved_weights.newest(run, self.expected) if self.job.resume else None
         if found and found[1] // self.batch >= self.max_batches:
             return self._finished_before(found)
         outcome = Outcome(Trouble("start", "it did not start"))
         for _ in range(RECOVERIES + 1):
             outcome = self._attempt(found)
-            if not (outcome.trouble and outcome.trouble.code == "out-of-memory" and self.settings.auto_recover and self._halve()):
+            if not (
+                outcome.trouble
+                and outcome.trouble.code == "out-of-memory"
+                and self.settings.auto_recover
+                and self._halve()
+            ):
                 break
             found = saved_weights.newest(run, self.expected)
             self.job = replace(self.job, resume=found is not None)
         result = self._judge(outcome)
         run.write_json(
-            verdict=result.verdict, reasons=list(result.reasons), notes=outcome.notes, returncode=outcome.returncode, iterations=result.iterations,
-            max_batches=self.max_batches, loss=result.loss, best={"top1" if self.classifier else "map": self.best}, ended=datetime.now().isoformat(timespec="seconds"),
-            seconds=round(time.time() - began, 3), weights=run.weights_hashes(),
-        )  # fmt: skip
+            verdict=result.verdict,
+            reasons=list(result.reasons),
+            notes=outcome.notes,
+            returncode=outcome.returncode,
+            iterations=result.iterations,
+            max_batches=self.max_batches,
+            loss=result.loss,
+            best={"top1" if self.classifier else "map": self.best},
+            ended=datetime.now().isoformat(timespec="seconds"),
+            seconds=round(time.time() - began, 3),
+            weights=run.weights_hashes(),
+        )
         return result
 
     def _finished_before(self, found):
@@ -149,11 +171,21 @@ class Training:
         if not final.exists():
             os.link(found[0], final)
         row = (metrics_plot.read_metrics(self.job.run.metrics) or [{}])[-1]
-        self.job.run.write_json(verdict="finished", notes=[f"nothing to do: {found[0].name} is at iteration {found[1] // self.batch}"])
-        return TrainResult(self.job.run, "finished", found[1] // self.batch, float(row["avg_loss"]) if row.get("avg_loss") else None, None)
+        self.job.run.write_json(
+            verdict="finished", notes=[f"nothing to do: {found[0].name} is at iteration {found[1] // self.batch}"]
+        )
+        return TrainResult(
+            self.job.run,
+            "finished",
+            found[1] // self.batch,
+            float(row["avg_loss"]) if row.get("avg_loss") else None,
+            None,
+        )
 
     def _halve(self):
-        """Twice the subdivisions in the run's cfg, half the pictures at once; False when they are one by one already."""
+        """Twice the subdivisions in the run's cfg, half the pictures at once; False when they are one by one
+        already.
+        """
         subdivisions = self.cfg.net.integer("subdivisions", 1)
         if subdivisions * 2 > self.batch or self.batch % (subdivisions * 2):
             return False
@@ -170,15 +202,29 @@ class Training:
             count = len(read_list(self.data.list_of("train")))
             epochs = max(1, round(self.job.map_every * self.batch / max(1, count)))
         device = self.job.device.partition(":")[2]
-        return command_line.TrainOptions(clear=self.job.clear and not self.job.resume, validate=validates, map_epochs=epochs, gpus=self.job.gpus or ((int(device),) if device else ()),
-                                    mjpeg_port=self.settings.mjpeg_port)  # fmt: skip
+        return command_line.TrainOptions(
+            clear=self.job.clear and not self.job.resume,
+            validate=validates,
+            map_epochs=epochs,
+            gpus=self.job.gpus or ((int(device),) if device else ()),
+            mjpeg_port=self.settings.mjpeg_port,
+        )
 
     def argv(self, start: str | None) -> list[str]:
-        return command_line.train(self.binary, Path("feed/feed.data"), Path(self.job.cfg.name), Path(start) if start else None, self.options(), self.classifier)
+        return command_line.train(
+            self.binary,
+            Path("feed/feed.data"),
+            Path(self.job.cfg.name),
+            Path(start) if start else None,
+            self.options(),
+            self.classifier,
+        )
 
     def _attempt(self, found) -> Outcome:
         with contextlib.ExitStack() as listening:
-            asked = listening.enter_context(interruptible())  # from the first file on, so that whatever was begun ends with a verdict
+            asked = listening.enter_context(
+                interruptible()
+            )  # from the first file on, so that whatever was begun ends with a verdict
             return self._watched(found, asked, listening.close)
 
     def _watched(self, found, asked, listen_no_more) -> Outcome:
@@ -192,8 +238,16 @@ class Training:
             os.symlink(os.path.abspath(begun_with), run.path / "feed" / "start.weights")
         at = found[1] // self.batch if found else 0
         argv = self.argv("feed/start.weights" if begun_with else None)
-        run.write_json(darknet_argv=argv, cwd=str(run.path), resumed_at=at or None, started_from=begun_with and {"path": str(begun_with), "sha256": sha256(begun_with)})
-        outcome, watchdog = Outcome(), Watchdog(run.path, self.expected, self.settings.silence_s, self.settings.min_free)
+        run.write_json(
+            darknet_argv=argv,
+            cwd=str(run.path),
+            resumed_at=at or None,
+            started_from=begun_with and {"path": str(begun_with), "sha256": sha256(begun_with)},
+        )
+        outcome, watchdog = (
+            Outcome(),
+            Watchdog(run.path, self.expected, self.settings.silence_s, self.settings.min_free),
+        )
         metrics = Metrics(run, self.data.names, at)
         self.best = max([*metrics.scores(), *([] if self.best is None else [self.best])], default=None)
         earlier = self.best
@@ -205,8 +259,14 @@ class Training:
 
             board = TensorBoardWriter(run.path / "tensorboard")
         progress = Progress(run, self.max_batches, at, self.job.quiet)
-        process = Process(argv, cwd=run.path, log=run.log, stdin=command_line.stdin_of(self.binary), threads=self.job.threads)
-        run.write_json(environment={key: value for key, value in process.environment.items() if key.startswith(("OMP_", "CUDA", "OPENBLAS"))})
+        process = Process(
+            argv, cwd=run.path, log=run.log, stdin=command_line.stdin_of(self.binary), threads=self.job.threads
+        )
+        run.write_json(
+            environment={
+                key: value for key, value in process.environment.items() if key.startswith(("OMP_", "CUDA", "OPENBLAS"))
+            }
+        )
         parser = LogParser()
         try:
             with process:
@@ -297,7 +357,14 @@ class Training:
             outcome.trouble = replace(listed, what=feed.told(listed.what))
         final, last = run.weights_file("final"), parser.last
         whole = final.exists() and final.stat().st_size == self.expected
-        if self.job.evaluate and self.evaluate and whole and last and not (outcome.trouble or outcome.signal) and self.data.valid is not None:
+        if (
+            self.job.evaluate
+            and self.evaluate
+            and whole
+            and last
+            and not (outcome.trouble or outcome.signal)
+            and self.data.valid is not None
+        ):
             if last.map is None and last.top1 is None:
                 try:
                     fill(last, self.evaluate(self.job.cfg, self.job.data, final))
@@ -312,11 +379,25 @@ class Training:
         if outcome.signal:
             kept = saved_weights.newest(run, self.expected)
             where = f"{kept[0].name} at iteration {kept[1] // self.batch}" if kept else "no weights were saved yet"
-            return TrainResult(run, "interrupted", reached, row.avg_loss if row else None, self.best, (f"{outcome.signal} at iteration {reached}; {where}",))
+            return TrainResult(
+                run,
+                "interrupted",
+                reached,
+                row.avg_loss if row else None,
+                self.best,
+                (f"{outcome.signal} at iteration {reached}; {where}",),
+            )
         if not row:
             reasons.append(f"it trained nothing (exit code {outcome.returncode}): {self._last_words()}")
         elif reached < self.max_batches:
-            reasons.append(f"it ended at iteration {reached} of {self.max_batches} (exit code {outcome.returncode}): {self._last_words()}")
+            reasons.append(
+                "it ended at iteration "
+                f"{reached} of "
+                f"{self.max_batches} "
+                "(exit code "
+                f"{outcome.returncode}): "
+                f"{self._last_words()}"
+            )
         if row and not math.isfinite(row.loss):
             reasons.append(f"the last loss is {row.loss}")
         if not final.exists():
@@ -327,7 +408,9 @@ class Training:
             reasons.append(f"{final.name} holds values that are not finite numbers")
         if outcome.returncode and not reasons:
             outcome.notes.append(f"exit code {outcome.returncode} after everything was saved")
-        return TrainResult(run, "failed" if reasons else "finished", reached, row.avg_loss if row else None, self.best, tuple(reasons))
+        return TrainResult(
+            run, "failed" if reasons else "finished", reached, row.avg_loss if row else None, self.best, tuple(reasons)
+        )
 
     def _last_words(self):
         try:
@@ -381,7 +464,10 @@ def fill(row: Row, scores: dict) -> None:
         row.ap = {name: value for name, value in scores["ap"].items() if value is not None}
     else:
         row.top1 = scores["top1"]
-        row.k, row.topk = next(((int(key[3:]), value) for key, value in scores.items() if key.startswith("top") and key != "top1"), (None, None))
+        row.k, row.topk = next(
+            ((int(key[3:]), value) for key, value in scores.items() if key.startswith("top") and key != "top1"),
+            (None, None),
+        )
 
 
 def finite_weights(path: Path) -> bool:

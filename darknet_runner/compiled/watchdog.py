@@ -33,23 +33,56 @@ class Trouble:
 
 
 _LINES = [
-    (re.compile(r"out of memory|cudaErrorMemoryAllocation|CUDNN_STATUS_ALLOC_FAILED|std::bad_alloc|[MC]alloc error|Realloc error", re.I),
-     "out-of-memory", "out of memory", "double subdivisions, or give --auto-recover"),
-    (re.compile(r"no CUDA-capable device|GPU is lost|unspecified launch failure|device .*unavailable|driver shutting down|illegal memory access|"
-                r"uncorrectable ECC|CUDA_ERROR_(?:NO_DEVICE|DEINITIALIZED|LAUNCH_FAILED)|driver version is insufficient", re.I),
-     "lost-gpu", "the GPU is gone", "see nvidia-smi; then --resume"),
+    (
+        re.compile(
+            (
+                r"out of memory|cudaErrorMemoryAllocation|CUDNN_STATUS_ALLOC_FAILED|std::bad_alloc|[MC]alloc "
+                r"error|Realloc error"
+            ),
+            re.I,
+        ),
+        "out-of-memory",
+        "out of memory",
+        "double subdivisions, or give --auto-recover",
+    ),
+    (
+        re.compile(
+            r"no CUDA-capable device|GPU is "
+            r"lost|unspecified launch "
+            r"failure|device "
+            r".*unavailable|driver "
+            r"shutting down|illegal "
+            r"memory access|"
+            r"uncorrectable ECC|CUDA_ERROR_(?:NO_DEVICE|DEINITIALIZED|LAUNCH_FAILED)|driver version is insufficient",
+            re.I,
+        ),
+        "lost-gpu",
+        "the GPU is gone",
+        "see nvidia-smi; then --resume",
+    ),
     (re.compile(r"No space left on device", re.I), "disk-full", "the disk is full", "free some space; then --resume"),
-    (re.compile(r"Too many or too few labels"), "labels", "a path matches no or several labels", "run emo convert --task classifier"),
+    (
+        re.compile(r"Too many or too few labels"),
+        "labels",
+        "a path matches no or several labels",
+        "run emo convert --task classifier",
+    ),
     (re.compile(r"Wrong annotation|Wrong label"), "bad-label", "a label that Darknet rejects", "run emo dataset check"),
-    (re.compile(r"Cannot load image|Couldn't open file|Can't open label file"),
-     "bad-file", "a file that cannot be read", "did the data change while it trained?"),
-]  # fmt: skip
+    (
+        re.compile(r"Cannot load image|Couldn't open file|Can't open label file"),
+        "bad-file",
+        "a file that cannot be read",
+        "did the data change while it trained?",
+    ),
+]
 
 
 class Watchdog:
     """State of one run. `folder` is where the binary stands, `weights_bytes` the length of a saved file of weights."""
 
-    def __init__(self, folder: Path, weights_bytes: int | None = None, silence_s: float = SILENCE_S, min_free: int | None = None):
+    def __init__(
+        self, folder: Path, weights_bytes: int | None = None, silence_s: float = SILENCE_S, min_free: int | None = None
+    ):
         self.folder, self.weights_bytes, self.silence_s = folder, weights_bytes, silence_s
         self.min_free = 2 * (weights_bytes or 0) + (8 << 20) if min_free is None else min_free
         self._heard = time.monotonic()
@@ -75,12 +108,19 @@ class Watchdog:
             self._bad_rows = 0
             if max(abs(row.loss), abs(row.avg_loss)) < EXPLODED:
                 return None
-            return Trouble("exploded", f"the loss exploded to {row.loss:g} at iteration {row.iteration}", "lower learning_rate, or raise burn_in")
+            return Trouble(
+                "exploded",
+                f"the loss exploded to {row.loss:g} at iteration {row.iteration}",
+                "lower learning_rate, or raise burn_in",
+            )
         self._bad_rows += 1
         if self._bad_rows < BAD_ROWS:
             return None
-        return Trouble("nan", f"the loss is {row.loss} since iteration {row.iteration - BAD_ROWS + 1}",
-                       "lower learning_rate, check the labels; a CPU build of AlexeyAB's ends so by itself")  # fmt: skip
+        return Trouble(
+            "nan",
+            f"the loss is {row.loss} since iteration {row.iteration - BAD_ROWS + 1}",
+            "lower learning_rate, check the labels; a CPU build of AlexeyAB's ends so by itself",
+        )
 
     def tick(self) -> Trouble | None:
         """Look at the clock, the bad lists and the disk; cheap enough to be called after every line."""
@@ -90,7 +130,9 @@ class Watchdog:
         self._looked = now
         trouble = self.lists() or self._disk()
         if not trouble and now - self._heard > self.silence_s:
-            return Trouble("silent", f"no line for {self.silence_s:g} s", "it hangs, or --silence is too short for this machine")
+            return Trouble(
+                "silent", f"no line for {self.silence_s:g} s", "it hangs, or --silence is too short for this machine"
+            )
         return trouble
 
     def lists(self) -> Trouble | None:
@@ -98,12 +140,19 @@ class Watchdog:
         for name, size in self._lists.items():
             if self._size(name) > size:
                 said = (self.folder / name).read_text(errors="replace").strip().splitlines()
-                return Trouble("bad-list", f"{name} grew: {said[-1][:200] if said else 'unreadable'}", "the picture or its label is damaged")
+                return Trouble(
+                    "bad-list",
+                    f"{name} grew: {said[-1][:200] if said else 'unreadable'}",
+                    "the picture or its label is damaged",
+                )
         return None
 
     def _disk(self):
         free = shutil.disk_usage(self.folder).free
         if free < self.min_free:
-            return Trouble("disk-full", f"only {free / 1e6:.0f} MB are free in {self.folder}; the next weights need {self.min_free / 1e6:.0f}",
-                           "free some space; then --resume")  # fmt: skip
+            return Trouble(
+                "disk-full",
+                f"only {free / 1e6:.0f} MB are free in {self.folder}; the next weights need {self.min_free / 1e6:.0f}",
+                "free some space; then --resume",
+            )
         return None

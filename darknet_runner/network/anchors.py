@@ -1,8 +1,8 @@
 """Box sizes -> anchors: k-means with 1 - IoU as the distance (Redmon, Farhadi: YOLO9000, arXiv:1612.08242, 2).
 
-    sizes = label_sizes(files.read_data("emo.data"), (320, 320))
-    found = cluster(sizes, 6)
-    found.line, found.mean_iou
+sizes = label_sizes(files.read_data("emo.data"), (320, 320))
+found = cluster(sizes, 6)
+found.line, found.mean_iou
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Two cfgs in, where they differ out: option by option, and the first layer that computes something else.
 
-    differences(a, b)         # every section and option that differs, defaults filled in
-    first_difference(a, b)    # how many layers of a's weights b can begin with
+differences(a, b)         # every section and option that differs, defaults filled in
+first_difference(a, b)    # how many layers of a's weights b can begin with
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from .layers import absolute, padded, trace
 
 # What Darknet takes for an option that a section leaves out, where that changes what the layer computes.
 DEFAULTS = {
-    "convolutional": {"filters": "1", "size": "1", "groups": "1", "dilation": "1", "batch_normalize": "0", "activation": "logistic"},
+    "convolutional": {
+        "filters": "1",
+        "size": "1",
+        "groups": "1",
+        "dilation": "1",
+        "batch_normalize": "0",
+        "activation": "logistic",
+    },
     "connected": {"output": "1", "batch_normalize": "0", "activation": "logistic"},
     "maxpool": {"maxpool_depth": "0"},
     "route": {"groups": "1", "group_id": "0"},
@@ -92,7 +99,9 @@ def first_difference(a: Cfg, b: Cfg) -> int | None:
     """
     one, two = trace(a), trace(b)
     for left, right in zip(one, two):
-        options = [{k: v for k, v in effective(x.section, x.index).items() if k not in _TRAINING} for x in (left, right)]
+        options = [
+            {k: v for k, v in effective(x.section, x.index).items() if k not in _TRAINING} for x in (left, right)
+        ]
         if (left.type, left.blocks, options[0]) != (right.type, right.blocks, options[1]):
             return left.index
     return None if len(one) == len(two) else min(len(one), len(two))

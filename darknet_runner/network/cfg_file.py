@@ -27,56 +27,168 @@ from converters.text_files import open_text
 T = TypeVar("T")
 
 ALIASES = {
-    "network": "net", "conv": "convolutional", "max": "maxpool", "avg": "avgpool", "conn": "connected",
-    "soft": "softmax", "local_avg": "local_avgpool", "lrn": "normalization", "silence": "empty",
-}  # fmt: skip
+    "network": "net",
+    "conv": "convolutional",
+    "max": "maxpool",
+    "avg": "avgpool",
+    "conn": "connected",
+    "soft": "softmax",
+    "local_avg": "local_avgpool",
+    "lrn": "normalization",
+    "silence": "empty",
+}
 
 # Every section that AlexeyAB's Darknet knows, and the keys that it reads there (src/parser.c, parse_*).
 _CONV = "size stride dilation pad padding groups activation batch_normalize xnor"
-KNOWN = {section: frozenset(keys.split()) for section, keys in {
-    "net": "batch subdivisions width height channels inputs max_batches learning_rate learning_rate_min momentum decay policy "
-           "power burn_in step scale steps scales seq_scales gamma sgdr_cycle sgdr_mult adam B1 B2 eps angle aspect saturation "
-           "exposure hue flip blur gaussian_noise mixup cutmix mosaic mosaic_bound letter_box label_smooth_eps max_crop min_crop "
-           "resize_step time_steps track augment_speed sequential_subdivisions try_fix_nan ema_alpha loss_scale attention "
-           "adversarial_lr contrastive contrastive_jit_flip contrastive_color unsupervised weights_reject_freq equidistant_point "
-           "badlabels_rejection_percentage num_sigmas_reject_badlabels dynamic_minibatch optimized_memory use_cuda_graph "
-           "workspace_size_limit_MB max_chart_loss show_receptive_field",
-    "convolutional": f"{_CONV} filters stride_x stride_y antialiasing assisted_excitation share_index cbn binary bin_output sway "
-                     "rotate stretch stretch_sway flipped dot angle grad_centr reverse coordconv stream wait_stream",
-    "connected": "output activation batch_normalize",
-    "maxpool": "stride stride_x stride_y size padding maxpool_depth out_channels antialiasing maxpool_zero_nonmax",
-    "local_avgpool": "stride stride_x stride_y size padding",
-    "avgpool": "", "batchnorm": "", "empty": "",
-    "dropout": "probability dropblock dropblock_size_rel dropblock_size_abs",
-    "route": "layers groups group_id stream wait_stream",
-    "shortcut": "from activation weights_type weights_normalization",
-    "scale_channels": "from scale_wh activation", "sam": "from activation",
-    "upsample": "stride scale", "reorg": "stride reverse", "reorg3d": "stride reverse",
-    "softmax": "groups temperature tree spatial noloss", "cost": "type scale ratio",
-    "yolo": "classes num mask anchors max max_delta show_details counters_per_class label_smooth_eps scale_x_y objectness_smooth "
-            "new_coords iou_normalizer obj_normalizer cls_normalizer delta_normalizer iou_loss iou_thresh_kind beta_nms nms_kind "
-            "jitter resize focal_loss ignore_thresh truth_thresh iou_thresh random map track_history_size sim_thresh "
-            "dets_for_track dets_for_show track_ciou_norm embedding_layer",
-    "Gaussian_yolo": "classes num mask anchors max max_delta counters_per_class label_smooth_eps scale_x_y objectness_smooth "
-                     "uc_normalizer iou_normalizer obj_normalizer cls_normalizer delta_normalizer iou_loss iou_thresh_kind "
-                     "beta_nms nms_kind yolo_point jitter resize ignore_thresh truth_thresh iou_thresh random map",
-    "region": "classes num coords anchors max log sqrt softmax focal_loss jitter resize rescore thresh classfix absolute random "
-              "coord_scale object_scale noobject_scale mask_scale class_scale bias_match tree map",
-    "detection": "classes num coords side rescore softmax sqrt max coord_scale forced object_scale noobject_scale class_scale "
-                 "jitter resize random reorg",
-    "contrastive": "classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max",
-    "crop": "crop_height crop_width flip angle saturation exposure noadjust shift",
-    "normalization": "alpha beta kappa size", "implicit": "mean std filters atoms", "activation": "activation",
-    "local": "filters size stride pad activation", "history": "history_size",
-    "rnn": "output hidden activation batch_normalize logistic shortcut", "gru": "output batch_normalize",
-    "lstm": "output batch_normalize", "crnn": f"{_CONV} output hidden shortcut",
-    "conv_lstm": f"{_CONV} output peephole bottleneck state_constrain shortcut lstm_activation time_normalizer",
-}.items()}  # fmt: skip
+KNOWN = {
+    section: frozenset(keys.split())
+    for section, keys in {
+        "net": "batch subdivisions width height "
+        "channels inputs "
+        "max_batches "
+        "learning_rate "
+        "learning_rate_min "
+        "momentum decay policy "
+        "power burn_in step scale "
+        "steps scales "
+        "seq_scales gamma "
+        "sgdr_cycle "
+        "sgdr_mult "
+        "adam B1 B2 "
+        "eps angle "
+        "aspect saturation "
+        "exposure hue flip blur "
+        "gaussian_noise mixup "
+        "cutmix mosaic "
+        "mosaic_bound "
+        "letter_box "
+        "label_smooth_eps "
+        "max_crop min_crop "
+        "resize_step time_steps track augment_speed sequential_subdivisions try_fix_nan ema_alpha loss_scale attention "
+        "adversarial_lr contrastive "
+        "contrastive_jit_flip "
+        "contrastive_color "
+        "unsupervised "
+        "weights_reject_freq "
+        "equidistant_point "
+        "badlabels_rejection_percentage num_sigmas_reject_badlabels dynamic_minibatch optimized_memory use_cuda_graph "
+        "workspace_size_limit_MB max_chart_loss show_receptive_field",
+        "convolutional": f"{_CONV} filters stride_x "
+        "stride_y "
+        "antialiasing "
+        "assisted_excitation "
+        "share_index "
+        "cbn binary bin_output sway "
+        "rotate stretch stretch_sway flipped dot angle grad_centr reverse coordconv stream wait_stream",
+        "connected": "output activation batch_normalize",
+        "maxpool": "stride stride_x stride_y size padding maxpool_depth out_channels antialiasing maxpool_zero_nonmax",
+        "local_avgpool": "stride stride_x stride_y size padding",
+        "avgpool": "",
+        "batchnorm": "",
+        "empty": "",
+        "dropout": "probability dropblock dropblock_size_rel dropblock_size_abs",
+        "route": "layers groups group_id stream wait_stream",
+        "shortcut": "from activation weights_type weights_normalization",
+        "scale_channels": "from scale_wh activation",
+        "sam": "from activation",
+        "upsample": "stride scale",
+        "reorg": "stride reverse",
+        "reorg3d": "stride reverse",
+        "softmax": "groups temperature tree spatial noloss",
+        "cost": "type scale ratio",
+        "yolo": "classes num mask anchors max "
+        "max_delta "
+        "show_details "
+        "counters_per_class "
+        "label_smooth_eps "
+        "scale_x_y objectness_smooth "
+        "new_coords iou_normalizer "
+        "obj_normalizer "
+        "cls_normalizer "
+        "delta_normalizer "
+        "iou_loss "
+        "iou_thresh_kind "
+        "beta_nms nms_kind "
+        "jitter resize focal_loss ignore_thresh truth_thresh iou_thresh random map track_history_size sim_thresh "
+        "dets_for_track dets_for_show track_ciou_norm embedding_layer",
+        "Gaussian_yolo": "classes num mask anchors max "
+        "max_delta "
+        "counters_per_class "
+        "label_smooth_eps "
+        "scale_x_y objectness_smooth "
+        "uc_normalizer iou_normalizer obj_normalizer cls_normalizer delta_normalizer iou_loss iou_thresh_kind "
+        "beta_nms nms_kind yolo_point jitter resize ignore_thresh truth_thresh iou_thresh random map",
+        "region": "classes num coords anchors max "
+        "log sqrt "
+        "softmax "
+        "focal_loss "
+        "jitter resize "
+        "rescore thresh "
+        "classfix absolute random "
+        "coord_scale object_scale noobject_scale mask_scale class_scale bias_match tree map",
+        "detection": "classes num coords side "
+        "rescore "
+        "softmax "
+        "sqrt max "
+        "coord_scale forced "
+        "object_scale "
+        "noobject_scale class_scale "
+        "jitter resize random reorg",
+        "contrastive": "classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max",
+        "crop": "crop_height crop_width flip angle saturation exposure noadjust shift",
+        "normalization": "alpha beta kappa size",
+        "implicit": "mean std filters atoms",
+        "activation": "activation",
+        "local": "filters size stride pad activation",
+        "history": "history_size",
+        "rnn": "output hidden activation batch_normalize logistic shortcut",
+        "gru": "output batch_normalize",
+        "lstm": "output batch_normalize",
+        "crnn": f"{_CONV} output hidden shortcut",
+        "conv_lstm": f"{_CONV} output peephole bottleneck state_constrain shortcut lstm_activation time_normalizer",
+    }.items()
+}
 # Keys that it reads in every section but [net] (parse_network_cfg_custom).
-EVERYWHERE = frozenset(["clip", "onlyforward", "dont_update", "burnin_update", "stopbackward", "train_only_bn", "dontload", "dontloadscales", "learning_rate"])
+EVERYWHERE = frozenset(
+    [
+        "clip",
+        "onlyforward",
+        "dont_update",
+        "burnin_update",
+        "stopbackward",
+        "train_only_bn",
+        "dontload",
+        "dontloadscales",
+        "learning_rate",
+    ]
+)
 MOST_CHARACTERS = 1 << 24
 ACTIVATIONS = frozenset(
-    ["logistic", "swish", "mish", "hard_mish", "normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval", "loggy", "relu", "relu6", "elu", "selu", "gelu", "relie", "plse", "hardtan", "lhtan", "linear", "ramp", "revleaky", "leaky", "tanh", "stair"]
+    [
+        "logistic",
+        "swish",
+        "mish",
+        "hard_mish",
+        "normalize_channels",
+        "normalize_channels_softmax",
+        "normalize_channels_softmax_maxval",
+        "loggy",
+        "relu",
+        "relu6",
+        "elu",
+        "selu",
+        "gelu",
+        "relie",
+        "plse",
+        "hardtan",
+        "lhtan",
+        "linear",
+        "ramp",
+        "revleaky",
+        "leaky",
+        "tanh",
+        "stair",
+    ]
 )
 
 
@@ -94,7 +206,9 @@ class Section:
         try:
             return kind(text)
         except (ValueError, OverflowError):
-            raise CfgError(f"[{self.type}] {key} = {text} is not a number", where=self.path, line=self.lines[key]) from None
+            raise CfgError(
+                f"[{self.type}] {key} = {text} is not a number", where=self.path, line=self.lines[key]
+            ) from None
 
     @overload
     def text(self, key: str, default: str) -> str: ...
@@ -200,7 +314,9 @@ class Cfg:
                     lines[number - 1] = f"{key_and_equals[0]}{value}{end}"
                 elif value is not None:
                     after = max([section.line, *section.lines.values()])
-                    if after == len(lines) and end and not lines[-1].endswith(end):  # the last line has no end of its own
+                    if (
+                        after == len(lines) and end and not lines[-1].endswith(end)
+                    ):  # the last line has no end of its own
                         lines[-1] += end
                     inserts.setdefault(after, []).append(f"{key}={value}{end}")
         out: list[str] = []
@@ -260,7 +376,12 @@ def findings(cfg: Cfg) -> list[Finding]:
         if name is not None:
             section, seen = name, set()
             if name not in KNOWN:
-                add("unknown-section", "error", line, f"[{name}] is not a section that Darknet knows ({nearest(name, KNOWN)})")
+                add(
+                    "unknown-section",
+                    "error",
+                    line,
+                    f"[{name}] is not a section that Darknet knows ({nearest(name, KNOWN)})",
+                )
         elif section in KNOWN:
             keys = KNOWN[section] | (EVERYWHERE if section != "net" else frozenset())
             if key not in keys:
@@ -268,7 +389,12 @@ def findings(cfg: Cfg) -> list[Finding]:
             elif key in seen:
                 add("repeated-key", "warning", line, f"[{section}] {key} is set already; the first one counts")
             elif key == "activation" and value not in ACTIVATIONS:
-                add("unknown-activation", "error", line, f"activation = {value}: Darknet takes ReLU ({nearest(value, ACTIVATIONS)})")
+                add(
+                    "unknown-activation",
+                    "error",
+                    line,
+                    f"activation = {value}: Darknet takes ReLU ({nearest(value, ACTIVATIONS)})",
+                )
             seen.add(key)
     return found
 
@@ -283,18 +409,22 @@ def misspelt(cfg: Cfg) -> str | None:
 
 
 def load(path: str | Path) -> Cfg:
-    """Read and parse a cfg file in whatever an editor saved it as (see `text_files`); its line ends are kept, and so are bytes
-    that are not UTF-8, which only a comment may have. CfgError for a file that is missing or no text."""
+    """Read and parse a cfg file in whatever an editor saved it as (see `text_files`); its line ends are kept, and so
+    are bytes that are not UTF-8, which only a comment may have. CfgError for a file that is missing or no text."""
     path = Path(path)
     try:
         with open_text(path) as file:
             text = file.read(MOST_CHARACTERS + 1)
     except DataError as error:
-        raise CfgError("no such cfg" if error.what == "no such file" else error.what, where=path, mend=error.mend) from None
+        raise CfgError(
+            "no such cfg" if error.what == "no such file" else error.what, where=path, mend=error.mend
+        ) from None
     except (OSError, UnicodeError) as error:
         raise CfgError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=path) from None
     if len(text) > MOST_CHARACTERS:
-        raise CfgError(f"is longer than {MOST_CHARACTERS >> 20} MB, which no cfg is", where=path, mend="is it the right file?")
+        raise CfgError(
+            f"is longer than {MOST_CHARACTERS >> 20} MB, which no cfg is", where=path, mend="is it the right file?"
+        )
     if "\0" in text:
         raise CfgError("holds NUL bytes: is not a text file", where=path)
     return parse(text if "\n" in text else text.replace("\r", "\n"), path)
@@ -302,7 +432,11 @@ def load(path: str | Path) -> Cfg:
 
 def plain_text(cfg: Cfg) -> str:
     """The sections and options alone, by their own names, in ASCII: what any other program's parser takes."""
-    lines = (line for section in cfg.sections for line in (f"[{section.type}]", *(f"{key}={value}" for key, value in section.options.items())))
+    lines = (
+        line
+        for section in cfg.sections
+        for line in (f"[{section.type}]", *(f"{key}={value}" for key, value in section.options.items()))
+    )
     return "".join(f"{line}\n" for line in lines).encode("ascii", "replace").decode()
 
 

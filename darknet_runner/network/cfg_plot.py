@@ -16,11 +16,25 @@ from .cfg_file import Cfg
 from .layers import Layer, total_bflops, trace
 
 COLOURS = {
-    "convolutional": "#4c78a8", "connected": "#2f4b7c", "maxpool": "#e45756", "avgpool": "#ff9d98", "local_avgpool": "#ff9d98",
-    "route": "#bab0ac", "shortcut": "#54a24b", "scale_channels": "#88d27a", "sam": "#88d27a", "upsample": "#f58518",
-    "reorg": "#f2cf5b", "reorg3d": "#f2cf5b", "batchnorm": "#9ecae9", "dropout": "#d6a5c9",
-    "yolo": "#b279a2", "region": "#b279a2", "softmax": "#b279a2", "cost": "#79706e",
-}  # fmt: skip
+    "convolutional": "#4c78a8",
+    "connected": "#2f4b7c",
+    "maxpool": "#e45756",
+    "avgpool": "#ff9d98",
+    "local_avgpool": "#ff9d98",
+    "route": "#bab0ac",
+    "shortcut": "#54a24b",
+    "scale_channels": "#88d27a",
+    "sam": "#88d27a",
+    "upsample": "#f58518",
+    "reorg": "#f2cf5b",
+    "reorg3d": "#f2cf5b",
+    "batchnorm": "#9ecae9",
+    "dropout": "#d6a5c9",
+    "yolo": "#b279a2",
+    "region": "#b279a2",
+    "softmax": "#b279a2",
+    "cost": "#79706e",
+}
 FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -57,14 +71,28 @@ def plot(cfg: Cfg, out: str | Path, title: str | None = None) -> Path:
     for layer in layers:
         height = 0.25 + 0.75 * math.log2(max(layer.out[2], 1)) / tall
         bottom = row[layer.out[0]]
-        axes.add_patch(Rectangle((layer.index - 0.4, bottom), 0.8, height, color=COLOURS.get(layer.type, "#79706e"), lw=0))
+        axes.add_patch(
+            Rectangle((layer.index - 0.4, bottom), 0.8, height, color=COLOURS.get(layer.type, "#79706e"), lw=0)
+        )
         if len(layers) <= 60 or layer.type in ("yolo", "region", "softmax", "upsample"):
-            axes.text(layer.index, bottom + height + 0.06, label(layer), rotation=90, ha="center", va="bottom", fontsize=6)
+            axes.text(
+                layer.index, bottom + height + 0.06, label(layer), rotation=90, ha="center", va="bottom", fontsize=6
+            )
         for source in layer.sources:
             if source != layer.index - 1:
                 reach, level = layer.index - source, min(bottom, row[layers[source].out[0]])
                 depth = min(0.12 + 0.04 * reach, 0.5)
-                axes.add_patch(Arc(((layer.index + source) / 2, level - 0.04), reach, 2 * depth, theta1=180, theta2=360, lw=0.7, color="#555"))
+                axes.add_patch(
+                    Arc(
+                        ((layer.index + source) / 2, level - 0.04),
+                        reach,
+                        2 * depth,
+                        theta1=180,
+                        theta2=360,
+                        lw=0.7,
+                        color="#555",
+                    )
+                )
     for size in levels:
         stride = f"1/{width / size:g}" if size > 1 else ""
         height = next(layer.out[1] for layer in layers if layer.out[0] == size)
@@ -79,12 +107,37 @@ def plot(cfg: Cfg, out: str | Path, title: str | None = None) -> Path:
         axes.spines[side].set_visible(False)
     millions = sum(layer.params for layer in layers) / 1e6
     name = title or (cfg.path.stem if cfg.path else "network")
-    axes.set_title(f"{name}: {len(layers)} layers, {millions:.2f} M parameters, {total_bflops(layers):.3f} BFLOPs at {width}x{layers[0].inputs[1]}", fontsize=9)
+    axes.set_title(
+        (
+            f"{name}: {len(layers)} "
+            "layers, "
+            f"{millions:.2f} M "
+            "parameters, "
+            f"{total_bflops(layers):.3f} "
+            "BFLOPs at "
+            f"{width}x{layers[0].inputs[1]}"
+        ),
+        fontsize=9,
+    )
     used = dict.fromkeys(layer.type for layer in layers)
-    figure.legend(handles=[Patch(color=COLOURS.get(type, "#79706e"), label=type) for type in used], fontsize=6, ncols=len(used), loc="outside lower right", frameon=False)
+    figure.legend(
+        handles=[Patch(color=COLOURS.get(type, "#79706e"), label=type) for type in used],
+        fontsize=6,
+        ncols=len(used),
+        loc="outside lower right",
+        frameon=False,
+    )
     temporary = out.with_name(f".{out.stem}.part{out.suffix}")
     # A fixed salt and no date: the same cfg gives the same file.
     with rc_context({"svg.hashsalt": "emo"}):
-        figure.savefig(temporary, dpi=130, metadata={"Date": None} if out.suffix.lower() == ".svg" else {"CreationDate": None} if out.suffix.lower() == ".pdf" else None)
+        figure.savefig(
+            temporary,
+            dpi=130,
+            metadata={"Date": None}
+            if out.suffix.lower() == ".svg"
+            else {"CreationDate": None}
+            if out.suffix.lower() == ".pdf"
+            else None,
+        )
     os.replace(temporary, out)
     return out

@@ -47,7 +47,8 @@ class ConvNet:
 
     @classmethod
     def of(cls, conv: str, dense: str = "", *, conv_dropout: str = "", **options) -> ConvNet:
-        """From text: `conv` as in the module's docstring, `dense` outputs ("256,256"), `conv_dropout` one share or one a stage.
+        """From text: `conv` as in the module's docstring, `dense` outputs ("256,256"), `conv_dropout` one share or one
+        a stage.
 
         UsageError names the part that is not understood.
         """
@@ -65,15 +66,29 @@ class ConvNet:
         norm = 1 if self.batch_norm else None
         for number, stage in enumerate(self.stages, start=1):
             convolution = section(
-                "convolutional", batch_normalize=norm, filters=stage.filters, size=stage.size, stride=1, pad=1, activation=self.activation
+                "convolutional",
+                batch_normalize=norm,
+                filters=stage.filters,
+                size=stage.size,
+                stride=1,
+                pad=1,
+                activation=self.activation,
             )
-            blocks.append(f"# Stage {number}: {stage.repeat} x {stage.filters} filters of {stage.size}x{stage.size}\n{convolution}")
+            blocks.append(
+                f"# Stage {number}: {stage.repeat} x "
+                f"{stage.filters} "
+                "filters of "
+                f"{stage.size}x{stage.size}\n"
+                f"{convolution}"
+            )
             blocks += [convolution] * (stage.repeat - 1)
             blocks.append(section("maxpool", size=2, stride=2))
             if stage.dropout:
                 blocks.append(section("dropout", probability=f"{stage.dropout:g}"))
         for number, output in enumerate(self.dense):
-            blocks.append(("" if number else "# Dense layers\n") + section("connected", output=output, activation=self.activation))
+            blocks.append(
+                ("" if number else "# Dense layers\n") + section("connected", output=output, activation=self.activation)
+            )
             if self.dropout:
                 blocks.append(section("dropout", probability=f"{self.dropout:g}"))
         blocks.append("# The classes\n" + section("connected", output=self.classes, activation="linear"))
@@ -81,26 +96,49 @@ class ConvNet:
 
 
 def net(size: int, channels: int, *, batch: int = 128, subdivisions: int = 2, learning_rate: float = 0.05) -> str:
-    """[net] of a classifier of faces: SGD with a falling rate, slight turns, stretches and crops; colour only where there is one."""
+    """[net] of a classifier of faces: SGD with a falling rate, slight turns, stretches and crops; colour only where
+    there is one.
+    """
     colour = {"hue": 0.02, "saturation": 1.2} if channels == 3 else {}
     return section(
-        "net", batch=batch, subdivisions=subdivisions, width=size, height=size, channels=channels, momentum=0.9, decay=0.0005,
-        angle=12, aspect=1.1, exposure=1.3, **colour, min_crop=size, max_crop=round(size * 1.25), learning_rate=f"{learning_rate:g}",
-        burn_in=200, policy="poly", power=1, max_batches=9000,
-    )  # fmt: skip
+        "net",
+        batch=batch,
+        subdivisions=subdivisions,
+        width=size,
+        height=size,
+        channels=channels,
+        momentum=0.9,
+        decay=0.0005,
+        angle=12,
+        aspect=1.1,
+        exposure=1.3,
+        **colour,
+        min_crop=size,
+        max_crop=round(size * 1.25),
+        learning_rate=f"{learning_rate:g}",
+        burn_in=200,
+        policy="poly",
+        power=1,
+        max_batches=9000,
+    )
 
 
 def _stage(part: str, dropout: float) -> Stage:
     found = _STAGE.fullmatch(part)
     repeat, filters, size = (int(value or 1) for value in found.groups()) if found else (0, 0, 0)
     if not (1 <= repeat <= 1000 and 1 <= filters <= _MOST and size % 2):
-        raise UsageError(f"--conv {part} is not understood", mend="32x3 is 32 filters of 3x3, 2*32x3 two such layers; the kernel's size is odd")
+        raise UsageError(
+            f"--conv {part} is not understood",
+            mend="32x3 is 32 filters of 3x3, 2*32x3 two such layers; the kernel's size is odd",
+        )
     return Stage(repeat, filters, size, dropout)
 
 
 def _output(part: str) -> int:
     if not part.isdecimal() or not 1 <= int(part) <= _MOST:
-        raise UsageError(f"--dense {part} is not understood", mend=f"numbers of outputs from 1 to {_MOST:,}, as in 256,256")
+        raise UsageError(
+            f"--dense {part} is not understood", mend=f"numbers of outputs from 1 to {_MOST:,}, as in 256,256"
+        )
     return int(part)
 
 
@@ -111,5 +149,8 @@ def _shares(text: str, count: int) -> list[float]:
     except ValueError:
         found = [-1.0]
     if len(found) not in (1, count) or not all(0 <= share < 1 for share in found):
-        raise UsageError(f"--conv-dropout {text} is not understood", mend=f"one share from 0 to below 1, or {count} of them, one a stage")
+        raise UsageError(
+            f"--conv-dropout {text} is not understood",
+            mend=f"one share from 0 to below 1, or {count} of them, one a stage",
+        )
     return found * count if len(found) == 1 else found

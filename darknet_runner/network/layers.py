@@ -52,7 +52,9 @@ class Layer:
 
 
 def _fault(section: Section, what: str, key: str | None = None, mend: str | None = None) -> CfgError:
-    return CfgError(f"[{section.type}] {what}", where=section.path, line=section.lines.get(key, section.line), mend=mend)
+    return CfgError(
+        f"[{section.type}] {what}", where=section.path, line=section.lines.get(key, section.line), mend=mend
+    )
 
 
 def _positive(section: Section, key: str, default: int) -> int:
@@ -80,12 +82,25 @@ def _batch_norm(section: Section, count: int) -> list[tuple[str, tuple[int, ...]
 
 # Options that change a layer's arithmetic, or its place in the weights file, in ways that nothing here computes.
 UNSUPPORTED = {
-    "convolutional": ("antialiasing", "assisted_excitation", "binary", "bin_output", "cbn", "coordconv", "flipped", "rotate",
-                      "share_index", "stretch", "stretch_sway", "sway", "xnor"),
+    "convolutional": (
+        "antialiasing",
+        "assisted_excitation",
+        "binary",
+        "bin_output",
+        "cbn",
+        "coordconv",
+        "flipped",
+        "rotate",
+        "share_index",
+        "stretch",
+        "stretch_sway",
+        "sway",
+        "xnor",
+    ),
     "maxpool": ("antialiasing", "maxpool_zero_nonmax"),
     "softmax": ("spatial", "tree"),
     "region": ("map", "tree"),
-}  # fmt: skip
+}
 UNSUPPORTED_EVERYWHERE = ("dontload", "dontloadscales")
 
 
@@ -99,7 +114,12 @@ def _convolutional(section, inputs, index, outs):
         raise _fault(section, f"groups = {groups} does not divide {channels} channels into {filters} filters", "groups")
     if (dilation - 1) * (2 * pad - (size - 1)):
         # Darknet pads by pad * dilation but sizes its output as if dilation were 1; only here do the two agree.
-        raise _fault(section, f"dilation = {dilation} needs padding = {(size - 1) / 2:g}, not {pad}", "dilation", "an odd size and pad=1")
+        raise _fault(
+            section,
+            f"dilation = {dilation} needs padding = {(size - 1) / 2:g}, not {pad}",
+            "dilation",
+            "an odd size and pad=1",
+        )
     out = ((width + 2 * pad - size) // stride_x + 1, (height + 2 * pad - size) // stride_y + 1, filters)
     weights = (filters, channels // groups, size, size)
     blocks = [("biases", (filters,)), *_batch_norm(section, filters), ("weights", weights)]
@@ -169,12 +189,22 @@ def _shortcut(section, inputs, index, outs):
     """
     sources = absolute(section, index, "from")
     if any(shortcut_stride(inputs, outs[source]) is None for source in sources):
-        raise _fault(section, f"adds layers of different sizes: {'x'.join(map(str, inputs))} and {_shapes(outs, sources)}", "from")
+        raise _fault(
+            section,
+            f"adds layers of different sizes: {'x'.join(map(str, inputs))} and {_shapes(outs, sources)}",
+            "from",
+        )
     kind, blocks = section.text("weights_type", "none"), ()
     if kind != "none":
-        known = {"per_feature": (len(sources) + 1,), "per_layer": (len(sources) + 1,), "per_channel": (len(sources) + 1, inputs[2])}
+        known = {
+            "per_feature": (len(sources) + 1,),
+            "per_layer": (len(sources) + 1,),
+            "per_channel": (len(sources) + 1, inputs[2]),
+        }
         if kind not in known:
-            raise _fault(section, f"weights_type = {kind} is not known", "weights_type", nearest(kind, [*known, "none"]))
+            raise _fault(
+                section, f"weights_type = {kind} is not known", "weights_type", nearest(kind, [*known, "none"])
+            )
         blocks = (("weights", known[kind]),)
     bflops = math.prod(inputs) * len(sources) * (2 if blocks else 1) / 1e9
     return {"out": inputs, "blocks": blocks, "sources": sources, "bflops": bflops}
@@ -228,7 +258,10 @@ def _head(section, inputs, index, outs):
         anchors = len(section.integers("mask")) or anchors
     each = classes + 1 + (section.integer("coords", 4) if section.type == "region" else 4)
     if inputs[2] != anchors * each:
-        raise _fault(section, f"needs {anchors * each} channels ({anchors} anchors x (classes + {each - classes})) and gets {inputs[2]}")
+        raise _fault(
+            section,
+            f"needs {anchors * each} channels ({anchors} anchors x (classes + {each - classes})) and gets {inputs[2]}",
+        )
     return {"out": inputs}
 
 
@@ -237,16 +270,31 @@ def _same(section, inputs, index, outs):
 
 
 TRACERS = {
-    "convolutional": _convolutional, "connected": _connected, "batchnorm": _batchnorm,
-    "maxpool": _pool, "local_avgpool": _pool, "avgpool": _avgpool,
-    "route": _route, "shortcut": _shortcut, "scale_channels": _scale_channels, "sam": _sam,
-    "upsample": _upsample, "reorg": _reorg, "reorg3d": _reorg, "yolo": _head, "region": _head,
-    "dropout": _same, "softmax": _same, "cost": _same,
-}  # fmt: skip
+    "convolutional": _convolutional,
+    "connected": _connected,
+    "batchnorm": _batchnorm,
+    "maxpool": _pool,
+    "local_avgpool": _pool,
+    "avgpool": _avgpool,
+    "route": _route,
+    "shortcut": _shortcut,
+    "scale_channels": _scale_channels,
+    "sam": _sam,
+    "upsample": _upsample,
+    "reorg": _reorg,
+    "reorg3d": _reorg,
+    "yolo": _head,
+    "region": _head,
+    "dropout": _same,
+    "softmax": _same,
+    "cost": _same,
+}
 
 
 def trace(cfg: Cfg) -> tuple[Layer, ...]:
-    """The layers of `cfg` with their shapes; CfgError names the first section that is not supported, or that does not fit."""
+    """The layers of `cfg` with their shapes; CfgError names the first section that is not supported, or that does
+    not fit.
+    """
     try:
         return _trace(cfg)
     except CfgError as error:

@@ -1,7 +1,7 @@
 """What a classifier wants done to a face before it looks, as its card (`model.toml`, `[preprocessing]`) says.
 
-    wanted = Preprocessing.beside("runs/emonet-001/model.cfg")
-    blob = wanted.blob(bgr_pictures, (48, 48), channels=1)       # (B, 1, 48, 48) float32
+wanted = Preprocessing.beside("runs/emonet-001/model.cfg")
+blob = wanted.blob(bgr_pictures, (48, 48), channels=1)       # (B, 1, 48, 48) float32
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Preprocessing:
         if not isinstance(table, dict):
             raise DataError("[preprocessing] is not a table", where=where)
         found = cls(table.get("crop_from"), table.get("standardise", False), table.get("crop_scale", 1.0))
-        number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+        number = lambda value: (
+            isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+        )
         if not number(found.crop_scale):
             raise DataError(f"crop_scale = {found.crop_scale} is not a positive number", where=where)
         if found.crop_from is not None and not (number(found.crop_from) and isinstance(found.crop_from, int)):
@@ -63,7 +65,9 @@ class Preprocessing:
         planes = planes[:, :, top : top + height, left : left + width]
         if self.standardise and len(planes):
             mean = planes.mean((1, 2, 3), keepdims=True, dtype=np.float64)
-            planes = ((planes - mean) / np.maximum(planes.std((1, 2, 3), keepdims=True, dtype=np.float64), 1e-6)).astype(np.float32)
+            planes = (
+                (planes - mean) / np.maximum(planes.std((1, 2, 3), keepdims=True, dtype=np.float64), 1e-6)
+            ).astype(np.float32)
         return np.ascontiguousarray(planes)
 
     def blob(self, pictures: Sequence[np.ndarray], size_wh: tuple[int, int], channels: int) -> np.ndarray:

@@ -34,7 +34,9 @@ def resize(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     if image.shape[1::-1] == (width, height):
         return picture.astype(np.float32)
     large = width * height > SMALL and max(image.shape[:2]) < 2**15 and image.dtype in (np.uint8, np.float32)
-    out = (_resize_by_maps if large else _resize_by_index)(np.ascontiguousarray(image) if large else image, width, height)
+    out = (_resize_by_maps if large else _resize_by_index)(
+        np.ascontiguousarray(image) if large else image, width, height
+    )
     return out if picture.ndim == 3 else out[..., 0]
 
 
@@ -85,9 +87,18 @@ def _resize_by_maps(image, width, height):
 
 @lru_cache(maxsize=4)
 def _maps(source_wh, size_wh, channels):
-    """Where the four taps of each target pixel lie, (h, w, 2) int16 each, and the shares of right and bottom, (h, w * channels)."""
-    (width, height), (left, right, share_x), (top, bottom, share_y) = size_wh, taps(source_wh[0], size_wh[0]), taps(source_wh[1], size_wh[1])
-    left, right, share_x = (np.append(values[:-1], last).astype(values.dtype) for values, last in ((left, source_wh[0] - 1), (right, source_wh[0] - 1), (share_x, 0)))
+    """Where the four taps of each target pixel lie, (h, w, 2) int16 each, and the shares of right and bottom, (h, w
+    * channels).
+    """
+    (width, height), (left, right, share_x), (top, bottom, share_y) = (
+        size_wh,
+        taps(source_wh[0], size_wh[0]),
+        taps(source_wh[1], size_wh[1]),
+    )
+    left, right, share_x = (
+        np.append(values[:-1], last).astype(values.dtype)
+        for values, last in ((left, source_wh[0] - 1), (right, source_wh[0] - 1), (share_x, 0))
+    )
     maps = [np.stack(np.meshgrid(x, y), -1).astype(np.int16) for y in (top, bottom) for x in (left, right)]
     return maps, np.tile(np.repeat(share_x, channels), (height, 1)), np.repeat(share_y[:, None], width * channels, 1)
 

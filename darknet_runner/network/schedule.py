@@ -1,7 +1,7 @@
 """Epochs, images and batch size <-> Darknet's batches: max_batches, steps, burn_in.
 
-    plan(images=283_901, batch=64, max_batches=400_000).epochs     # 90.2
-    plan(images=283_901, batch=64, epochs=90).max_batches          # 399_236
+plan(images=283_901, batch=64, max_batches=400_000).epochs     # 90.2
+plan(images=283_901, batch=64, epochs=90).max_batches          # 399_236
 """
 
 from __future__ import annotations
@@ -38,12 +38,18 @@ class Schedule:
     def net(self) -> dict[str, object]:
         """The [net] options, as `templates.render(net=...)` and a cfg take them."""
         return {
-            "batch": self.batch, "burn_in": self.burn_in, "max_batches": self.max_batches,
-            "policy": "steps", "steps": "{},{}".format(*self.steps), "scales": ".1,.1",
-        }  # fmt: skip
+            "batch": self.batch,
+            "burn_in": self.burn_in,
+            "max_batches": self.max_batches,
+            "policy": "steps",
+            "steps": "{},{}".format(*self.steps),
+            "scales": ".1,.1",
+        }
 
 
-def plan(images: int, batch: int, *, epochs: float | None = None, max_batches: int | None = None, round_to: int = 1) -> Schedule:
+def plan(
+    images: int, batch: int, *, epochs: float | None = None, max_batches: int | None = None, round_to: int = 1
+) -> Schedule:
     """From epochs or from max_batches, one of which is given; batches are rounded up to a multiple of `round_to`."""
     if (epochs is None) == (max_batches is None):
         raise UsageError("give either epochs or max_batches")

@@ -95,7 +95,10 @@ def render(
         changes.setdefault(index - 1, {})["filters"] = count * (classes + 5)
         changes[index] |= _anchors(section, anchors, (new_w / width, new_h / height)) | (head or {})
     if not heads:
-        index = next((i for i in range(len(cfg.sections) - 1, 0, -1) if cfg.sections[i].type in ("convolutional", "connected")), None)
+        index = next(
+            (i for i in range(len(cfg.sections) - 1, 0, -1) if cfg.sections[i].type in ("convolutional", "connected")),
+            None,
+        )
         if index is None:
             raise CfgError("has no layer whose outputs could be the classes", where=cfg.path)
         changes[index] = {"filters" if cfg.sections[index].type == "convolutional" else "output": classes}
@@ -124,7 +127,11 @@ def _schedule(cfg, iterations):
 def _anchors(head, anchors, scale):
     if anchors is not None:
         if len(anchors) != head.integer("num", 1):
-            raise CfgError(f"[{head.type}] takes {head.integer('num', 1)} anchors, not {len(anchors)}", where=head.path, line=head.line)
+            raise CfgError(
+                f"[{head.type}] takes {head.integer('num', 1)} anchors, not {len(anchors)}",
+                where=head.path,
+                line=head.line,
+            )
         return {"anchors": ", ".join(f"{w:g},{h:g}" for w, h in anchors)}
     if scale == (1, 1) or head.type == "region" or "anchors" not in head.options:  # a region's are in cells
         return {}

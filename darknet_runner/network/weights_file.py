@@ -111,17 +111,25 @@ def write(
     if len(arrays) < len(traced):
         raise WeightsError(f"{len(arrays)} layers to write, the cfg has {len(traced)}", where=path)
     if not 0 <= seen < 2 ** (64 if _wide(version) else 32):
-        raise WeightsError(f"seen = {seen} does not fit the header of version {'.'.join(map(str, version))}", where=path)
+        raise WeightsError(
+            f"seen = {seen} does not fit the header of version {'.'.join(map(str, version))}", where=path
+        )
     temporary = path.with_name(path.name + ".part")
     try:
         with open(temporary, "wb") as file:
-            file.write(np.array(version, "<i4").tobytes() + np.array([seen], "<u8" if _wide(version) else "<u4").tobytes())
+            file.write(
+                np.array(version, "<i4").tobytes() + np.array([seen], "<u8" if _wide(version) else "<u4").tobytes()
+            )
             for layer, blocks in zip(traced, arrays):
                 for name, shape in layer.blocks:
                     if name not in blocks or np.shape(blocks[name]) != shape:
                         given = f"is {np.shape(blocks[name])}, not" if name in blocks else "is missing;"
                         raise WeightsError(f"layer {layer.index} {name} {given} {shape}", where=path)
-                    array = blocks[name].T if layer.type == "connected" and name == "weights" and _old(version) else blocks[name]
+                    array = (
+                        blocks[name].T
+                        if layer.type == "connected" and name == "weights" and _old(version)
+                        else blocks[name]
+                    )
                     file.write(np.ascontiguousarray(array, "<f4").data)
             file.flush()
             os.fsync(file.fileno())
@@ -133,9 +141,13 @@ def write(
 
 
 def partial(
-    cfg: Cfg, weights: str | Path, out: str | Path, layers: int | None = None, for_cfg: Cfg | None = None,
+    cfg: Cfg,
+    weights: str | Path,
+    out: str | Path,
+    layers: int | None = None,
+    for_cfg: Cfg | None = None,
     version: tuple[int, int, int] = VERSION,
-) -> int:  # fmt: skip
+) -> int:
     """Write the first `layers` layers of `weights`, or those that `for_cfg` shares, with seen = 0; gives their number.
 
     The file is what `darknet partial` writes, byte for byte (with version 0.2.0 what Debian's does).
@@ -146,9 +158,15 @@ def partial(
         layers = first_difference(cfg, for_cfg)
         if not layers:
             what = "differ from the first layer on" if layers == 0 else "have the same layers"
-            raise WeightsError(f"{cfg.path} and {for_cfg.path} {what}", where=weights, mend="" if layers == 0 else "take the weights whole")
+            raise WeightsError(
+                f"{cfg.path} and {for_cfg.path} {what}",
+                where=weights,
+                mend="" if layers == 0 else "take the weights whole",
+            )
     if layers is None or not 1 <= layers <= count:
-        raise WeightsError(f"cannot take {layers} layers of {count}", where=cfg.path, mend=f"a number from 1 to {count}")
+        raise WeightsError(
+            f"cannot take {layers} layers of {count}", where=cfg.path, mend=f"a number from 1 to {count}"
+        )
     source = read(cfg, weights, prefix=True)
     if len(source.layers) < layers:
         raise WeightsError(f"holds {len(source.layers)} layers, not {layers}", where=weights)

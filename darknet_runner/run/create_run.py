@@ -24,10 +24,19 @@ from .folder import RunDir, sha256
 
 
 def create_run(
-    template: str, data: DataFile, *, runs: str | Path = "runs", name: str | None = None, anchors: str = "cfg", seed: int = 0,
-    recipe: Recipe = Recipe(), crop_scale: float = 1.0, **render
-) -> RunDir:  # fmt: skip
-    """A new run folder with the rendered cfg, the names, the recipe and the card; `render` as in `templates.render`, over the recipe.
+    template: str,
+    data: DataFile,
+    *,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    anchors: str = "cfg",
+    seed: int = 0,
+    recipe: Recipe = Recipe(),
+    crop_scale: float = 1.0,
+    **render,
+) -> RunDir:
+    """A new run folder with the rendered cfg, the names, the recipe and the card; `render` as in `templates.render`,
+    over the recipe.
 
     anchors: 'cfg' keeps the template's (scaled to the size), 'data' takes k-means over the training labels.
     """
@@ -35,7 +44,10 @@ def create_run(
     render = _of_recipe(recipe, data, render, source)
     if source.is_detector == data.is_classifier:
         forms = ("detector", "classifier")
-        raise UsageError(f"{template} is a {forms[not source.is_detector]}, {data.path} holds a {forms[data.is_classifier]}'s data", mend=f"emo convert --task {forms[not source.is_detector]}")
+        raise UsageError(
+            f"{template} is a {forms[not source.is_detector]}, {data.path} holds a {forms[data.is_classifier]}'s data",
+            mend=f"emo convert --task {forms[not source.is_detector]}",
+        )
     if anchors == "data" and source.is_detector:
         from ..network.anchors import cluster, label_sizes
 
@@ -45,15 +57,25 @@ def create_run(
         render["anchors"] = cluster(sizes, head.integer("num", 1), seed).sizes_px
     cfg = templates.render(source, data.classes, **render)
     if recipe.dropout is not None:
-        cfg = cfg.edit({index: {"probability": recipe.dropout} for index, section in enumerate(cfg.sections) if section.type == "dropout"})
+        cfg = cfg.edit(
+            {
+                index: {"probability": recipe.dropout}
+                for index, section in enumerate(cfg.sections)
+                if section.type == "dropout"
+            }
+        )
     run = run_folder.create(runs, name or Path(template).stem)
     try:
         cfg_file.save(cfg, run.cfg)
         run_folder.write_text(run.names, "".join(f"{name}\n" for name in data.names))
         run_folder.write_text(run.recipe, recipe.toml())
-        wanted = Preprocessing(recipe.crop_from, recipe.standardise, crop_scale).told() if recipe.augment == "recipe" else {}
+        wanted = (
+            Preprocessing(recipe.crop_from, recipe.standardise, crop_scale).told() if recipe.augment == "recipe" else {}
+        )
         if wanted:
-            run_folder.write_text(run.card, "[preprocessing]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in wanted.items()))
+            run_folder.write_text(
+                run.card, "[preprocessing]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in wanted.items())
+            )
     except OSError as error:
         shutil.rmtree(run.path, ignore_errors=True)
         raise RunError(f"the run folder cannot be written: {error.strerror}", where=run.path) from None
@@ -77,17 +99,25 @@ def _of_recipe(recipe: Recipe, data: DataFile, render: dict, source) -> dict:
     return out
 
 
-def write_run_metadata(run: RunDir, data: Path, settings: dict, argv: list[str] | None = None, engine: str = "builtin") -> None:
+def write_run_metadata(
+    run: RunDir, data: Path, settings: dict, argv: list[str] | None = None, engine: str = "builtin"
+) -> None:
     """Write args.toml (the effective settings) and the run.json that says what began, on what, with what."""
     lines = [f"{key} = {_toml(value)}\n" for key, value in settings.items() if value is not None]
     run_folder.write_text(run.path / "args.toml", "".join(lines))
     pretrained = settings.get("pretrained")
     run.write_json(
-        engine=engine, verdict="running", started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        argv=[redacted(word) for word in (sys.argv if argv is None else argv)], cfg=str(run.cfg), data=os.path.abspath(data), settings=settings,
-        hashes=hashes(run.cfg, read_data(data)), versions=versions(),
+        engine=engine,
+        verdict="running",
+        started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        argv=[redacted(word) for word in (sys.argv if argv is None else argv)],
+        cfg=str(run.cfg),
+        data=os.path.abspath(data),
+        settings=settings,
+        hashes=hashes(run.cfg, read_data(data)),
+        versions=versions(),
         started_from={"path": str(pretrained), "sha256": sha256(pretrained)} if pretrained else None,
-    )  # fmt: skip
+    )
 
 
 def hashes(cfg: Path, data: DataFile) -> dict:
@@ -135,7 +165,11 @@ def _toml(value) -> str:
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def data_of(path: str | Path | None, template: str | Path | None = None, say: Callable[[str], None] = lambda text: None) -> DataFile:
-    """The set that the user named, in any form that `open_set` takes, or the one under ./data that fits the network `template`."""
+def data_of(
+    path: str | Path | None, template: str | Path | None = None, say: Callable[[str], None] = lambda text: None
+) -> DataFile:
+    """The set that the user named, in any form that `open_set` takes, or the one under ./data that fits the network
+    `template`.
+    """
     task = None if template is None else "detector" if templates.load(template).is_detector else "classifier"
     return open_set(path, task, say)

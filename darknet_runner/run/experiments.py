@@ -1,7 +1,7 @@
 """Run folders as experiments: what each was told, on which data, and how good it became; which settings differ.
 
-    found = read_runs("runs")
-    differing(found)               # {"learning_rate": [0.001, 0.01], ...}: a value a run
+found = read_runs("runs")
+differing(found)               # {"learning_rate": [0.001, 0.01], ...}: a value a run
 """
 
 from __future__ import annotations
@@ -20,7 +20,22 @@ from .folder import RunDir
 from .metrics_plot import read_metrics
 
 # Of run.json's settings: where a run lies, how it was watched and what was printed; none changes what is learned.
-_ASIDE = ("runs", "name", "print_command", "dry_run", "quiet", "silence", "tensorboard", "mlflow", "cache_mb", "workers", "threads", "mjpeg_port", "darknet", "resume")
+_ASIDE = (
+    "runs",
+    "name",
+    "print_command",
+    "dry_run",
+    "quiet",
+    "silence",
+    "tensorboard",
+    "mlflow",
+    "cache_mb",
+    "workers",
+    "threads",
+    "mjpeg_port",
+    "darknet",
+    "resume",
+)
 LOWER = ("loss", "avg_loss", "valid_loss", "train_loss")  # figures of which less is better
 SCORES = ("map", "top1", "topk", "macro_f1")
 
@@ -56,7 +71,9 @@ def read_run(path: str | Path) -> Experiment:
     settings = {"engine": told.get("engine"), **{key: value for key, value in settings.items() if key != "engine"}}
     hashes = (told.get("hashes") or {}).get("data") or {}
     lists = "".join(str(hashes.get(split, "")) for split in ("train", "valid"))
-    return Experiment(run.path, told, settings, best_figures(run), hashlib.sha256(lists.encode()).hexdigest()[:8] if lists else None)
+    return Experiment(
+        run.path, told, settings, best_figures(run), hashlib.sha256(lists.encode()).hexdigest()[:8] if lists else None
+    )
 
 
 def _recipe(run: RunDir) -> dict[str, Any]:
@@ -80,12 +97,15 @@ def best_figures(run: RunDir) -> dict[str, float]:
             except ValueError:
                 continue
             if math.isfinite(value):
-                best[key] = value if key not in best else min(best[key], value) if key in LOWER else max(best[key], value)
+                best[key] = (
+                    value if key not in best else min(best[key], value) if key in LOWER else max(best[key], value)
+                )
     return best
 
 
 def read_runs(root: str | Path = "runs") -> tuple[list[Experiment], list[str]]:
-    """All runs under a folder, and the trials of searches there, the newest first; and what was wrong with those that cannot be read.
+    """All runs under a folder, and the trials of searches there, the newest first; and what was wrong with those that
+    cannot be read.
 
     UsageError when there is no such folder.
     """
@@ -109,7 +129,9 @@ def differing(runs: Sequence[Experiment]) -> dict[str, list[Any]]:
 
 
 def ordered(runs: Sequence[Experiment], by: str) -> list[Experiment]:
-    """Sorted by a figure, the best first, or by a setting or a key of run.json, ascending; runs without it come last."""
+    """Sorted by a figure, the best first, or by a setting or a key of run.json, ascending; runs without it come
+    last.
+    """
 
     def value(run: Experiment) -> Any:
         if by in run.figures:

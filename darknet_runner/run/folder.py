@@ -21,10 +21,24 @@ from converters.errors import EmoError, RunError, naming
 STEM = "model"
 # What run.json holds, where it holds it. A run's `data` is written absolute.
 FIELDS = {
-    "engine": str, "verdict": str, "data": str, "cfg": str, "settings": dict, "argv": list, "hashes": {"data": dict}, "versions": dict, "reasons": list,
-    "iterations": int, "loss": (float, type(None)), "best": dict, "started": str, "weights": dict,
-    "binary": {"path": str, "flavour": str}, "started_from": (dict, type(None)), "notes": list,
-}  # fmt: skip
+    "engine": str,
+    "verdict": str,
+    "data": str,
+    "cfg": str,
+    "settings": dict,
+    "argv": list,
+    "hashes": {"data": dict},
+    "versions": dict,
+    "reasons": list,
+    "iterations": int,
+    "loss": (float, type(None)),
+    "best": dict,
+    "started": str,
+    "weights": dict,
+    "binary": {"path": str, "flavour": str},
+    "started_from": (dict, type(None)),
+    "notes": list,
+}
 
 
 @dataclass(frozen=True)
@@ -91,9 +105,15 @@ class RunDir:
         return settings_files.read_json(self.path / "run.json", FIELDS, error=RunError)
 
     def data_file(self) -> Path | None:
-        """The .data file that run.json names: absolute, or relative to the run folder (in older ones to the current folder); None without one."""
+        """The .data file that run.json names: absolute, or relative to the run folder (in older ones to the current
+        folder); None without one.
+        """
         told = self.read_json().get("data")
-        return None if told is None else next((path for path in (self.path / told, Path(told)) if path.exists()), Path(told))
+        return (
+            None
+            if told is None
+            else next((path for path in (self.path / told, Path(told)) if path.exists()), Path(told))
+        )
 
     def write_json(self, **fields) -> None:
         """Merge `fields` into run.json, renamed into place."""

@@ -1,6 +1,7 @@
-"""metrics.csv -> chart.png: the loss on a logarithmic axis, and the validation scores beside it; a classifier's by epoch.
+"""metrics.csv -> chart.png: the loss on a logarithmic axis, and the validation scores beside it; a classifier's by
+epoch.
 
-    draw(rows, "chart.png", title="v4-tiny-001")      # rows: dicts with iteration, loss, avg_loss, map, top1, ...
+draw(rows, "chart.png", title="v4-tiny-001")      # rows: dicts with iteration, loss, avg_loss, map, top1, ...
 """
 
 from __future__ import annotations
@@ -101,14 +102,26 @@ def _by_epoch(rows, title):
     panels = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1]), figure.add_subplot(grid[1, :])
     lines = (
         (("train_loss", "training", "tab:blue", min), ("valid_loss", "validation", "tab:red", min)),
-        (("train_top1", "training top-1", "tab:blue", max), ("top1", "validation top-1", "tab:red", max), ("macro_f1", "validation macro-F1", "tab:green", max)),
+        (
+            ("train_top1", "training top-1", "tab:blue", max),
+            ("top1", "validation top-1", "tab:red", max),
+            ("macro_f1", "validation macro-F1", "tab:green", max),
+        ),
         (("rate", "rate", "0.3", None),),
     )
     for panel, some, name in zip(panels, lines, ("loss", "accuracy", "rate")):
         for key, label, colour, best in some:
             x, y = _values(rows, key, "epoch")
             if y:
-                panel.plot(x, y, "o-", color=colour, markersize=3, linewidth=1.2, label=label if best is None else f"{label} (best {best(y):.3f})")
+                panel.plot(
+                    x,
+                    y,
+                    "o-",
+                    color=colour,
+                    markersize=3,
+                    linewidth=1.2,
+                    label=label if best is None else f"{label} (best {best(y):.3f})",
+                )
         panel.set_ylabel(name)
         panel.grid(alpha=0.25)
     panels[0].legend(fontsize=8)

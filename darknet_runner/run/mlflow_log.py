@@ -1,8 +1,10 @@
-"""A run folder -> an MLflow run: its settings as parameters, metrics.csv as metrics, run.json, cfg and chart as artifacts.
+"""A run folder -> an MLflow run: its settings as parameters, metrics.csv as metrics, run.json, cfg and chart as
+artifacts.
 
     log_run("runs/resnet18-001", "mlruns")      # a folder: MLflow's file store; or sqlite:///mlflow.db, http://...
 
-The MLflow run keeps the name of the folder. A run that was logged before is logged anew in its place, as one that went on.
+The MLflow run keeps the name of the folder. A run that was logged before is logged anew in its place, as one that went
+on.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ def log_run(path: str | Path, uri: str, experiment: str = EXPERIMENT) -> str:
     """The id of the MLflow run. RunError for a folder that is not a run, or a store that refuses."""
     need()
     if "://" not in uri:
-        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # it warns of, and newer ones refuse, a folder otherwise
+        os.environ.setdefault(
+            "MLFLOW_ALLOW_FILE_STORE", "true"
+        )  # it warns of, and newer ones refuse, a folder otherwise
     from mlflow.entities import Metric, Param, RunTag
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -48,8 +52,14 @@ def log_run(path: str | Path, uri: str, experiment: str = EXPERIMENT) -> str:
         for old in client.search_runs([number], f"tags.`emo.run` = '{name}'"):
             client.delete_run(old.info.run_id)
         made = client.create_run(number, run_name=run.path.name, tags={"emo.run": name})
-        params = [Param(_key(key), str(value)[:PARAMETER]) for key, value in told.settings.items() if value not in (None, [], "")]
-        tags = [RunTag(key, str(told.told[key])) for key in ("verdict", "data", "started") if told.told.get(key)] + ([RunTag("emo.data_hash", told.data)] if told.data else [])
+        params = [
+            Param(_key(key), str(value)[:PARAMETER])
+            for key, value in told.settings.items()
+            if value not in (None, [], "")
+        ]
+        tags = [RunTag(key, str(told.told[key])) for key in ("verdict", "data", "started") if told.told.get(key)] + (
+            [RunTag("emo.data_hash", told.data)] if told.data else []
+        )
         client.log_batch(made.info.run_id, params=params, tags=tags)
         metrics = _metrics(run, Metric)
         for start in range(0, len(metrics), CHUNK):
@@ -57,7 +67,12 @@ def log_run(path: str | Path, uri: str, experiment: str = EXPERIMENT) -> str:
         for file in (run.path / "run.json", run.cfg, run.names, run.recipe, run.chart, run.metrics):
             if file.is_file():
                 client.log_artifact(made.info.run_id, str(file))
-        client.set_terminated(made.info.run_id, {"finished": "FINISHED", "running": "RUNNING", "interrupted": "KILLED"}.get(str(told.told.get("verdict")), "FAILED"))
+        client.set_terminated(
+            made.info.run_id,
+            {"finished": "FINISHED", "running": "RUNNING", "interrupted": "KILLED"}.get(
+                str(told.told.get("verdict")), "FAILED"
+            ),
+        )
     except MlflowException as error:
         raise RunError(f"MLflow refuses: {str(error).splitlines()[0]}", where=uri) from None
     return made.info.run_id

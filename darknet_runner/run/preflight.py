@@ -33,8 +33,17 @@ ROOM = 3  # files of weights that must find place: last, best, final
 CUDA_CONTEXT = 400 << 20  # bytes that CUDA, cuBLAS and cuDNN take before the first layer
 
 
-def check(cfg: Cfg, data: DataFile, *, pretrained: Path | None = None, clear: bool = False, run: RunDir | None = None,
-          binary: bool = False, gpu: bool = False, progress: Callable = lambda items, **_: items) -> list[Finding]:  # fmt: skip
+def check(
+    cfg: Cfg,
+    data: DataFile,
+    *,
+    pretrained: Path | None = None,
+    clear: bool = False,
+    run: RunDir | None = None,
+    binary: bool = False,
+    gpu: bool = False,
+    progress: Callable = lambda items, **_: items,
+) -> list[Finding]:
     """All findings of a training of `cfg` on `data`.
 
     binary: a Darknet binary is to train, which is stricter about sizes than the built-in engine.
@@ -94,13 +103,21 @@ def check_cfg(cfg: Cfg, data: DataFile, binary: bool = False) -> list[Finding]:
     net = cfg.net
     try:
         _check_net(cfg, add, binary)
-        heads = [(index, section) for index, section in enumerate(cfg.sections) if section.type in ("yolo", "region", "Gaussian_yolo")]
+        heads = [
+            (index, section)
+            for index, section in enumerate(cfg.sections)
+            if section.type in ("yolo", "region", "Gaussian_yolo")
+        ]
         for index, head in heads:
             _check_head(cfg.sections[index - 1], head, data.classes, add)
         if not heads and classes_of(cfg) != data.classes:
             add("cfg-classes", f"ends in {classes_of(cfg)} outputs; {data.path} has {data.classes} classes", net)
         if data.is_classifier and data.top > data.classes:
-            add("data-top", f"top = {data.top} is more than the {data.classes} classes of {data.path}", severity="warning")
+            add(
+                "data-top",
+                f"top = {data.top} is more than the {data.classes} classes of {data.path}",
+                severity="warning",
+            )
         if not any(item.severity == "error" for item in found):
             layers.trace(cfg)
     except CfgError as error:
@@ -129,18 +146,38 @@ def _check_head(before, head, classes, add):
     num = head.integer("num", 1 if head.type != "region" else 5)
     mask = head.integers("mask") or tuple(range(num))
     if head.integer("classes", 20) != classes:
-        add("cfg-classes", f"[{head.type}] has classes={head.integer('classes', 20)}; the data has {classes}", head, "classes")
+        add(
+            "cfg-classes",
+            f"[{head.type}] has classes={head.integer('classes', 20)}; the data has {classes}",
+            head,
+            "classes",
+        )
     each = classes + head.integer("coords", 4) + 1 + (4 if head.type == "Gaussian_yolo" else 0)
     filters = before.integer("filters", 0)
     if filters != len(mask) * each:
-        add("cfg-filters", f"filters={filters} before [{head.type}] must be {len(mask) * each} = {len(mask)} anchors x {each}", before, "filters")
+        add(
+            "cfg-filters",
+            f"filters={filters} before [{head.type}] must be {len(mask) * each} = {len(mask)} anchors x {each}",
+            before,
+            "filters",
+        )
     anchors = head.numbers("anchors")
     if len(anchors) != 2 * num:
-        add("cfg-anchors", f"[{head.type}] has {len(anchors)} numbers in anchors; num={num} needs {2 * num}", head, "anchors")
+        add(
+            "cfg-anchors",
+            f"[{head.type}] has {len(anchors)} numbers in anchors; num={num} needs {2 * num}",
+            head,
+            "anchors",
+        )
     elif min(anchors) <= 0:
         add("cfg-anchors", f"[{head.type}] has an anchor of no extent", head, "anchors")
     if any(not 0 <= index < num for index in mask) or len(set(mask)) != len(mask):
-        add("cfg-mask", f"[{head.type}] mask={','.join(map(str, mask))} must name different anchors of 0..{num - 1}", head, "mask")
+        add(
+            "cfg-mask",
+            f"[{head.type}] mask={','.join(map(str, mask))} must name different anchors of 0..{num - 1}",
+            head,
+            "mask",
+        )
 
 
 def check_pretrained(cfg: Cfg, path: Path, clear: bool = False) -> list[Finding]:
@@ -153,7 +190,9 @@ def check_pretrained(cfg: Cfg, path: Path, clear: bool = False) -> list[Finding]
     try:
         read = weights_file.read(cfg, path, prefix=True)
     except (WeightsError, CfgError) as error:
-        return fault(error.what + (f" ({error.mend})" if error.mend else "") if isinstance(error, WeightsError) else str(error))
+        return fault(
+            error.what + (f" ({error.mend})" if error.mend else "") if isinstance(error, WeightsError) else str(error)
+        )
     if not any(read.layers):
         return fault("holds no layer of this cfg")
     for index, blocks in enumerate(read.layers):
@@ -161,7 +200,16 @@ def check_pretrained(cfg: Cfg, path: Path, clear: bool = False) -> list[Finding]
             return fault(f"layer {index} holds values that are not finite numbers")
     batch, last = max(1, cfg.net.integer("batch", 1)), cfg.net.integer("max_batches", 0)
     if read.seen // batch >= last and not clear:
-        return fault(f"has seen {read.seen:,} pictures, which is iteration {read.seen // batch} of {last}: the training would end at once; give --clear")
+        return fault(
+            f"has seen {read.seen:,} "
+            "pictures, "
+            "which is "
+            "iteration "
+            f"{read.seen // batch} of "
+            f"{last}: the "
+            "training would end at once; "
+            "give --clear"
+        )
     return []
 
 
@@ -176,7 +224,16 @@ def check_place(cfg: Cfg, run: RunDir) -> list[Finding]:
         return []  # told by check_cfg
     free = shutil.disk_usage(folder).free
     if free < need:
-        return [Finding("disk-full", "error", "", str(folder), 0, f"has {free / 1e6:.0f} MB free; the weights need {need / 1e6:.0f} MB")]
+        return [
+            Finding(
+                "disk-full",
+                "error",
+                "",
+                str(folder),
+                0,
+                f"has {free / 1e6:.0f} MB free; the weights need {need / 1e6:.0f} MB",
+            )
+        ]
     return []
 
 
@@ -192,9 +249,13 @@ def gpu_bytes(traced: tuple[Layer, ...], pictures: int) -> int:
         width, height, channels = layer.out
         copies = 2
         if layer.type == "convolutional":
-            copies += 2 * bool(layer.section.integer("batch_normalize", 0)) + (layer.section.text("activation") in ("mish", "swish", "hard_mish"))
+            copies += 2 * bool(layer.section.integer("batch_normalize", 0)) + (
+                layer.section.text("activation") in ("mish", "swish", "hard_mish")
+            )
             size = layer.section.integer("size", 1)
-            workspace = max(workspace, 4 * width * height * size * size * layer.inputs[2] // layer.section.integer("groups", 1))
+            workspace = max(
+                workspace, 4 * width * height * size * size * layer.inputs[2] // layer.section.integer("groups", 1)
+            )
         total += 4 * copies * width * height * channels * pictures + 2 * 4 * layer.params
     return total + workspace
 
@@ -203,7 +264,9 @@ def gpu_memory() -> int | None:
     """Bytes of the smallest GPU that nvidia-smi names; None when there is none."""
     if not shutil.which("nvidia-smi"):
         return None
-    told = subprocess.run(["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"], capture_output=True, text=True)
+    told = subprocess.run(
+        ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"], capture_output=True, text=True
+    )
     sizes = [int(line) << 20 for line in told.stdout.split() if line.isdigit()]
     return min(sizes) if told.returncode == 0 and sizes else None
 
@@ -214,10 +277,33 @@ def check_gpu(cfg: Cfg, memory: int | None = None) -> list[Finding]:
     if memory is None:
         return []
     batch, parts, traced = cfg.net.integer("batch", 1), cfg.net.integer("subdivisions", 1), layers.trace(cfg)
-    fitting = next((parts * 2**step for step in range(12) if batch % (parts * 2**step) == 0 and gpu_bytes(traced, batch // (parts * 2**step)) < memory), None)
+    fitting = next(
+        (
+            parts * 2**step
+            for step in range(12)
+            if batch % (parts * 2**step) == 0 and gpu_bytes(traced, batch // (parts * 2**step)) < memory
+        ),
+        None,
+    )
     if fitting == parts:
         return []
     need = gpu_bytes(traced, batch // parts)
     mend = f"take --subdivisions {fitting}" if fitting else "take a smaller --size"
-    return [Finding("gpu-memory", "error", "", str(cfg.path or "cfg"), cfg.net.lines.get("subdivisions", cfg.net.line),
-                    f"{batch // parts} pictures at once need about {need / 2**30:.1f} GiB; the GPU has {memory / 2**30:.1f}: {mend}")]  # fmt: skip
+    return [
+        Finding(
+            "gpu-memory",
+            "error",
+            "",
+            str(cfg.path or "cfg"),
+            cfg.net.lines.get("subdivisions", cfg.net.line),
+            (
+                f"{batch // parts} pictures "
+                "at once "
+                "need about "
+                f"{need / 2**30:.1f} "
+                "GiB; the "
+                "GPU has "
+                f"{memory / 2**30:.1f}: {mend}"
+            ),
+        )
+    ]

@@ -46,14 +46,24 @@ def check_lists(data: DataFile, split: str) -> list[Finding]:
 
     lines = raw.decode("utf-8", "replace").splitlines()
     if b"\r" in raw:
-        add("list-crlf", "warning", raw[: raw.index(b"\r")].count(b"\n") + 1, "the lines end in CR LF, which Darknets take as a part of the name; emo does not")
+        add(
+            "list-crlf",
+            "warning",
+            raw[: raw.index(b"\r")].count(b"\n") + 1,
+            "the lines end in CR LF, which Darknets take as a part of the name; emo does not",
+        )
     spaced = next((number for number, line in enumerate(lines, start=1) if re.search(r"\s", line.rstrip("\r"))), None)
     if spaced:
         add("list-spaces", "warning", spaced, "has spaces, which Darknets drop or cut at; emo does not")
     seen: set[Path] = set()
     again = [(number, image) for number, image in numbered if image in seen or seen.add(image)]
     if again:
-        add("duplicate-row", "warning", again[0][0], f"listed again: {len(again)} of the lines, the first {again[0][1].name}")
+        add(
+            "duplicate-row",
+            "warning",
+            again[0][0],
+            f"listed again: {len(again)} of the lines, the first {again[0][1].name}",
+        )
     return found
 
 
@@ -67,10 +77,18 @@ def check_files(data: DataFile, split: str, progress: Callable = lambda items, *
         pass
 
     def look(path):
-        return _picture(path, split) + (_classified(path, data, split) if data.is_classifier else check_label(labels.label_path(path), data.classes, split))
+        return _picture(path, split) + (
+            _classified(path, data, split)
+            if data.is_classifier
+            else check_label(labels.label_path(path), data.classes, split)
+        )
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding lets go of the interpreter's lock
-        found = [item for part in progress(pool.map(look, listed), total=len(listed), desc=f"preflight {split}") for item in part]
+        found = [
+            item
+            for part in progress(pool.map(look, listed), total=len(listed), desc=f"preflight {split}")
+            for item in part
+        ]
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         temporary = kept.with_suffix(f".{os.getpid()}")
@@ -99,13 +117,28 @@ def _picture(path, split) -> list[Finding]:
     if info.problem:
         return [finding(info.problem, info.detail, file=path, subset=split)]
     if info.format not in images.SAFE_FORMATS and info.format != "BMP":
-        return [finding("wrong-extension", f"is {info.format}; Darknets read JPEG and PNG", file=path, subset=split, severity="error")]
+        return [
+            finding(
+                "wrong-extension",
+                f"is {info.format}; Darknets read JPEG and PNG",
+                file=path,
+                subset=split,
+                severity="error",
+            )
+        ]
     try:
         images.decode(path)
     except EmoError as error:
         return [finding("undecodable", error.what, file=path, subset=split)]
     if info.orientation != 1:
-        return [finding("exif-rotated", "EXIF turns it: Darknets with OpenCV see it turned, those without do not", file=path, subset=split)]
+        return [
+            finding(
+                "exif-rotated",
+                "EXIF turns it: Darknets with OpenCV see it turned, those without do not",
+                file=path,
+                subset=split,
+            )
+        ]
     return []
 
 
@@ -124,5 +157,15 @@ def check_label(path: Path, classes: int, split: str = "") -> list[Finding]:
         faults = labels.examine_label(path, classes).faults
     except DataError as error:
         code = "missing-label" if "missing" in error.what else "bad-number"
-        return [finding(code, f"{error.what}; a picture without faces needs an empty one" if error.mend else error.what, file=path, subset=split)]
-    return [finding(fault.code, fault.message, file=path, line=fault.line, subset=split, severity=fault.severity) for fault in faults[:PER_FILE]]
+        return [
+            finding(
+                code,
+                f"{error.what}; a picture without faces needs an empty one" if error.mend else error.what,
+                file=path,
+                subset=split,
+            )
+        ]
+    return [
+        finding(fault.code, fault.message, file=path, line=fault.line, subset=split, severity=fault.severity)
+        for fault in faults[:PER_FILE]
+    ]

@@ -1,11 +1,13 @@
-"""Search for settings: a grid, or Optuna's TPE, over recipe settings; each trial is a training, judged on the valid split.
+"""Search for settings: a grid, or Optuna's TPE, over recipe settings; each trial is a training, judged on the valid
+split.
 
     space = parse_space(["lr=0.01,0.001", "optimizer=sgd,adam"])
     search = Search(folder, space, "grid", direction="maximize")
-    search.run(train)        # train(number, changes, report) -> value; report(value), a validation's, says whether to give up
+    search.run(train)        # train(number, changes, report) -> value; report(value), a validation's, says whether to
+                             give up
 
-A study lives in Optuna's storage: an SQLite file in the folder, or any address that Optuna takes, which several machines
-can share. What was cut off is tried again; what is done is not.
+A study lives in Optuna's storage: an SQLite file in the folder, or any address that Optuna takes, which several
+machines can share. What was cut off is tried again; what is done is not.
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ from converters.errors import MissingExtra, RunError, UsageError
 
 from ..builtin.recipe import ALIASES, Recipe
 
-DEFAULT_SPACE = ("learning_rate=0.0003..0.3", "decay=0.00001..0.01", "label_smoothing=0..0.2", "rotate=0..20", "erase=0..0.5")
+DEFAULT_SPACE = (
+    "learning_rate=0.0003..0.3",
+    "decay=0.00001..0.01",
+    "label_smoothing=0..0.2",
+    "rotate=0..20",
+    "erase=0..0.5",
+)
 LOG_FROM = 10  # a range that spans so many times its lower end is searched by its logarithm
 WARM_UP = 3  # trials, and validations of each, before any is given up
 
@@ -81,8 +89,19 @@ class Search:
     prune      give up trials that do worse than the median of the others at the same validation
     """
 
-    def __init__(self, folder: Path, space: tuple[Dimension, ...], kind: str, *, direction: str = "maximize", trials: int | None = None,
-                 storage: str | None = None, study: str = "emo", seed: int = 0, prune: bool = True):  # fmt: skip
+    def __init__(
+        self,
+        folder: Path,
+        space: tuple[Dimension, ...],
+        kind: str,
+        *,
+        direction: str = "maximize",
+        trials: int | None = None,
+        storage: str | None = None,
+        study: str = "emo",
+        seed: int = 0,
+        prune: bool = True,
+    ):
         if find_spec("optuna") is None:
             raise MissingExtra("Optuna", "search", "emo train --grid and --search")
         import optuna
@@ -91,7 +110,9 @@ class Search:
         self.folder, self.space, self.kind = folder, space, kind
         if kind == "grid":
             if ranged := [item.key for item in space if not item.values]:
-                raise UsageError(f"{', '.join(ranged)}: a grid needs values, not a range", mend="--search tpe searches ranges")
+                raise UsageError(
+                    f"{', '.join(ranged)}: a grid needs values, not a range", mend="--search tpe searches ranges"
+                )
             sampler = optuna.samplers.RandomSampler(seed)  # is not asked: all combinations wait in the study, in order
             self.trials = min(trials or 10**9, math.prod(len(item.values) for item in space))
         else:
@@ -100,14 +121,20 @@ class Search:
         pruner = optuna.pruners.MedianPruner(WARM_UP, WARM_UP) if prune else optuna.pruners.NopPruner()
         try:
             self.study = optuna.create_study(
-                storage=storage or f"sqlite:///{folder.absolute() / 'study.db'}", study_name=study, direction=direction, sampler=sampler, pruner=pruner,
+                storage=storage or f"sqlite:///{folder.absolute() / 'study.db'}",
+                study_name=study,
+                direction=direction,
+                sampler=sampler,
+                pruner=pruner,
                 load_if_exists=True,
-            )  # fmt: skip
+            )
         except Exception as error:  # each database has its own
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise RunError(f"the storage cannot be used: {reason}", where=storage or folder / "study.db") from None
         if self.study.direction.name.lower() != direction:
-            raise UsageError(f"the study '{study}' was begun to {self.study.direction.name.lower()}", mend="take another --name")
+            raise UsageError(
+                f"the study '{study}' was begun to {self.study.direction.name.lower()}", mend="take another --name"
+            )
 
     def _states(self):
         from optuna.trial import TrialState
@@ -132,8 +159,12 @@ class Search:
                 self._again(trial.number, trial.params)
         if self.kind == "grid":
             for values in itertools.islice(itertools.product(*(item.values for item in self.space)), self.trials):
-                self.study.enqueue_trial({item.key: value for item, value in zip(self.space, values)}, skip_if_exists=True)
-        while self.study.get_trials(deepcopy=False, states=(states.WAITING,)) or (self.kind == "tpe" and self.done < self.trials):
+                self.study.enqueue_trial(
+                    {item.key: value for item, value in zip(self.space, values)}, skip_if_exists=True
+                )
+        while self.study.get_trials(deepcopy=False, states=(states.WAITING,)) or (
+            self.kind == "tpe" and self.done < self.trials
+        ):
             trial = self.study.ask()
             trial.set_user_attr("by", mine)
             changes = {item.key: item.suggest(trial) for item in self.space}
@@ -165,16 +196,32 @@ class Search:
         self.study.enqueue_trial(params, skip_if_exists=False)
 
     def table(self) -> list[dict]:
-        """A row a trial that has a value, the best first: number, value, state (complete, pruned), steps, and its settings."""
+        """A row a trial that has a value, the best first: number, value, state (complete, pruned), steps, and its
+        settings.
+        """
         states = self._states()
         rows = []
         for trial in self.study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)):
-            value = trial.value if trial.value is not None else (self._best(trial.intermediate_values.values()) if trial.intermediate_values else None)
+            value = (
+                trial.value
+                if trial.value is not None
+                else (self._best(trial.intermediate_values.values()) if trial.intermediate_values else None)
+            )
             if value is not None:
-                rows.append({"trial": trial.number, "value": value, "state": trial.state.name.lower(), "validations": len(trial.intermediate_values), **trial.params})
+                rows.append(
+                    {
+                        "trial": trial.number,
+                        "value": value,
+                        "state": trial.state.name.lower(),
+                        "validations": len(trial.intermediate_values),
+                        **trial.params,
+                    }
+                )
         complete = [row for row in rows if row["state"] == "complete"]
         sign = -1 if self.study.direction.name == "MAXIMIZE" else 1
-        return sorted(complete, key=lambda row: sign * row["value"]) + sorted((row for row in rows if row["state"] != "complete"), key=lambda row: sign * row["value"])
+        return sorted(complete, key=lambda row: sign * row["value"]) + sorted(
+            (row for row in rows if row["state"] != "complete"), key=lambda row: sign * row["value"]
+        )
 
     def _best(self, values):
         return max(values) if self.study.direction.name == "MAXIMIZE" else min(values)
@@ -200,7 +247,18 @@ class Search:
         if (best := self.best(recipe)) is not None:
             from .folder import write_text
 
-            write_text(self.folder / "best.toml", f"# The best of {len(rows)} trials: {value_name} {rows[0]['value']:.4f} on the valid split.\n{best.toml()}")
+            write_text(
+                self.folder / "best.toml",
+                (
+                    f"# The best of {len(rows)} "
+                    "trials: "
+                    f"{value_name} "
+                    f"{rows[0]['value']:.4f} on "
+                    "the valid "
+                    "split.\n"
+                    f"{best.toml()}"
+                ),
+            )
 
     def _draw(self, rows, value_name):
         """The value over the trials, and over each setting."""
@@ -220,7 +278,14 @@ class Search:
             for state, colour in (("complete", "tab:blue"), ("pruned", "0.7")):
                 some = [row for row in rows if row["state"] == state]
                 if some:
-                    axis.plot([row[key] for row in some], [row["value"] for row in some], "o", color=colour, markersize=5, label="given up" if state == "pruned" else state)
+                    axis.plot(
+                        [row[key] for row in some],
+                        [row["value"] for row in some],
+                        "o",
+                        color=colour,
+                        markersize=5,
+                        label="given up" if state == "pruned" else state,
+                    )
             axis.plot([best[key]], [best["value"]], "*", color="tab:red", markersize=13, label="best")
             dimension = next((item for item in self.space if item.key == key), None)
             if dimension and not dimension.values and dimension.low > 0 and dimension.high / dimension.low >= LOG_FROM:

@@ -14,7 +14,10 @@ from .folder import RunDir
 
 
 class TensorBoardWriter:
-    """Scalars under runs/<run>/tensorboard; `tensorboard --logdir runs` shows them. MissingExtra without the package."""
+    """Scalars under runs/<run>/tensorboard; `tensorboard --logdir runs` shows them.
+
+    MissingExtra without the package.
+    """
 
     @staticmethod
     def need() -> None:
@@ -37,7 +40,9 @@ class TensorBoardWriter:
             for key, value in row.items()
             if key != "iteration" and isinstance(value, (int, float)) and math.isfinite(value)
         ]
-        self._writer.add_event(self._event(wall_time=time.time(), step=int(row["iteration"]), summary=self._summary(value=values)))
+        self._writer.add_event(
+            self._event(wall_time=time.time(), step=int(row["iteration"]), summary=self._summary(value=values))
+        )
 
     def close(self) -> None:
         self._writer.close()

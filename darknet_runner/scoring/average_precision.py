@@ -68,15 +68,18 @@ class APResult:
 
     def by_points(self, points: int) -> np.ndarray:
         """(C,) AP by another number of recall points."""
-        return np.array([average_precision(taken, int(count), points) for (_, taken), count in zip(self.sorted_hits, self.truths)])
+        return np.array(
+            [average_precision(taken, int(count), points) for (_, taken), count in zip(self.sorted_hits, self.truths)]
+        )
 
 
 def rates(tp: int, fp: int, truths: int) -> dict[str, float | None]:
     """precision, recall and F1; None where there is nothing to have a share of."""
     return {
-        "precision": tp / (tp + fp) if tp + fp else None, "recall": tp / truths if truths else None,
+        "precision": tp / (tp + fp) if tp + fp else None,
+        "recall": tp / truths if truths else None,
         "f1": 2 * tp / (tp + fp + truths) if tp + fp + truths else None,
-    }  # fmt: skip
+    }
 
 
 def average_precision(taken: np.ndarray, truths: int, points: int = 0) -> float:

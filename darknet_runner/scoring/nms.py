@@ -1,4 +1,6 @@
-"""Boxes and scores of a picture -> without those that NMS drops -> the list that `detector test` prints; for both engines."""
+"""Boxes and scores of a picture -> without those that NMS drops -> the list that `detector test` prints; for both
+engines.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def overlap(a: np.ndarray, b: np.ndarray, beta: float | None = None) -> np.ndarr
 
 
 def greedy(scores: np.ndarray, dropped: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:
-    """Indices that stay, best score (N,) first: `dropped(best, rest)` says which of the rest, by index, the best one drops."""
+    """Indices that stay, best score (N,) first: `dropped(best, rest)` says which of the rest, by index, the best
+    one drops.
+    """
     order, kept = np.argsort(-scores, kind="stable"), []
     while len(order):
         best, order = order[0], order[1:]
@@ -49,7 +53,12 @@ def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float = NMS_IOU, diou_beta: f
 def detections_as_dicts(xyxy: np.ndarray, scores: np.ndarray, names: Sequence[str], conf: float) -> list[dict]:
     """Boxes and scores after NMS -> one entry a box and class above `conf`, as `detector test` lists them."""
     out = [
-        {"name": names[kind], "class_id": int(kind), "score": round(float(scores[index, kind]), 6), "xyxy_px": [round(float(v), 2) for v in xyxy[index]]}
+        {
+            "name": names[kind],
+            "class_id": int(kind),
+            "score": round(float(scores[index, kind]), 6),
+            "xyxy_px": [round(float(v), 2) for v in xyxy[index]],
+        }
         for index, kind in zip(*np.nonzero(scores > conf))
     ]
     return sorted(out, key=lambda item: -item["score"])

@@ -73,7 +73,12 @@ STDOUT = "standard output"
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMO", "max_content_width": 120},
 )
 @click.version_option(__version__, prog_name="emo", allow_from_autoenv=False)
-@click.option("--config", envvar="EMO_CONFIG", type=click.Path(dir_okay=False), help="TOML file of option values, a table a command.")
+@click.option(
+    "--config",
+    envvar="EMO_CONFIG",
+    type=click.Path(dir_okay=False),
+    help="TOML file of option values, a table a command.",
+)
 @click.pass_context
 def emo(ctx, config):
     """Facial-emotion detection on Darknet/YOLO.
@@ -109,7 +114,9 @@ def _main(args: list[str] | None) -> None:
     try:
         args = list(sys.argv[1:] if args is None else args)
         _refuse_empty(args)
-        with emo.make_context("emo", args) as ctx:  # not emo.main(), which has its own mind about Ctrl-C and closed pipes
+        with emo.make_context(
+            "emo", args
+        ) as ctx:  # not emo.main(), which has its own mind about Ctrl-C and closed pipes
             status = emo.invoke(ctx)
         sys.stdout.flush()  # a full disk or a closed pipe shows here at the latest, where it can still be told
         sys.exit(status if isinstance(status, int) else 0)
@@ -145,7 +152,11 @@ def fail(message: str, code: int) -> None:
 
 def _usage(error: click.ClickException) -> str:
     """Click's error as one line: what, where the value stands when not on the command line, and where to read on."""
-    message, ctx, option = " ".join(error.format_message().split()).rstrip("."), getattr(error, "ctx", None), getattr(error, "param", None)
+    message, ctx, option = (
+        " ".join(error.format_message().split()).rstrip("."),
+        getattr(error, "ctx", None),
+        getattr(error, "param", None),
+    )
     if ctx is None:
         return message
     source = ctx.get_parameter_source(option.name) if option is not None else None
@@ -164,7 +175,9 @@ def _refuse_empty(args: list[str]) -> None:
 
 
 def _prepare_process() -> None:
-    """Streams that can be written to and show what files hold as plain text; SIGTERM and SIGHUP as Ctrl-C, so that they clean up too."""
+    """Streams that can be written to and show what files hold as plain text; SIGTERM and SIGHUP as Ctrl-C, so that
+    they clean up too.
+    """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
@@ -177,7 +190,9 @@ def _prepare_process() -> None:
         if not isinstance(getattr(sys, name), PlainStream):
             setattr(sys, name, PlainStream(getattr(sys, name), {"stdout": STDOUT, "stderr": "standard error"}[name]))
     _signals.clear()
-    for number in (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)):  # Windows has no SIGHUP
+    for number in (
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    ):  # Windows has no SIGHUP
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # nohup's choice stands
             signal.signal(number, _interrupt)
 

@@ -55,16 +55,31 @@ def list_(as_json):
         network = templates.load(name)
         traced = layers.trace(network)
         about = network.text.split("\n", 1)[0].lstrip("# ").removeprefix(f"{name}: ")
-        found.append({
-            "name": name, "kind": "detector" if network.is_detector else "classifier", "size": list(network.size_wh),
-            "layers": len(traced), "params": sum(layer.params for layer in traced), "weights_bytes": weights_file.weights_bytes(traced),
-            "bflops": round(layers.total_bflops(traced), 3), "about": about,
-        })  # fmt: skip
+        found.append(
+            {
+                "name": name,
+                "kind": "detector" if network.is_detector else "classifier",
+                "size": list(network.size_wh),
+                "layers": len(traced),
+                "params": sum(layer.params for layer in traced),
+                "weights_bytes": weights_file.weights_bytes(traced),
+                "bflops": round(layers.total_bflops(traced), 3),
+                "about": about,
+            }
+        )
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     rows = [
-        (one["name"], one["kind"], _shape(one["size"]), one["layers"], f"{one['weights_bytes'] / 1e6:.1f}", f"{one['bflops']:.3f}", one["about"])
+        (
+            one["name"],
+            one["kind"],
+            _shape(one["size"]),
+            one["layers"],
+            f"{one['weights_bytes'] / 1e6:.1f}",
+            f"{one['bflops']:.3f}",
+            one["about"],
+        )
         for one in found
     ]
     columns(("name", "kind", "size", "layers", "MB", "BFLOPs", "what"), rows, left=(0, 1, 6))
@@ -77,7 +92,8 @@ def list_(as_json):
 def show(network, strict, as_json):
     """Layer by layer: shapes, parameters and BFLOPs, as a Darknet binary prints them.
 
-    What Darknet would ignore in silence, such as a misspelt option, is told on stderr, and so is what only Darknet does.
+    What Darknet would ignore in silence, such as a misspelt option, is told on stderr, and so is what only Darknet
+    does.
 
     \b
     emo cfg show v4-tiny
@@ -91,22 +107,49 @@ def show(network, strict, as_json):
     for one in sorted([*findings, *unheeded(loaded)], key=lambda finding: finding.line):
         click.echo(f"emo: {one.file}:{one.line}: {one.message}", err=True)
     traced = layers.trace(loaded)
-    operations, params, size = sum(layer.operations for layer in traced), sum(layer.params for layer in traced), weights_file.weights_bytes(traced)
+    operations, params, size = (
+        sum(layer.operations for layer in traced),
+        sum(layer.params for layer in traced),
+        weights_file.weights_bytes(traced),
+    )
     if as_json:
         rows = [
-            {"index": layer.index, "type": layer.type, "out": list(layer.out), "params": layer.params, "bflops": layer.bflops}
+            {
+                "index": layer.index,
+                "type": layer.type,
+                "out": list(layer.out),
+                "params": layer.params,
+                "bflops": layer.bflops,
+            }
             for layer in traced
         ]
         click.echo(json.dumps({"layers": rows, "operations": operations, "params": params, "weights_bytes": size}))
     else:
         rows = [
-            (layer.index, layer.type, cfg_plot.label(layer) if layer.type != cfg_plot.label(layer) else "",
-             ",".join(map(str, layer.sources)), _shape(layer.inputs), _shape(layer.out),
-             f"{layer.params:,}" if layer.params else "", f"{layer.bflops:.3f}" if layer.bflops else "")
+            (
+                layer.index,
+                layer.type,
+                cfg_plot.label(layer) if layer.type != cfg_plot.label(layer) else "",
+                ",".join(map(str, layer.sources)),
+                _shape(layer.inputs),
+                _shape(layer.out),
+                f"{layer.params:,}" if layer.params else "",
+                f"{layer.bflops:.3f}" if layer.bflops else "",
+            )
             for layer in traced
-        ]  # fmt: skip
+        ]
         columns(("", "layer", "what", "reads", "input", "output", "params", "BFLOPs"), rows, left=(1, 2))
-        click.echo(f"{len(traced)} layers, {params:,} parameters, weights of {size:,} bytes, {layers.total_bflops(traced):.3f} BFLOPs, {operations:,} operations")
+        click.echo(
+            f"{len(traced)} layers, "
+            f"{params:,} "
+            "parameters, "
+            "weights of "
+            f"{size:,} bytes, "
+            f"{layers.total_bflops(traced):.3f} "
+            "BFLOPs, "
+            f"{operations:,} "
+            "operations"
+        )
     if strict and findings:
         sys.exit(1)
 
@@ -125,9 +168,15 @@ def _pairs(text: str) -> list[tuple[float, float]]:
 @click.argument("network", metavar="FILE|NAME")
 @click.option("--classes", type=options.Whole(min=1), required=True, help="How many classes.")
 @click.option("--size", type=options.Whole(min=32), help="Width and height of the input.")
-@click.option("--anchors", callback=lambda ctx, option, value: value and _pairs(value), help="W,H,W,H,... in pixels, from emo cfg anchors.")
+@click.option(
+    "--anchors",
+    callback=lambda ctx, option, value: value and _pairs(value),
+    help="W,H,W,H,... in pixels, from emo cfg anchors.",
+)
 @click.option("--batch", type=options.Whole(min=1), help="Pictures a weight update.")
-@click.option("--subdivisions", type=options.Whole(min=1), help="Parts of a batch that are computed one after the other.")
+@click.option(
+    "--subdivisions", type=options.Whole(min=1), help="Parts of a batch that are computed one after the other."
+)
 @click.option("--iterations", type=options.Whole(min=1), help="max_batches; steps and burn_in follow.")
 @click.option("--learning-rate", type=options.Number(min=0, min_open=True), help="Peak learning rate.")
 @options.out
@@ -143,9 +192,15 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
     from darknet_runner.network import templates
 
     text = templates.render(
-        network, classes, size=size, anchors=anchors, batch=batch, subdivisions=subdivisions,
-        iterations=iterations, learning_rate=learning_rate,
-    ).text  # fmt: skip
+        network,
+        classes,
+        size=size,
+        anchors=anchors,
+        batch=batch,
+        subdivisions=subdivisions,
+        iterations=iterations,
+        learning_rate=learning_rate,
+    ).text
     if out:
         _write(text, out, force)
     else:
@@ -153,11 +208,32 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
 
 
 @cfg.command()
-@click.option("--conv", required=True, metavar="SPEC", help="Stages, each with a 2x2 pooling behind it: 32x3 is 32 filters of 3x3, 2*32x3 two such layers.")
-@click.option("--dense", default="", metavar="N,N,...", help="Outputs of the dense layers before the one for the classes.")
-@click.option("--dropout", type=options.Number(min=0, max=0.99), default=0, show_default=True, help="Share dropped behind each dense layer.")
-@click.option("--conv-dropout", default="", metavar="P[,P...]", help="Share dropped behind each pooling, or one a stage.")
-@click.option("--activation", type=click.Choice(["leaky", "relu", "mish", "swish", "elu"]), default="leaky", show_default=True, help="Behind each convolution and dense layer.")
+@click.option(
+    "--conv",
+    required=True,
+    metavar="SPEC",
+    help="Stages, each with a 2x2 pooling behind it: 32x3 is 32 filters of 3x3, 2*32x3 two such layers.",
+)
+@click.option(
+    "--dense", default="", metavar="N,N,...", help="Outputs of the dense layers before the one for the classes."
+)
+@click.option(
+    "--dropout",
+    type=options.Number(min=0, max=0.99),
+    default=0,
+    show_default=True,
+    help="Share dropped behind each dense layer.",
+)
+@click.option(
+    "--conv-dropout", default="", metavar="P[,P...]", help="Share dropped behind each pooling, or one a stage."
+)
+@click.option(
+    "--activation",
+    type=click.Choice(["leaky", "relu", "mish", "swish", "elu"]),
+    default="leaky",
+    show_default=True,
+    help="Behind each convolution and dense layer.",
+)
 @click.option("--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch norm in the convolutions.")
 @click.option("--classes", type=options.Whole(min=1), default=7, show_default=True, help="How many classes.")
 @click.option("--size", type=options.Whole(min=8), default=48, show_default=True, help="Width and height of the input.")
@@ -177,9 +253,16 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
     from darknet_runner.network.conv_net import ConvNet
 
     net = ConvNet.of(
-        conv, dense, conv_dropout=conv_dropout, dropout=dropout, activation=activation, batch_norm=batch_norm,
-        classes=classes, size=size, channels=int(channels),
-    )  # fmt: skip
+        conv,
+        dense,
+        conv_dropout=conv_dropout,
+        dropout=dropout,
+        activation=activation,
+        batch_norm=batch_norm,
+        classes=classes,
+        size=size,
+        channels=int(channels),
+    )
     text = net.text(Path(out).stem if out else "my")
     layers.trace(cfg_file.parse(text))
     if out:
@@ -192,15 +275,31 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
 @click.argument("source", metavar="SOURCE", type=click.Path(dir_okay=False))
 @click.option("--for", "network", required=True, metavar="FILE|NAME", help="The network that the weights are for.")
 @click.option("--out", "-o", type=click.Path(dir_okay=False), required=True, help="The .weights file to write.")
-@click.option("--input", "scale", metavar="NAME", help="What the source was trained on: 0..1, 0..255, -1..1, imagenet, caffe, vgg-face (BGR) or vgg-face-rgb; default: as its form tells.")
+@click.option(
+    "--input",
+    "scale",
+    metavar="NAME",
+    help=(
+        "What the source was "
+        "trained "
+        "on: 0..1, "
+        "0..255, -1..1, "
+        "imagenet, caffe, "
+        "vgg-face "
+        "(BGR) or "
+        "vgg-face-rgb; default: as its "
+        "form tells."
+    ),
+)
 @click.option("--classes", type=options.Whole(min=1), help="Render the network for so many classes first.")
 @options.force
 @options.as_json
 def import_(source, network, out, scale, classes, force, as_json):
     """Weights of other frameworks as .weights for a network, to begin a training with or to use.
 
-    Reads Keras .keras and .h5 (VGG-Face among them), MatConvNet .mat and torch .pth of torchvision's VGG and ResNet. Layers are taken
-    in order, by their shapes; what comes behind the last that fits, the new top, is left to the training.
+    Reads Keras .keras and .h5 (VGG-Face among them), MatConvNet .mat and torch .pth of torchvision's VGG and ResNet.
+    Layers are taken in order, by their shapes; what comes behind the last that fits, the new top, is left to the
+    training.
 
     \b
     emo cfg import vgg_face_weights.h5 --for vgg-face --out vgg-face.conv.weights
@@ -215,15 +314,32 @@ def import_(source, network, out, scale, classes, force, as_json):
     loaded = templates.load(network) if classes is None else templates.render(network, classes)
     found = import_weights(source, loaded, out, scale)
     if as_json:
-        click.echo(json.dumps({"form": found.form, "layers": found.layers, "whole": found.whole, "rows": [vars(row) for row in found.rows],
-                               "unused": found.unused, "notes": found.notes}, indent=2))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "form": found.form,
+                    "layers": found.layers,
+                    "whole": found.whole,
+                    "rows": [vars(row) for row in found.rows],
+                    "unused": found.unused,
+                    "notes": found.notes,
+                },
+                indent=2,
+            )
+        )
         return
-    rows = [(row.index, row.kind, _shape(row.shape), row.source or "-", _shape(row.source_shape or ()), row.how) for row in found.rows]
+    rows = [
+        (row.index, row.kind, _shape(row.shape), row.source or "-", _shape(row.source_shape or ()), row.how)
+        for row in found.rows
+    ]
     columns(("layer", "section", "weights", "from", "its weights", "how"), rows, left=(1, 2, 3, 4, 5))
     for note in found.notes:
         click.echo(f"emo: {note}", err=True)
     if found.unused:
-        click.echo(f"emo: not used: {', '.join(found.unused[:6])}{f' and {len(found.unused) - 6} more' if len(found.unused) > 6 else ''}", err=True)
+        click.echo(
+            f"emo: not used: {', '.join(found.unused[:6])}{f' and {len(found.unused) - 6} more' if len(found.unused) > 6 else ''}",  # noqa: E501
+            err=True,
+        )
     click.echo(f"{out}: {found.form}, " + ("all layers" if found.whole else f"layers 0 to {found.layers - 1}"))
 
 
@@ -267,7 +383,14 @@ def diff(a, b, as_json):
     for difference in found:
         where = "[net]" if difference.index < 0 else str(difference.index)
         sections = one.sections if difference.index + 1 < len(one.sections) else two.sections
-        rows.append((where, sections[difference.index + 1].type, difference.key, *("-" if side is None else side for side in (difference.a, difference.b))))
+        rows.append(
+            (
+                where,
+                sections[difference.index + 1].type,
+                difference.key,
+                *("-" if side is None else side for side in (difference.a, difference.b)),
+            )
+        )
     if rows:
         columns(("layer", "section", "option", str(a), str(b)), rows, left=(1, 2, 3, 4))
     if first is None:
@@ -279,7 +402,13 @@ def diff(a, b, as_json):
 @cfg.command()
 @click.option("--data", "data", type=click.Path(), required=True, help="The .data file whose train list is measured.")
 @click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
-@click.option("--size", type=options.Whole(min=32), default=416, show_default=True, help="Width and height of the network's input.")
+@click.option(
+    "--size",
+    type=options.Whole(min=32),
+    default=416,
+    show_default=True,
+    help="Width and height of the network's input.",
+)
 @click.option("--split", default="train", show_default=True, help="Which list.")
 @options.seed
 @options.as_json
@@ -294,7 +423,16 @@ def anchors(data, num, size, split, seed, as_json):
 
     found = library.cluster(library.label_sizes(darknet_files.read_data(data), (size, size), split), num, seed)
     if as_json:
-        click.echo(json.dumps({"anchors": found.sizes_px.astype(int).tolist(), "mean_iou": round(found.mean_iou, 4), "boxes": found.boxes, "size": size}))
+        click.echo(
+            json.dumps(
+                {
+                    "anchors": found.sizes_px.astype(int).tolist(),
+                    "mean_iou": round(found.mean_iou, 4),
+                    "boxes": found.boxes,
+                    "size": size,
+                }
+            )
+        )
     else:
         click.echo(found.line)
         click.echo(f"mean IoU {100 * found.mean_iou:.2f}% over {found.boxes:,} boxes")
@@ -306,7 +444,14 @@ def anchors(data, num, size, split, seed, as_json):
 @click.option("--batch", type=options.Whole(min=1), default=64, show_default=True, help="Pictures a weight update.")
 @click.option("--epochs", type=options.Number(min=0, min_open=True), help="Passes over all pictures.")
 @click.option("--batches", type=options.Whole(min=1), help="max_batches, to turn into epochs.")
-@click.option("--round", "round_to", type=options.Whole(min=1), default=1, show_default=True, help="Round batches up to a multiple of this.")
+@click.option(
+    "--round",
+    "round_to",
+    type=options.Whole(min=1),
+    default=1,
+    show_default=True,
+    help="Round batches up to a multiple of this.",
+)
 @options.as_json
 def schedule(images, data, batch, epochs, batches, round_to, as_json):
     """Epochs into max_batches and steps, and back.
@@ -326,9 +471,21 @@ def schedule(images, data, batch, epochs, batches, round_to, as_json):
         images = len(darknet_files.read_list(darknet_files.read_data(data).list_of("train")))
     plan = library.plan(images, batch, epochs=epochs, max_batches=batches, round_to=round_to)
     if as_json:
-        click.echo(json.dumps({"images": images, "batch": batch, "epochs": round(plan.epochs, 3), "max_batches": plan.max_batches,
-                               "steps": list(plan.steps), "burn_in": plan.burn_in}))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "images": images,
+                    "batch": batch,
+                    "epochs": round(plan.epochs, 3),
+                    "max_batches": plan.max_batches,
+                    "steps": list(plan.steps),
+                    "burn_in": plan.burn_in,
+                }
+            )
+        )
         return
-    click.echo(f"{images:,} images, batch {batch}, {plan.max_batches:,} batches: {plan.epochs:.0f} epochs ({plan.epochs:.2f})")
+    click.echo(
+        f"{images:,} images, batch {batch}, {plan.max_batches:,} batches: {plan.epochs:.0f} epochs ({plan.epochs:.2f})"
+    )
     for key, value in plan.net.items():
         click.echo(f"{key}={value}")

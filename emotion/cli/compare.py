@@ -15,9 +15,25 @@ from .progress import Progress
 @click.command(cls=Command)
 @click.argument("words", nargs=-1, required=True, metavar="SYSTEM vs SYSTEM [vs SYSTEM]... [MEDIA]...")
 @click.option("--data", type=click.Path(dir_okay=False), help="A labelled set: the .data file that emo convert wrote.")
-@click.option("--split", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help="Which of its lists.")
-@click.option("--memory/--no-memory", default=True, show_default=True, help="Measure each system's peak memory, in a process of its own.")
-@click.option("--clip/--no-clip", default=True, show_default=True, help="Of a video, write side-by-side.webm too, which browsers play.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    default="valid",
+    show_default=True,
+    help="Which of its lists.",
+)
+@click.option(
+    "--memory/--no-memory",
+    default=True,
+    show_default=True,
+    help="Measure each system's peak memory, in a process of its own.",
+)
+@click.option(
+    "--clip/--no-clip",
+    default=True,
+    show_default=True,
+    help="Of a video, write side-by-side.webm too, which browsers play.",
+)
 @click.option("--face-model", help="Face finder of a two-stage that names none: as for emo detect.")
 @options.out
 @options.conf
@@ -26,19 +42,49 @@ from .progress import Progress
 @options.max_pixels
 @options.backend
 @options.device
-@click.option("--bootstrap", type=options.Whole(min=0), default=1000, show_default=True, help="Resamples of a labelled set, for 95% intervals; 0 for none.")
+@click.option(
+    "--bootstrap",
+    type=options.Whole(min=0),
+    default=1000,
+    show_default=True,
+    help="Resamples of a labelled set, for 95% intervals; 0 for none.",
+)
 @options.seed
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 @gate_options
 @options.force
 @options.as_json
 @options.quiet
-def compare(words, data, split, memory, clip, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, fail_under, baseline, tolerance, junit, summary, force, as_json, quiet):
+def compare(
+    words,
+    data,
+    split,
+    memory,
+    clip,
+    face_model,
+    out,
+    conf,
+    iou,
+    limit,
+    backend,
+    device,
+    bootstrap,
+    seed,
+    threads,
+    fail_under,
+    baseline,
+    tolerance,
+    junit,
+    summary,
+    force,
+    as_json,
+    quiet,
+):
     """Compare two or more systems on the same pictures, labelled or not.
 
     Without --data and MEDIA the media that ship are used, whose faces are labelled. MEDIA are labelled by a labels.csv
-    beside them (media,frame,x1,y1,x2,y2,emotion). On a classifier's set classifiers are compared. Writes compare.json and report.html to --out,
-    by default compare-out/<SYSTEM>-vs-<SYSTEM>.
+    beside them (media,frame,x1,y1,x2,y2,emotion). On a classifier's set classifiers are compared. Writes compare.json
+    and report.html to --out, by default compare-out/<SYSTEM>-vs-<SYSTEM>.
 
     \b
     A SYSTEM is
@@ -73,9 +119,25 @@ def compare(words, data, split, memory, clip, face_model, out, conf, iou, limit,
     set_threads(threads or cores())  # the same number for every backend
     with Progress(quiet) as advance:
         result = comparison.run(
-            systems, data=data, split=split, media=media, memory=memory, clip=clip, out=out, conf=conf, iou=iou, face_model=face_model,
-            limit=limit, backend=backend, device=device, force=force, replicates=bootstrap, seed=seed, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),
-        )  # fmt: skip
+            systems,
+            data=data,
+            split=split,
+            media=media,
+            memory=memory,
+            clip=clip,
+            out=out,
+            conf=conf,
+            iou=iou,
+            face_model=face_model,
+            limit=limit,
+            backend=backend,
+            device=device,
+            force=force,
+            replicates=bootstrap,
+            seed=seed,
+            progress=advance,
+            skipped=lambda error: click.echo(f"emo: {error}: left out", err=True),
+        )
     if as_json:
         click.echo(json.dumps(result, indent=2))
     elif not quiet:

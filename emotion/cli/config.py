@@ -1,9 +1,9 @@
 """`--config FILE.toml`: defaults for options, a table a command, below the command line and EMO_*.
 
-    [darknet.train]
-    cfg = "v4-tiny"
-    [detect]
-    conf = 0.3
+[darknet.train]
+cfg = "v4-tiny"
+[detect]
+conf = 0.3
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from .options import long_name
 
 
 def defaults(path: str, group: click.Group, ctx: click.Context) -> dict:
-    """The file as click's default_map; UsageError names an unknown key and the nearest known one. DataError: no such file."""
+    """The file as click's default_map; UsageError names an unknown key and the nearest known one. DataError: no
+    such file.
+    """
     settings = settings_files.read_toml(path, error=UsageError if Path(path).exists() else DataError)
     return _checked(settings, group, ctx, path, "")
 

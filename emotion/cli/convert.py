@@ -18,38 +18,114 @@ from .progress import going_through
 @click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
 @click.argument("source", type=click.Path(), required=False)
 @click.option("--task", type=click.Choice(list(TASKS)), default="detector", help="What to make, see above.")
-@click.option("--with", "more", multiple=True, metavar="KIND=SOURCE", help="Another dataset to put into the same output; may be repeated.")
-@click.option("--classes", type=click.Choice(["6", "7", "8"]), default="7", help="6 merges Disgust into Anger, 8 adds Contempt.")
-@click.option("--valid", type=options.Number(0, 0.9), default=0.0, help="Share of the training people to set aside for validation.")
-@click.option("--no-face", type=click.Choice(["drop", "keep"]), default="drop", help="affectnet: No-Face rows: drop, or keep as pictures without faces.")
-@click.option("--usage", metavar="USAGE=SPLIT,...", help="What a split becomes, such as validation=PrivateTest or PublicTest=none; "
-              "default: Training=train,PublicTest=valid,PrivateTest=test.")
-@click.option("--labels", type=click.Choice(["majority", "votes", "fer2013"]), default="majority",
-              help="ferplus: the class with over half of the votes; also the most voted for; or FER2013's own label, the votes beside it.")
-@click.option("--size", type=options.Size(), metavar="N|WxH", help="Size of a scene or crop; default: scenes 416, crops 96, others 48.")
-@click.option("--scenes", type=options.Whole(min=1), help="detector: scenes to compose of face crops; default: one for every three or four faces.")
-@click.option("--backgrounds", type=click.Path(), help="detector: folder of photographs to compose scenes on; default: drawn ones. "
-              "A face in a photograph would be one that no label tells of, so take pictures without people.")  # fmt: skip
+@click.option(
+    "--with",
+    "more",
+    multiple=True,
+    metavar="KIND=SOURCE",
+    help="Another dataset to put into the same output; may be repeated.",
+)
+@click.option(
+    "--classes", type=click.Choice(["6", "7", "8"]), default="7", help="6 merges Disgust into Anger, 8 adds Contempt."
+)
+@click.option(
+    "--valid",
+    type=options.Number(0, 0.9),
+    default=0.0,
+    help="Share of the training people to set aside for validation.",
+)
+@click.option(
+    "--no-face",
+    type=click.Choice(["drop", "keep"]),
+    default="drop",
+    help="affectnet: No-Face rows: drop, or keep as pictures without faces.",
+)
+@click.option(
+    "--usage",
+    metavar="USAGE=SPLIT,...",
+    help="What a split becomes, such as validation=PrivateTest or PublicTest=none; "
+    "default: Training=train,PublicTest=valid,PrivateTest=test.",
+)
+@click.option(
+    "--labels",
+    type=click.Choice(["majority", "votes", "fer2013"]),
+    default="majority",
+    help=(
+        "ferplus: the class with over "
+        "half of "
+        "the votes; "
+        "also the "
+        "most voted "
+        "for; or "
+        "FER2013's "
+        "own label, "
+        "the votes beside it."
+    ),
+)
+@click.option(
+    "--size",
+    type=options.Size(),
+    metavar="N|WxH",
+    help="Size of a scene or crop; default: scenes 416, crops 96, others 48.",
+)
+@click.option(
+    "--scenes",
+    type=options.Whole(min=1),
+    help="detector: scenes to compose of face crops; default: one for every three or four faces.",
+)
+@click.option(
+    "--backgrounds",
+    type=click.Path(),
+    help="detector: folder of photographs to compose scenes on; default: drawn ones. "
+    "A face in a photograph would be one that no label tells of, so take pictures without people.",
+)
 @click.option("--enlarge", type=options.Number(0.2, 5), default=1.0, help="Factor about a box, clipped to the picture.")
-@click.option("--find", metavar="FINDER", help="Find the face in pictures without boxes, and landmarks: yunet, ssd, haar, dlib, "
-              "a .dat of 68 landmarks, or another face model of emo detect.")  # fmt: skip
-@click.option("--align", is_flag=True, help="crops, csv, hdf5, npz, pickle: turn until the eyes are level, where the dataset, or --find, gives landmarks.")
-@click.option("--grey/--colour", default=None, help="crops, csv, hdf5, npz, pickle: default colour for crops, grey for the others; csv is always grey.")
-@click.option("--link", type=click.Choice(["hard", "symlink", "copy"]), default="hard",
-              help="How pictures get into the output; hard links become symlinks across file systems.")  # fmt: skip
+@click.option(
+    "--find",
+    metavar="FINDER",
+    help="Find the face in pictures without boxes, and landmarks: yunet, ssd, haar, dlib, "
+    "a .dat of 68 landmarks, or another face model of emo detect.",
+)
+@click.option(
+    "--align",
+    is_flag=True,
+    help="crops, csv, hdf5, npz, pickle: turn until the eyes are level, where the dataset, or --find, gives landmarks.",
+)
+@click.option(
+    "--grey/--colour",
+    default=None,
+    help="crops, csv, hdf5, npz, pickle: default colour for crops, grey for the others; csv is always grey.",
+)
+@click.option(
+    "--link",
+    type=click.Choice(["hard", "symlink", "copy"]),
+    default="hard",
+    help="How pictures get into the output; hard links become symlinks across file systems.",
+)
 @click.option("--verify", is_flag=True, help="Decode every picture, not only its header.")
-@click.option("--cluster", metavar="tcp://HOST:PORT", help="Run on a Dask cluster that sees the same files (needs the extra cluster).")
+@click.option(
+    "--cluster",
+    metavar="tcp://HOST:PORT",
+    help="Run on a Dask cluster that sees the same files (needs the extra cluster).",
+)
 @options.out
 @options.jobs
 @options.seed
-@click.option("--limit", type=options.Whole(min=1), default=None, help="Use only the first N pictures of each split of each source.")
+@click.option(
+    "--limit",
+    type=options.Whole(min=1),
+    default=None,
+    help="Use only the first N pictures of each split of each source.",
+)
 @options.max_pixels
 @options.force
 @options.dry_run
 @options.as_json
 @options.quiet
 @click.pass_context
-def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, force, dry_run, as_json, quiet, **settings):
+def convert(
+    ctx, kind, source, task, more, classes, out, jobs, cluster, limit, force, dry_run, as_json, quiet, **settings
+):
     """Turn a dataset into Darknet files.
 
     KIND is the dataset, SOURCE its folder or list (default: a folder of its name here). Writes to
@@ -97,15 +173,25 @@ def convert(ctx, kind, source, task, more, classes, out, jobs, cluster, limit, f
             return find_landmarks(finder, frame)
 
     report = run(
-        sources, out, Settings(task=task, classes=int(classes), **settings), jobs=jobs, cluster=cluster,
-        force=force, limit=limit, dry_run=dry_run, progress=_progress(quiet), find=find,
-    )  # fmt: skip
+        sources,
+        out,
+        Settings(task=task, classes=int(classes), **settings),
+        jobs=jobs,
+        cluster=cluster,
+        force=force,
+        limit=limit,
+        dry_run=dry_run,
+        progress=_progress(quiet),
+        find=find,
+    )
     if as_json:
         import json
 
         print(json.dumps(report, ensure_ascii=False))
     elif not quiet:
-        print(summary(report, out) if not dry_run else summary(report, out).rpartition("\n")[0] + "\nnothing was written")
+        print(
+            summary(report, out) if not dry_run else summary(report, out).rpartition("\n")[0] + "\nnothing was written"
+        )
 
 
 def _progress(quiet):
@@ -124,12 +210,19 @@ def summary(report: dict, out: str) -> str:
     for split, counts in report["splits"].items():
         rows.append([split, counts["pictures"], counts["faces"], *counts["by_class"].values()])
     width = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    lines = ["  ".join(f"{value!s:>{w}}" if i else f"{value!s:<{w}}" for i, (value, w) in enumerate(zip(row, width))) for row in rows]
+    lines = [
+        "  ".join(f"{value!s:>{w}}" if i else f"{value!s:<{w}}" for i, (value, w) in enumerate(zip(row, width)))
+        for row in rows
+    ]
     for item in report["left_out"]:
         lines.append(f"left out of {item['split'] or 'all'}: {item['rows']} x {item['reason']}")
-    whole = [finding for finding in report["findings"] if not finding["subset"] and finding["severity"] == "warning"]  # of the output itself
+    whole = [
+        finding for finding in report["findings"] if not finding["subset"] and finding["severity"] == "warning"
+    ]  # of the output itself
     noted = Counter(report["finding_counts"]) - Counter(finding["code"] for finding in whole)
-    noted = {code: count for code, count in noted.items() if not any(item["reason"] == code for item in report["left_out"])}
+    noted = {
+        code: count for code, count in noted.items() if not any(item["reason"] == code for item in report["left_out"])
+    }
     lines += [f"noted: {count} x {code}" for code, count in noted.items()]
     lines += [f"noted: {finding['message']}" for finding in whole]
     if "valid" not in report["splits"]:

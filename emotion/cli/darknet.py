@@ -13,7 +13,11 @@ COMMANDS = {
     "top-k": ("emotion.cli.darknet_run", "top_k", "Top-1 and top-k accuracy of a classifier."),
     "test": ("emotion.cli.darknet_run", "test", "Boxes or classes of single pictures."),
     "predict": ("emotion.cli.darknet_run", "test", "The same as test."),
-    "pipeline": ("emotion.cli.darknet_pipeline", "pipeline", "Classifier, cut-off, partial, detector, evaluation in one go."),
+    "pipeline": (
+        "emotion.cli.darknet_pipeline",
+        "pipeline",
+        "Classifier, cut-off, partial, detector, evaluation in one go.",
+    ),
     "partial": ("emotion.cli.darknet_tools", "partial", "The first layers of weights, to begin another network with."),
     "anchors": ("emotion.cli.darknet_tools", "anchors", "Anchors that fit your boxes."),
     "log": ("emotion.cli.darknet_tools", "log", "Any Darknet's training log as CSV and chart."),

@@ -16,27 +16,63 @@ from .progress import around
 @click.command(cls=Command)
 @click.option("--classifier", help="Cfg of the classifier: darknet-ref, darknet-tiny, csdarknet53, ... or a file.")
 @click.option("--detector", help="Cfg of the detector: v3-tiny, v4, ... or a file.")
-@click.option("--data", multiple=True, type=click.Path(), help="A .data file; give both, the classifier's and the detector's. Default: those under ./data.")
-@click.option("--classifier-iterations", type=options.Whole(min=1), help="Batches of the classifier; default: its cfg's.")
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(),
+    help="A .data file; give both, the classifier's and the detector's. Default: those under ./data.",
+)
+@click.option(
+    "--classifier-iterations", type=options.Whole(min=1), help="Batches of the classifier; default: its cfg's."
+)
 @click.option("--detector-iterations", type=options.Whole(min=1), help="Batches of the detector; default: its cfg's.")
 @click.option("--classifier-size", type=options.Whole(min=8), help="Input of the classifier, in pixels.")
 @click.option("--detector-size", type=options.Whole(min=32), help="Input of the detector, in pixels.")
 @click.option("--batch", type=options.Whole(min=1), help="Pictures a batch, of both.")
 @click.option("--subdivisions", type=options.Whole(min=1), help="Parts that a batch is cut into, of both.")
-@click.option("--anchors", type=click.Choice(["cfg", "data"]), default="cfg", show_default=True, help="The detector's: its cfg's, or k-means over the labels.")
+@click.option(
+    "--anchors",
+    type=click.Choice(["cfg", "data"]),
+    default="cfg",
+    show_default=True,
+    help="The detector's: its cfg's, or k-means over the labels.",
+)
 @click.option("--resume", type=click.Path(), metavar="FOLDER", help="Go on with a pipeline's folder.")
-@click.option("--runs", type=click.Path(), default="runs", show_default=True, help="Where the pipeline's folder is made.")
+@click.option(
+    "--runs", type=click.Path(), default="runs", show_default=True, help="Where the pipeline's folder is made."
+)
 @click.option("--name", default="pipeline", show_default=True, help="Its name.")
 @click.option("--threads", type=options.Whole(min=1), help="CPU threads for the arithmetic.")
 @click.option("--workers", type=options.Whole(min=0), help="Built-in: processes that load and augment pictures.")
 @options.engine
 @options.darknet
-@click.option("--allow-broken-cpu", is_flag=True, help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong.")
+@click.option(
+    "--allow-broken-cpu",
+    is_flag=True,
+    help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong.",
+)
 @options.device
 @options.seed
 @options.as_json
 @options.quiet
-def pipeline(classifier, detector, data, resume, runs, name, threads, workers, engine, darknet, allow_broken_cpu, device, seed, as_json, quiet, **sizes):
+def pipeline(
+    classifier,
+    detector,
+    data,
+    resume,
+    runs,
+    name,
+    threads,
+    workers,
+    engine,
+    darknet,
+    allow_broken_cpu,
+    device,
+    seed,
+    as_json,
+    quiet,
+    **sizes,
+):
     """Pretrain a classifier, cut its backbone where the two networks part, train a detector on it, evaluate.
 
     \b
@@ -52,18 +88,23 @@ def pipeline(classifier, detector, data, resume, runs, name, threads, workers, e
     from darknet_runner.compiled.training import BinarySettings
     from darknet_runner.run import folder as run_folder
 
-
     if bool(resume) == bool(classifier and detector):
         raise click.UsageError("give --classifier and --detector to begin, or --resume FOLDER to go on")
 
-    chosen = {"engine": engine, "darknet": darknet and str(binaries.find(darknet)), "allow_broken_cpu": allow_broken_cpu}
+    chosen = {
+        "engine": engine,
+        "darknet": darknet and str(binaries.find(darknet)),
+        "allow_broken_cpu": allow_broken_cpu,
+    }
     plan, folder = None, Path(resume) if resume else None
     if resume:
         chosen |= _as_begun(work.plan_of(folder).engine, folder)
 
     def engine_for(job):
         settings = BinarySettings(allow_broken_cpu=chosen["allow_broken_cpu"])
-        return choose_engine(chosen["engine"], lambda compiled: compiled.judge(job), darknet=chosen["darknet"], settings=settings)
+        return choose_engine(
+            chosen["engine"], lambda compiled: compiled.judge(job), darknet=chosen["darknet"], settings=settings
+        )
 
     if not resume:
         found = _both(data)
@@ -95,7 +136,10 @@ def _as_begun(engine: dict, folder: Path) -> dict:
         names = ", ".join(f"--{key.replace('_', '-')}" for key in fixed)
         raise click.UsageError(f"{names}: a pipeline that goes on keeps its own")
     if engine.get("engine") not in ("auto", "builtin", "compiled"):
-        raise RunError(f"'plan.engine.engine' is {engine.get('engine')!r}; wanted: auto, builtin or compiled", where=folder / "pipeline.json")
+        raise RunError(
+            f"'plan.engine.engine' is {engine.get('engine')!r}; wanted: auto, builtin or compiled",
+            where=folder / "pipeline.json",
+        )
     kept = {key: engine[key] for key in ("engine", "allow_broken_cpu") if key in engine and key not in told}
     if engine.get("darknet") and not told & {"engine", "darknet"}:
         kept["darknet"] = binaries.find_again(str(Path(engine["darknet"]).absolute()), folder)
@@ -113,7 +157,10 @@ def _both(paths) -> tuple[str, str]:
         kinds[read_data(path).is_classifier].append(str(path.absolute()))
     if len(kinds[True]) != 1 or len(kinds[False]) != 1:
         told = f"{len(kinds[True])} classifier's and {len(kinds[False])} detector's .data files"
-        raise DataError(f"{told} {'were given' if paths else 'are under ./data'}; it takes one of each", mend="--data twice; emo convert --task classifier, --task detector")
+        raise DataError(
+            f"{told} {'were given' if paths else 'are under ./data'}; it takes one of each",
+            mend="--data twice; emo convert --task classifier, --task detector",
+        )
     return kinds[True][0], kinds[False][0]
 
 
@@ -121,8 +168,18 @@ def _report(result, as_json):
     from .darknet_run import table
 
     if as_json:
-        click.echo(json.dumps({"folder": str(result.folder), "verdict": result.verdict, "step": result.step, "layers": result.layers,
-                               "scores": result.scores, "reasons": list(result.reasons)}))  # fmt: skip
+        click.echo(
+            json.dumps(
+                {
+                    "folder": str(result.folder),
+                    "verdict": result.verdict,
+                    "step": result.step,
+                    "layers": result.layers,
+                    "scores": result.scores,
+                    "reasons": list(result.reasons),
+                }
+            )
+        )
     elif result.verdict == "finished":
         click.echo(f"{table(result.scores)}\n{result.folder}: finished")
     else:

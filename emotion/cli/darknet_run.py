@@ -13,8 +13,12 @@ from .printing import aligned
 
 model_argument = click.argument("model", required=False, metavar="[RUN]", type=click.Path())
 cfg_option = click.option("--cfg", type=click.Path(), help="The network's cfg; default: the run's.")
-weights_option = click.option("--weights", type=click.Path(), help="Its weights; default: the run's best, final or last.")
-data_option = click.option("--data", type=click.Path(), help="A .data file; default: the run's, or the only one under ./data.")
+weights_option = click.option(
+    "--weights", type=click.Path(), help="Its weights; default: the run's best, final or last."
+)
+data_option = click.option(
+    "--data", type=click.Path(), help="A .data file; default: the run's, or the only one under ./data."
+)
 split_option = click.option("--split", default="valid", show_default=True, help="Which list of the .data.")
 
 
@@ -24,8 +28,20 @@ split_option = click.option("--split", default="valid", show_default=True, help=
 @weights_option
 @data_option
 @split_option
-@click.option("--map-iou", type=options.Number(0, 1, min_open=True), default=0.5, show_default=True, help="IoU from which a box has found its face.")
-@click.option("--points", type=click.Choice(["0", "11", "101"]), default="0", show_default=True, help="Recall points of AP; 0: the area.")
+@click.option(
+    "--map-iou",
+    type=options.Number(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="IoU from which a box has found its face.",
+)
+@click.option(
+    "--points",
+    type=click.Choice(["0", "11", "101"]),
+    default="0",
+    show_default=True,
+    help="Recall points of AP; 0: the area.",
+)
 @options.conf
 @options.engine
 @options.darknet
@@ -84,14 +100,54 @@ def table(scores: dict) -> str:
     settings = scores["settings"]
     if "map" not in scores:
         parts = [f"{key.replace('top', 'top-')} {value:.2%}" for key, value in scores.items() if key.startswith("top")]
-        return f"{', '.join(parts)} on {settings['pictures']} pictures of {settings['split']}, input {'x'.join(map(str, settings['size']))}"
+        return (
+            f"{', '.join(parts)} on "
+            f"{settings['pictures']} "
+            "pictures of "
+            f"{settings['split']}, input "
+            f"{'x'.join(map(str, settings['size']))}"
+        )
     share = lambda value: "-" if value is None else f"{value:.2%}"
-    rows = [(name, *(share(scores["classes"].get(name, {}).get(key)) for key in ("precision", "recall", "f1")), share(ap), scores["truths"][name]) for name, ap in scores["ap"].items()]
-    rows.append(("all", *(share(scores[key]) for key in ("precision", "recall", "f1")), share(scores["map"]), sum(scores["truths"].values())))
+    rows = [
+        (
+            name,
+            *(share(scores["classes"].get(name, {}).get(key)) for key in ("precision", "recall", "f1")),
+            share(ap),
+            scores["truths"][name],
+        )
+        for name, ap in scores["ap"].items()
+    ]
+    rows.append(
+        (
+            "all",
+            *(share(scores[key]) for key in ("precision", "recall", "f1")),
+            share(scores["map"]),
+            sum(scores["truths"].values()),
+        )
+    )
     lines = aligned(("class", "precision", "recall", "F1", f"AP@{settings['iou']:g}", "faces"), rows)
-    lines.append(f"mAP@{settings['iou']:g} {scores['map']:.2%} over the classes with faces, {scores['map_darknet']:.2%} over all; precision, recall and F1 at score {settings['conf']:g}")
+    lines.append(
+        f"mAP@{settings['iou']:g} "
+        f"{scores['map']:.2%} "
+        "over the "
+        "classes "
+        "with faces, "
+        f"{scores['map_darknet']:.2%} "
+        "over all; "
+        "precision, "
+        "recall and "
+        f"F1 at score {settings['conf']:g}"
+    )
     size = "x".join(map(str, settings["size"]))
-    lines.append(f"{settings['pictures']} pictures of {settings['split']}, input {size}, NMS {settings['nms']['iou']:g}, floor {settings['score_floor']:g}, {settings['points']} points")
+    lines.append(
+        f"{settings['pictures']} "
+        "pictures of "
+        f"{settings['split']}, input "
+        f"{size}, NMS "
+        f"{settings['nms']['iou']:g}, floor "
+        f"{settings['score_floor']:g}, "
+        f"{settings['points']} points"
+    )
     return "\n".join(lines)
 
 
@@ -126,14 +182,23 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
         raise MediaError("no such picture", where=missing[0])
     chosen, why = choose_engine(engine, lambda compiled: compiled.judge_cfg(found.cfg), darknet=darknet)
     click.echo(f"predicting with {why}", err=True)
-    results = chosen.predict(found.cfg.path, read_lines(Path(listed)), found.weights, [Path(path) for path in images], conf=conf, device=device)
+    results = chosen.predict(
+        found.cfg.path,
+        read_lines(Path(listed)),
+        found.weights,
+        [Path(path) for path in images],
+        conf=conf,
+        device=device,
+    )
     if as_json:
         click.echo(json.dumps(results, indent=2))
         return
     for result in results:
         click.echo(f"{result['image']}:")
         for item in result.get("objects", []):
-            click.echo(f"  {item['score']:7.2%} {item['name']:<10} {' '.join(f'{value:.0f}' for value in item['xyxy_px'])}")
+            click.echo(
+                f"  {item['score']:7.2%} {item['name']:<10} {' '.join(f'{value:.0f}' for value in item['xyxy_px'])}"
+            )
         for name, score in list(result.get("scores", {}).items())[:3]:
             click.echo(f"  {score:7.2%} {name}")
         if not result.get("objects", True):
@@ -141,7 +206,9 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
 
 
 def located(model, cfg, weights, data, need_data=True):
-    """The cfg (parsed), weights, names and data that the arguments mean; an error for what is not named, or not there."""
+    """The cfg (parsed), weights, names and data that the arguments mean; an error for what is not named, or not
+    there.
+    """
     from types import SimpleNamespace
 
     from converters.errors import RunError, UsageError, WeightsError
@@ -156,9 +223,17 @@ def located(model, cfg, weights, data, need_data=True):
         raise RunError("no such run folder", where=folder)
     run = RunDir(folder or Path(cfg).parent)
     parsed = cfg_file.load(cfg or run.cfg)
-    path = Path(weights) if weights else folder / "model.weights" if (folder / "model.weights").is_file() else run.newest_weights()
+    path = (
+        Path(weights)
+        if weights
+        else folder / "model.weights"
+        if (folder / "model.weights").is_file()
+        else run.newest_weights()
+    )
     if not path.is_file():
         raise WeightsError("no such weights", where=path)
     if need_data and data is None and folder is not None and (folder / "run.json").is_file():
         data = run.data_file()
-    return SimpleNamespace(cfg=parsed, weights=path, names=run.names, data=create_run.data_of(data) if need_data else None)
+    return SimpleNamespace(
+        cfg=parsed, weights=path, names=run.names, data=create_run.data_of(data) if need_data else None
+    )

@@ -45,20 +45,32 @@ def info(darknet, network, as_json):
     yes = {True: "yes", False: "no", None: "cannot be told"}
     click.echo(f"{found.title} at {found.path}")
     click.echo(f"version   {found.version or 'not told by the binary'}")
-    click.echo("build     " + ", ".join(f"{name} {yes[getattr(found, name.lower())]}" for name in ("GPU", "cuDNN", "half", "OpenCV", "AVX", "OpenMP")))
+    click.echo(
+        "build     "
+        + ", ".join(
+            f"{name} {yes[getattr(found, name.lower())]}"
+            for name in ("GPU", "cuDNN", "half", "OpenCV", "AVX", "OpenMP")
+        )
+    )
     click.echo(f"commands  {', '.join(found.commands)}")
     if found.trouble:
         click.echo(f"trouble   {found.trouble}")
     if found.broken_training:
         click.echo(f"training  broken: {found.broken_training}")
-    effects = {"network": "would be another network", "training": "cannot be trained", "recipe": "is passed over in training"}
+    effects = {
+        "network": "would be another network",
+        "training": "cannot be trained",
+        "recipe": "is passed over in training",
+    }
     for lack in lacks:
         click.echo(f"line {lack.line:<4} {lack.what}: {effects[lack.spoils]}")
     if network and not lacks:
         click.echo(f"{network}   all of it is known")
     for job, reasons in cannot.items():
         told = [reason for reason in reasons if reason != found.broken_training] or ["see training"] if reasons else []
-        click.echo(f"{job.removeprefix('cannot_') + 's':<10}{network}: {'no: ' + '; '.join(told) if reasons else 'yes'}")
+        click.echo(
+            f"{job.removeprefix('cannot_') + 's':<10}{network}: {'no: ' + '; '.join(told) if reasons else 'yes'}"
+        )
 
 
 @click.command(cls=Command)
@@ -66,7 +78,9 @@ def info(darknet, network, as_json):
 @click.argument("weights", type=click.Path())
 @click.argument("out", type=click.Path())
 @click.argument("layers", type=options.Whole(min=1), required=False)
-@click.option("--for", "for_cfg", help="Keep the layers that this cfg (a file or a name) shares, instead of giving LAYERS.")
+@click.option(
+    "--for", "for_cfg", help="Keep the layers that this cfg (a file or a name) shares, instead of giving LAYERS."
+)
 @options.engine
 @options.darknet
 @options.force
@@ -107,7 +121,13 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
 @click.command(cls=Command)
 @click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data.")
 @click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
-@click.option("--size", type=options.Whole(min=32), default=416, show_default=True, help="Width and height of the network's input.")
+@click.option(
+    "--size",
+    type=options.Whole(min=32),
+    default=416,
+    show_default=True,
+    help="Width and height of the network's input.",
+)
 @options.engine
 @options.darknet
 @options.seed
@@ -141,7 +161,9 @@ def anchors(data, num, size, engine, darknet, seed, as_json):
 
 @click.command(cls=Command)
 @click.argument("file", type=click.Path())
-@click.option("--out", "-o", type=click.Path(), help="The folder for metrics.csv and chart.png; default: FILE without its ending.")
+@click.option(
+    "--out", "-o", type=click.Path(), help="The folder for metrics.csv and chart.png; default: FILE without its ending."
+)
 @options.force
 @options.as_json
 def log(file, out, force, as_json):
@@ -170,9 +192,16 @@ def log(file, out, force, as_json):
         return next((value for value in (row.map, row.topk, row.top1) if value is not None), None)
 
     best = max((row for row in rows if score(row) is not None), key=score, default=None)
-    summary = {"iterations": rows[-1].iteration, "rows": len(rows), "loss": rows[-1].loss, "avg_loss": rows[-1].avg_loss,
-               "best": best and {"iteration": best.iteration, "map": best.map, "top1": best.top1, "topk": best.topk, "k": best.k},
-               "csv": str(target), "chart": str(folder / "chart.png")}  # fmt: skip
+    summary = {
+        "iterations": rows[-1].iteration,
+        "rows": len(rows),
+        "loss": rows[-1].loss,
+        "avg_loss": rows[-1].avg_loss,
+        "best": best
+        and {"iteration": best.iteration, "map": best.map, "top1": best.top1, "topk": best.topk, "k": best.k},
+        "csv": str(target),
+        "chart": str(folder / "chart.png"),
+    }
     if as_json:
         click.echo(json.dumps(summary))
         return

@@ -24,12 +24,23 @@ def dataset():
 
 
 @dataset.command()
-@click.option("--as", "form", type=click.Choice(["affectnet", "fer2013", "yolo"]), default="affectnet", show_default=True,
-              help="AffectNet's folder, FER2013's csv, or a Darknet set of scenes.")  # fmt: skip
+@click.option(
+    "--as",
+    "form",
+    type=click.Choice(["affectnet", "fer2013", "yolo"]),
+    default="affectnet",
+    show_default=True,
+    help="AffectNet's folder, FER2013's csv, or a Darknet set of scenes.",
+)
 @click.option("--count", type=options.Whole(min=1), default=500, show_default=True, help="How many pictures.")
 @click.option("--classes", type=click.Choice(["6", "7", "8"]), default="7", show_default=True, help="Which emotions.")
-@click.option("--others", type=options.Number(0, 1), default=0.0, show_default=True,
-              help="affectnet: share of rows of the classes None, Uncertain and No-Face.")  # fmt: skip
+@click.option(
+    "--others",
+    type=options.Number(0, 1),
+    default=0.0,
+    show_default=True,
+    help="affectnet: share of rows of the classes None, Uncertain and No-Face.",
+)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @options.seed
 @options.force
@@ -44,7 +55,9 @@ def synth(form, count, classes, others, out, seed, force, as_json, quiet):
     """
     from converters.synthesis.datasets import write_set
 
-    report = write_set(form, count, out, seed=seed, classes=int(classes), others=others, force=force, progress=around(quiet))
+    report = write_set(
+        form, count, out, seed=seed, classes=int(classes), others=others, force=force, progress=around(quiet)
+    )
     if as_json:
         click.echo(json.dumps(report, indent=2))
     elif not quiet:
@@ -57,7 +70,9 @@ def _report(report: dict, as_json: bool, quiet: bool, *lines: str) -> None:
     if as_json:
         click.echo(json.dumps(report, indent=2))
     elif not quiet:
-        click.echo(f"{report['data']}: " + ", ".join(f"{number} {split}" for split, number in report["pictures"].items()))
+        click.echo(
+            f"{report['data']}: " + ", ".join(f"{number} {split}" for split, number in report["pictures"].items())
+        )
         for line in lines:
             click.echo(line)
 
@@ -83,17 +98,32 @@ def merge(sources, out, force, as_json, quiet):
         raise click.UsageError("merging takes at least two sets")
     report = edit.merge([load(source) for source in sources], out, force)
     twice = sum(report["listed_by_both"].values())
-    _report(report, as_json, quiet, *([f"{twice} pictures were in more than one set, and are listed once"] if twice else []))
+    _report(
+        report, as_json, quiet, *([f"{twice} pictures were in more than one set, and are listed once"] if twice else [])
+    )
 
 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--strict", is_flag=True, help="Exit with 1 when there is an error or a warning.")
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all findings to this CSV file.")
-@click.option("--min-side", type=options.Whole(min=0), default=16, show_default=True, help="Smallest side of a picture, in pixels.")
-@click.option("--min-face", type=options.Number(min=0), default=8, show_default=True, help="Smallest side of a face, in pixels.")
+@click.option(
+    "--min-side",
+    type=options.Whole(min=0),
+    default=16,
+    show_default=True,
+    help="Smallest side of a picture, in pixels.",
+)
+@click.option(
+    "--min-face", type=options.Number(min=0), default=8, show_default=True, help="Smallest side of a face, in pixels."
+)
 @click.option("--max-bytes", type=options.Whole(min=1), default=None, help="Largest file.")
-@click.option("--decode/--no-decode", default=True, show_default=True, help="Decode every picture, and compare them; else only headers are read.")
+@click.option(
+    "--decode/--no-decode",
+    default=True,
+    show_default=True,
+    help="Decode every picture, and compare them; else only headers are read.",
+)
 @options.jobs
 @options.max_pixels
 @options.as_json
@@ -117,13 +147,25 @@ def check(ctx, source, strict, csv_file, min_side, min_face, max_bytes, decode, 
 
     one = load(source)
     limits = Limits(min_side, min_face, max_bytes)
-    findings = check(one, limits, decode=decode, jobs=jobs or os.cpu_count() or 1, progress=around(quiet, "chunks of 256 pictures"))
+    findings = check(
+        one, limits, decode=decode, jobs=jobs or os.cpu_count() or 1, progress=around(quiet, "chunks of 256 pictures")
+    )
     if csv_file:
         checks.write_csv(findings, csv_file)
     pictures = {split: len(images) for split, images in one.images.items()}
     counts = checks.counts(findings)
     if as_json:
-        click.echo(json.dumps({"data": str(one.data.path), "pictures": pictures, "counts": counts, "findings": checks.as_dicts(findings)}, indent=1))
+        click.echo(
+            json.dumps(
+                {
+                    "data": str(one.data.path),
+                    "pictures": pictures,
+                    "counts": counts,
+                    "findings": checks.as_dicts(findings),
+                },
+                indent=1,
+            )
+        )
     elif not quiet:
         click.echo(f"{one.data.path}: " + ", ".join(f"{number} {split}" for split, number in pictures.items()))
         click.echo(checks.table(findings) if findings else "nothing found")
@@ -164,10 +206,23 @@ def stats(source, out, as_json, quiet):
 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
-@click.option("--out", "-o", type=click.Path(dir_okay=False), default="contact-sheet.png", show_default=True, help="The PNG to write.")
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(dir_okay=False),
+    default="contact-sheet.png",
+    show_default=True,
+    help="The PNG to write.",
+)
 @click.option("--count", type=options.Whole(1, 2000), default=48, show_default=True, help="How many pictures.")
 @click.option("--columns", type=options.Whole(min=1), default=8, show_default=True, help="Pictures in a row.")
-@click.option("--tile", type=options.Whole(32, 1024), default=160, show_default=True, help="Side of a picture on the sheet, in pixels.")
+@click.option(
+    "--tile",
+    type=options.Whole(32, 1024),
+    default=160,
+    show_default=True,
+    help="Side of a picture on the sheet, in pixels.",
+)
 @click.option("--split", help="Only this split: train, valid or test.")
 @click.option("--class", "only", help="Only pictures with a face of this class.")
 @click.option("--findings", type=click.Path(dir_okay=False), help="Show the pictures that this file of findings names.")
@@ -191,7 +246,9 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
         images = edit.pictures_of(load(source), chosen)
     elif codes:
         raise click.UsageError("--code needs --findings")
-    sheet, shown = contact_sheet(load(source), count=count, columns=columns, tile=tile, split=split, only=only, seed=seed, images=images)
+    sheet, shown = contact_sheet(
+        load(source), count=count, columns=columns, tile=tile, split=split, only=only, seed=seed, images=images
+    )
     write_png(sheet, out)
     if not quiet:
         click.echo(f"{out}: {len(shown)} pictures")
@@ -200,10 +257,17 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
-@click.option("--valid", type=options.Number(0, 1), default=0.1, show_default=True, help="Share of the groups for valid.")
+@click.option(
+    "--valid", type=options.Number(0, 1), default=0.1, show_default=True, help="Share of the groups for valid."
+)
 @click.option("--test", type=options.Number(0, 1), default=0.0, show_default=True, help="Share of the groups for test.")
-@click.option("--by", type=click.Choice(["group", "picture"]), default="group", show_default=True,
-              help="group: the manifest's person or source, else the file's name; picture: its content.")  # fmt: skip
+@click.option(
+    "--by",
+    type=click.Choice(["group", "picture"]),
+    default="group",
+    show_default=True,
+    help="group: the manifest's person or source, else the file's name; picture: its content.",
+)
 @options.seed
 @options.force
 @options.as_json
@@ -227,9 +291,21 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
-@click.option("--count", type=options.Whole(min=1), default=1000, show_default=True, help="How many collages, shared out among the splits.")
-@click.option("--size", type=options.Size(), default="416", show_default=True, metavar="N|WxH", help="Of a collage, in pixels.")
-@click.option("--backgrounds", type=click.Path(), help="Folder of photographs without people to lay them on; default: drawn grounds.")
+@click.option(
+    "--count",
+    type=options.Whole(min=1),
+    default=1000,
+    show_default=True,
+    help="How many collages, shared out among the splits.",
+)
+@click.option(
+    "--size", type=options.Size(), default="416", show_default=True, metavar="N|WxH", help="Of a collage, in pixels."
+)
+@click.option(
+    "--backgrounds",
+    type=click.Path(),
+    help="Folder of photographs without people to lay them on; default: drawn grounds.",
+)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @options.jobs
 @options.max_pixels
@@ -252,18 +328,43 @@ def collage(source, count, size, backgrounds, out, jobs, seed, force, as_json, q
     from converters.darknet_format.dataset import load
     from converters.dataset.collage import collage as run
 
-    report = run(load(source), out, count, size_wh=size, backgrounds=backgrounds, seed=seed, jobs=jobs or os.cpu_count(), force=force,
-                 progress=around(quiet, "parts"))  # fmt: skip
+    report = run(
+        load(source),
+        out,
+        count,
+        size_wh=size,
+        backgrounds=backgrounds,
+        seed=seed,
+        jobs=jobs or os.cpu_count(),
+        force=force,
+        progress=around(quiet, "parts"),
+    )
     lost = report["left_out"]
-    _report(report, as_json, quiet, *([f"{len(lost)} pictures were left out: {next(iter(lost.values()))}" + (", ..." if len(lost) > 1 else "")] if lost else []))
+    _report(
+        report,
+        as_json,
+        quiet,
+        *(
+            [f"{len(lost)} pictures were left out: {next(iter(lost.values()))}" + (", ..." if len(lost) > 1 else "")]
+            if lost
+            else []
+        ),
+    )
 
 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
-@click.option("--cap", type=options.Number(min=1), default=4.0, show_default=True, help="A picture comes at most this often.")
-@click.option("--power", type=options.Number(0, 1), default=1.0, show_default=True,
-              help="1 evens the classes out up to the cap, 0.5 goes half the way.")  # fmt: skip
+@click.option(
+    "--cap", type=options.Number(min=1), default=4.0, show_default=True, help="A picture comes at most this often."
+)
+@click.option(
+    "--power",
+    type=options.Number(0, 1),
+    default=1.0,
+    show_default=True,
+    help="1 evens the classes out up to the cap, 0.5 goes half the way.",
+)
 @options.seed
 @options.force
 @options.as_json
@@ -278,16 +379,26 @@ def balance(source, out, cap, power, seed, force, as_json, quiet):
     from converters.dataset import edit
 
     report = edit.balance(load(source), out, cap=cap, power=power, seed=seed, force=force)
-    lines = [f"  {name:<10} {before:>7} -> {report['faces_after'][name]}" for name, before in report["faces_before"].items()]
+    lines = [
+        f"  {name:<10} {before:>7} -> {report['faces_after'][name]}" for name, before in report["faces_before"].items()
+    ]
     _report(report, as_json, quiet, "faces in train:", *lines)
 
 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
-@click.option("--findings", type=click.Path(dir_okay=False), help="Findings of emo dataset check, CSV or JSON; default: check now.")
-@click.option("--also", multiple=True, metavar="CODE", help="Reject findings of this code too, not only errors; may be repeated.")
-@click.option("--keep", multiple=True, metavar="CODE", help="Keep pictures with findings of this code; may be repeated.")
+@click.option(
+    "--findings",
+    type=click.Path(dir_okay=False),
+    help="Findings of emo dataset check, CSV or JSON; default: check now.",
+)
+@click.option(
+    "--also", multiple=True, metavar="CODE", help="Reject findings of this code too, not only errors; may be repeated."
+)
+@click.option(
+    "--keep", multiple=True, metavar="CODE", help="Keep pictures with findings of this code; may be repeated."
+)
 @click.option("--reject", type=click.Path(dir_okay=False), help="A text file of picture paths to leave out too.")
 @options.jobs
 @options.max_pixels
@@ -314,8 +425,14 @@ def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet
         found = edit.read_findings(findings)
     else:
         found = find(one, jobs=jobs or os.cpu_count() or 1, progress=around(quiet, "chunks of 256 pictures"))
-    report = edit.clean(one, out, found, also=also, keep=keep, rejected=read_lines(Path(reject)) if reject else (), force=force)
-    lines = [f"  {split}: {number} left out as {reason}" for split, gone in report["left_out"].items() for reason, number in gone.items()]
+    report = edit.clean(
+        one, out, found, also=also, keep=keep, rejected=read_lines(Path(reject)) if reject else (), force=force
+    )
+    lines = [
+        f"  {split}: {number} left out as {reason}"
+        for split, gone in report["left_out"].items()
+        for reason, number in gone.items()
+    ]
     if strangers := report["not_in_the_set"]:
         lines.append(f"  {len(strangers)} paths in {reject} are none of the set's, such as {strangers[0]}")
     _report(report, as_json, quiet, *lines)

@@ -11,52 +11,158 @@ from . import options
 from .groups import Command
 from .progress import Progress
 
-OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parquet")  # run_detection's, which would take a while to import
+OUTPUTS = (
+    "media",
+    "jsonl",
+    "csv",
+    "summary",
+    "crops",
+    "labels",
+    "coco",
+    "parquet",
+)  # run_detection's, which would take a while to import
 
 
 @click.command(cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option("--system", type=click.Choice(["yolo", "two-stage"]), default="yolo", show_default=True, help="One network, or a face finder and a classifier.")
+@click.option(
+    "--system",
+    type=click.Choice(["yolo", "two-stage"]),
+    default="yolo",
+    show_default=True,
+    help="One network, or a face finder and a classifier.",
+)
 @click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
 @click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
-@click.option("--face-model", help="Two-stage: yunet, ssd (emo models pull), haar, whole (pictures that are all face), dlib (an extra) or its .dat, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; default: the first of these at hand.")
+@click.option(
+    "--face-model",
+    help=(
+        "Two-stage: yunet, ssd (emo "
+        "models pull), "
+        "haar, whole "
+        "(pictures that "
+        "are all "
+        "face), dlib "
+        "(an extra) "
+        "or its .dat, an SSD's .pb or "
+        ".caffemodel, "
+        "a YuNet "
+        ".onnx, a "
+        "Darknet detector, or "
+        "a folder "
+        "with one; "
+        "default: "
+        "the first "
+        "of these at hand."
+    ),
+)
 @options.out
 @options.conf
 @options.iou
 @options.backend
 @options.device
-@click.option("--outputs", type=options.Names(OUTPUTS), default="media,jsonl,csv,summary", show_default=True, help=f"What to write, of {', '.join(OUTPUTS)}.")
+@click.option(
+    "--outputs",
+    type=options.Names(OUTPUTS),
+    default="media,jsonl,csv,summary",
+    show_default=True,
+    help=f"What to write, of {', '.join(OUTPUTS)}.",
+)
 @click.option("--no-annotate", is_flag=True, help="The same outputs without media.")
 @click.option("--start", type=options.Time(), default="0", help="Of a video: from this time on, seconds or h:mm:ss.")
 @click.option("--end", type=options.Time(), help="Of a video: up to this time.")
-@click.option("--stride", type=options.Whole(min=1), default=1, show_default=True, help="Take every Nth frame or picture.")
-@click.option("--max-fps", type=options.Number(min=0.001), help="Take at most so many frames of each second of a video.")
+@click.option(
+    "--stride", type=options.Whole(min=1), default=1, show_default=True, help="Take every Nth frame or picture."
+)
+@click.option(
+    "--max-fps", type=options.Number(min=0.001), help="Take at most so many frames of each second of a video."
+)
 @options.limit
 @options.max_pixels
 @click.option("--raw", is_flag=True, help="Videos: follow no face; each frame on its own.")
-@click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="Videos: time constant of the scores' smoothing in seconds; 0 for none.")
-@click.option("--detect-every", type=options.Whole(min=1), default=1, show_default=True, help="Videos: look at every Nth frame; between them faces are where they are expected.")
-@click.option("--uncertain", type=options.Number(0, 1), help="Score below which an emotion is uncertain and shown with the next one; default: what the model's card says, else 0.5.")
+@click.option(
+    "--smooth",
+    type=options.Number(min=0),
+    default=0.5,
+    show_default=True,
+    help="Videos: time constant of the scores' smoothing in seconds; 0 for none.",
+)
+@click.option(
+    "--detect-every",
+    type=options.Whole(min=1),
+    default=1,
+    show_default=True,
+    help="Videos: look at every Nth frame; between them faces are where they are expected.",
+)
+@click.option(
+    "--uncertain",
+    type=options.Number(0, 1),
+    help=(
+        "Score below which an "
+        "emotion is "
+        "uncertain "
+        "and shown "
+        "with the "
+        "next one; "
+        "default: "
+        "what the "
+        "model's "
+        "card says, else 0.5."
+    ),
+)
 @click.option("--bars", is_flag=True, help="Draw the scores of all classes beside each face.")
-@click.option("--show", is_flag=True, help="Of one camera, stream or video: write nothing, show it in the browser (extra serve) or a window.")
-@click.option("--resume", is_flag=True, help="Pass over sources that are done; go on with a folder or list where it broke off.")
-@click.option("--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run.")
+@click.option(
+    "--show",
+    is_flag=True,
+    help="Of one camera, stream or video: write nothing, show it in the browser (extra serve) or a window.",
+)
+@click.option(
+    "--resume", is_flag=True, help="Pass over sources that are done; go on with a folder or list where it broke off."
+)
+@click.option(
+    "--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run."
+)
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
-@click.option("--jobs", "-j", type=options.Whole(min=1), default=1, show_default=True, help="Processes for several sources, or a folder's pictures.")
+@click.option(
+    "--jobs",
+    "-j",
+    type=options.Whole(min=1),
+    default=1,
+    show_default=True,
+    help="Processes for several sources, or a folder's pictures.",
+)
 @click.option("--cluster", metavar="ADDRESS", help="A Dask scheduler instead of processes.")
 @options.force
 @options.as_json
 @options.quiet
 @click.pass_context
-def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, show, resume, strict, jobs, cluster, force, as_json, quiet, **settings):
+def detect(
+    ctx,
+    sources,
+    out,
+    outputs,
+    no_annotate,
+    start,
+    end,
+    smooth,
+    show,
+    resume,
+    strict,
+    jobs,
+    cluster,
+    force,
+    as_json,
+    quiet,
+    **settings,
+):
     """Find faces and their emotions in pictures, folders, list files, videos, cameras and streams.
 
-    SOURCE may be a pattern ('photos/*.jpg') or - for a list on stdin. Writes to --out, by default detect-out/<name of the
-    source> (a second run: -2), with several sources a folder each: detections.jsonl, detections.csv, the annotated picture(s) or video;
-    of a video, whose faces are followed, also tracks.csv, summary.json, summary.html and timeline.png. Until the end their
-    names hold `.part`; an interrupted run leaves them so. A camera (camera, camera:1) or a stream (rtsp://...,
-    http://...) goes on until Ctrl-C or --limit, which end it well.
+    SOURCE may be a pattern ('photos/*.jpg') or - for a list on stdin. Writes to --out, by default detect-out/<name of
+    the source> (a second run: -2), with several sources a folder each: detections.jsonl, detections.csv, the annotated
+    picture(s) or video; of a video, whose faces are followed, also tracks.csv, summary.json, summary.html and
+    timeline.png. Until the end their names hold `.part`; an interrupted run leaves them so. A camera (camera, camera:1)
+    or a stream (rtsp://..., http://...) goes on until Ctrl-C or --limit, which end it well.
 
     \b
     emo detect video.mp4
@@ -85,12 +191,22 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, show, re
             raise click.UsageError("--show takes one source")
         show_live(names[0], chosen)
         return
-    todo = detect_many.orders(names, out, settings=chosen, outputs=tuple(name for name in outputs if not (no_annotate and name == "media")), force=force, strict=strict, resume=resume)
+    todo = detect_many.orders(
+        names,
+        out,
+        settings=chosen,
+        outputs=tuple(name for name in outputs if not (no_annotate and name == "media")),
+        force=force,
+        strict=strict,
+        resume=resume,
+    )
     if not quiet:
         remarks(chosen)
     failed, told = 0, []
     with Progress(quiet) as advance:
-        work = detect_many.carry_out(todo, jobs, cluster, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True))
+        work = detect_many.carry_out(
+            todo, jobs, cluster, progress=advance, skipped=lambda error: click.echo(f"emo: {error}: left out", err=True)
+        )
         for order, summary in work:
             if isinstance(summary, EmoError):
                 if len(todo) == 1 or strict or isinstance(summary, UsageError):
@@ -107,7 +223,12 @@ def detect(ctx, sources, out, outputs, no_annotate, start, end, smooth, show, re
             if not as_json and not quiet:
                 click.echo((f"{summary.source}: " if len(todo) > 1 else "") + table(summary))
     if as_json:
-        click.echo(json.dumps([summary.as_dict() for summary in told] if len(todo) > 1 else told[0].as_dict() if told else None, indent=2))
+        click.echo(
+            json.dumps(
+                [summary.as_dict() for summary in told] if len(todo) > 1 else told[0].as_dict() if told else None,
+                indent=2,
+            )
+        )
     if failed:
         raise SystemExit(1)
 
@@ -136,7 +257,11 @@ def hint_at_newest_run(detector) -> None:
 def name_finder(detector) -> None:
     """One line on stderr: which face finder was taken, nobody having named one."""
     finder = detector.settings["face"]["finder"]
-    click.echo(f"emo: faces found by {finder}" + ("; 'emo models pull yunet' fetches a better finder" if finder == "haar" else ""), err=True)
+    click.echo(
+        f"emo: faces found by {finder}"
+        + ("; 'emo models pull yunet' fetches a better finder" if finder == "haar" else ""),
+        err=True,
+    )
 
 
 def table(summary) -> str:
@@ -144,10 +269,17 @@ def table(summary) -> str:
     emotions = ", ".join(f"{name} {count}" for name, count in summary.emotions.items() if count)
     stages = ", ".join(f"{stage} {spent:g}" for stage, spent in summary.stages.items())
     lines = [
-        f"{summary.faces} {'face' if summary.faces == 1 else 'faces'} in {summary.frames} {'frame' if summary.frames == 1 else 'frames'} ({summary.frames_without_face} without one)" + (f": {emotions}" if emotions else ""),
+        (
+            f"{summary.faces} {'face' if summary.faces == 1 else 'faces'} in "
+            f"{summary.frames} "
+            f"{'frame' if summary.frames == 1 else 'frames'} "
+            f"({summary.frames_without_face} "
+            "without one)"
+        )
+        + (f": {emotions}" if emotions else ""),
         *([f"{summary.tracks} {'track' if summary.tracks == 1 else 'tracks'}"] if summary.tracks is not None else []),
         *([f"{summary.missed} frames came while another was at work"] if summary.missed else []),
         f"{summary.frames_per_s:g} frames/s; ms a frame: {stages}",
         *summary.files,
-    ]  # fmt: skip
+    ]
     return "\n".join(lines)

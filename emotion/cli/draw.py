@@ -16,10 +16,24 @@ from .progress import Progress
 @click.argument("results", type=click.Path())
 @click.argument("source", type=click.Path())
 @options.out
-@click.option("--outputs", type=options.Names(OUTPUTS), default="media", show_default=True, help=f"What to write, of {', '.join(OUTPUTS)}.")
+@click.option(
+    "--outputs",
+    type=options.Names(OUTPUTS),
+    default="media",
+    show_default=True,
+    help=f"What to write, of {', '.join(OUTPUTS)}.",
+)
 @click.option("--track", is_flag=True, help="Of a video: follow the faces and smooth their scores, as emo detect does.")
-@click.option("--smooth", type=options.Number(min=0), default=0.5, show_default=True, help="With --track: time constant of the smoothing in seconds; 0 for none.")
-@click.option("--conf", type=options.Number(0, 1), default=0.0, show_default=True, help="Score below which a face is dropped.")
+@click.option(
+    "--smooth",
+    type=options.Number(min=0),
+    default=0.5,
+    show_default=True,
+    help="With --track: time constant of the smoothing in seconds; 0 for none.",
+)
+@click.option(
+    "--conf", type=options.Number(0, 1), default=0.0, show_default=True, help="Score below which a face is dropped."
+)
 @options.limit
 @options.max_pixels
 @options.force
@@ -38,7 +52,18 @@ def draw(results, source, out, outputs, track, smooth, conf, limit, force, as_js
     from ..drawn_results import run
 
     with Progress(quiet) as advance:
-        summary = run(results, source, out, outputs=outputs, track=track, smooth_s=smooth, conf=conf, limit=limit, force=force, progress=advance)
+        summary = run(
+            results,
+            source,
+            out,
+            outputs=outputs,
+            track=track,
+            smooth_s=smooth,
+            conf=conf,
+            limit=limit,
+            force=force,
+            progress=advance,
+        )
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2))
     elif not quiet:

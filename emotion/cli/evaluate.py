@@ -31,10 +31,28 @@ class Tta(click.ParamType):
 
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--data", type=click.Path(), help="A .data file or the folder that holds it; default: the run's, or the one under ./data that fits.")
-@click.option("--split", type=click.Choice(["train", "valid", "test"]), default="valid", show_default=True, help="Which of its lists.")
-@click.option("--table", type=click.Choice(["text", "csv", "markdown", "latex"]), is_flag=False, flag_value="text", help="Print the table over the models, and nothing else; alone it is text.")
-@click.option("--tta", type=Tta(), help="Look at each face in N views, or in ten crops, and average.", metavar="N|tencrop")
+@click.option(
+    "--data",
+    type=click.Path(),
+    help="A .data file or the folder that holds it; default: the run's, or the one under ./data that fits.",
+)
+@click.option(
+    "--split",
+    type=click.Choice(["train", "valid", "test"]),
+    default="valid",
+    show_default=True,
+    help="Which of its lists.",
+)
+@click.option(
+    "--table",
+    type=click.Choice(["text", "csv", "markdown", "latex"]),
+    is_flag=False,
+    flag_value="text",
+    help="Print the table over the models, and nothing else; alone it is text.",
+)
+@click.option(
+    "--tta", type=Tta(), help="Look at each face in N views, or in ten crops, and average.", metavar="N|tencrop"
+)
 @click.option("--top", type=options.Whole(min=1), help="k of top-k; default: as the .data file says.")
 @click.option("--face-model", help="Face finder of a two-stage that names none: as for emo detect.")
 @options.out
@@ -43,14 +61,45 @@ class Tta(click.ParamType):
 @options.limit
 @options.backend
 @options.device
-@click.option("--bootstrap", type=options.Whole(min=0), default=1000, show_default=True, help="Resamples, for 95% intervals; 0 for none.")
+@click.option(
+    "--bootstrap",
+    type=options.Whole(min=0),
+    default=1000,
+    show_default=True,
+    help="Resamples, for 95% intervals; 0 for none.",
+)
 @options.seed
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 @gate_options
 @options.force
 @options.as_json
 @options.quiet
-def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, limit, backend, device, bootstrap, seed, threads, fail_under, baseline, tolerance, junit, summary, force, as_json, quiet):
+def evaluate(
+    models,
+    data,
+    split,
+    table,
+    tta,
+    top,
+    face_model,
+    out,
+    conf,
+    iou,
+    limit,
+    backend,
+    device,
+    bootstrap,
+    seed,
+    threads,
+    fail_under,
+    baseline,
+    tolerance,
+    junit,
+    summary,
+    force,
+    as_json,
+    quiet,
+):
     """Measure models on a labelled set: classifiers, detectors, and two-stage systems end to end.
 
     MODEL is a name, a model or run folder, a .cfg or .weights, or a system as for emo compare (two-stage:yunet.onnx).
@@ -71,9 +120,23 @@ def evaluate(models, data, split, table, tta, top, face_model, out, conf, iou, l
     set_threads(threads)
     with Progress(quiet) as advance:
         result = measure(
-            models, data, split, out=out, conf=conf, iou=iou, face_model=face_model, backend=backend, device=device, tta=tta, top=top,
-            limit=limit, replicates=bootstrap, seed=seed, force=force, progress=advance,
-        )  # fmt: skip
+            models,
+            data,
+            split,
+            out=out,
+            conf=conf,
+            iou=iou,
+            face_model=face_model,
+            backend=backend,
+            device=device,
+            tta=tta,
+            top=top,
+            limit=limit,
+            replicates=bootstrap,
+            seed=seed,
+            force=force,
+            progress=advance,
+        )
     if as_json:
         click.echo(json.dumps(result, indent=2))
     elif table:

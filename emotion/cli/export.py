@@ -15,11 +15,29 @@ from .groups import Command
 @click.argument("model")
 @click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
 @click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
-@click.option("--out", "-o", type=click.Path(dir_okay=False), help="The file to write; default: MODEL's name and .onnx, here.")
-@click.option("--half", is_flag=True, help="16-bit floats: half the size, as exact as it was; slower on CPUs, for GPUs.")
-@click.option("--int8", is_flag=True, help="8-bit integers: a quarter of the size; needs --data, whose training pictures show how large its numbers get.")
-@click.option("--data", type=click.Path(dir_okay=False), help="A labelled set, the .data file: what --half or --int8 costs is measured on its validation list.")
-@click.option("--calibrate", type=options.Whole(min=1), default=200, show_default=True, help="With --int8: training pictures that are looked at.")
+@click.option(
+    "--out", "-o", type=click.Path(dir_okay=False), help="The file to write; default: MODEL's name and .onnx, here."
+)
+@click.option(
+    "--half", is_flag=True, help="16-bit floats: half the size, as exact as it was; slower on CPUs, for GPUs."
+)
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="8-bit integers: a quarter of the size; needs --data, whose training pictures show how large its numbers get.",
+)
+@click.option(
+    "--data",
+    type=click.Path(dir_okay=False),
+    help="A labelled set, the .data file: what --half or --int8 costs is measured on its validation list.",
+)
+@click.option(
+    "--calibrate",
+    type=options.Whole(min=1),
+    default=200,
+    show_default=True,
+    help="With --int8: training pictures that are looked at.",
+)
 @options.limit
 @options.force
 @options.as_json
@@ -59,14 +77,26 @@ def export(model, weights, names, out, half, int8, data, calibrate, limit, force
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     if as_json:
-        click.echo(json.dumps(found.describe() | {"file": str(path), "bytes": len(content)} | ({"costs": costs} if costs else {}), indent=2))
+        click.echo(
+            json.dumps(
+                found.describe() | {"file": str(path), "bytes": len(content)} | ({"costs": costs} if costs else {}),
+                indent=2,
+            )
+        )
         return
     click.echo(str(path))
     if costs:
         from .printing import columns
 
         heads = ("", *costs["before"])
-        columns(heads, [(name, *("" if value is None else f"{value:.3f}" for value in row.values())) for name, row in costs.items()], left=(0,))
+        columns(
+            heads,
+            [
+                (name, *("" if value is None else f"{value:.3f}" for value in row.values()))
+                for name, row in costs.items()
+            ],
+            left=(0,),
+        )
 
 
 def reduced(model, made, int8: bool, data, calibrate: int, limit):

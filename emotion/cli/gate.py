@@ -13,9 +13,24 @@ def gate_options(command):
     """--fail-under, --baseline, --tolerance, --junit, --summary."""
     for option in reversed(
         (
-            click.option("--fail-under", multiple=True, metavar="FIGURE=VALUE", help="Exit 1 when a figure is worse: mAP=0.60, yolo:accuracy=0.85, missed=0.02."),
-            click.option("--baseline", type=click.Path(dir_okay=False), help="An earlier report.json or compare.json that must not be fallen short of."),
-            click.option("--tolerance", type=options.Number(0, 1), default=0.0, show_default=True, help="By how much a share may be worse than --baseline."),
+            click.option(
+                "--fail-under",
+                multiple=True,
+                metavar="FIGURE=VALUE",
+                help="Exit 1 when a figure is worse: mAP=0.60, yolo:accuracy=0.85, missed=0.02.",
+            ),
+            click.option(
+                "--baseline",
+                type=click.Path(dir_okay=False),
+                help="An earlier report.json or compare.json that must not be fallen short of.",
+            ),
+            click.option(
+                "--tolerance",
+                type=options.Number(0, 1),
+                default=0.0,
+                show_default=True,
+                help="By how much a share may be worse than --baseline.",
+            ),
             click.option("--junit", type=click.Path(dir_okay=False), help="Write the checks as JUnit XML."),
             click.option("--summary", type=click.Path(dir_okay=False), help="Write the checks as Markdown."),
         )

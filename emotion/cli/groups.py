@@ -1,4 +1,6 @@
-"""How commands and groups show themselves: imported on use, help in full lines, options of long commands in sections."""
+"""How commands and groups show themselves: imported on use, help in full lines, options of long commands in
+sections.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,18 @@ SHORT = 10  # options that a command may have before they are put in sections
 SECTIONS = {
     "Model": "system model weights names face-model conf iou top tta crop-scale",
     "Training": (
-        "recipe set epochs iterations batch subdivisions size learning-rate optimizer ema prior clip amp patience monitor pretrained clear "
+        "recipe set epochs iterations batch "
+        "subdivisions size "
+        "learning-rate "
+        "optimizer "
+        "ema prior "
+        "clip amp "
+        "patience monitor pretrained clear "
         "freeze-until anchors net yolo map map-every"
     ),
-    "Pictures": "task classes usage labels valid size scenes backgrounds enlarge align grey link no-face verify with max-pixels",
+    "Pictures": (
+        "task classes usage labels valid size scenes backgrounds enlarge align grey link no-face verify with max-pixels"
+    ),
     "Address": "host port token rate megabytes open source",
     "A part of it": "start end stride max-fps",
     "Tracking": "raw track smooth detect-every uncertain",
@@ -24,7 +34,15 @@ SECTIONS = {
     "Statistics": "bootstrap table memory",
     "A gate": "fail-under baseline tolerance junit summary",
     "Where it computes": "backend device threads workers jobs cluster cache seed",
-    "What is written": "out outputs clip runs name no-annotate show resume strict csv tensorboard mlflow force dry-run json quiet limit help",
+    "What is written": (
+        "out outputs clip runs name "
+        "no-annotate "
+        "show resume "
+        "strict csv "
+        "tensorboard mlflow "
+        "force dry-run json quiet "
+        "limit help"
+    ),
 }
 
 
@@ -60,9 +78,13 @@ class Group(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         listed = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, first_line(command)) for name, command in listed if command is not None and not command.hidden])
+            formatter.write_dl(
+                [(name, first_line(command)) for name, command in listed if command is not None and not command.hidden]
+            )
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and self.get_command(ctx, args[0]) is None:
             from converters.errors import nearest
 
@@ -105,7 +127,9 @@ class Lazy(click.Group):
         module, attribute, _ = self.table[name]
         return getattr(importlib.import_module(module), attribute)
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] in self.also:
             args = [self.also[args[0]], *args[1:]]
         if args and args[0] not in self.table:

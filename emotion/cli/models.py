@@ -41,7 +41,14 @@ def list_(as_json):
     for name in library.at_hand():
         try:
             model = library.find(name, None)
-            found.append(model.describe() | {"name": name, "megabytes": round(model.weights.stat().st_size / 1e6, 1), "metrics": model.card.get("metrics", {})})
+            found.append(
+                model.describe()
+                | {
+                    "name": name,
+                    "megabytes": round(model.weights.stat().st_size / 1e6, 1),
+                    "metrics": model.card.get("metrics", {}),
+                }
+            )
         except EmoError as error:
             found.append({"name": name, "fault": str(error)})
     if as_json:
@@ -52,7 +59,16 @@ def list_(as_json):
         if "fault" in one:
             rows.append((one["name"], "", "", "", "", one["fault"]))
             continue
-        rows.append((one["name"], one["task"], "x".join(map(str, one["input"][:2])), one["classes"], one["megabytes"], headline(one["metrics"])))
+        rows.append(
+            (
+                one["name"],
+                one["task"],
+                "x".join(map(str, one["input"][:2])),
+                one["classes"],
+                one["megabytes"],
+                headline(one["metrics"]),
+            )
+        )
     columns(("name", "task", "input", "classes", "MB", "measured"), rows, left=(0, 1, 5))
 
 
@@ -86,9 +102,19 @@ def show(model, as_json):
         click.echo(json.dumps(jsonable(told | {"card": found.card}), indent=2, ensure_ascii=False))
         return
     for key, value in (told | {key: value for key, value in found.card.items() if key not in told}).items():
-        tables = value if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values()) else {"": value}
+        tables = (
+            value
+            if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values())
+            else {"": value}
+        )
         for name, inner in tables.items():
-            text = ", ".join(f"{k} {v}" for k, v in inner.items()) if isinstance(inner, dict) else ", ".join(map(str, inner)) if isinstance(inner, list) else str(inner)
+            text = (
+                ", ".join(f"{k} {v}" for k, v in inner.items())
+                if isinstance(inner, dict)
+                else ", ".join(map(str, inner))
+                if isinstance(inner, list)
+                else str(inner)
+            )
             click.echo(f"{key}{f' ({name})' if name else ''}: {text}")
 
 
@@ -124,7 +150,9 @@ def verify(names, as_json):
 
 @models.command()
 @click.argument("names", nargs=-1, required=True, metavar="yunet|ssd...")
-@click.option("--from", "base", metavar="URL", help="The URL of a folder that holds the files, instead of their publishers'.")
+@click.option(
+    "--from", "base", metavar="URL", help="The URL of a folder that holds the files, instead of their publishers'."
+)
 @options.as_json
 @options.quiet
 def pull(names, base, as_json, quiet):

@@ -23,7 +23,9 @@ def name_in_environment(command: click.Command, prefix: str) -> None:
 
 
 def typed(ctx: click.Context, option: click.Parameter) -> bool:
-    """Whether it stands on the command line: what a settings file or the environment says is for all runs, this for one."""
+    """Whether it stands on the command line: what a settings file or the environment says is for all runs, this for
+    one.
+    """
     return ctx.get_parameter_source(option.name) is click.core.ParameterSource.COMMANDLINE
 
 
@@ -61,7 +63,9 @@ class Time(click.ParamType):
             value = str(value)
         parts = str(value).split(":")
         try:
-            if len(parts) > 3 or any(not part.isdigit() or (index and int(part) > 59) for index, part in enumerate(parts[:-1])):
+            if len(parts) > 3 or any(
+                not part.isdigit() or (index and int(part) > 59) for index, part in enumerate(parts[:-1])
+            ):
                 raise ValueError
             seconds = float(parts[-1])
             if not 0 <= seconds < (60 if len(parts) > 1 else math.inf):
@@ -122,11 +126,46 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print the result
 quiet = click.option("--quiet", is_flag=True, help="No progress, no summary.")
 dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 limit = click.option("--limit", type=Whole(min=1), default=None, help="Use only the first N.")
-conf = click.option("--conf", type=Number(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped.")
-iou = click.option("--iou", type=Number(0, 1), default=0.45, show_default=True, help="IoU above which NMS drops the weaker box.")
-backend = click.option("--backend", type=click.Choice(["auto", "opencv", "onnx", "torch"]), default="auto", show_default=True, help="What computes the networks; auto: ONNX Runtime where it is installed, else OpenCV. onnx and torch need the extras onnx and train.")
+conf = click.option(
+    "--conf", type=Number(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped."
+)
+iou = click.option(
+    "--iou", type=Number(0, 1), default=0.45, show_default=True, help="IoU above which NMS drops the weaker box."
+)
+backend = click.option(
+    "--backend",
+    type=click.Choice(["auto", "opencv", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help=(
+        "What computes the networks; "
+        "auto: ONNX "
+        "Runtime "
+        "where it is "
+        "installed, else "
+        "OpenCV. onnx "
+        "and torch "
+        "need the extras onnx "
+        "and train."
+    ),
+)
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-engine = click.option("--engine", type=click.Choice(["auto", "builtin", "compiled"]), default="auto", show_default=True, help="A Darknet binary, or the built-in engine.")
-darknet = click.option("--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the system places.")
-max_pixels = click.option("--max-pixels", type=Whole(min=1), default=None, callback=_max_pixels, expose_value=False, is_eager=True,
-                          help="A picture of more pixels is refused, not decoded; default: EMO_MAX_PIXELS, else 120000000.")  # fmt: skip
+engine = click.option(
+    "--engine",
+    type=click.Choice(["auto", "builtin", "compiled"]),
+    default="auto",
+    show_default=True,
+    help="A Darknet binary, or the built-in engine.",
+)
+darknet = click.option(
+    "--darknet", type=click.Path(), help="The Darknet binary; default: EMO_DARKNET, then PATH and the system places."
+)
+max_pixels = click.option(
+    "--max-pixels",
+    type=Whole(min=1),
+    default=None,
+    callback=_max_pixels,
+    expose_value=False,
+    is_eager=True,
+    help="A picture of more pixels is refused, not decoded; default: EMO_MAX_PIXELS, else 120000000.",
+)

@@ -15,5 +15,11 @@ def aligned(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = 
     """A table's lines, numbers to the right, the columns of `left` to the left."""
     rows = [header, *([str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    cells = ([cell.ljust(width) if column in left else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths))] for row in rows)
+    cells = (
+        [
+            cell.ljust(width) if column in left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ]
+        for row in rows
+    )
     return ["  ".join(row).rstrip() for row in cells]

@@ -4,7 +4,7 @@
     for item in going_through(items, quiet, unit="pictures"): ...        # or around what is gone through
 
 Nothing is said with `quiet`, nor of work that takes less than two seconds.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -62,7 +62,11 @@ class Progress:
 
 
 def going_through(
-    items: Iterable[T], quiet: bool, total: int | None = None, unit: str = "pictures", size: Callable[[T], int] = lambda item: 1
+    items: Iterable[T],
+    quiet: bool,
+    total: int | None = None,
+    unit: str = "pictures",
+    size: Callable[[T], int] = lambda item: 1,
 ) -> Iterator[T]:
     """`items`, telling how far they are; `size(item)` is how many of `total` one counts for."""
     if total is None and hasattr(items, "__len__"):

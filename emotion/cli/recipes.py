@@ -40,7 +40,9 @@ def list_recipes(as_json):
 
 @recipes.command()
 @click.argument("name")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Show it with this setting changed; may be repeated.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Show it with this setting changed; may be repeated."
+)
 @options.as_json
 def show(name, changes, as_json):
     """A recipe's file as it stands; with --set, its settings after the change; --json has every setting.

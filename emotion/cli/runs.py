@@ -13,7 +13,9 @@ from . import options
 from .groups import Command, Group
 from .printing import columns
 
-runs_option = click.option("--runs", "root", type=click.Path(), default="runs", show_default=True, help="The folder that holds the runs.")
+runs_option = click.option(
+    "--runs", "root", type=click.Path(), default="runs", show_default=True, help="The folder that holds the runs."
+)
 FIGURES = ("map", "top1", "topk", "macro_f1", "valid_loss", "loss")
 
 
@@ -30,13 +32,18 @@ def runs():
 
 @runs.command("list", cls=Command)
 @runs_option
-@click.option("--sort", metavar="COLUMN", help="A figure (the best first), a setting, or a key of run.json; default: the newest first.")
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="A figure (the best first), a setting, or a key of run.json; default: the newest first.",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV.")
 @options.as_json
 def list_runs(root, sort, as_csv, as_json):
     """All runs: when, on which data, how good at their best, and the settings in which they differ.
 
-    `data` are eight digits that stand for the lists of pictures: runs with the same were trained and validated on the same.
+    `data` are eight digits that stand for the lists of pictures: runs with the same were trained and validated on the
+    same.
 
     \b
     emo runs list
@@ -57,20 +64,33 @@ def list_runs(root, sort, as_csv, as_json):
             raise UsageError(f"no column '{sort}'", mend=nearest(sort, known))
         found = experiments.ordered(found, sort)
     rows = [
-        {"run": str(run.path), "verdict": run.told.get("verdict"), "started": run.told.get("started"), "iterations": run.told.get("iterations"), "data": run.data}
-        | {name: run.figures.get(name) for name in figures} | {name: run.settings.get(name) for name in differ}
+        {
+            "run": str(run.path),
+            "verdict": run.told.get("verdict"),
+            "started": run.told.get("started"),
+            "iterations": run.told.get("iterations"),
+            "data": run.data,
+        }
+        | {name: run.figures.get(name) for name in figures}
+        | {name: run.settings.get(name) for name in differ}
         for run in found
-    ]  # fmt: skip
+    ]
     if as_json:
         click.echo(json.dumps(rows, indent=2, default=str))
     elif as_csv:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([known, *([plain(row[name], 10) for name in known] for row in rows)])
+        csv.writer(text, lineterminator="\n").writerows(
+            [known, *([plain(row[name], 10) for name in known] for row in rows)]
+        )
         click.echo(text.getvalue().rstrip("\n"))
     elif not rows:
         click.echo(f"no runs in {root}")
     else:
-        columns(tuple(known), [tuple(plain(row[name]) or "–" for name in known) for row in rows], left=tuple(index for index, name in enumerate(known) if name not in ("iterations", *figures)))
+        columns(
+            tuple(known),
+            [tuple(plain(row[name]) or "–" for name in known) for row in rows],
+            left=tuple(index for index, name in enumerate(known) if name not in ("iterations", *figures)),
+        )
 
 
 @runs.command(cls=Command)
@@ -85,11 +105,42 @@ def show(run, as_json):
     from darknet_runner.run import experiments
 
     found = experiments.read_run(run)
-    told = {key: found.told.get(key) for key in ("verdict", "reasons", "engine", "started", "iterations", "loss", "cfg", "data", "started_from", "versions")}
+    told = {
+        key: found.told.get(key)
+        for key in (
+            "verdict",
+            "reasons",
+            "engine",
+            "started",
+            "iterations",
+            "loss",
+            "cfg",
+            "data",
+            "started_from",
+            "versions",
+        )
+    }
     if as_json:
-        click.echo(json.dumps({"run": str(found.path), **told, "data_hash": found.data, "best": found.figures, "settings": found.settings, "weights": found.told.get("weights")}, indent=2, default=str))
+        click.echo(
+            json.dumps(
+                {
+                    "run": str(found.path),
+                    **told,
+                    "data_hash": found.data,
+                    "best": found.figures,
+                    "settings": found.settings,
+                    "weights": found.told.get("weights"),
+                },
+                indent=2,
+                default=str,
+            )
+        )
         return
-    rows = [("run", str(found.path)), *((key, plain(value)) for key, value in told.items()), ("data hash", found.data or "")]
+    rows = [
+        ("run", str(found.path)),
+        *((key, plain(value)) for key, value in told.items()),
+        ("data hash", found.data or ""),
+    ]
     rows += [(f"best {key}", plain(value)) for key, value in found.figures.items()]
     rows += [(key, plain(value)) for key, value in found.settings.items()]
     rows += [(name, value[:12]) for name, value in (found.told.get("weights") or {}).items() if isinstance(value, str)]
@@ -117,15 +168,24 @@ def diff(paths, as_json):
     found = [experiments.read_run(path) for path in paths]
     cfgs = [cfg_file.load(RunDir(run.path).cfg) for run in found]
     networks = [0, *(len(cfg_diff.differences(cfgs[0], other)) for other in cfgs[1:])]
-    figures = {name: [run.figures.get(name) for run in found] for name in FIGURES if any(name in run.figures for run in found)}
+    figures = {
+        name: [run.figures.get(name) for run in found] for name in FIGURES if any(name in run.figures for run in found)
+    }
     rows: dict[str, list[Any]] = {"data": [run.data for run in found]} if len({run.data for run in found}) > 1 else {}
     rows |= experiments.differing(found)
     if any(networks):
         rows["options of the cfg that differ from the first"] = networks
     if as_json:
-        click.echo(json.dumps({"runs": [str(run.path) for run in found], "differ": rows, "best": figures}, indent=2, default=str))
+        click.echo(
+            json.dumps(
+                {"runs": [str(run.path) for run in found], "differ": rows, "best": figures}, indent=2, default=str
+            )
+        )
         return
-    table = [(name, *(plain(value) or "–" for value in values)) for name, values in [*rows.items(), *((f"best {name}", values) for name, values in figures.items())]]
+    table = [
+        (name, *(plain(value) or "–" for value in values))
+        for name, values in [*rows.items(), *((f"best {name}", values) for name, values in figures.items())]
+    ]
     columns(("", *(run.name for run in found)), table, left=(0,))
     if not rows:
         click.echo("the runs differ in no setting, option of the cfg or list of pictures")
@@ -133,7 +193,12 @@ def diff(paths, as_json):
 
 @runs.command(cls=Command)
 @click.argument("paths", nargs=-1, required=True, metavar="RUN...", type=click.Path())
-@click.option("--uri", default="mlruns", show_default=True, help="MLflow's store: a folder, sqlite:///FILE, or a server's address.")
+@click.option(
+    "--uri",
+    default="mlruns",
+    show_default=True,
+    help="MLflow's store: a folder, sqlite:///FILE, or a server's address.",
+)
 @click.option("--experiment", default="emo", show_default=True, help="The experiment in it.")
 def mlflow(paths, uri, experiment):
     """Log runs to MLflow: settings, every row of metrics.csv, run.json, cfg and chart. Needs the extra `mlflow`.

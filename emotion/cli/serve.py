@@ -12,27 +12,54 @@ from .groups import Command
 
 
 @click.command(cls=Command)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another than this machine's own asks for a token.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen on; another than this machine's own asks for a token.",
+)
 @click.option("--port", type=options.Whole(0, 65535), default=8000, show_default=True, help="0: any that is free.")
-@click.option("--source", "sources", multiple=True, help="A camera, stream or video of this machine that may be watched; may be given again.")
-@click.option("--system", type=click.Choice(["yolo", "two-stage"]), default="yolo", show_default=True, help="What detects until the page chooses another.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    help="A camera, stream or video of this machine that may be watched; may be given again.",
+)
+@click.option(
+    "--system",
+    type=click.Choice(["yolo", "two-stage"]),
+    default="yolo",
+    show_default=True,
+    help="What detects until the page chooses another.",
+)
 @click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
 @click.option("--face-model", help="Two-stage: as for emo detect.")
 @options.conf
 @options.backend
 @options.device
 @click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
-@click.option("--token", help="What whoever asks must know; default: none on this machine's own address, else one is made and printed.")
-@click.option("--megabytes", type=options.Number(min=0.001), default=20, show_default=True, help="A larger picture is refused.")
-@click.option("--rate", type=options.Number(min=0.1), default=60, show_default=True, help="Requests a second that one address may make.")
+@click.option(
+    "--token",
+    help="What whoever asks must know; default: none on this machine's own address, else one is made and printed.",
+)
+@click.option(
+    "--megabytes", type=options.Number(min=0.001), default=20, show_default=True, help="A larger picture is refused."
+)
+@click.option(
+    "--rate",
+    type=options.Number(min=0.1),
+    default=60,
+    show_default=True,
+    help="Requests a second that one address may make.",
+)
 @options.max_pixels
 @click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")
 def serve(host, port, sources, token, megabytes, rate, open_, **settings):
     """Serve a page for a camera, and an interface for programs, until Ctrl-C.
 
-    The page takes the browser's camera, a dropped picture or video, or one of the --source's, and shows boxes, scores, a
-    line of emotions over time and frames a second. POST /detect takes a picture and gives JSON; /stream.mjpg and /events give
-    a --source annotated and as events; /openapi.json says it all. Needs the extra serve.
+    The page takes the browser's camera, a dropped picture or video, or one of the --source's, and shows boxes, scores,
+    a line of emotions over time and frames a second. POST /detect takes a picture and gives JSON; /stream.mjpg and
+    /events give a --source annotated and as events; /openapi.json says it all. Needs the extra serve.
 
     \b
     emo serve
@@ -65,9 +92,14 @@ def run(host, port, sources, token, megabytes, rate, open_, settings, path: str 
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()
-        raise UsageError(f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}", mend="choose another --port or --host") from None
+        raise UsageError(
+            f"cannot listen on {host}:{port}: {getattr(error, 'strerror', None) or error}",
+            mend="choose another --port or --host",
+        ) from None
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listener.getsockname()[1]}{path}" + (f"{'&' if '?' in path else '?'}token={token}" if token else "")
+    address = f"http://{shown}:{listener.getsockname()[1]}{path}" + (
+        f"{'&' if '?' in path else '?'}token={token}" if token else ""
+    )
     click.echo(f"emo: serving at {address}")
     if open_:
         import webbrowser

@@ -8,7 +8,10 @@ from importlib.util import find_spec
 
 
 def show(source: str, settings) -> None:
-    """Until Ctrl-C, `q`, or the source ends. MissingExtra where there is neither the extra serve nor a screen for a window."""
+    """Until Ctrl-C, `q`, or the source ends.
+
+    MissingExtra where there is neither the extra serve nor a screen for a window.
+    """
     if all(map(find_spec, ("starlette", "uvicorn"))):
         from dataclasses import asdict
 

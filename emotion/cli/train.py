@@ -14,11 +14,32 @@ from .training import training_options
 
 @click.command(cls=Command)
 @click.argument("network", required=False)
-@click.option("--continue", "further", type=click.Path(), metavar="RUN", help="A new run from RUN's last weights, with its recipe, at a tenth of its last rate.")
-@click.option("--grid", multiple=True, metavar="KEY=V,V", help="Train with each of these values of a setting; several make a grid.")
-@click.option("--search", type=click.Choice(["grid", "tpe"]), help="How settings are searched: all of a grid, or Optuna's TPE over --grid's values and ranges (lr=0.001..0.1).")
-@click.option("--trials", type=options.Whole(min=1), help="Trainings of a search in all; default: the whole grid, 20 of tpe.")
-@click.option("--storage", metavar="URL", help="Where the search is kept, so that several machines share it; default: a file in its folder.")
+@click.option(
+    "--continue",
+    "further",
+    type=click.Path(),
+    metavar="RUN",
+    help="A new run from RUN's last weights, with its recipe, at a tenth of its last rate.",
+)
+@click.option(
+    "--grid",
+    multiple=True,
+    metavar="KEY=V,V",
+    help="Train with each of these values of a setting; several make a grid.",
+)
+@click.option(
+    "--search",
+    type=click.Choice(["grid", "tpe"]),
+    help="How settings are searched: all of a grid, or Optuna's TPE over --grid's values and ranges (lr=0.001..0.1).",
+)
+@click.option(
+    "--trials", type=options.Whole(min=1), help="Trainings of a search in all; default: the whole grid, 20 of tpe."
+)
+@click.option(
+    "--storage",
+    metavar="URL",
+    help="Where the search is kept, so that several machines share it; default: a file in its folder.",
+)
 @training_options
 def train(network, further, grid, search, trials, storage, **settings):
     """Train NETWORK, a classifier or a detector: a cfg that ships (emo cfg list) or a .cfg file.
@@ -33,10 +54,10 @@ def train(network, further, grid, search, trials, storage, **settings):
     emo train emonet --grid lr=0.01,0.001 --grid optimizer=sgd,adam
     emo train emonet --search tpe --trials 20 --grid lr=0.0001..0.1 --grid dropout=0.2,0.4
 
-    A recipe (emo recipes list) says how: optimizer, rates, changes to the pictures, when to stop. Classifiers take `best`
-    unless --recipe names another, detectors `darknet`, the cfg's own. Writes a run folder, as emo darknet train does.
-    A search trains many times, gives up trainings that do badly, judges on the valid split only, and writes trials.csv,
-    trials.png and best.toml, a recipe.
+    A recipe (emo recipes list) says how: optimizer, rates, changes to the pictures, when to stop. Classifiers take
+    `best` unless --recipe names another, detectors `darknet`, the cfg's own. Writes a run folder, as emo darknet train
+    does. A search trains many times, gives up trainings that do badly, judges on the valid split only, and writes
+    trials.csv, trials.png and best.toml, a recipe.
     """
     if (trials or storage) and not (search or grid):
         raise click.UsageError("--trials and --storage belong to --search or --grid")
@@ -57,7 +78,10 @@ def train(network, further, grid, search, trials, storage, **settings):
 
 
 def _as_further(path: str, settings: dict) -> Path:
-    """Put into `settings` what makes a new run out of RUN's end; its cfg. UsageError for what RUN decides, RunError when it has no end."""
+    """Put into `settings` what makes a new run out of RUN's end; its cfg.
+
+    UsageError for what RUN decides, RunError when it has no end.
+    """
     from converters.errors import RunError
     from darknet_runner.builtin import recipe as recipes
     from darknet_runner.run import create_run, folder, metrics_plot
@@ -74,6 +98,11 @@ def _as_further(path: str, settings: dict) -> Path:
         changes["learning_rate"] = settings["learning_rate"]
     target = Path(run.path) / "continue.toml"
     folder.write_text(target, recipe.override(changes).toml())
-    settings |= {"recipe": str(target), "pretrained": str(run.weights_file("last")), "clear": True, "name": settings["name"] or run.path.name}
+    settings |= {
+        "recipe": str(target),
+        "pretrained": str(run.weights_file("last")),
+        "clear": True,
+        "name": settings["name"] or run.path.name,
+    }
     settings["data"] = settings["data"] or str(run.data_file())
     return run.cfg

@@ -15,7 +15,16 @@ from .training import _preflight, _run_folder, job_of, recipe_of, run_training
 
 SEARCH = "search.json"  # in the folder of a search
 
-FORMAT = {"network": str, "data": str, "settings": dict, "space": list, "kind": str, "trials": (int, type(None)), "storage": (str, type(None)), "study": str}
+FORMAT = {
+    "network": str,
+    "data": str,
+    "settings": dict,
+    "space": list,
+    "kind": str,
+    "trials": (int, type(None)),
+    "storage": (str, type(None)),
+    "study": str,
+}
 
 
 def train_or_search(network: str | None, resume: str | None, **settings) -> None:
@@ -26,7 +35,16 @@ def train_or_search(network: str | None, resume: str | None, **settings) -> None
         run_training(network, resume=resume, **settings)
 
 
-def begin(network: str, data: str | None, as_json: bool, settings: dict, space: tuple[str, ...], kind: str, trials: int | None, storage: str | None) -> None:
+def begin(
+    network: str,
+    data: str | None,
+    as_json: bool,
+    settings: dict,
+    space: tuple[str, ...],
+    kind: str,
+    trials: int | None,
+    storage: str | None,
+) -> None:
     """A new search in runs/NAME-search-001, or a further machine's part of one that lives in `storage`."""
     from darknet_runner.run import create_run, folder as run_folder
     from darknet_runner.run.search import DEFAULT_SPACE, parse_space
@@ -38,8 +56,16 @@ def begin(network: str, data: str | None, as_json: bool, settings: dict, space: 
     name = settings["name"] or Path(network).stem
     folder = run_folder.create(settings["runs"], f"{name}-search").path
     (folder / "weights").rmdir()
-    told = {"network": network, "data": str(Path(loaded.path).absolute()), "settings": settings, "space": list(space), "kind": kind,
-            "trials": trials, "storage": storage, "study": name}  # fmt: skip
+    told = {
+        "network": network,
+        "data": str(Path(loaded.path).absolute()),
+        "settings": settings,
+        "space": list(space),
+        "kind": kind,
+        "trials": trials,
+        "storage": storage,
+        "study": name,
+    }
     run_folder.write_text(folder / SEARCH, json.dumps(told, indent=1) + "\n")
     _search(folder, told, as_json, settings["quiet"])
 
@@ -63,9 +89,15 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
     recipe = recipe_of(settings, data.is_classifier)
     metric = recipe.monitors or ("top1" if data.is_classifier else "map")
     search = Search(
-        folder, parse_space(told["space"]), told["kind"], direction="minimize" if metric == "loss" else "maximize", trials=told["trials"],
-        storage=told["storage"], study=told["study"], seed=settings["seed"],
-    )  # fmt: skip
+        folder,
+        parse_space(told["space"]),
+        told["kind"],
+        direction="minimize" if metric == "loss" else "maximize",
+        trials=told["trials"],
+        storage=told["storage"],
+        study=told["study"],
+        seed=settings["seed"],
+    )
     engine, checked, stopped = BuiltinEngine(), False, None
 
     def train(number, changes, report):
@@ -76,20 +108,33 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
             if not checked:
                 _preflight(job, engine, data, settings | {"quiet": quiet}, told["network"])
                 checked = True
-            create_run.write_run_metadata(run, data.path, {"cfg": told["network"], **one, "recipe": one["recipe"].name, "runs": str(one["runs"])})
+            create_run.write_run_metadata(
+                run, data.path, {"cfg": told["network"], **one, "recipe": one["recipe"].name, "runs": str(one["runs"])}
+            )
         result = engine.train(job)
         if result.verdict == "interrupted":
             stopped = result.reasons
             return None
         value = result.metric if result.verdict != "failed" and result.metric is not None else float("nan")
         if not quiet:
-            said = " ".join(f"{key}={item:.4g}" if isinstance(item, float) else f"{key}={item}" for key, item in changes.items())
+            said = " ".join(
+                f"{key}={item:.4g}" if isinstance(item, float) else f"{key}={item}" for key, item in changes.items()
+            )
             ended = f", {result.reasons[0]}" if result.reasons else ""
             click.echo(f"trial {search.done + 1} of {search.trials}: {metric} {value:.4f}  {said}{ended}", err=True)
         return value
 
     if not quiet:
-        click.echo(f"{'going on with' if search.done else 'searching in'} {folder}: {search.done} of {search.trials} trials are done", err=True)
+        click.echo(
+            (
+                f"{'going on with' if search.done else 'searching in'} "
+                f"{folder}: "
+                f"{search.done} of "
+                f"{search.trials} trials "
+                "are done"
+            ),
+            err=True,
+        )
     try:
         whole = search.run(train, f"{socket.gethostname()}:{folder.absolute()}")
     finally:
@@ -103,10 +148,28 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
 def _report(search, folder, metric, recipe, as_json, whole):
     rows, best = search.table(), search.best(recipe)
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "metric": metric, "whole": whole, "trials": rows, "best": str(folder / "best.toml") if best else None}))
+        click.echo(
+            json.dumps(
+                {
+                    "folder": str(folder),
+                    "metric": metric,
+                    "whole": whole,
+                    "trials": rows,
+                    "best": str(folder / "best.toml") if best else None,
+                }
+            )
+        )
         return
     keys = [item.key for item in search.space]
-    shown = [[str(row["trial"]), f"{row['value']:.4f}", "given up" if row["state"] == "pruned" else "", *(_short(row[key]) for key in keys)] for row in rows[:20]]
+    shown = [
+        [
+            str(row["trial"]),
+            f"{row['value']:.4f}",
+            "given up" if row["state"] == "pruned" else "",
+            *(_short(row[key]) for key in keys),
+        ]
+        for row in rows[:20]
+    ]
     table = [["trial", metric, "", *keys], *shown]
     widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
     for line in table:
@@ -114,7 +177,15 @@ def _report(search, folder, metric, recipe, as_json, whole):
     if len(rows) > len(shown):
         click.echo(f"... and {len(rows) - len(shown)} more in {folder}{os.sep}trials.csv")
     if best is not None:
-        click.echo(f"best on the valid split: {folder}{os.sep}best.toml; train with: emo train NETWORK --recipe {folder}{os.sep}best.toml")
+        click.echo(
+            "best on the valid split: "
+            f"{folder}{os.sep}best.toml; "
+            "train with: "
+            "emo train "
+            "NETWORK "
+            "--recipe "
+            f"{folder}{os.sep}best.toml"
+        )
 
 
 def _short(value):

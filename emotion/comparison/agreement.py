@@ -1,4 +1,6 @@
-"""What two systems say of the same faces: matched boxes, the emotions each gave them, and McNemar's test where they are labelled."""
+"""What two systems say of the same faces: matched boxes, the emotions each gave them, and McNemar's test where they
+are labelled.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class Agreement:
     def __init__(self, a: Detector, b: Detector):
         self.a, self.b = a, b
         known = {*a.names, *b.names}
-        self.names = tuple(sorted(known, key=lambda name: (EMOTIONS.index(name) if name in EMOTIONS else len(EMOTIONS), name)))
+        self.names = tuple(
+            sorted(known, key=lambda name: (EMOTIONS.index(name) if name in EMOTIONS else len(EMOTIONS), name))
+        )
         self.matrix = np.zeros((len(self.names), len(self.names)), int)
         self.only_a = self.only_b = 0
 
@@ -36,14 +40,22 @@ class Agreement:
     def result(self) -> dict:
         matched = int(self.matrix.sum())
         return {
-            "matched": matched, "same_emotion": int(np.trace(self.matrix)), "share": metrics.accuracy(self.matrix),
-            "only": [self.only_a, self.only_b], "names": list(self.names), "matrix": self.matrix.tolist(),
-        }  # fmt: skip
+            "matched": matched,
+            "same_emotion": int(np.trace(self.matrix)),
+            "share": metrics.accuracy(self.matrix),
+            "only": [self.only_a, self.only_b],
+            "names": list(self.names),
+            "matrix": self.matrix.tolist(),
+        }
 
 
 def mcnemar(first: Tally, second: Tally) -> dict:
     """Of the labelled faces that both found: who named them rightly, and the exact test's p."""
     a, b = first.right(), second.right()
     both = (a >= 0) & (b >= 0)
-    table = {f"{'right' if x else 'wrong'}_{'right' if y else 'wrong'}": int(((a == x) & (b == y)).sum()) for x in (1, 0) for y in (1, 0)}
+    table = {
+        f"{'right' if x else 'wrong'}_{'right' if y else 'wrong'}": int(((a == x) & (b == y)).sum())
+        for x in (1, 0)
+        for y in (1, 0)
+    }
     return {"faces": int(both.sum())} | table | {"p": metrics.mcnemar(table["right_wrong"], table["wrong_right"])}

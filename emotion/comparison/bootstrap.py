@@ -30,7 +30,9 @@ CHUNK = 50  # resamples at a time: bounds the memory, and stays in the processor
 
 @dataclass(frozen=True)
 class Ranked:
-    """Detections of one class over all pictures, best score first: picture (D,), and hit (D,), first to take a truth."""
+    """Detections of one class over all pictures, best score first: picture (D,), and hit (D,), first to take a
+    truth.
+    """
 
     picture: np.ndarray
     hit: np.ndarray
@@ -74,7 +76,9 @@ def rank(predictions, truths, classes: int, iou: float = 0.5) -> list[Ranked]:
         scores.append(found[box, class_id])
         taken.append(best)
         offset += len(truth_ids)
-    pictures, ids, scores, taken = (np.concatenate(part) if part else np.zeros(0) for part in (pictures, ids, scores, taken))
+    pictures, ids, scores, taken = (
+        np.concatenate(part) if part else np.zeros(0) for part in (pictures, ids, scores, taken)
+    )
     out = []
     for class_id in range(classes):
         mine = np.flatnonzero(ids == class_id)
@@ -104,7 +108,9 @@ def weighted_ap(ranked: Ranked, weights: np.ndarray, truths: np.ndarray) -> np.n
         return np.where(truths > 0, (taken * envelope).sum(0) / truths, np.nan)
 
 
-def figures(evidence: Evidence, weights: np.ndarray, whole: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+def figures(
+    evidence: Evidence, weights: np.ndarray, whole: dict[str, np.ndarray] | None = None
+) -> dict[str, np.ndarray]:
     """FIGURES where picture p counts weights[p, b] times: (P, B) -> (B,) each; nan where nothing is there to count.
 
     `ap` and `f1` (B, C) are those of each class. A class that a resample lacks keeps those that it has in the
@@ -122,7 +128,8 @@ def figures(evidence: Evidence, weights: np.ndarray, whole: dict[str, np.ndarray
         ap, f1 = np.where(np.isnan(ap), whole["ap"], ap), np.where(np.isnan(f1), whole["f1"], f1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
-            "ap": ap, "f1": f1,
+            "ap": ap,
+            "f1": f1,
             "map": mean_of_known(ap),
             "face_ap": weighted_ap(evidence.faces, weights, faces),
             "accuracy": np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2)),
@@ -138,14 +145,22 @@ def mean_of_known(values: np.ndarray) -> np.ndarray:
     return np.where(known, values, 0).sum(1) / np.where(known.any(1), known.sum(1), np.nan)
 
 
-def intervals(systems: Sequence[Count], units: int, names: Sequence[str], replicates: int = 1000, seed: int = 0, unsure: Sequence[str] = ()) -> dict | None:
+def intervals(
+    systems: Sequence[Count],
+    units: int,
+    names: Sequence[str],
+    replicates: int = 1000,
+    seed: int = 0,
+    unsure: Sequence[str] = (),
+) -> dict | None:
     """Intervals of each system's figures and of the difference of each two, all counted on the same resamples.
 
     systems  a function a system: (copies (U, B), what it gave for the whole set, or None) -> {figure: (B,)}
     units    U, of which as many are drawn, with replacement, each time
     unsure   figures in which no difference is called shown
-    Returns {figure: {"systems": [{"value", "low", "high"}, ...], "differences": [{"pair": [i, j], "value", "low", "high",
-    "shown"}, ...]}}, a difference being j's figure less i's, `shown` when 0 lies outside its interval. None with fewer than FEWEST units.
+    Returns {figure: {"systems": [{"value", "low", "high"}, ...], "differences": [{"pair": [i, j], "value", "low",
+    "high", "shown"}, ...]}}, a difference being j's figure less i's, `shown` when 0 lies outside its interval. None
+    with fewer than FEWEST units.
     """
     if units < FEWEST:
         return None
@@ -153,18 +168,25 @@ def intervals(systems: Sequence[Count], units: int, names: Sequence[str], replic
     whole = [count(once, None) for count in systems]
     rng, drawn = np.random.default_rng(seed), []
     for start in range(0, replicates, CHUNK):
-        copies = rng.multinomial(units, np.full(units, 1 / units), size=min(CHUNK, replicates - start)).T.astype(np.int32)
+        copies = rng.multinomial(units, np.full(units, 1 / units), size=min(CHUNK, replicates - start)).T.astype(
+            np.int32
+        )
         drawn.append([count(copies, here) for count, here in zip(systems, whole)])
     out = {}
     for name in names:
-        values = [np.concatenate([chunk[index][name] for chunk in drawn]) for index in range(len(systems))]  # a system: (B,)
+        values = [
+            np.concatenate([chunk[index][name] for chunk in drawn]) for index in range(len(systems))
+        ]  # a system: (B,)
         here = [float(each[name][0]) for each in whole]
         differences = []
         for i, j in itertools.combinations(range(len(systems)), 2):
             found, value = interval(values[j] - values[i]), here[j] - here[i]
             shown = found["low"] is not None and not found["low"] <= 0 <= found["high"] and name not in unsure
             differences.append({"pair": [i, j], "value": number(value)} | found | {"shown": shown})
-        out[name] = {"systems": [{"value": number(value)} | interval(drawn) for value, drawn in zip(here, values)], "differences": differences}
+        out[name] = {
+            "systems": [{"value": number(value)} | interval(drawn) for value, drawn in zip(here, values)],
+            "differences": differences,
+        }
     return out
 
 
@@ -176,7 +198,9 @@ def paired(evidence: Sequence[Evidence], units: np.ndarray, replicates: int = 10
     """
 
     def counter(mine):
-        return lambda copies, whole: figures(mine, np.ascontiguousarray(copies[units]), whole)  # (P, B): a picture's numbers side by side
+        return lambda copies, whole: figures(
+            mine, np.ascontiguousarray(copies[units]), whole
+        )  # (P, B): a picture's numbers side by side
 
     unsure = OVER_CLASSES if scarce(evidence[0].truths, units) else ()
     count = int(units.max()) + 1 if len(units) else 0

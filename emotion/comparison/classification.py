@@ -13,7 +13,17 @@ import numpy as np
 
 from . import bootstrap, metrics
 
-FIGURES = ("accuracy", "top_k", "macro_precision", "macro_recall", "macro_f1", "weighted_precision", "weighted_recall", "weighted_f1", "ece")
+FIGURES = (
+    "accuracy",
+    "top_k",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "weighted_precision",
+    "weighted_recall",
+    "weighted_f1",
+    "ece",
+)
 OVER_CLASSES = ("macro_precision", "macro_recall", "macro_f1")  # what a single face of a rare class can move
 BINS = 10
 
@@ -83,25 +93,31 @@ def figures(said: Said, top: int = 2) -> dict:
     confusion, count = said.confusion, len(said.truth)
     table = per_class(confusion)
     classes = {
-        name: {key: number(table[key][index]) for key in ("precision", "recall", "f1")} | {"support": int(table["support"][index])}
+        name: {key: number(table[key][index]) for key in ("precision", "recall", "f1")}
+        | {"support": int(table["support"][index])}
         for index, name in enumerate(said.names)
-    }  # fmt: skip
+    }
     found = said.found
     right = (said.named == said.truth)[found]
     top = min(top, len(said.names))
     return {
-        "faces": count, "missed": int((~found).sum()),
+        "faces": count,
+        "missed": int((~found).sum()),
         "accuracy": number(np.trace(confusion) / count) if count else None,
-        "top_k": float(said.within(top).mean()) if count else None, "k": top,
+        "top_k": float(said.within(top).mean()) if count else None,
+        "k": top,
         **{name: number(value) for name, value in averages(table).items()},
-        "classes": classes, "confusion": confusion.tolist(),
+        "classes": classes,
+        "confusion": confusion.tolist(),
         "calibration": metrics.calibration(said.probabilities[found].max(1, initial=0), right, BINS),
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What can be counted again for resamples, summed over each unit (a person, a source, a picture): see `counts_of`."""
+    """What can be counted again for resamples, summed over each unit (a person, a source, a picture): see
+    `counts_of`.
+    """
 
     confusion: np.ndarray  # (U, C, C + 1)
     within: np.ndarray  # (U,)
@@ -123,7 +139,8 @@ def counts_of(said: Said, units: np.ndarray, total: int, top: int = 2) -> Counts
 def resampled(counts: Counts, copies: np.ndarray, whole: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
     """FIGURES where unit u counts copies[u, b] times: (U, B) -> (B,) each.
 
-    A class that a resample lacks keeps the values that it has in the `whole` set, for means to stay over the same classes.
+    A class that a resample lacks keeps the values that it has in the `whole` set, for means to stay over the same
+    classes.
     """
     wide, shape = copies.T.astype(float), counts.confusion.shape[1:]
     confusion = (wide @ counts.confusion.reshape(len(counts.confusion), -1)).reshape(-1, *shape)

@@ -53,7 +53,8 @@ class Scene:
     """What is compared on: frames with their labels (None: not labelled), and what is told of them.
 
     names   the labelled classes; () where nothing is labelled
-    units   (P,) of the labelled frames in order: which unit each belongs to; whether they are groups, and what to call them
+    units   (P,) of the labelled frames in order: which unit each belongs to; whether they are groups, and what to call
+            them
     """
 
     frames: Iterator[tuple[Frame, Truth | None]]
@@ -65,11 +66,26 @@ class Scene:
 
 
 def run(
-    systems: Sequence[str], *, data: str | Path | None = None, split: str = "valid", media=(), out: str | Path | None = None,
-    conf: float = 0.25, iou: float = 0.45, face_model: str | None = None, backend: str = "auto", device: str = "auto", limit: int | None = None, force: bool = False,
-    replicates: int = 1000, seed: int = 0, memory: bool = False, clip: bool = False,
-    skipped: Callable[[MediaError], None] | None = None, progress: Callable[[int, int | None], None] | None = None,
-) -> dict:  # fmt: skip
+    systems: Sequence[str],
+    *,
+    data: str | Path | None = None,
+    split: str = "valid",
+    media=(),
+    out: str | Path | None = None,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    face_model: str | None = None,
+    backend: str = "auto",
+    device: str = "auto",
+    limit: int | None = None,
+    force: bool = False,
+    replicates: int = 1000,
+    seed: int = 0,
+    memory: bool = False,
+    clip: bool = False,
+    skipped: Callable[[MediaError], None] | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> dict:
     """Compare systems (see `systems.open.open_subject` and `foreign`) and write compare.json and report.html to `out`.
 
     data   a .data file: labelled pictures of its `split`; else `media`, paths; else the media that ship. Media are
@@ -85,7 +101,9 @@ def run(
     if len(systems) < 2:
         raise UsageError("one system is not a comparison", mend="name two or more, or take emo evaluate")
     if 0 < replicates < FEWEST_REPLICATES:
-        raise UsageError(f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none")
+        raise UsageError(
+            f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none"
+        )
     settings = {"face_model": face_model, "iou": iou, "backend": backend, "device": device}
     data_file = read_data(data) if data else None
     pictures = data_file is not None and data_file.is_classifier
@@ -95,12 +113,17 @@ def run(
         if pictures:
             return WholePicture(subject)
         if not hasattr(subject, "detect") and not hasattr(subject, "of_frame"):
-            raise UsageError(f"'{spec}' is a classifier: it finds no faces", mend=f"compare two-stage:+{spec}, or on a classifier's set with --data")
+            raise UsageError(
+                f"'{spec}' is a classifier: it finds no faces",
+                mend=f"compare two-stage:+{spec}, or on a classifier's set with --data",
+            )
         return subject
 
     contestants = [Contestant(label, spec, opened(spec, conf), conf) for label, spec in zip(labels(systems), systems)]
     media = [] if data_file else [Path(path) for path in media] or shipped_media()
-    scene = labelled_scene(data_file, split, limit, data) if data_file else media_scene(media, limit, skipped, contestants)
+    scene = (
+        labelled_scene(data_file, split, limit, data) if data_file else media_scene(media, limit, skipped, contestants)
+    )
     if scene.names:
         for contestant in contestants:
             contestant.weak = opened(contestant.spec, SCORE_FLOORS.get(contestant.detector.name, SCORE_FLOORS["yolo"]))
@@ -108,18 +131,25 @@ def run(
     pairs = list(itertools.combinations(range(len(contestants)), 2))
     agreements = [Agreement(contestants[i].detector, contestants[j].detector) for i, j in pairs]
     gallery, count, judged, first_frames = Gallery(), 0, 0, []
-    with in_place(Path(out) if out else free(default_out(systems), force), force, FILES, media) as folder, side_by_side.writer(folder if clip else None, contestants) as video:
+    with (
+        in_place(Path(out) if out else free(default_out(systems), force), force, FILES, media) as folder,
+        side_by_side.writer(folder if clip else None, contestants) as video,
+    ):
         for frame, truth in scene.frames:
             if count == 0:
                 for contestant in contestants:
                     contestant.warm_up(frame)
             if len(first_frames) < MEASURED and memory:
                 first_frames.append(frame.bgr)
-            order = [(count + index) % len(contestants) for index in range(len(contestants))]  # none has always the warm cache
+            order = [
+                (count + index) % len(contestants) for index in range(len(contestants))
+            ]  # none has always the warm cache
             seen = {index: contestants[index].find(frame, truth, timed=count < TIMED) for index in order}
             found = [seen[index] for index in range(len(contestants))]
             differ = sum(agreement.add(found[i], found[j]) for agreement, (i, j) in zip(agreements, pairs))
-            gallery.add(frame, found, [contestant.detector.names for contestant in contestants], truth, scene.names, differ)
+            gallery.add(
+                frame, found, [contestant.detector.names for contestant in contestants], truth, scene.names, differ
+            )
             video.write(frame, found)
             count, judged = count + 1, judged + (truth is not None)
             if progress:
@@ -128,15 +158,20 @@ def run(
             raise MediaError("none of the pictures can be read", where=media[0] if media else data)
         clips = video.close()
         result = {
-            "format": FORMAT, "program": "emo", "version": __version__,
+            "format": FORMAT,
+            "program": "emo",
+            "version": __version__,
             "subject": scene.subject | {"frames": count, "judged": judged, "task": scene.task},
-            "settings": settings_of(conf, iou, bool(scene.names), limit), "machine": machine(),
+            "settings": settings_of(conf, iou, bool(scene.names), limit),
+            "machine": machine(),
             "systems": [contestant.result() for contestant in contestants],
             "pairs": [{"pair": list(pair)} | agreement.result() for pair, agreement in zip(pairs, agreements)],
-        }  # fmt: skip
+        }
         if memory:
             for contestant, told in zip(contestants, result["systems"]):
-                told["cost"]["peak_megabytes"] = peak_megabytes(contestant.spec, first_frames, settings | {"conf": conf}, pictures)
+                told["cost"]["peak_megabytes"] = peak_megabytes(
+                    contestant.spec, first_frames, settings | {"conf": conf}, pictures
+                )
         if scene.units and judged:
             tallies = [contestant.tally for contestant in contestants if contestant.tally]
             result["significance"] = significance(tallies, *scene.units(), replicates, seed)
@@ -150,7 +185,9 @@ def run(
 
 def shipped_media() -> list[Path]:
     """The pictures and the video that came with the package."""
-    return sorted(path for path in (Path(str(files("cfg"))) / "media").iterdir() if path.suffix in (".jpg", ".png", ".mp4"))
+    return sorted(
+        path for path in (Path(str(files("cfg"))) / "media").iterdir() if path.suffix in (".jpg", ".png", ".mp4")
+    )
 
 
 def labelled_scene(data: DataFile, split: str, limit: int | None, named) -> Scene:
@@ -163,7 +200,14 @@ def labelled_scene(data: DataFile, split: str, limit: int | None, named) -> Scen
 
     listed = len(read_list(data.list_of(split)))
     subject = {"data": str(named), "split": split, "names": list(data.names)}
-    return Scene(iter(frames), subject, data.names, min(listed, limit or listed), units, "classifier" if data.is_classifier else "detector")
+    return Scene(
+        iter(frames),
+        subject,
+        data.names,
+        min(listed, limit or listed),
+        units,
+        "classifier" if data.is_classifier else "detector",
+    )
 
 
 def whole_pictures(data: DataFile, split: str, limit: int | None) -> Iterator[tuple[Frame, Truth]]:
@@ -171,14 +215,21 @@ def whole_pictures(data: DataFile, split: str, limit: int | None) -> Iterator[tu
     paths = read_list(data.list_of(split))
     for index, (picture, class_id) in enumerate(labelled_pictures(data, split, limit)):
         height, width = picture.shape[:2]
-        yield Frame(index, None, picture, paths[index].name), Truth(np.array([[0, 0, width, height]], float), np.array([class_id]))
+        yield (
+            Frame(index, None, picture, paths[index].name),
+            Truth(np.array([[0, 0, width, height]], float), np.array([class_id])),
+        )
 
 
 def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: Sequence[Contestant]) -> Scene:
     """Pictures and videos one after another, numbered through; a video's frames are named after it."""
     sources = [open_source(path, limit) for path in media]
     told = read_media_labels(media)
-    known = [name for name in contestants[0].detector.names if all(name in contestant.detector.names for contestant in contestants)]
+    known = [
+        name
+        for name in contestants[0].detector.names
+        if all(name in contestant.detector.names for contestant in contestants)
+    ]
     names = tuple(dict.fromkeys([*known, *told.emotions])) if told.faces else ()
     judged: list[str] = []
 
@@ -194,7 +245,13 @@ def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: 
         subject["passed_over"] = dict(passed_over)
     if names:
         subject |= {"labels": [str(path) for path in told.files], "names": list(names)}
-    return Scene(frames(), subject, names, sum(source.count or 0 for source in sources), (lambda: (np.unique(judged, return_inverse=True)[1], "medium")) if names else None)
+    return Scene(
+        frames(),
+        subject,
+        names,
+        sum(source.count or 0 for source in sources),
+        (lambda: (np.unique(judged, return_inverse=True)[1], "medium")) if names else None,
+    )
 
 
 def numbered(media: Sequence[Path], sources, skipped) -> Iterator[tuple[Path, int, Frame]]:
@@ -211,11 +268,18 @@ def significance(tallies: Sequence[Tally], units: np.ndarray, unit: str, replica
     """Intervals of each system and differences of each two (`bootstrap.paired`)."""
     evidence = [tally.evidence() for tally in tallies]
     found = bootstrap.paired(evidence, units, replicates, seed) if replicates else None
-    scarce = {tallies[0].names[class_id]: count for class_id, count in bootstrap.scarce(evidence[0].truths, units).items()}
+    scarce = {
+        tallies[0].names[class_id]: count for class_id, count in bootstrap.scarce(evidence[0].truths, units).items()
+    }
     return {
-        "replicates": replicates, "seed": seed, "level": bootstrap.LEVEL, "unit": unit, "units": int(units.max(initial=-1)) + 1,
-        "scarce": scarce, "figures": found,
-    }  # fmt: skip
+        "replicates": replicates,
+        "seed": seed,
+        "level": bootstrap.LEVEL,
+        "unit": unit,
+        "units": int(units.max(initial=-1)) + 1,
+        "scarce": scarce,
+        "figures": found,
+    }
 
 
 def write(path: Path, text: str) -> None:
@@ -233,8 +297,20 @@ def settings_of(conf, iou, labelled, limit) -> dict:
     """What made the figures."""
     import cv2
 
-    ap = {"ap": "area under the precision envelope, as Darknet's `detector map`", "ap_iou": MATCH_IOU, "score_floor": SCORE_FLOORS} if labelled else {}
-    return {"conf": conf, "nms_iou": iou, "match_iou": MATCH_IOU} | ap | {"limit": limit, "threads": cv2.getNumThreads(), "cores": cores(), "order": "rotated frame by frame"}
+    ap = (
+        {
+            "ap": "area under the precision envelope, as Darknet's `detector map`",
+            "ap_iou": MATCH_IOU,
+            "score_floor": SCORE_FLOORS,
+        }
+        if labelled
+        else {}
+    )
+    return (
+        {"conf": conf, "nms_iou": iou, "match_iou": MATCH_IOU}
+        | ap
+        | {"limit": limit, "threads": cv2.getNumThreads(), "cores": cores(), "order": "rotated frame by frame"}
+    )
 
 
 def labels(systems: Sequence[str]) -> list[str]:
@@ -242,13 +318,22 @@ def labels(systems: Sequence[str]) -> list[str]:
 
     def short(system):
         kind, colon, rest = system.partition(":")
-        return kind + colon + "+".join(os.path.basename(file.rstrip("/")) for file in rest.split("+")) if colon else os.path.basename(system.rstrip("/"))
+        return (
+            kind + colon + "+".join(os.path.basename(file.rstrip("/")) for file in rest.split("+"))
+            if colon
+            else os.path.basename(system.rstrip("/"))
+        )
 
     found = [short(system) for system in systems]
     found = [name if found.count(name) == 1 else system for name, system in zip(found, systems)]
-    return [name if found.count(name) == 1 else f"{name} ({found[: index + 1].count(name)})" for index, name in enumerate(found)]
+    return [
+        name if found.count(name) == 1 else f"{name} ({found[: index + 1].count(name)})"
+        for index, name in enumerate(found)
+    ]
 
 
 def default_out(systems: Sequence[str]) -> Path:
-    plain = ["".join(char if char.isalnum() or char in "-_." else "-" for char in system).strip("-.") for system in systems]
+    plain = [
+        "".join(char if char.isalnum() or char in "-_." else "-" for char in system).strip("-.") for system in systems
+    ]
     return Path("compare-out") / "-vs-".join(plain)

@@ -32,7 +32,11 @@ class WholePicture:
         self.subject, self.names = subject, subject.names
         self.name = getattr(subject, "name", "classifier")
         self.clock = getattr(subject, "clock", None) or StageTimer()
-        self.settings = getattr(subject, "settings", None) or {"system": "classifier", "model": subject.model.describe(), "backend": subject.backend.name}
+        self.settings = getattr(subject, "settings", None) or {
+            "system": "classifier",
+            "model": subject.model.describe(),
+            "backend": subject.backend.name,
+        }
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         if isinstance(self.subject, Classifier):
@@ -40,12 +44,17 @@ class WholePicture:
                 found = list(self.subject.classify(frames))
         else:
             found = [each.scores[each.face.argmax()] if len(each) else None for each in self.subject.detect(frames)]
-        return [Detections.empty(len(self.names)) if scores is None else whole(frame, scores) for frame, scores in zip(frames, found)]
+        return [
+            Detections.empty(len(self.names)) if scores is None else whole(frame, scores)
+            for frame, scores in zip(frames, found)
+        ]
 
 
 def whole(frame: np.ndarray, scores: np.ndarray) -> Detections:
     height, width = frame.shape[:2]
-    return Detections(np.array([[0, 0, width, height]], np.float32), scores[None].astype(np.float32), np.ones(1, np.float32))
+    return Detections(
+        np.array([[0, 0, width, height]], np.float32), scores[None].astype(np.float32), np.ones(1, np.float32)
+    )
 
 
 @dataclass
@@ -90,14 +99,29 @@ class Contestant:
     def latency(self) -> dict:
         """Milliseconds a frame: the median of each stage, the median (p50) and the 95th percentile (p95) in all."""
         names = list(dict.fromkeys(name for time in self.times for name in time))
-        stages = {name: round(1000 * float(np.median([time.get(name, 0.0) for time in self.times])), 2) for name in names}
+        stages = {
+            name: round(1000 * float(np.median([time.get(name, 0.0) for time in self.times])), 2) for name in names
+        }
         totals = [sum(time.values()) for time in self.times]
         half, most = 1000 * float(np.median(totals)), 1000 * float(np.percentile(totals, 95))
         per_s = round(1000 / half, 1) if half else None
-        return {"stages_ms": stages, "total_ms": round(half, 2), "p95_ms": round(most, 2), "frames_per_s": per_s, "frames_timed": len(totals), "warm_up": WARM_UP}
+        return {
+            "stages_ms": stages,
+            "total_ms": round(half, 2),
+            "p95_ms": round(most, 2),
+            "frames_per_s": per_s,
+            "frames_timed": len(totals),
+            "warm_up": WARM_UP,
+        }
 
     def result(self) -> dict:
-        out = {"system": self.label, "spec": self.spec, "settings": self.detector.settings, "faces_found": self.faces, "frames_without_face": self.frames_without}
+        out = {
+            "system": self.label,
+            "spec": self.spec,
+            "settings": self.detector.settings,
+            "faces_found": self.faces,
+            "frames_without_face": self.frames_without,
+        }
         out |= {"labelled": self.tally.result()} if self.tally else {}
         out |= {"flicker": self.flicker.result()} if self.flicker.frames else {}
         return out | {"latency": self.latency(), "cost": cost(self.detector)}
@@ -134,13 +158,22 @@ class Flicker:
 
     def result(self) -> dict:
         per_minute = 60 * self.changes / self.seconds if self.seconds else None
-        return {"tracks": self.tracks, "changes": self.changes, "face_seconds": round(self.seconds, 3), "per_minute": per_minute and round(per_minute, 2)}
+        return {
+            "tracks": self.tracks,
+            "changes": self.changes,
+            "face_seconds": round(self.seconds, 3),
+            "per_minute": per_minute and round(per_minute, 2),
+        }
 
 
 def cost(detector: Any) -> dict:
     """What a system is made of: megabytes of its files, BFLOPs a frame and a face (None where they are not known)."""
     subject = getattr(detector, "subject", detector)
-    models: list[Model] = [model for model in (getattr(subject, "model", None), getattr(getattr(subject, "classifier", None), "model", None)) if model]
+    models: list[Model] = [
+        model
+        for model in (getattr(subject, "model", None), getattr(getattr(subject, "classifier", None), "model", None))
+        if model
+    ]
     files: set[Path] = {model.weights for model in models}
     finder = getattr(subject, "finder", None)
     if finder is not None:
@@ -150,5 +183,6 @@ def cost(detector: Any) -> dict:
     per_frame = total_bflops(trace(inner.cfg)) if inner else bflops.get("detector")
     return {
         "megabytes": round(sum(file.stat().st_size for file in files) / 1e6, 2) if files else None,
-        "bflops_a_frame": per_frame and round(per_frame, 4), "bflops_a_face": round(bflops["classifier"], 4) if "classifier" in bflops else None,
-    }  # fmt: skip
+        "bflops_a_frame": per_frame and round(per_frame, 4),
+        "bflops_a_face": round(bflops["classifier"], 4) if "classifier" in bflops else None,
+    }

@@ -36,14 +36,29 @@ FEWEST_REPLICATES = 100
 
 
 def evaluate(
-    specs: Sequence[str], data: str | Path | None = None, split: str = "valid", *, out: str | Path | None = None, conf: float = 0.25,
-    iou: float = 0.45, face_model: str | None = None, backend: str = "auto", device: str = "auto", tta: str | int | None = None,
-    top: int | None = None, limit: int | None = None, replicates: int = 1000, seed: int = 0, force: bool = False,
+    specs: Sequence[str],
+    data: str | Path | None = None,
+    split: str = "valid",
+    *,
+    out: str | Path | None = None,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    face_model: str | None = None,
+    backend: str = "auto",
+    device: str = "auto",
+    tta: str | int | None = None,
+    top: int | None = None,
+    limit: int | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+    force: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
-) -> dict:  # fmt: skip
-    """Measure each of `specs` (see `systems.open_subject`) on a split of `data`, and write report.json and its files to `out`.
+) -> dict:
+    """Measure each of `specs` (see `systems.open_subject`) on a split of `data`, and write report.json and its files to
+    `out`.
 
-    data   a .data file or the folder that holds one; None: the data of the first run, else the set under ./data that fits
+    data   a .data file or the folder that holds one; None: the data of the first run, else the set under ./data that
+           fits
     tta    `tencrop`, or how many random views a face is looked at in
     top    k of top-k; None as the .data file says
     replicates  resamples for the intervals, 0 for none
@@ -52,8 +67,12 @@ def evaluate(
     if not specs:
         raise UsageError("no model is named", mend="emo evaluate MODEL")
     if 0 < replicates < FEWEST_REPLICATES:
-        raise UsageError(f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none")
-    subjects = [open_for_evaluation(spec, face_model=face_model, iou=iou, backend=backend, device=device) for spec in specs]
+        raise UsageError(
+            f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none"
+        )
+    subjects = [
+        open_for_evaluation(spec, face_model=face_model, iou=iou, backend=backend, device=device) for spec in specs
+    ]
     data = read_data(data_for(subjects, specs)) if data is None else open_set(data)
     top = top or max(data.top, 2)
     labels = names_of(specs)
@@ -64,35 +83,74 @@ def evaluate(
     with output_folder.building(out) as work:
         for index, (label, spec, subject) in enumerate(zip(labels, specs, subjects)):
             seen = augmented(subject, tta, seed)
-            judged = judge(seen, data, split, conf=conf, limit=limit, progress=progress and (lambda done, label=label: progress(done, len(units))))
+            judged = judge(
+                seen,
+                data,
+                split,
+                conf=conf,
+                limit=limit,
+                progress=progress and (lambda done, label=label: progress(done, len(units))),
+            )
             found = classification.figures(judged.said, top)
             model = model_of(subject)
             told.append(
                 {"model": label, "spec": spec, "kind": subject.name if hasattr(subject, "detect") else "classifier"}
                 | found
-                | {"extra": judged.extra, "ms_per_picture": round(1000 * judged.seconds / max(len(units), 1), 2), "split_use": use_of(model, data, split)}
-                | {"model_settings": settings_of(subject, tta, seed)} | provenance(model) | detector_part(judged, data.names, conf)
+                | {
+                    "extra": judged.extra,
+                    "ms_per_picture": round(1000 * judged.seconds / max(len(units), 1), 2),
+                    "split_use": use_of(model, data, split),
+                }
+                | {"model_settings": settings_of(subject, tta, seed)}
+                | provenance(model)
+                | detector_part(judged, data.names, conf)
             )
-            counts.append(classification.counts_of(judged.said, units[judged.picture], int(units.max(initial=-1)) + 1, top))
-            evaluation_files.write(work if len(specs) == 1 else work / folder_name(index, labels), told[-1], judged, data, split, limit)
+            counts.append(
+                classification.counts_of(judged.said, units[judged.picture], int(units.max(initial=-1)) + 1, top)
+            )
+            evaluation_files.write(
+                work if len(specs) == 1 else work / folder_name(index, labels), told[-1], judged, data, split, limit
+            )
         result = {
-            "format": 1, "program": "emo", "version": __version__,
-            "subject": {"data": str(data.path), "split": split, "pictures": len(units), "names": list(data.names), "task": "classifier" if data.is_classifier else "detector"},
-            "settings": {"conf": conf, "match_iou": MATCH_IOU, "nms_iou": iou, "top": top, "tta": tta, "limit": limit, "averages": "over the classes that occur"},
-            "models": told, "significance": significance(counts, judged.said, units, judged.picture, grouped, replicates, seed),
-        }  # fmt: skip
+            "format": 1,
+            "program": "emo",
+            "version": __version__,
+            "subject": {
+                "data": str(data.path),
+                "split": split,
+                "pictures": len(units),
+                "names": list(data.names),
+                "task": "classifier" if data.is_classifier else "detector",
+            },
+            "settings": {
+                "conf": conf,
+                "match_iou": MATCH_IOU,
+                "nms_iou": iou,
+                "top": top,
+                "tta": tta,
+                "limit": limit,
+                "averages": "over the classes that occur",
+            },
+            "models": told,
+            "significance": significance(counts, judged.said, units, judged.picture, grouped, replicates, seed),
+        }
         evaluation_files.write_summary(work, result)
     return result | {"files": sorted(str(path) for path in out.rglob("*") if path.is_file())}
 
 
 def detector_part(judged: Judgement, names, conf: float) -> dict:
-    """Of a detector on a set with boxes: its figures as a detector, faces by size, and what the extra faces were called."""
+    """Of a detector on a set with boxes: its figures as a detector, faces by size, and what the extra faces were
+    called.
+    """
     if judged.tally is None:
         return {}
     return {
-        "detector": detection.detection_figures(judged.boxes, judged.tally.truths, judged.sizes_wh, names, conf, MATCH_IOU),
-        "sizes": judged.tally.sizes(), "background": judged.tally.extra_per_class.tolist(),
-    }  # fmt: skip
+        "detector": detection.detection_figures(
+            judged.boxes, judged.tally.truths, judged.sizes_wh, names, conf, MATCH_IOU
+        ),
+        "sizes": judged.tally.sizes(),
+        "background": judged.tally.extra_per_class.tolist(),
+    }
 
 
 def open_for_evaluation(spec, **settings):
@@ -110,7 +168,10 @@ def augmented(subject, tta, seed):
     if hasattr(subject, "classifier"):
         subject.classifier = AugmentedClassifier(subject.classifier, tta, seed)
         return subject
-    raise UsageError(f"--tta {tta}: a one-stage detector has no crops to look at again", mend="leave it out, or take a classifier or two-stage")
+    raise UsageError(
+        f"--tta {tta}: a one-stage detector has no crops to look at again",
+        mend="leave it out, or take a classifier or two-stage",
+    )
 
 
 def model_of(subject) -> models.Model:
@@ -127,7 +188,9 @@ def settings_of(subject, tta, seed) -> dict:
 
 
 def data_for(subjects, specs) -> Path:
-    """The set that is meant when none is named: of the first model that is a run, else the one under ./data of the task."""
+    """The set that is meant when none is named: of the first model that is a run, else the one under ./data of the
+    task.
+    """
     for subject in subjects:
         run = RunDir(model_of(subject).cfg.path.parent)
         if (run.path / "run.json").is_file() and Path(named := run.read_json().get("data") or "").is_file():
@@ -143,7 +206,9 @@ def data_for(subjects, specs) -> Path:
     if len(fitting) == 1:
         return fitting[0]
     listed = ", ".join(map(str, fitting)) or "none"
-    raise UsageError(f"no set is named, and {listed} under ./data would do for {specs[0]}", mend="give --data FILE.data")
+    raise UsageError(
+        f"no set is named, and {listed} under ./data would do for {specs[0]}", mend="give --data FILE.data"
+    )
 
 
 def significance(counts, said, units, picture, grouped: bool, replicates: int, seed: int) -> dict:
@@ -154,11 +219,23 @@ def significance(counts, said, units, picture, grouped: bool, replicates: int, s
     scarce = bootstrap.scarce(occurs, units)
     found = None
     if replicates:
-        found = bootstrap.intervals([partial(classification.resampled, mine) for mine in counts], total, classification.FIGURES, replicates, seed, classification.OVER_CLASSES if scarce else ())
+        found = bootstrap.intervals(
+            [partial(classification.resampled, mine) for mine in counts],
+            total,
+            classification.FIGURES,
+            replicates,
+            seed,
+            classification.OVER_CLASSES if scarce else (),
+        )
     return {
-        "replicates": replicates, "seed": seed, "level": bootstrap.LEVEL, "unit": "group" if grouped else "picture", "units": total,
-        "scarce": {said.names[class_id]: count for class_id, count in scarce.items()}, "figures": found,
-    }  # fmt: skip
+        "replicates": replicates,
+        "seed": seed,
+        "level": bootstrap.LEVEL,
+        "unit": "group" if grouped else "picture",
+        "units": total,
+        "scarce": {said.names[class_id]: count for class_id, count in scarce.items()},
+        "figures": found,
+    }
 
 
 def names_of(specs: Sequence[str]) -> list[str]:
@@ -185,5 +262,9 @@ def folder_name(index: int, labels: Sequence[str]) -> str:
 
 
 def default_out(labels: Sequence[str]) -> Path:
-    name = plain(labels[0]) if len(labels) == 1 else "-and-".join(map(plain, labels[:3])) + ("-and-more" if len(labels) > 3 else "")
+    name = (
+        plain(labels[0])
+        if len(labels) == 1
+        else "-and-".join(map(plain, labels[:3])) + ("-and-more" if len(labels) > 3 else "")
+    )
     return Path("evaluate-out") / name

@@ -1,4 +1,6 @@
-"""The files of an evaluation: the class table, the confusion matrix, the predictions as CSV; confusion and calibration as plots."""
+"""The files of an evaluation: the class table, the confusion matrix, the predictions as CSV; confusion and
+calibration as plots.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ def write(folder: Path, told: dict, judged: Judgement, data: DataFile, split: st
         detection_plots.plot_sizes(folder / "sizes.png", told["sizes"], told["model"])
     pictures = read_list(data.list_of(split))[:limit]
     rows(folder / "predictions.csv", predictions(judged, data.names, pictures))
-    plot_confusion(folder / "confusion.png", np.array(told["confusion"]), data.names, told["model"], told.get("background"))
+    plot_confusion(
+        folder / "confusion.png", np.array(told["confusion"]), data.names, told["model"], told.get("background")
+    )
     plot_calibration(folder / "calibration.png", told["calibration"], told["model"])
 
 
 def write_summary(folder: Path, result: dict) -> None:
     """The table over all models as CSV, and report.json."""
     (folder / "table.csv").write_text(tables.render(*table_of(result), "csv") + "\n", encoding="utf-8")
-    (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8", errors="backslashreplace")
+    (folder / "report.json").write_text(
+        json.dumps(result, indent=1) + "\n", encoding="utf-8", errors="backslashreplace"
+    )
 
 
 def rows(path: Path, lines) -> None:
@@ -52,7 +58,9 @@ def class_table(told: dict) -> list[list]:
         out.append([name, *(rounded(row[key]) for key in ("precision", "recall", "f1")), row["support"]])
     out.append(["accuracy", "", "", rounded(told["accuracy"]), told["faces"]])
     for kind in ("macro", "weighted"):
-        out.append([f"{kind} avg", *(rounded(told[f"{kind}_{key}"]) for key in ("precision", "recall", "f1")), told["faces"]])
+        out.append(
+            [f"{kind} avg", *(rounded(told[f"{kind}_{key}"]) for key in ("precision", "recall", "f1")), told["faces"]]
+        )
     return out
 
 
@@ -61,15 +69,32 @@ def rounded(value: float | None) -> str:
 
 
 def confusion_table(told: dict, names) -> list[list]:
-    """Labelled by row, named by column; with a column for missed faces where a face can be missed, and a row for what nobody labelled."""
+    """Labelled by row, named by column; with a column for missed faces where a face can be missed, and a row for
+    what nobody labelled.
+    """
     keep = len(names) + (told["kind"] != "classifier")
     extra = [[BACKGROUND, *told["background"], ""]] if "background" in told else []
-    return [["labelled", *[*names, MISSED][:keep]], *([name, *row[:keep]] for name, row in zip(names, told["confusion"])), *extra]
+    return [
+        ["labelled", *[*names, MISSED][:keep]],
+        *([name, *row[:keep]] for name, row in zip(names, told["confusion"])),
+        *extra,
+    ]
 
 
 def detector_table(told: dict) -> list[list]:
     """A row a class: AP in its forms, and where F1 is best."""
-    keys = ("truths", "detections", "ap", "ap_11", "ap_101", "coco_ap", "best_conf", "best_f1", "best_precision", "best_recall")
+    keys = (
+        "truths",
+        "detections",
+        "ap",
+        "ap_11",
+        "ap_101",
+        "coco_ap",
+        "best_conf",
+        "best_f1",
+        "best_precision",
+        "best_recall",
+    )
     out = [["class", *keys]]
     for name, row in told["detector"]["classes"].items():
         out.append([name, *(row[key] if isinstance(row[key], int) else rounded(row[key]) for key in keys)])
@@ -77,7 +102,9 @@ def detector_table(told: dict) -> list[list]:
 
 
 def curve_table(curves: dict) -> list[list]:
-    """Precision and recall by confidence, and the precision envelope by recall, of each class; `at` runs from 0 to 1."""
+    """Precision and recall by confidence, and the precision envelope by recall, of each class; `at` runs from 0 to
+    1.
+    """
     out = [["class", "at", "precision", "recall", "envelope"]]
     for name, values in curves.items():
         for index, row in enumerate(zip(values["precision"], values["recall"], values["envelope"])):
@@ -91,12 +118,21 @@ def predictions(judged: Judgement, names, pictures) -> list[list]:
     out = [["image", "labelled", "named", "right", *names]]
     called = [*names, MISSED]
     for picture, truth, named, scores in zip(judged.picture, said.truth, said.named, said.probabilities):
-        out.append([pictures[picture], names[truth], called[named], int(truth == named), *("" if np.isnan(score) else f"{score:.6f}" for score in scores)])
+        out.append(
+            [
+                pictures[picture],
+                names[truth],
+                called[named],
+                int(truth == named),
+                *("" if np.isnan(score) else f"{score:.6f}" for score in scores),
+            ]
+        )
     return out
 
 
 def plot_confusion(path: Path, counts: np.ndarray, names, title: str, background=None) -> None:
-    """counts (C, C + 1): left as counts, right as shares of each row; the column of missed faces only where there are some.
+    """counts (C, C + 1): left as counts, right as shares of each row; the column of missed faces only where there are
+    some.
 
     background  (C,) what faces that nobody labelled were called: a row of its own
     """
@@ -111,10 +147,23 @@ def plot_confusion(path: Path, counts: np.ndarray, names, title: str, background
     side = 1.8 + 0.62 * len(columns)
     figure = Figure(figsize=(2 * side + 0.6, side), layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, values, texts, what in zip(figure.subplots(1, 2), (counts, shares), (counts.astype(str), [[f"{100 * v:.0f}" for v in row] for row in shares]), ("faces", "% of the row")):
+    for axes, values, texts, what in zip(
+        figure.subplots(1, 2),
+        (counts, shares),
+        (counts.astype(str), [[f"{100 * v:.0f}" for v in row] for row in shares]),
+        ("faces", "% of the row"),
+    ):
         axes.imshow(values, cmap="Blues", vmin=0, vmax=max(values.max(), 1e-9))
         for (y, x), value in np.ndenumerate(values):
-            axes.text(x, y, texts[y][x], ha="center", va="center", fontsize=9, color="white" if value > 0.55 * values.max() else "black")
+            axes.text(
+                x,
+                y,
+                texts[y][x],
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if value > 0.55 * values.max() else "black",
+            )
         axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
         axes.set_yticks(range(len(lines)), lines)
         axes.set_xlabel("named")
@@ -125,7 +174,9 @@ def plot_confusion(path: Path, counts: np.ndarray, names, title: str, background
 
 
 def plot_calibration(path: Path, calibration: dict, title: str) -> None:
-    """Reliability: the share named rightly by the score of the class named, and below it how many faces have such a score."""
+    """Reliability: the share named rightly by the score of the class named, and below it how many faces have such a
+    score.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -134,12 +185,31 @@ def plot_calibration(path: Path, calibration: dict, title: str) -> None:
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     upper.plot([0, 1], [0, 1], "--", color="0.6", linewidth=1, label="a score means what it says")
-    upper.vlines([row["confidence"] for row in bins], [row["confidence"] for row in bins], [row["accuracy"] for row in bins], color="tab:blue", linewidth=1.2, alpha=0.6)
-    upper.plot([row["confidence"] for row in bins], [row["accuracy"] for row in bins], "o-", color="tab:blue", markersize=5)
+    upper.vlines(
+        [row["confidence"] for row in bins],
+        [row["confidence"] for row in bins],
+        [row["accuracy"] for row in bins],
+        color="tab:blue",
+        linewidth=1.2,
+        alpha=0.6,
+    )
+    upper.plot(
+        [row["confidence"] for row in bins], [row["accuracy"] for row in bins], "o-", color="tab:blue", markersize=5
+    )
     ece = calibration["ece"]
-    upper.set(ylabel="share named rightly", xlim=(0, 1), ylim=(0, 1), title=f"{title}: calibration error {'–' if ece is None else f'{100 * ece:.1f}%'}, {calibration['faces']} faces")
+    upper.set(
+        ylabel="share named rightly",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        title=f"{title}: calibration error {'–' if ece is None else f'{100 * ece:.1f}%'}, {calibration['faces']} faces",
+    )
     upper.title.set_fontsize(10)
     upper.legend(frameon=False, fontsize=9, loc="upper left")
-    lower.bar([(row["low"] + row["high"]) / 2 for row in bins], [row["faces"] for row in bins], width=0.9 / len(calibration["bins"]), color="0.7")
+    lower.bar(
+        [(row["low"] + row["high"]) / 2 for row in bins],
+        [row["faces"] for row in bins],
+        width=0.9 / len(calibration["bins"]),
+        color="0.7",
+    )
     lower.set(xlabel="score of the emotion named", ylabel="faces")
     figure.savefig(path, dpi=110)

@@ -9,9 +9,16 @@ from .bootstrap import FEWEST
 from .split_use import CHOSEN, TRAINED
 
 SAID = {
-    "accuracy": "accuracy", "top_k": "top-{k}", "macro_f1": "macro-F1", "weighted_f1": "weighted F1", "ece": "calibration error",
-    "macro_precision": "macro precision", "macro_recall": "macro recall", "weighted_precision": "weighted precision", "weighted_recall": "weighted recall",
-}  # fmt: skip
+    "accuracy": "accuracy",
+    "top_k": "top-{k}",
+    "macro_f1": "macro-F1",
+    "weighted_f1": "weighted F1",
+    "ece": "calibration error",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "weighted_precision": "weighted precision",
+    "weighted_recall": "weighted recall",
+}
 FEWER = ("ece",)  # of which less is better
 
 
@@ -28,42 +35,67 @@ def span(result: dict, name: str, index: int) -> str:
 
 
 def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table over the models, a row a model; a column that says nothing of any model is left out."""
+    """Head and rows of the table over the models, a row a model; a column that says nothing of any model is left
+    out.
+    """
     models, detects = result["models"], any("detector" in told for told in result["models"])
     misses = any(told["kind"] != "classifier" for told in models)
     columns = {"model": [told["model"] for told in models]}
     if detects:
         figures = [told.get("detector") for told in models]
         columns |= {
-            "mAP@0.5": [figure and percent(figure["map"]) for figure in figures], "P": [figure and percent(figure["precision"]) for figure in figures],
-            "R": [figure and percent(figure["recall"]) for figure in figures], "F1": [figure and percent(figure["f1"]) for figure in figures],
+            "mAP@0.5": [figure and percent(figure["map"]) for figure in figures],
+            "P": [figure and percent(figure["precision"]) for figure in figures],
+            "R": [figure and percent(figure["recall"]) for figure in figures],
+            "F1": [figure and percent(figure["f1"]) for figure in figures],
             "mAP@.5:.95": [figure and percent(figure["coco"]["ap"]) for figure in figures],
-        }  # fmt: skip
-    columns |= {"accuracy": [percent(told["accuracy"]) for told in models], "95% interval": [span(result, "accuracy", index) for index in range(len(models))]}
+        }
+    columns |= {
+        "accuracy": [percent(told["accuracy"]) for told in models],
+        "95% interval": [span(result, "accuracy", index) for index in range(len(models))],
+    }
     if not detects:
         columns |= {f"top-{models[0]['k']}": [percent(told["top_k"]) for told in models]}
     columns |= {"macro-F1": [percent(told["macro_f1"]) for told in models]}
     if not detects:
-        columns |= {"95% interval ": [span(result, "macro_f1", index) for index in range(len(models))], "weighted F1": [percent(told["weighted_f1"]) for told in models]}
+        columns |= {
+            "95% interval ": [span(result, "macro_f1", index) for index in range(len(models))],
+            "weighted F1": [percent(told["weighted_f1"]) for told in models],
+        }
     columns |= {"calibration error": [percent(told["calibration"]["ece"]) for told in models]}
     if misses:
         columns |= {"missed": [f"{told['missed']} of {told['faces']}" for told in models]}
     columns |= {
-        "input": ["x".join(map(str, told["input"])) for told in models], "size": [f"{told['megabytes']:.1f} MB" for told in models], "ms a picture": [f"{told['ms_per_picture']:.1f}" for told in models],
-        "pretrained from": [told["pretrained"] for told in models], "iterations": [told["iterations"] and str(told["iterations"]) for told in models],
-    }  # fmt: skip
+        "input": ["x".join(map(str, told["input"])) for told in models],
+        "size": [f"{told['megabytes']:.1f} MB" for told in models],
+        "ms a picture": [f"{told['ms_per_picture']:.1f}" for told in models],
+        "pretrained from": [told["pretrained"] for told in models],
+        "iterations": [told["iterations"] and str(told["iterations"]) for told in models],
+    }
     kept = [(head.strip(), [value or "–" for value in values]) for head, values in columns.items() if any(values)]
     return [head for head, _ in kept], [list(row) for row in zip(*(values for _, values in kept))]
 
 
 def text(result: dict, form: str | None = None) -> str:
-    """For a terminal: the class table of a single model, else a row a model; `form` asks for the table alone, in that form."""
+    """For a terminal: the class table of a single model, else a row a model; `form` asks for the table alone, in
+    that form.
+    """
     if form:
         return tables.render(*table_of(result), form)
     subject, models = result["subject"], result["models"]
-    lines = [f"{subject['pictures']} pictures, {models[0]['faces']} faces: split {subject['split']} of {subject['data']}", ""]
+    lines = [
+        f"{subject['pictures']} pictures, {models[0]['faces']} faces: split {subject['split']} of {subject['data']}",
+        "",
+    ]
     lines += [one(result)] if len(models) == 1 else [tables.render(*table_of(result))]
-    return "\n".join(lines + [""] + [textwrap.fill(f"- {line}", 118, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for line in sentences(result)])
+    return "\n".join(
+        lines
+        + [""]
+        + [
+            textwrap.fill(f"- {line}", 118, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
+            for line in sentences(result)
+        ]
+    )
 
 
 def one(result: dict) -> str:
@@ -73,7 +105,13 @@ def one(result: dict) -> str:
     for name, row in told["classes"].items():
         rows.append([name, *(percent(row[key]) for key in ("precision", "recall", "f1")), str(row["support"])])
     for kind in ("macro", "weighted"):
-        rows.append([f"{kind} average", *(percent(told[f"{kind}_{key}"]) for key in ("precision", "recall", "f1")), str(told["faces"])])
+        rows.append(
+            [
+                f"{kind} average",
+                *(percent(told[f"{kind}_{key}"]) for key in ("precision", "recall", "f1")),
+                str(told["faces"]),
+            ]
+        )
     figures = [["", told["model"], "95% interval"]]
     for name in ("accuracy", "top_k", "macro_f1", "weighted_f1", "ece"):
         value = told["calibration"]["ece"] if name == "ece" else told[name]
@@ -81,7 +119,14 @@ def one(result: dict) -> str:
     parts = [tables.render(head, rows), tables.render(figures[0], figures[1:])]
     if "detector" not in told:
         return "\n\n".join(parts)
-    return "\n\n".join(["BOXES, with a score for each emotion", *detector(told), "EMOTIONS of the labelled faces, a missed face being an error", *parts])
+    return "\n\n".join(
+        [
+            "BOXES, with a score for each emotion",
+            *detector(told),
+            "EMOTIONS of the labelled faces, a missed face being an error",
+            *parts,
+        ]
+    )
 
 
 def detector(told: dict) -> list[str]:
@@ -91,18 +136,57 @@ def detector(told: dict) -> list[str]:
     rows = []
     for name, row in found["classes"].items():
         at = "–" if row["best_conf"] is None else f"{row['best_conf']:.2f}"
-        rows.append([name, str(row["truths"]), percent(row["ap"]), percent(row["coco_ap"]), percent(row["best_f1"]), at])
+        rows.append(
+            [name, str(row["truths"]), percent(row["ap"]), percent(row["coco_ap"]), percent(row["best_f1"]), at]
+        )
     coco = found["coco"]
     lines = [
-        f"mAP@{found['iou']:g} {percent(found['map'], 2)} over the classes with faces ({percent(found['map_darknet'], 2)} over all); by 11 points {percent(found['map_11'], 2)}, by 101 {percent(found['map_101'], 2)}",
-        f"at confidence {found['conf']:g}: P {percent(found['precision'])}, R {percent(found['recall'])}, F1 {percent(found['f1'])}, TP {found['tp']}, FP {found['fp']}, FN {found['fn']}, average IoU {percent(found['mean_iou'])}",
-        f"COCO: mAP@.5:.95 {percent(coco['ap'])}, AP50 {percent(coco['ap50'])}, AP75 {percent(coco['ap75'])}, AR1 {percent(coco['ar1'])}, AR10 {percent(coco['ar10'])}, AR100 {percent(coco['ar100'])}",
+        (
+            f"mAP@{found['iou']:g} "
+            f"{percent(found['map'], 2)} "
+            "over the "
+            "classes "
+            "with faces "
+            f"({percent(found['map_darknet'], 2)} over "
+            "all); by "
+            "11 points "
+            f"{percent(found['map_11'], 2)}, by 101 "
+            f"{percent(found['map_101'], 2)}"
+        ),
+        (
+            f"at confidence {found['conf']:g}: P "
+            f"{percent(found['precision'])}, R "
+            f"{percent(found['recall'])}, F1 "
+            f"{percent(found['f1'])}, TP "
+            f"{found['tp']}, FP "
+            f"{found['fp']}, "
+            f"FN {found['fn']}, average IoU "
+            f"{percent(found['mean_iou'])}"
+        ),
+        (
+            f"COCO: mAP@.5:.95 {percent(coco['ap'])}, AP50 "
+            f"{percent(coco['ap50'])}, AP75 "
+            f"{percent(coco['ap75'])}, AR1 "
+            f"{percent(coco['ar1'])}, AR10 "
+            f"{percent(coco['ar10'])}, AR100 "
+            f"{percent(coco['ar100'])}"
+        ),
     ]
     sizes = [
-        [f"{row['from_px']} px and more" if row["to_px"] is None else f"{row['from_px']} to {row['to_px']} px", str(row["faces"]), str(row["missed"]), percent(row["right"] / max(row["faces"] - row["missed"], 1)) if row["faces"] > row["missed"] else "–"]
-        for row in told["sizes"] if row["faces"]
-    ]  # fmt: skip
-    return [tables.render(head, rows), "\n".join(lines), tables.render(["longer side of the face", "faces", "missed", "named rightly of those found"], sizes)]
+        [
+            f"{row['from_px']} px and more" if row["to_px"] is None else f"{row['from_px']} to {row['to_px']} px",
+            str(row["faces"]),
+            str(row["missed"]),
+            percent(row["right"] / max(row["faces"] - row["missed"], 1)) if row["faces"] > row["missed"] else "–",
+        ]
+        for row in told["sizes"]
+        if row["faces"]
+    ]
+    return [
+        tables.render(head, rows),
+        "\n".join(lines),
+        tables.render(["longer side of the face", "faces", "missed", "named rightly of those found"], sizes),
+    ]
 
 
 def sentences(result: dict) -> list[str]:
@@ -111,17 +195,47 @@ def sentences(result: dict) -> list[str]:
     for told in models:
         if told["kind"] != "classifier":
             extra = "" if told["extra"] is None else f"; {told['extra']} extra faces were found, which nobody labelled"
-            out.append(f"{told['model']} missed {told['missed']} of {told['faces']} faces, which count as errors{extra}.")
+            out.append(
+                f"{told['model']} missed {told['missed']} of {told['faces']} faces, which count as errors{extra}."
+            )
     for told in models:
         if told["split_use"]["use"] in (CHOSEN, TRAINED):
-            flatters = "its figures flatter" if told["split_use"]["use"] == CHOSEN else "its figures say nothing of new faces"
-            out.append(f"Mind: {told['model']}'s weights were {told['split_use']['use']} on this split, so {flatters} ({told['split_use']['why']}).")
+            flatters = (
+                "its figures flatter" if told["split_use"]["use"] == CHOSEN else "its figures say nothing of new faces"
+            )
+            out.append(
+                f"Mind: {told['model']}'s "
+                "weights were "
+                f"{told['split_use']['use']} "
+                "on this "
+                "split, so "
+                f"{flatters} ({told['split_use']['why']})."
+            )
     unit = "people or sources" if about["unit"] == "group" else "pictures"
     if about["figures"]:
-        out.append(f"Intervals: {about['level']:.0%}, from {about['replicates']} resamples of {about['units']} {unit}{', as the manifest names them' if about['unit'] == 'group' else ''} (bootstrap, percentiles, seed {about['seed']}).")
+        out.append(
+            f"Intervals: {about['level']:.0%}, from "
+            f"{about['replicates']} "
+            "resamples of "
+            f"{about['units']} "
+            f"{unit}{', as the manifest names them' if about['unit'] == 'group' else ''} "
+            "(bootstrap, "
+            f"percentiles, seed {about['seed']})."
+        )
         if about["scarce"]:
             listed = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
-            out.append(f"Some classes occur with fewer than {FEWEST} {unit} ({listed}): macro figures rest on them as much as on the others, and no difference in them is called shown.")
+            out.append(
+                "Some classes occur with "
+                "fewer than "
+                f"{FEWEST} {unit} "
+                f"({listed}): macro "
+                "figures rest "
+                "on them "
+                "as much as on the others, and no "
+                "difference in "
+                "them is "
+                "called shown."
+            )
     elif about["replicates"]:
         out.append(f"No intervals: {about['units']} {unit} are too few to be drawn again.")
     for name in ("accuracy", "macro_f1") if about["figures"] and len(models) > 1 else ():
@@ -131,5 +245,12 @@ def sentences(result: dict) -> list[str]:
                 continue
             better = second if (found["value"] > 0) != (name in FEWER) else first
             said = f"{better} is better" if found["shown"] else "no difference was shown"
-            out.append(f"{SAID[name].capitalize()}, {second} - {first}: {100 * found['value']:+.1f} points ({100 * found['low']:+.1f} to {100 * found['high']:+.1f}): {said}.")
+            out.append(
+                f"{SAID[name].capitalize()}, "
+                f"{second} - "
+                f"{first}: "
+                f"{100 * found['value']:+.1f} points "
+                f"({100 * found['low']:+.1f} to "
+                f"{100 * found['high']:+.1f}): {said}."
+            )
     return out

@@ -1,7 +1,7 @@
 """Results of other programs as a system: `file:RESULTS[+COCO]`, beside those that emo runs itself.
 
-    file:found/detections.jsonl      what emo detect wrote; detections.csv too, of which the columns picture (or frame), x1, y1, x2, y2,
-                                     emotion and score are needed
+    file:found/detections.jsonl      what emo detect wrote; detections.csv too, of which the columns picture (or frame),
+                                     x1, y1, x2, y2, emotion and score are needed
     file:results.json                COCO: a dict with images, categories and annotations that have a score, or
     file:results.json+instances.json a list of results, with the COCO file that their ids are of
 
@@ -53,19 +53,38 @@ class FileSystem:
             raise UsageError("is none of .json (COCO), .jsonl, .csv (as emo detect writes)", where=path)
         try:
             self._hold(read(path, Path(coco)) if coco else read(path))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, RecursionError) as error:  # a form of nobody's
-            raise DataError(f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}", where=path) from None
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            IndexError,
+            OverflowError,
+            RecursionError,
+        ) as error:  # a form of nobody's
+            raise DataError(
+                f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+                where=path,
+            ) from None
         self.conf, self.clock = conf, StageTimer()
         self.settings = {"system": "file", "file": str(path), "coco": coco or None, "conf": conf}
 
     def _hold(self, faces: dict[str | int, list[Face]]) -> None:
-        self.names = tuple(dict.fromkeys([*EMOTIONS, *(name for found in faces.values() for _, scores, _ in found for name in scores)]))
+        self.names = tuple(
+            dict.fromkeys([*EMOTIONS, *(name for found in faces.values() for _, scores, _ in found for name in scores)])
+        )
         self.faces: dict[str | int, Detections] = {key: self._detections(found) for key, found in faces.items()}
 
     def _detections(self, found: list[Face]) -> Detections:
         found = sorted(found, key=lambda face: -face[2])
-        scores = np.array([[face[1].get(name, 0.0) for name in self.names] for face in found], np.float32).reshape(-1, len(self.names))
-        return Detections(np.array([face[0] for face in found], np.float32).reshape(-1, 4), scores, np.array([face[2] for face in found], np.float32))
+        scores = np.array([[face[1].get(name, 0.0) for name in self.names] for face in found], np.float32).reshape(
+            -1, len(self.names)
+        )
+        return Detections(
+            np.array([face[0] for face in found], np.float32).reshape(-1, 4),
+            scores,
+            np.array([face[2] for face in found], np.float32),
+        )
 
     def of_frame(self, frame: Frame) -> Detections:
         keys = [frame.name, Path(frame.name).name] if frame.name and frame.time_s is None else [frame.index]
@@ -89,8 +108,14 @@ def read_jsonl(path: Path) -> dict[str | int, list[Face]]:
         if record["type"] == "header":
             names = [known(name) for name in record["names"]]
         else:
-            faces: list[Face] = [(face["xyxy_px"], dict(zip(names, face["scores"], strict=True)), face["face"]) for face in record["faces"]]
-            for key in {record.get("picture", record["index"]), Path(str(record.get("picture", ""))).name or record["index"]}:
+            faces: list[Face] = [
+                (face["xyxy_px"], dict(zip(names, face["scores"], strict=True)), face["face"])
+                for face in record["faces"]
+            ]
+            for key in {
+                record.get("picture", record["index"]),
+                Path(str(record.get("picture", ""))).name or record["index"],
+            }:
                 out[key] = faces
 
     for number, text in numbered_lines(path, names=True):
@@ -106,7 +131,9 @@ def read_csv(path: Path) -> dict[str | int, list[Face]]:
     def line(row):
         face = as_number(row["face"]) if row.get("face") else as_number(row["score"])
         one = as_number(row["score"]) if row.get("face") else 1.0  # a score alone is of the face and its class together
-        scores = {known(name): as_number(row[name]) for name in row if name in SYNONYMS and row[name]} or {known(row["emotion"]): one}
+        scores = {known(name): as_number(row[name]) for name in row if name in SYNONYMS and row[name]} or {
+            known(row["emotion"]): one
+        }
         key = row.get("picture") or int(row["frame"])
         out.setdefault(key, []).append(([as_number(row[name]) for name in ("x1", "y1", "x2", "y2")], scores, face))
 
@@ -122,12 +149,18 @@ def read_coco(path: Path, instances: Path | None = None) -> dict[str | int, list
     source = _json(instances) if instances else told
     rows = told if isinstance(told, list) else told.get("annotations") if isinstance(told, dict) else None
     if not isinstance(source, dict) or not {"images", "categories"} <= source.keys() or not isinstance(rows, list):
-        raise UsageError("is a list of results, whose ids say nothing by themselves", where=path, mend="name the COCO file that they are of: file:RESULTS.json+INSTANCES.json")
+        raise UsageError(
+            "is a list of results, whose ids say nothing by themselves",
+            where=path,
+            mend="name the COCO file that they are of: file:RESULTS.json+INSTANCES.json",
+        )
     out: dict[str | int, list[Face]] = {}
 
     def line(row):
         x, y, w, h = map(float, row["bbox"])
-        out.setdefault(images[row["image_id"]], []).append(([x, y, x + w, y + h], {classes[row["category_id"]]: 1.0}, float(row["score"])))
+        out.setdefault(images[row["image_id"]], []).append(
+            ([x, y, x + w, y + h], {classes[row["category_id"]]: 1.0}, float(row["score"]))
+        )
 
     images = {image["id"]: Path(image["file_name"]).name for image in source["images"]}
     classes = {category["id"]: known(category["name"]) for category in source["categories"]}

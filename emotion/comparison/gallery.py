@@ -17,7 +17,13 @@ from . import metrics
 from .tally import MATCH_IOU, Truth
 
 LONGEST = 640  # pixels of a shown frame's longer side
-RIGHT, MISNAMED, MISSED, FALSE, FOUND = "right", "misnamed", "missed", "false", "found"  # the last where nothing is labelled
+RIGHT, MISNAMED, MISSED, FALSE, FOUND = (
+    "right",
+    "misnamed",
+    "missed",
+    "false",
+    "found",
+)  # the last where nothing is labelled
 FACES = 12  # that are listed below a frame; a crowd has more
 
 
@@ -33,7 +39,9 @@ class Said:
 
 @dataclass(frozen=True)
 class Shown:
-    """One frame as every system sees it: JPEG bytes and faces of each, what is labelled, on how many faces they differ."""
+    """One frame as every system sees it: JPEG bytes and faces of each, what is labelled, on how many faces they
+    differ.
+    """
 
     index: int
     name: str
@@ -72,7 +80,15 @@ class Gallery:
         self.weight: dict[int, int] = {}
         self.stride, self.count = 1, 0
 
-    def add(self, frame: Frame, found: Sequence[Detections], names, truth: Truth | None, truth_names: Sequence[str], differ: int) -> None:
+    def add(
+        self,
+        frame: Frame,
+        found: Sequence[Detections],
+        names,
+        truth: Truth | None,
+        truth_names: Sequence[str],
+        differ: int,
+    ) -> None:
         evenly = self.count % self.stride == 0
         self.count += 1
         said = [faces_of(each, classes, truth, truth_names) for each, classes in zip(found, names)]
@@ -92,7 +108,12 @@ class Gallery:
     def _slot(self, frame: Frame, weight: int) -> int | None:
         """Where among the worst it goes: in place of its neighbour in time or of the least, or nowhere."""
         for slot, other in enumerate(self.worst):
-            if frame.time_s is not None and other.name == frame.name and other.time_s is not None and abs(other.time_s - frame.time_s) < 1:
+            if (
+                frame.time_s is not None
+                and other.name == frame.name
+                and other.time_s is not None
+                and abs(other.time_s - frame.time_s) < 1
+            ):
                 return slot if weight > self.weight[other.index] else None
         if len(self.worst) < self.most:
             return len(self.worst)
@@ -106,7 +127,9 @@ class Gallery:
         return {"worst": worst, "spread": [shown for shown in self.spread if shown.index not in taken]}
 
 
-def faces_of(found: Detections, names: Sequence[str], truth: Truth | None, truth_names: Sequence[str]) -> tuple[Said, ...]:
+def faces_of(
+    found: Detections, names: Sequence[str], truth: Truth | None, truth_names: Sequence[str]
+) -> tuple[Said, ...]:
     """Each face found, the surest first, then those missed."""
     ids = found.class_ids
     pairs = dict(metrics.match(found.xyxy_px, truth.xyxy_px, MATCH_IOU).tolist()) if truth is not None else {}
@@ -118,7 +141,10 @@ def faces_of(found: Detections, names: Sequence[str], truth: Truth | None, truth
             kind = FALSE if labelled is None else RIGHT if labelled == named else MISNAMED
         out.append(Said(kind, named, score, labelled))
     missed = [] if truth is None else sorted(set(range(len(truth.class_ids))) - set(pairs.values()))
-    return (*out, *(Said(MISSED, None, None, truth_names[truth.class_ids[index]]) for index in missed if truth is not None))
+    return (
+        *out,
+        *(Said(MISSED, None, None, truth_names[truth.class_ids[index]]) for index in missed if truth is not None),
+    )
 
 
 def show(frame: Frame, found, names, said, truth: Truth | None, truth_names, differ: int) -> Shown:

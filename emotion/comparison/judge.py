@@ -38,7 +38,8 @@ class Judgement:
     said      of every labelled face
     picture   (N,) the picture of each labelled face
     tally     of a detector on a set with boxes; else None
-    boxes     the same: a picture's (xyxy_px, scores of each class), of a one-stage detector after Darknet's own NMS a class
+    boxes     the same: a picture's (xyxy_px, scores of each class), of a one-stage detector after Darknet's own NMS a
+              class
     sizes_wh  the same: a picture's size
     extra     faces found that nobody labelled; None where nobody could have
     seconds   spent on it, pictures read
@@ -54,9 +55,14 @@ class Judgement:
 
 
 def judge(
-    subject: Classifier | Detector, data: DataFile, split: str = "valid", *, conf: float = 0.25, limit: int | None = None,
+    subject: Classifier | Detector,
+    data: DataFile,
+    split: str = "valid",
+    *,
+    conf: float = 0.25,
+    limit: int | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Judgement:  # fmt: skip
+) -> Judgement:
     """Run `subject` over a split.
 
     conf  a detector's faces below it do not count; for AP it should have been opened with a lower one
@@ -64,7 +70,12 @@ def judge(
     """
     columns = metrics.columns(subject, data.names)
     detects = hasattr(subject, "detect")
-    go = {(False, True): _classified, (False, False): _classified_boxes, (True, False): _detected, (True, True): _detected_pictures}
+    go = {
+        (False, True): _classified,
+        (False, False): _classified_boxes,
+        (True, False): _detected,
+        (True, True): _detected_pictures,
+    }
     return go[detects, data.is_classifier](subject, data, split, conf, limit, columns, progress or (lambda done: None))
 
 
@@ -74,7 +85,9 @@ def labelled_pictures(data: DataFile, split: str, limit: int | None):
         try:
             yield read_picture(path, upright=False), class_of_path(path, data.labels)
         except MediaError as error:
-            raise DataError(error.what, where=path, mend=f"named in {data.list_of(split)}; run emo convert again") from None
+            raise DataError(
+                error.what, where=path, mend=f"named in {data.list_of(split)}; run emo convert again"
+            ) from None
 
 
 def _batches(items, size=BATCH):
@@ -96,7 +109,9 @@ def _classified(subject, data, split, conf, limit, columns, progress):
         spent += time.perf_counter() - start
         truth += [class_id for _, class_id in batch]
         progress(len(truth))
-    return Judgement(Said(data.names, np.array(truth, int), np.concatenate(out)), np.arange(len(truth)), None, None, spent)
+    return Judgement(
+        Said(data.names, np.array(truth, int), np.concatenate(out)), np.arange(len(truth)), None, None, spent
+    )
 
 
 def _classified_boxes(subject, data, split, conf, limit, columns, progress):
@@ -108,7 +123,9 @@ def _classified_boxes(subject, data, split, conf, limit, columns, progress):
         truth += faces.class_ids.tolist()
         picture += [index] * len(faces.class_ids)
         progress(index + 1)
-    return Judgement(Said(data.names, np.array(truth, int), np.concatenate(out)), np.array(picture, int), None, None, spent)
+    return Judgement(
+        Said(data.names, np.array(truth, int), np.concatenate(out)), np.array(picture, int), None, None, spent
+    )
 
 
 def _detected(subject, data, split, conf, limit, columns, progress):
@@ -120,14 +137,19 @@ def _detected(subject, data, split, conf, limit, columns, progress):
             scores = scores[:, columns]
         else:
             (found,) = subject.detect([frame.bgr])
-            xyxy, scores = found.xyxy_px, np.where((scores := found.class_scores[:, columns]) > SCORE_FLOORS["yolo"], scores, 0)
+            xyxy, scores = (
+                found.xyxy_px,
+                np.where((scores := found.class_scores[:, columns]) > SCORE_FLOORS["yolo"], scores, 0),
+            )
         spent += time.perf_counter() - start
         boxes.append((xyxy, scores))
         sizes.append(frame.bgr.shape[1::-1])
         tally.add(found, truth)
         progress(index + 1)
     faces = [len(ids) for _, ids in tally.truths]
-    return Judgement(tally.said(), np.repeat(np.arange(len(faces)), faces), tally, sum(tally.extra), spent, boxes, sizes)
+    return Judgement(
+        tally.said(), np.repeat(np.arange(len(faces)), faces), tally, sum(tally.extra), spent, boxes, sizes
+    )
 
 
 def _detected_pictures(subject, data, split, conf, limit, columns, progress):
@@ -140,5 +162,6 @@ def _detected_pictures(subject, data, split, conf, limit, columns, progress):
         out.append(found.scores[found.face.argmax()][columns] if len(found) else np.full(len(columns), np.nan))
         truth.append(class_id)
         progress(len(truth))
-    return Judgement(Said(data.names, np.array(truth, int), np.array(out, float)), np.arange(len(truth)), None, None, spent)
-
+    return Judgement(
+        Said(data.names, np.array(truth, int), np.array(out, float)), np.arange(len(truth)), None, None, spent
+    )

@@ -18,7 +18,12 @@ def machine() -> dict:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"system": platform.platform(), "processor": processor(), "cores": cores(), "python": platform.python_version()} | versions
+    return {
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": cores(),
+        "python": platform.python_version(),
+    } | versions
 
 
 def processor() -> str:

@@ -3,8 +3,9 @@
     media,frame,x1,y1,x2,y2,emotion
     group.jpg,0,107.5,75.0,226.2,210.0,Neutral
 
-A row a face, in pixels; `media` is the file's name, `frame` counts from 0 (0 for a picture). A frame that has no row is not judged;
-one without a face has a row whose box and emotion are empty. Other files of that name, with other columns, are none of ours.
+A row a face, in pixels; `media` is the file's name, `frame` counts from 0 (0 for a picture). A frame that has no row is
+not judged; one without a face has a row whose box and emotion are empty. Other files of that name, with other columns,
+are none of ours.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ class MediaLabels:
 
 
 def read_media_labels(media: Sequence[Path]) -> MediaLabels:
-    """The labels of files, and of the files in folders, that are to be looked at; DataError for a row that cannot be read."""
+    """The labels of files, and of the files in folders, that are to be looked at; DataError for a row that cannot
+    be read.
+    """
     folders = dict.fromkeys(path if path.is_dir() else path.parent for path in media)
     wanted = {path.absolute() for path in media}
     faces: dict[tuple[Path, str, int], Faces] = {}
@@ -58,7 +61,11 @@ def read_media_labels(media: Sequence[Path]) -> MediaLabels:
         if not (folder / FILE).is_file():
             continue
         here = _read(folder / FILE)
-        mine = {(folder.absolute(), name, frame): found for (name, frame), found in here.items() if folder in media or (folder / name).absolute() in wanted}
+        mine = {
+            (folder.absolute(), name, frame): found
+            for (name, frame), found in here.items()
+            if folder in media or (folder / name).absolute() in wanted
+        }
         if mine:
             faces |= mine
             files.append(folder / FILE)
@@ -80,5 +87,9 @@ def _read(path: Path) -> dict[tuple[str, int], Faces]:
                     raise ValueError
                 faces.append((box, row["emotion"]))
         except (TypeError, ValueError):
-            raise DataError("expected a file's name, a frame's number, a box x1 < x2, y1 < y2 in pixels, an emotion", where=path, line=line) from None
+            raise DataError(
+                "expected a file's name, a frame's number, a box x1 < x2, y1 < y2 in pixels, an emotion",
+                where=path,
+                line=line,
+            ) from None
     return out

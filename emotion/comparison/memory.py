@@ -1,6 +1,6 @@
 """How much memory a system takes at its peak: measured in a process of its own, which does nothing else.
 
-    peak_megabytes("yolo", frames, {"conf": 0.25})
+peak_megabytes("yolo", frames, {"conf": 0.25})
 """
 
 from __future__ import annotations
@@ -31,9 +31,22 @@ def peak_megabytes(spec: str, frames: Sequence[np.ndarray], settings: dict, pict
             for index, frame in enumerate(frames):
                 names.append(str(Path(folder) / f"{index}.npy"))
                 np.save(names[-1], frame)
-            job = json.dumps({"spec": spec, "frames": names, "settings": settings, "pictures": pictures, "threads": cv2.getNumThreads()})
+            job = json.dumps(
+                {
+                    "spec": spec,
+                    "frames": names,
+                    "settings": settings,
+                    "pictures": pictures,
+                    "threads": cv2.getNumThreads(),
+                }
+            )
             environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-            done = subprocess.run([sys.executable, "-m", "emotion.comparison.memory", job], capture_output=True, text=True, env=environment)
+            done = subprocess.run(
+                [sys.executable, "-m", "emotion.comparison.memory", job],
+                capture_output=True,
+                text=True,
+                env=environment,
+            )
         return round(float(done.stdout) / 1e6, 1)
     except (OSError, ValueError):  # no room for the frames, or the child could not
         return None

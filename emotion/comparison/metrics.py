@@ -1,6 +1,7 @@
 """Faces matched by overlap, and what follows from the matches: accuracy, F1, McNemar's test, calibration.
 
-AP is `darknet_runner.scoring.average_precision.mean_ap`, which computes it as Darknet does; intervals are `bootstrap`'s.
+AP is `darknet_runner.scoring.average_precision.mean_ap`, which computes it as Darknet does; intervals are
+`bootstrap`'s.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def accuracy(confusion: np.ndarray) -> float | None:
 
 
 def f1_per_class(confusion: np.ndarray) -> np.ndarray:
-    """(..., C, C) counts, truth by row -> (..., C) F1 = 2 tp / (truths + predictions); nan for a class without truths."""
+    """(..., C, C) counts, truth by row -> (..., C) F1 = 2 tp / (truths + predictions); nan for a class without
+    truths.
+    """
     truths, predicted = confusion.sum(-1), confusion.sum(-2)
     f1 = 2 * np.diagonal(confusion, axis1=-2, axis2=-1) / np.maximum(truths + predicted, 1)
     return np.where(truths > 0, f1, np.nan)
@@ -50,7 +53,10 @@ def mcnemar(only_first: int, only_second: int) -> float:
     only_first, only_second  faces that only one of the two named rightly; the others say nothing of the difference
     """
     count, rarer = only_first + only_second, min(only_first, only_second)
-    logs = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) - count * math.log(2) for k in range(rarer + 1)]
+    logs = [
+        math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) - count * math.log(2)
+        for k in range(rarer + 1)
+    ]
     return min(1.0, 2 * math.fsum(map(math.exp, logs)))
 
 
@@ -66,9 +72,21 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> di
     for index in range(bins):
         mine = at == index
         means = (float(confidence[mine].mean()), float(right[mine].mean())) if mine.any() else (None, None)
-        rows.append({"low": index / bins, "high": (index + 1) / bins, "faces": int(mine.sum()), "confidence": means[0], "accuracy": means[1]})
+        rows.append(
+            {
+                "low": index / bins,
+                "high": (index + 1) / bins,
+                "faces": int(mine.sum()),
+                "confidence": means[0],
+                "accuracy": means[1],
+            }
+        )
     count = len(confidence)
-    ece = sum(row["faces"] * abs(row["accuracy"] - row["confidence"]) for row in rows if row["faces"]) / count if count else None
+    ece = (
+        sum(row["faces"] * abs(row["accuracy"] - row["confidence"]) for row in rows if row["faces"]) / count
+        if count
+        else None
+    )
     mean = (float(confidence.mean()), float(right.mean())) if count else (None, None)
     return {"ece": ece, "faces": count, "confidence": mean[0], "accuracy": mean[1], "bins": rows}
 
@@ -82,5 +100,8 @@ def columns(detector: Detector, names: tuple[str, ...]) -> list[int]:
     """Where each of `names` stands in the detector's classes; UsageError when it lacks one."""
     lacking = [name for name in names if name not in detector.names]
     if lacking:
-        raise UsageError(f"the model of {detector.name} does not know {', '.join(lacking)}", mend=f"it knows {', '.join(detector.names)}; compare on data with these classes")
+        raise UsageError(
+            f"the model of {detector.name} does not know {', '.join(lacking)}",
+            mend=f"it knows {', '.join(detector.names)}; compare on data with these classes",
+        )
     return [detector.names.index(name) for name in names]

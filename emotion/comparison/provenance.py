@@ -1,4 +1,6 @@
-"""Where a model comes from, as far as its run or its card says: what it was trained on from, and for how many iterations."""
+"""Where a model comes from, as far as its run or its card says: what it was trained on from, and for how many
+iterations.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from ..systems.models import Model
 
 
 def provenance(model: Model) -> dict:
-    """{"pretrained": a name or None, "iterations": a number or None, "input": [w, h, c], "megabytes": of the weights}."""
+    """{"pretrained": a name or None, "iterations": a number or None, "input": [w, h, c], "megabytes": of the
+    weights}.
+    """
     told: dict = {}
     settings: dict = {}
     if model.cfg.path and (model.cfg.path.parent / "run.json").is_file():
@@ -22,9 +26,11 @@ def provenance(model: Model) -> dict:
     iterations = model.card.get("iterations") or told.get("iterations") or _from_weights(model)
     width, height = model.cfg.size_wh
     return {
-        "pretrained": Path(str(pretrained)).name if pretrained else None, "iterations": iterations if isinstance(iterations, int) else None,
-        "input": [width, height, model.cfg.net.integer("channels", 3)], "megabytes": round(model.weights.stat().st_size / 1e6, 1),
-    }  # fmt: skip
+        "pretrained": Path(str(pretrained)).name if pretrained else None,
+        "iterations": iterations if isinstance(iterations, int) else None,
+        "input": [width, height, model.cfg.net.integer("channels", 3)],
+        "megabytes": round(model.weights.stat().st_size / 1e6, 1),
+    }
 
 
 def _from_weights(model: Model) -> int | None:

@@ -38,7 +38,13 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
         found = [system["labelled"] for system in systems]
         labelled("map", percent, "mean over the classes that occur of the AP at IoU 0.5")
         labelled("face_ap", percent, "AP of the boxes, whatever the emotion")
-        labelled("accuracy", percent, f"emotion right, of labelled faces matched at IoU {match:g} and score {conf:g}" if boxes else "emotion right, of the pictures")
+        labelled(
+            "accuracy",
+            percent,
+            f"emotion right, of labelled faces matched at IoU {match:g} and score {conf:g}"
+            if boxes
+            else "emotion right, of the pictures",
+        )
         labelled("macro_f1", percent, "of the same faces, mean over classes")
         if boxes or any(each["missed"] for each in found):
             row("matched faces", [each["matched"] for each in found], str, f"of {found[0]['faces']} labelled")
@@ -46,27 +52,77 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
         labelled("extra", str, "found, not labelled: false, or faces that nobody labelled")
     else:
         row("faces found", [system["faces_found"] for system in systems], str, f"at score {conf:g}")
-        row("frames without a face", [system["frames_without_face"] for system in systems], str, f"of {result['subject']['frames']}")
+        row(
+            "frames without a face",
+            [system["frames_without_face"] for system in systems],
+            str,
+            f"of {result['subject']['frames']}",
+        )
         if len(systems) == 2:
-            row("found by it alone", result["pairs"][0]["only"], str, f"no box of the other overlaps with IoU {match:g}")
+            row(
+                "found by it alone", result["pairs"][0]["only"], str, f"no box of the other overlaps with IoU {match:g}"
+            )
     if any(system.get("flicker", {}).get("per_minute") is not None for system in systems):
-        row("flicker", [system.get("flicker", {}).get("per_minute") for system in systems], number, "changes of a followed face's emotion a minute, in videos")
+        row(
+            "flicker",
+            [system.get("flicker", {}).get("per_minute") for system in systems],
+            number,
+            "changes of a followed face's emotion a minute, in videos",
+        )
     timed = systems[0]["latency"]["frames_timed"]
-    row("ms a frame", [system["latency"]["total_ms"] for system in systems], number, f"median of {timed} frames, one at a time, {threads} {'thread' if threads == 1 else 'threads'}, without decoding", min)
-    row("ms, slowest 5%", [system["latency"]["p95_ms"] for system in systems], number, f"95th percentile; {systems[0]['latency']['warm_up']} passes went before")
-    row("frames/s", [system["latency"]["frames_per_s"] for system in systems], number, "that follow from the median", max)
+    row(
+        "ms a frame",
+        [system["latency"]["total_ms"] for system in systems],
+        number,
+        (
+            f"median of {timed} frames, one at "
+            "a time, "
+            f"{threads} "
+            f"{'thread' if threads == 1 else 'threads'}, "
+            "without decoding"
+        ),
+        min,
+    )
+    row(
+        "ms, slowest 5%",
+        [system["latency"]["p95_ms"] for system in systems],
+        number,
+        f"95th percentile; {systems[0]['latency']['warm_up']} passes went before",
+    )
+    row(
+        "frames/s",
+        [system["latency"]["frames_per_s"] for system in systems],
+        number,
+        "that follow from the median",
+        max,
+    )
     costs = [system["cost"] for system in systems]
     if any(cost["megabytes"] for cost in costs):
         row("MB", [cost["megabytes"] for cost in costs], number, "of the files: weights, and the face finder's")
     if any(cost["bflops_a_frame"] or cost["bflops_a_face"] for cost in costs):
-        rows.append(("BFLOPs", [bflops(cost) for cost in costs], None, "a frame, and a face where each is classified; of the networks that emo reads"))
+        rows.append(
+            (
+                "BFLOPs",
+                [bflops(cost) for cost in costs],
+                None,
+                "a frame, and a face where each is classified; of the networks that emo reads",
+            )
+        )
     if any(cost.get("peak_megabytes") for cost in costs):
-        row("memory, MB", [cost.get("peak_megabytes") for cost in costs], number, "peak of a process that does nothing else")
+        row(
+            "memory, MB",
+            [cost.get("peak_megabytes") for cost in costs],
+            number,
+            "peak of a process that does nothing else",
+        )
     return rows
 
 
 def bflops(cost: dict) -> str:
-    parts = [f"{cost['bflops_a_frame']:.2f}" if cost["bflops_a_frame"] else "", f"{cost['bflops_a_face']:.3f} a face" if cost["bflops_a_face"] else ""]
+    parts = [
+        f"{cost['bflops_a_frame']:.2f}" if cost["bflops_a_frame"] else "",
+        f"{cost['bflops_a_face']:.3f} a face" if cost["bflops_a_face"] else "",
+    ]
     return " + ".join(part for part in parts if part) or "–"
 
 
@@ -78,12 +134,24 @@ def text(result: dict) -> str:
     lines = [textwrap.fill(result["verdict"], 118, break_on_hyphens=False, break_long_words=False), ""]
     lines.append("  ".join([" " * first, *(head.rjust(width) for head, width in zip(heads, wide))]))
     for name, values, _, meaning in rows:
-        lines.append("  ".join([name.ljust(first), *(value.rjust(width) for value, width in zip(values, wide)), f" {meaning}"]))
+        lines.append(
+            "  ".join([name.ljust(first), *(value.rjust(width) for value, width in zip(values, wide)), f" {meaning}"])
+        )
     for system in result["systems"]:
         stages = " + ".join(f"{stage} {spent:g}" for stage, spent in system["latency"]["stages_ms"].items())
         lines.append(f"{system['system']}: {stages} ms")
     if "significance" in result:
-        lines += ["", *intervals(result), *(textwrap.fill(f"- {sentence}", 118, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) for sentence in wording.sentences(result)), ""]
+        lines += [
+            "",
+            *intervals(result),
+            *(
+                textwrap.fill(
+                    f"- {sentence}", 118, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+                )
+                for sentence in wording.sentences(result)
+            ),
+            "",
+        ]
     return "\n".join(lines + agreement(result))
 
 
@@ -92,7 +160,13 @@ def agreement(result: dict) -> list[str]:
     heads, out = [system["system"] for system in result["systems"]], []
     for pair in result["pairs"]:
         who = "both" if len(heads) == 2 else f"{heads[pair['pair'][0]]} and {heads[pair['pair'][1]]} both"
-        out.append(f"{who} found {pair['matched']} faces and named {pair['same_emotion']} of them alike ({percent(pair['share'])})")
+        out.append(
+            f"{who} found {pair['matched']} faces "
+            "and named "
+            f"{pair['same_emotion']} of "
+            "them alike "
+            f"({percent(pair['share'])})"
+        )
     return out
 
 
@@ -105,7 +179,12 @@ def intervals(result: dict) -> list[str]:
     table = [("95% intervals", *heads, "difference", ""), *rows]
     last = len(heads) + 1
     wide = [max(len(row[column]) for row in table) for column in range(last + 1)]
-    return ["  ".join([row[0].ljust(wide[0]), *(row[column].rjust(wide[column]) for column in range(1, last + 1)), row[last + 1]]).rstrip() for row in table]
+    return [
+        "  ".join(
+            [row[0].ljust(wide[0]), *(row[column].rjust(wide[column]) for column in range(1, last + 1)), row[last + 1]]
+        ).rstrip()
+        for row in table
+    ]
 
 
 def flat(settings: dict, prefix: str = "") -> list[tuple[str, str]]:
@@ -115,7 +194,9 @@ def flat(settings: dict, prefix: str = "") -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += flat(value, f"{prefix}{key}.")
         elif value is not None:
-            rows.append((f"{prefix}{key}", " x ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)))
+            rows.append(
+                (f"{prefix}{key}", " x ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
+            )
     return rows
 
 
@@ -123,13 +204,30 @@ def render(result: dict, shown: dict, clip: Path | None = None) -> str:
     """The page. `shown` is `gallery.Gallery.chosen()`; `clip` a video that lies beside the page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    page = Environment(loader=PackageLoader("emotion.comparison", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    page = Environment(
+        loader=PackageLoader("emotion.comparison", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     page.filters |= {"percent": percent, "flat": flat, "base64": lambda data: base64.b64encode(data).decode()}
     frames = [*shown["worst"], *shown["spread"]]
     return page.get_template("report.html").render(
-        result=result, rows=figures(result), shown=shown, slowest=max(system["latency"]["total_ms"] for system in result["systems"]) or 1,
+        result=result,
+        rows=figures(result),
+        shown=shown,
+        slowest=max(system["latency"]["total_ms"] for system in result["systems"]) or 1,
         differences=wording.differences(result) if "significance" in result else [],
-        sentences=wording.sentences(result) if "significance" in result else [], agreements=agreement(result), clip=clip.name if clip else None,
-        kinds=[kind for kind in ("differ", "misnamed", "missed", "false") if any(kind in frame.kinds for frame in frames)],
-        classes=[name for name in result["subject"].get("names") or sorted({name for frame in frames for name in frame.classes}) if any(name in frame.classes for frame in frames)],
-    )  # fmt: skip
+        sentences=wording.sentences(result) if "significance" in result else [],
+        agreements=agreement(result),
+        clip=clip.name if clip else None,
+        kinds=[
+            kind for kind in ("differ", "misnamed", "missed", "false") if any(kind in frame.kinds for frame in frames)
+        ],
+        classes=[
+            name
+            for name in result["subject"].get("names") or sorted({name for frame in frames for name in frame.classes})
+            if any(name in frame.classes for frame in frames)
+        ],
+    )

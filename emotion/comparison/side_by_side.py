@@ -52,12 +52,19 @@ class SideBySide:
 
         height, width = frame.bgr.shape[:2]
         wide = max(2, round(width * TALL / height / 2) * 2)
-        base, parts = cv2.resize(frame.bgr, (wide, TALL), interpolation=cv2.INTER_AREA if height > TALL else cv2.INTER_LINEAR), []
+        base, parts = (
+            cv2.resize(frame.bgr, (wide, TALL), interpolation=cv2.INTER_AREA if height > TALL else cv2.INTER_LINEAR),
+            [],
+        )
         for contestant, faces in zip(self.contestants, found):
-            scaled = Detections(faces.xyxy_px * np.array([wide / width, TALL / height] * 2, np.float32), faces.scores, faces.face)
+            scaled = Detections(
+                faces.xyxy_px * np.array([wide / width, TALL / height] * 2, np.float32), faces.scores, faces.face
+            )
             panel = np.full((TALL + BAR, wide, 3), 30, np.uint8)
             panel[BAR:] = draw(base, scaled, contestant.detector.names)
-            cv2.putText(panel, contestant.label, (8, BAR - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA)
+            cv2.putText(
+                panel, contestant.label, (8, BAR - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA
+            )
             parts.append(panel)
         return np.hstack(parts)
 
@@ -67,7 +74,13 @@ class SideBySide:
         height, width = self.held[0].shape[:2]
         self.size = width, height
         with quiet_stderr():  # OpenCV says there that WebM needs no such tag
-            self.writer = cv2.VideoWriter(name_for_opencv(part(self.path)), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"VP80"), min(max(fps, 1.0), 60.0), self.size)
+            self.writer = cv2.VideoWriter(
+                name_for_opencv(part(self.path)),
+                cv2.CAP_FFMPEG,
+                cv2.VideoWriter.fourcc(*"VP80"),
+                min(max(fps, 1.0), 60.0),
+                self.size,
+            )
         for picture in self.held:
             self._put(picture)
         self.held = []

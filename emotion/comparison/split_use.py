@@ -2,7 +2,8 @@
 
 A figure on the split whose best epoch was kept flatters, one on training data means nothing; so `emo evaluate` says so.
 A run knows from its run.json (the hashes of its lists, and the lists themselves while they are there). A model's card
-says it by `trained_on` and `chosen_on`: lists of `DATASET SPLIT`, such as "fer2013 valid", DATASET being what was given to
+says it by `trained_on` and `chosen_on`: lists of `DATASET SPLIT`, such as "fer2013 valid", DATASET being what was given
+to
 emo convert: its KIND, or the name of the folder or file.
 """
 
@@ -52,9 +53,23 @@ def _of_run(run: RunDir, model: Model, data: DataFile, split: str) -> dict:
     if shares.get("train"):
         return {"use": TRAINED, "why": f"{shares['train']:.0%} of these pictures were trained on"}
     if shares.get("valid") and best:
-        return {"use": CHOSEN, "why": f"{model.weights.name} is the state that was best on {shares['valid']:.0%} of these pictures"}
+        return {
+            "use": CHOSEN,
+            "why": f"{model.weights.name} is the state that was best on {shares['valid']:.0%} of these pictures",
+        }
     if shares.get("valid"):
-        return {"use": UNSEEN, "why": f"the run was watched on {shares['valid']:.0%} of these pictures, but {model.weights.name} was not chosen by them"}
+        return {
+            "use": UNSEEN,
+            "why": (
+                "the run was watched on "
+                f"{shares['valid']:.0%} "
+                "of these "
+                "pictures, but "
+                f"{model.weights.name} "
+                "was not "
+                "chosen by them"
+            ),
+        }
     return {"use": UNSEEN, "why": "the run neither trained nor chose on these pictures"}
 
 

@@ -7,7 +7,19 @@ import io
 from collections.abc import Sequence
 
 FORMS = ("text", "csv", "markdown", "latex")
-_LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+}
 
 
 def render(head: Sequence[str], rows: Sequence[Sequence[str]], form: str = "text") -> str:
@@ -18,7 +30,9 @@ def render(head: Sequence[str], rows: Sequence[Sequence[str]], form: str = "text
 def text(head, rows) -> str:
     wide = [max(map(len, column)) for column in zip(head, *rows)]
     lines = (
-        "  ".join(cell.rjust(width) if index else cell.ljust(width) for index, (cell, width) in enumerate(zip(row, wide))).rstrip()
+        "  ".join(
+            cell.rjust(width) if index else cell.ljust(width) for index, (cell, width) in enumerate(zip(row, wide))
+        ).rstrip()
         for row in (head, *rows)
     )
     return "\n".join(lines)
@@ -42,4 +56,14 @@ def latex(head, rows) -> str:
         return " & ".join("".join(_LATEX.get(char, char) for char in cell) for cell in cells) + r" \\"
 
     columns = "l" + "r" * (len(head) - 1)
-    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(head), r"\midrule", *map(line, rows), r"\bottomrule", r"\end{tabular}"])
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{columns}}}",
+            r"\toprule",
+            line(head),
+            r"\midrule",
+            *map(line, rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+    )

@@ -1,8 +1,8 @@
 """One system on a labelled set: mAP, face AP, emotion accuracy on matched faces, missed and extra faces.
 
-    tally = Tally(detector, names, conf=0.25)
-    tally.add(found, truth_xyxy, truth_ids)      # found: at the score floor, for AP needs the weak ones too
-    tally.result()["map"]
+tally = Tally(detector, names, conf=0.25)
+tally.add(found, truth_xyxy, truth_ids)      # found: at the score floor, for AP needs the weak ones too
+tally.result()["map"]
 """
 
 from __future__ import annotations
@@ -50,12 +50,16 @@ def labelled_frames(data: DataFile, split: str = "valid", limit: int | None = No
     DataError for a list, label or picture that cannot be used, before or at the picture concerned.
     """
     if data.is_classifier:
-        raise DataError("is a classifier's: it has no boxes", where=data.path, mend="emo convert --task detector makes one that has")
+        raise DataError(
+            "is a classifier's: it has no boxes", where=data.path, mend="emo convert --task detector makes one that has"
+        )
     for index, path in enumerate(read_list(data.list_of(split))[:limit]):
         try:
             bgr = read_picture(path, upright=False)
         except MediaError as error:
-            raise DataError(error.what, where=path, mend=f"named in {data.list_of(split)}; run emo convert again") from None
+            raise DataError(
+                error.what, where=path, mend=f"named in {data.list_of(split)}; run emo convert again"
+            ) from None
         label = read_label(label_path(path), data.classes)
         xyxy = cxcywh_rel_to_xyxy(label[:, 1:], bgr.shape[1::-1])
         yield Frame(index, None, bgr, path.name), Truth(xyxy, label[:, 0].astype(int))
@@ -99,8 +103,12 @@ class Tally:
         self.predictions, self.faces, self.truths = [], [], []
         self.missed_per_class = np.zeros(len(names), int)
         self.named: list[np.ndarray] = []  # a picture: (M,) the class given to each labelled face, -1 for a missed one
-        self.probabilities: list[np.ndarray] = []  # a picture: (M, C) of each labelled face; rows of nan for missed ones
-        self.confidence: list[np.ndarray] = []  # a picture: (M,) its score, given that it is a face; nan for a missed one
+        self.probabilities: list[
+            np.ndarray
+        ] = []  # a picture: (M, C) of each labelled face; rows of nan for missed ones
+        self.confidence: list[
+            np.ndarray
+        ] = []  # a picture: (M,) its score, given that it is a face; nan for a missed one
         self.extra: list[int] = []  # a picture
         self.extra_per_class = np.zeros(len(names), int)  # what the extra faces were called
 
@@ -123,11 +131,15 @@ class Tally:
         self.confidence.append(confidence)
         self.extra.append(len(sure) - len(pairs))
         over = np.setdiff1d(np.arange(len(sure)), pairs[:, 0])
-        self.extra_per_class += np.bincount(sure.scores[:, self.columns].argmax(1)[over] if len(over) else [], minlength=len(self.names)).astype(int)
+        self.extra_per_class += np.bincount(
+            sure.scores[:, self.columns].argmax(1)[over] if len(over) else [], minlength=len(self.names)
+        ).astype(int)
 
     def said(self) -> Said:
         """What was said of each labelled face, picture by picture; the missed ones among them."""
-        return Said(self.names, np.concatenate([ids for _, ids in self.truths]).astype(int), np.concatenate(self.probabilities))
+        return Said(
+            self.names, np.concatenate([ids for _, ids in self.truths]).astype(int), np.concatenate(self.probabilities)
+        )
 
     def right(self) -> np.ndarray:
         """(faces,) 1 where a labelled face was found and rightly named, 0 where wrongly, -1 where missed."""
@@ -143,7 +155,14 @@ class Tally:
             np.add.at(confusion[index], (ids[named >= 0], named[named >= 0]), 1)
         (faces,) = rank(self.faces, self.blind(), 1, MATCH_IOU)
         missed = np.array([np.count_nonzero(named < 0) for named in self.named])
-        return Evidence(rank(self.predictions, self.truths, classes, MATCH_IOU), faces, truths, confusion, missed, np.array(self.extra))
+        return Evidence(
+            rank(self.predictions, self.truths, classes, MATCH_IOU),
+            faces,
+            truths,
+            confusion,
+            missed,
+            np.array(self.extra),
+        )
 
     def sizes(self) -> list[dict]:
         """Faces found and rightly named, by the pixels of their longer side (`detection.by_size`)."""
@@ -162,16 +181,22 @@ class Tally:
         right, confidence = self.right(), np.concatenate(self.confidence)
         f1 = metrics.f1_per_class(self.confusion)
         return {
-            "map": number(by_class.mean), "face_ap": number(faces.mean),
-            "accuracy": metrics.accuracy(self.confusion), "macro_f1": metrics.macro_f1(self.confusion),
-            "faces": int(sum(len(ids) for _, ids in self.truths)), "matched": int(self.confusion.sum()),
-            "missed": int(self.missed_per_class.sum()), "extra": sum(self.extra),
-            "ap": dict(zip(self.names, map(number, by_class.ap))), "f1": dict(zip(self.names, map(number, f1))),
+            "map": number(by_class.mean),
+            "face_ap": number(faces.mean),
+            "accuracy": metrics.accuracy(self.confusion),
+            "macro_f1": metrics.macro_f1(self.confusion),
+            "faces": int(sum(len(ids) for _, ids in self.truths)),
+            "matched": int(self.confusion.sum()),
+            "missed": int(self.missed_per_class.sum()),
+            "extra": sum(self.extra),
+            "ap": dict(zip(self.names, map(number, by_class.ap))),
+            "f1": dict(zip(self.names, map(number, f1))),
             "truths": dict(zip(self.names, by_class.truths.tolist())),
             "missed_per_class": dict(zip(self.names, self.missed_per_class.tolist())),
-            "confusion": self.confusion.tolist(), "sizes": self.sizes(),
+            "confusion": self.confusion.tolist(),
+            "sizes": self.sizes(),
             "calibration": metrics.calibration(confidence[right >= 0], right[right >= 0] == 1),
-        }  # fmt: skip
+        }
 
 
 def number(value: float) -> float | None:

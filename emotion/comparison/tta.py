@@ -49,7 +49,9 @@ def random_views(pictures: np.ndarray, views: int, seed: int = 0, first: int = 0
             move = rng.uniform(-MOVE, MOVE, 2) * (width, height)
             matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, zoom)
             matrix[:, 2] += move
-            changed = cv2.warpAffine(picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            changed = cv2.warpAffine(
+                picture, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             changed = changed.reshape(picture.shape)  # cv2 drops the axis of a single channel
             out[index, view] = changed[:, ::-1] if rng.random() < 0.5 else changed
     return out
@@ -63,7 +65,9 @@ def averaged(classify: Callable[[Sequence[np.ndarray]], np.ndarray], views: np.n
 
 
 def by_shape(pictures: Iterable[np.ndarray], most: int = 256) -> Iterable[tuple[int, np.ndarray]]:
-    """Pictures one after another -> (number of the first, (N, H, W, C)) for each run of equal size, `most` at a time."""
+    """Pictures one after another -> (number of the first, (N, H, W, C)) for each run of equal size, `most` at a
+    time.
+    """
     first, held = 0, []
     for picture in pictures:
         if held and (picture.shape != held[0].shape or len(held) == most):
@@ -83,14 +87,27 @@ class AugmentedClassifier:
     def __init__(self, classifier, tta: str | int, seed: int = 0):
         self.classifier, self.tta, self.seed, self.seen = classifier, tta, seed, 0
         # Ten cuts are what a card's `crop_from` would leave: nothing more is cut from them.
-        self.look = partial(classifier.classify, cut=False) if tta == "tencrop" and isinstance(classifier, Classifier) else classifier.classify
-        self.model, self.names, self.backend, self.crop_scale = classifier.model, classifier.names, classifier.backend, classifier.crop_scale
+        self.look = (
+            partial(classifier.classify, cut=False)
+            if tta == "tencrop" and isinstance(classifier, Classifier)
+            else classifier.classify
+        )
+        self.model, self.names, self.backend, self.crop_scale = (
+            classifier.model,
+            classifier.names,
+            classifier.backend,
+            classifier.crop_scale,
+        )
 
     def classify(self, crops: Sequence[np.ndarray]) -> np.ndarray:
         """BGR uint8 crops, each of its own size -> (N, C) probabilities. Crops are numbered through over all calls."""
         out = [np.zeros((0, len(self.names)), np.float32)]
         for first, pictures in by_shape(crops):
-            views = ten_crops(pictures) if self.tta == "tencrop" else random_views(pictures, int(self.tta), self.seed, self.seen + first)
+            views = (
+                ten_crops(pictures)
+                if self.tta == "tencrop"
+                else random_views(pictures, int(self.tta), self.seed, self.seen + first)
+            )
             out.append(averaged(self.look, views).astype(np.float32))
         self.seen += len(crops)
         return np.concatenate(out)

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from .bootstrap import FEWEST
 
-NAMES = {"map": "mAP@0.5", "face_ap": "face AP@0.5", "accuracy": "accuracy", "macro_f1": "macro-F1", "missed": "missed faces", "extra": "extra faces"}
+NAMES = {
+    "map": "mAP@0.5",
+    "face_ap": "face AP@0.5",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "missed": "missed faces",
+    "extra": "extra faces",
+}
 SHARES = ("map", "face_ap", "accuracy", "macro_f1")  # the others are counts, of which fewer is better
 OF_BOXES = ("map", "face_ap", "extra")  # which say nothing where each picture is a face
 NONE_SHOWN = "no difference was shown"
@@ -67,7 +74,11 @@ def differences(result: dict) -> list[tuple[str, list[str], str, str]]:
         spans = [span(each, name) for each in found["systems"]]
         for difference in found["differences"]:
             i, j = difference["pair"]
-            value = "–" if difference["value"] is None else f"{(100 if name in SHARES else 1) * difference['value']:+.1f} ({span(difference, name, '+')})"
+            value = (
+                "–"
+                if difference["value"] is None
+                else f"{(100 if name in SHARES else 1) * difference['value']:+.1f} ({span(difference, name, '+')})"
+            )
             low, high, best = difference["low"], difference["high"], winner(name, difference)
             unsaid = TOO_FEW if best is None and low is not None and not low <= 0 <= high else NONE_SHOWN
             pair = f"{heads[j]} - {heads[i]}: " if len(heads) > 2 else ""
@@ -82,13 +93,25 @@ def verdict(result: dict) -> str:
     times = [system["latency"]["total_ms"] for system in systems]
     quick, slow = times.index(min(times)), times.index(max(times))
     if times[quick] and times[slow] / times[quick] >= 1.1:
-        speed = f"{heads[quick]} is {times[slow] / times[quick]:.1f} times as fast as {heads[slow]} ({times[quick]:.1f} and {times[slow]:.1f} ms a frame)"
+        speed = (
+            f"{heads[quick]} is {times[slow] / times[quick]:.1f} "
+            "times as "
+            "fast as "
+            f"{heads[slow]} "
+            f"({times[quick]:.1f} and "
+            f"{times[slow]:.1f} ms "
+            "a frame)"
+        )
     else:
         speed = f"none is clearly faster ({', '.join(f'{time:.1f}' for time in times)} ms a frame)"
     if not result["subject"].get("judged"):
         found = ", ".join(f"{head} found {system['faces_found']} faces" for head, system in zip(heads, systems))
         alike = [pair for pair in result["pairs"] if pair["share"] is not None]
-        agree = f" and they named {alike[0]['share']:.0%} of the faces that both found alike" if len(heads) == 2 and alike else ""
+        agree = (
+            f" and they named {alike[0]['share']:.0%} of the faces that both found alike"
+            if len(heads) == 2 and alike
+            else ""
+        )
         return f"Nobody labelled these frames, so none is right or wrong: {found}{agree}; {speed}."
     if result.get("significance", {}).get("figures"):
         shown = []
@@ -99,16 +122,30 @@ def verdict(result: dict) -> str:
         if shown:
             by = {head: [figure for each, figure in shown if each == head] for head, _ in shown}
             parts = [f"{head} is better in {listed(figures)}" for head, figures in by.items()]
-            rest = "no other difference was shown" if len(shown) < len(figures_of(result)) else "all differences were shown"
+            rest = (
+                "no other difference was shown"
+                if len(shown) < len(figures_of(result))
+                else "all differences were shown"
+            )
             return f"{'; '.join(parts)}; {rest}; {speed}."
         return f"No difference in quality was shown; {speed}."
     counts = []
     for head, system in zip(heads, systems):
         told = system["labelled"]
         right = round(told["accuracy"] * told["matched"]) if told["accuracy"] is not None else 0
-        more = f" and {told['extra'] or 'no'} more that nobody labelled" if result["subject"]["task"] == "detector" else ""
+        more = (
+            f" and {told['extra'] or 'no'} more that nobody labelled" if result["subject"]["task"] == "detector" else ""
+        )
         counts.append(f"{head} found {told['matched']} of {told['faces']} faces{more}, and named {right} rightly")
-    return f"{'; '.join(counts)}; {speed}. Whether that is more than chance these few {UNITS.get(result.get('significance', {}).get('unit', 'picture'))} cannot say."
+    return (
+        f"{'; '.join(counts)}; "
+        f"{speed}. "
+        "Whether that "
+        "is more "
+        "than chance "
+        "these few "
+        f"{UNITS.get(result.get('significance', {}).get('unit', 'picture'))} cannot say."
+    )
 
 
 def listed(words: list[str]) -> str:
@@ -119,25 +156,66 @@ def sentences(result: dict) -> list[str]:
     """What made the intervals, what limits them, McNemar's test, and calibration."""
     heads, about = [system["system"] for system in result["systems"]], result["significance"]
     labelled = [system["labelled"] for system in result["systems"]]
-    unit = UNITS[about["unit"]] + (" (as the manifest names them, each with all its pictures)" if about["unit"] == "group" else "")
+    unit = UNITS[about["unit"]] + (
+        " (as the manifest names them, each with all its pictures)" if about["unit"] == "group" else ""
+    )
     out = []
     if about["figures"]:
-        of = f"The difference is {heads[1]} - {heads[0]}, of shares in points. " if len(heads) == 2 else "Differences of shares are in points. "
+        of = (
+            f"The difference is {heads[1]} - {heads[0]}, of shares in points. "
+            if len(heads) == 2
+            else "Differences of shares are in points. "
+        )
         out.append(
-            f"Intervals: {about['level']:.0%}, from {about['replicates']} resamples of {about['units']} {unit} (paired bootstrap, percentiles, seed {about['seed']}). "
-            f"{of}{NONE_SHOWN.capitalize()} where its interval holds 0: it may lie either way, or be none. Of twenty such intervals one misses the truth by chance."
+            f"Intervals: {about['level']:.0%}, from "
+            f"{about['replicates']} "
+            "resamples of "
+            f"{about['units']} "
+            f"{unit} (paired bootstrap, "
+            "percentiles, seed "
+            f"{about['seed']}). "
+            f"{of}{NONE_SHOWN.capitalize()} "
+            "where its "
+            "interval holds "
+            "0: it may "
+            "lie either "
+            "way, or "
+            "be none. "
+            "Of twenty such intervals "
+            "one misses "
+            "the truth "
+            "by chance."
         )
         if about["scarce"]:
             names = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
             measures = "mAP and macro-F1" if result["subject"]["task"] == "detector" else "Macro-F1"
             out.append(
-                f"Some classes occur with fewer than {FEWEST} {UNITS[about['unit']]} ({names}). {measures} rest{'s' if measures == 'Macro-F1' else ''} on them "
+                "Some classes occur with "
+                "fewer than "
+                f"{FEWEST} "
+                f"{UNITS[about['unit']]} "
+                f"({names}). "
+                f"{measures} "
+                f"rest{'s' if measures == 'Macro-F1' else ''} "
+                "on them "
                 "as much as on the others: their intervals are too narrow, and no difference in them is called shown."
             )
         for head, found in zip(heads, labelled):
             if found["faces"] and not found["missed"] and result["subject"]["task"] == "detector":
                 share = min(1, 3 / about["units"])
-                out.append(f"{head} missed none of {found['faces']} faces; resamples of that can show nothing else, but up to {share:.1%} missed would still go with it (3 in {about['units']}).")
+                out.append(
+                    f"{head} missed none of "
+                    f"{found['faces']} faces; "
+                    "resamples "
+                    "of that "
+                    "can show "
+                    "nothing else, "
+                    f"but up to {share:.1%} missed "
+                    "would still "
+                    "go with "
+                    "it (3 in "
+                    f"{about['units']})."
+                )
     elif about["replicates"]:
         out.append(f"No intervals: {about['units']} {unit} are too few to be drawn again.")
     else:
@@ -148,17 +226,45 @@ def sentences(result: dict) -> list[str]:
             wins = test["right_wrong"], test["wrong_right"]
             p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
             said = NONE_SHOWN if test["p"] >= ALPHA else f"{heads[(i, j)[wins[1] > wins[0]]]} names them better"
-            caveat = " The test takes faces as independent; those of one person are not, which the interval of accuracy allows for." if about["unit"] == "group" else ""
-            caveat = " The test takes faces as independent; those of one video are not." if about["unit"] == "medium" else caveat
+            caveat = (
+                (
+                    " The test takes faces as "
+                    "independent; "
+                    "those of "
+                    "one person "
+                    "are not, "
+                    "which the "
+                    "interval of "
+                    "accuracy allows for."
+                )
+                if about["unit"] == "group"
+                else ""
+            )
+            caveat = (
+                " The test takes faces as independent; those of one video are not."
+                if about["unit"] == "medium"
+                else caveat
+            )
             out.append(
-                f"Of the {test['faces']} labelled faces that both found, both named {test['right_right']} rightly, {heads[i]} alone {wins[0]}, "
+                f"Of the {test['faces']} "
+                "labelled "
+                "faces that "
+                "both found, "
+                "both named "
+                f"{test['right_right']} "
+                f"rightly, {heads[i]} alone "
+                f"{wins[0]}, "
                 f"{heads[j]} alone {wins[1]}, neither {test['wrong_wrong']} (exact McNemar test, {p}): {said}.{caveat}"
             )
     for head, found in zip(heads, labelled):
         scores = found["calibration"]
         if scores["faces"]:
             out.append(
-                f"{head} scores the emotions it names at {scores['confidence']:.1%} on average and is right in {scores['accuracy']:.1%} "
-                f"(expected calibration error {scores['ece']:.1%}, {len(scores['bins'])} bins, {scores['faces']} matched faces)."
+                f"{head} scores the emotions it names at {scores['confidence']:.1%} on average and is right "
+                f"in {scores['accuracy']:.1%} "
+                "(expected calibration error "
+                f"{scores['ece']:.1%}, "
+                f"{len(scores['bins'])} bins, "
+                f"{scores['faces']} matched faces)."
             )
     return out

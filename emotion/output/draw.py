@@ -8,9 +8,15 @@ from ..systems.detections import Detections
 
 # BGR, told apart on light and dark pictures; a class beyond the list starts over.
 COLOURS = {
-    "Neutral": (200, 200, 200), "Happy": (80, 220, 250), "Sad": (240, 150, 60), "Surprise": (60, 160, 255),
-    "Fear": (220, 90, 190), "Disgust": (80, 190, 90), "Anger": (70, 70, 235), "Contempt": (180, 190, 60),
-}  # fmt: skip
+    "Neutral": (200, 200, 200),
+    "Happy": (80, 220, 250),
+    "Sad": (240, 150, 60),
+    "Surprise": (60, 160, 255),
+    "Fear": (220, 90, 190),
+    "Disgust": (80, 190, 90),
+    "Anger": (70, 70, 235),
+    "Contempt": (180, 190, 60),
+}
 UNCERTAIN = (150, 150, 150)
 
 
@@ -29,7 +35,11 @@ def draw(frame: np.ndarray, found: Detections, names, bars: bool = False) -> np.
         number = "" if found.track_ids is None else f"#{found.track_ids[index]} "
         text, colour = f"{names[class_id]} {found.scores[index, class_id]:.0%}", colour_of(names[class_id], class_id)
         if found.uncertain is not None and found.uncertain[index]:
-            second = max((other for other in range(len(names)) if other != class_id), key=lambda other: found.scores[index, other], default=class_id)
+            second = max(
+                (other for other in range(len(names)) if other != class_id),
+                key=lambda other: found.scores[index, other],
+                default=class_id,
+            )
             text, colour = f"{text} or {names[second]} {found.scores[index, second]:.0%}", UNCERTAIN
         label(out, found.xyxy_px[index], number + text, colour)
         if bars:
@@ -38,7 +48,9 @@ def draw(frame: np.ndarray, found: Detections, names, bars: bool = False) -> np.
 
 
 def score_bars(picture: np.ndarray, xyxy_px, scores, names) -> None:
-    """Draw a bar a class, its length the score, on a dark ground beside the box: right of it, else left, else inside."""
+    """Draw a bar a class, its length the score, on a dark ground beside the box: right of it, else left, else
+    inside.
+    """
     import cv2
 
     height, width = picture.shape[:2]
@@ -47,16 +59,33 @@ def score_bars(picture: np.ndarray, xyxy_px, scores, names) -> None:
     scale, thick = row / 34, max(1, round(row / 22))
     wide = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)[0][0] for name in names) + 8
     bar = 3 * row
-    left = x2 + 3 if x2 + 3 + wide + bar <= width else x1 - 3 - wide - bar if x1 - 3 - wide - bar >= 0 else max(0, min(x1, width - wide - bar))
+    left = (
+        x2 + 3
+        if x2 + 3 + wide + bar <= width
+        else x1 - 3 - wide - bar
+        if x1 - 3 - wide - bar >= 0
+        else max(0, min(x1, width - wide - bar))
+    )
     top = int(np.clip(y1, 0, max(0, height - row * len(names))))
     ground = picture[top : top + row * len(names), left : left + wide + bar]
     ground[:] = (ground * 0.35).astype(np.uint8)
     for number, (name, score) in enumerate(zip(names, scores)):
         y = top + number * row
         length = round(float(np.clip(score, 0, 1)) * (bar - 4))
-        cv2.putText(picture, name, (left + 4, y + round(0.72 * row)), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), thick, cv2.LINE_AA)
+        cv2.putText(
+            picture,
+            name,
+            (left + 4, y + round(0.72 * row)),
+            cv2.FONT_HERSHEY_SIMPLEX,
+            scale,
+            (255, 255, 255),
+            thick,
+            cv2.LINE_AA,
+        )
         if length > 0:
-            cv2.rectangle(picture, (left + wide, y + 2), (left + wide + length, y + row - 3), colour_of(name, number), -1)
+            cv2.rectangle(
+                picture, (left + wide, y + 2), (left + wide + length, y + row - 3), colour_of(name, number), -1
+            )
 
 
 def label(picture: np.ndarray, xyxy_px, text: str, colour) -> None:

@@ -20,14 +20,18 @@ def stem_of(frame: Frame) -> str:
 
 
 class Crops:
-    """`crops/<emotion>/<frame>-<face>.jpg`: each face, cut out as its box says; a folder a class, as training sets are."""
+    """`crops/<emotion>/<frame>-<face>.jpg`: each face, cut out as its box says; a folder a class, as training sets
+    are.
+    """
 
     def __init__(self, path: Path, names):
         self.path, self.names = path, names
         part(path).mkdir()
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
-        for index, (box, class_id) in enumerate(zip(found.xyxy_px.round().astype(int).tolist(), found.class_ids.tolist())):
+        for index, (box, class_id) in enumerate(
+            zip(found.xyxy_px.round().astype(int).tolist(), found.class_ids.tolist())
+        ):
             x1, y1, x2, y2 = box
             target = part(self.path) / self.names[class_id] / f"{stem_of(frame).replace('/', '-')}-{index}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +42,9 @@ class Crops:
 
 
 class Labels:
-    """`labels/<frame>.txt`: Darknet's labels, a line a face: class id, centre x, centre y, width, height, relative; empty without a face."""
+    """`labels/<frame>.txt`: Darknet's labels, a line a face: class id, centre x, centre y, width, height, relative;
+    empty without a face.
+    """
 
     def __init__(self, path: Path, names):
         self.path, self.names = path, names
@@ -48,7 +54,10 @@ class Labels:
         target = part(self.path) / f"{stem_of(frame)}.txt"
         target.parent.mkdir(parents=True, exist_ok=True)
         rows = boxes.xyxy_to_cxcywh_rel(found.xyxy_px.astype(float), frame.bgr.shape[1::-1])
-        lines = (f"{class_id} " + " ".join(f"{value:.6f}" for value in row) + "\n" for class_id, row in zip(found.class_ids.tolist(), rows.tolist()))
+        lines = (
+            f"{class_id} " + " ".join(f"{value:.6f}" for value in row) + "\n"
+            for class_id, row in zip(found.class_ids.tolist(), rows.tolist())
+        )
         target.write_text("".join(lines))
 
     def close(self):
@@ -56,7 +65,9 @@ class Labels:
 
 
 class Coco:
-    """`coco.json`: images, categories (ids from 1) and annotations with bbox [x, y, w, h], score and, of a tracked face, track_id."""
+    """`coco.json`: images, categories (ids from 1) and annotations with bbox [x, y, w, h], score and, of a tracked
+    face, track_id.
+    """
 
     def __init__(self, path: Path, names):
         self.path, self.names, self.images, self.count = path, names, [], 0
@@ -70,9 +81,15 @@ class Coco:
             x1, y1, x2, y2 = face["xyxy_px"]
             wide, high = round(x2 - x1, 2), round(y2 - y1, 2)
             record = {
-                "id": self.count + 1, "image_id": frame.index + 1, "category_id": face["class_id"] + 1, "bbox": [x1, y1, wide, high], "area": round(wide * high, 2),
-                "iscrowd": 0, "score": face["face"], "scores": face["scores"],
-            }  # fmt: skip
+                "id": self.count + 1,
+                "image_id": frame.index + 1,
+                "category_id": face["class_id"] + 1,
+                "bbox": [x1, y1, wide, high],
+                "area": round(wide * high, 2),
+                "iscrowd": 0,
+                "score": face["face"],
+                "scores": face["scores"],
+            }
             if "track" in face:
                 record["track_id"] = face["track"]
             self.file.write(",\n" * bool(self.count) + json.dumps(record, separators=(",", ":")))
@@ -81,9 +98,15 @@ class Coco:
     def close(self):
         if self.file.closed:
             return
-        images = [{"id": index + 1, "file_name": name, "width": width, "height": height} for index, name, width, height in self.images]
+        images = [
+            {"id": index + 1, "file_name": name, "width": width, "height": height}
+            for index, name, width, height in self.images
+        ]
         kinds = [{"id": index + 1, "name": name, "supercategory": "face"} for index, name in enumerate(self.names)]
-        self.file.write(f'],\n"images":{json.dumps(images, ensure_ascii=False)},\n"categories":{json.dumps(kinds, ensure_ascii=False)}}}\n')
+        self.file.write(
+            f'],\n"images":{json.dumps(images, ensure_ascii=False)},\n'
+            f'"categories":{json.dumps(kinds, ensure_ascii=False)}}}\n'
+        )
         self.file.close()
 
 
@@ -111,7 +134,9 @@ class Parquet:
 
     def _flush(self):
         names = self.schema.names
-        records = [dict(zip(names, row)) | {"uncertain": None if row[10] is None else bool(row[10])} for row in self.rows]
+        records = [
+            dict(zip(names, row)) | {"uncertain": None if row[10] is None else bool(row[10])} for row in self.rows
+        ]
         self.writer.write_table(self.arrow.Table.from_pylist(records, self.schema))
         self.rows = []
 

@@ -1,7 +1,9 @@
-"""Annotated video as H.264 with the source's sound, by PyAV (the extra `video`): what browsers play. A sink as in `sinks`.
+"""Annotated video as H.264 with the source's sound, by PyAV (the extra `video`): what browsers play. A sink as in
+`sinks`.
 
-Frames keep their own times. Sound that an MP4 may hold is copied as it is, what else there is becomes AAC; of a part of a video
-the part's sound. PyAV's wheels hold FFmpeg with GPL parts, x264 above all; emo asks for them only where they are installed.
+Frames keep their own times. Sound that an MP4 may hold is copied as it is, what else there is becomes AAC; of a part of
+a video the part's sound. PyAV's wheels hold FFmpeg with GPL parts, x264 above all; emo asks for them only where they
+are installed.
 """
 
 from __future__ import annotations
@@ -63,15 +65,25 @@ class H264:
 
         self.size, self.begin_s = size_wh, begin_s
         try:
-            self.output = av.open(name_for_opencv(part(self.path)), "w", format="mp4", options={"movflags": "+faststart"})
+            self.output = av.open(
+                name_for_opencv(part(self.path)), "w", format="mp4", options={"movflags": "+faststart"}
+            )
             rate = Fraction(self.fps).limit_denominator(1001)
             self.stream = self.output.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})
-            self.stream.width, self.stream.height, self.stream.pix_fmt = size_wh[0] + size_wh[0] % 2, size_wh[1] + size_wh[1] % 2, "yuv420p"
+            self.stream.width, self.stream.height, self.stream.pix_fmt = (
+                size_wh[0] + size_wh[0] % 2,
+                size_wh[1] + size_wh[1] % 2,
+                "yuv420p",
+            )
             self.stream.codec_context.time_base = TICK
             self.packets = _sound(self.output, self.sound, begin_s) if self.sound else iter(())
             self.next = next(self.packets, None)
         except (av.FFmpegError, ValueError) as error:
-            raise MediaError(f"a video of {size_wh[0]}x{size_wh[1]} at {self.fps:g} frames/s cannot be written: {error}", where=self.path, mend="--no-annotate writes the detections alone") from None
+            raise MediaError(
+                f"a video of {size_wh[0]}x{size_wh[1]} at {self.fps:g} frames/s cannot be written: {error}",
+                where=self.path,
+                mend="--no-annotate writes the detections alone",
+            ) from None
 
     def _sound_until(self, time_s: float) -> None:
         """Sound and pictures go in side by side, so that little waits in memory and a player need not seek."""
@@ -86,7 +98,11 @@ class H264:
             for packet in packets:
                 self.output.mux(packet)
         except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"cannot be written: {error.strerror or error}", where=self.path, mend="is the disk full? --no-annotate writes the detections alone") from None
+            raise MediaError(
+                f"cannot be written: {error.strerror or error}",
+                where=self.path,
+                mend="is the disk full? --no-annotate writes the detections alone",
+            ) from None
 
     def close(self) -> None:
         import av
@@ -103,13 +119,19 @@ class H264:
                 self.next = next(self.packets, None)
             output.close()
         except (av.FFmpegError, OSError) as error:
-            raise MediaError(f"cannot be written to its end: {getattr(error, 'strerror', None) or error}", where=self.path, mend="is the disk full? --no-annotate writes the detections alone") from None
+            raise MediaError(
+                f"cannot be written to its end: {getattr(error, 'strerror', None) or error}",
+                where=self.path,
+                mend="is the disk full? --no-annotate writes the detections alone",
+            ) from None
         finally:
             self.packets, self.next = iter(()), None
 
 
 def _sound(output, path: Path, begin_s: float) -> Iterator[tuple[float, object]]:
-    """(time in the output, packet) of the first sound track of `path` from `begin_s` on; nothing when it has none that can be read."""
+    """(time in the output, packet) of the first sound track of `path` from `begin_s` on; nothing when it has none
+    that can be read.
+    """
     import av
 
     try:
@@ -122,7 +144,11 @@ def _sound(output, path: Path, begin_s: float) -> Iterator[tuple[float, object]]
     track = source.streams.audio[0]
     origin_s = begin_s + float((source.streams.video[0].start_time or 0) * source.streams.video[0].time_base)
     copied = track.codec_context.name in COPIED
-    target = output.add_stream_from_template(track) if copied else output.add_stream("aac", rate=track.codec_context.sample_rate)
+    target = (
+        output.add_stream_from_template(track)
+        if copied
+        else output.add_stream("aac", rate=track.codec_context.sample_rate)
+    )
     return _copied(source, track, target, origin_s) if copied else _encoded(source, track, target, origin_s)
 
 

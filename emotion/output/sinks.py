@@ -22,9 +22,21 @@ from ..systems.backends import name_for_opencv
 from ..systems.detections import Detections
 
 FILES = (
-    "detections.jsonl", "detections.csv", "detections.parquet", "tracks.csv", "annotated.mp4", "annotated.jpg", "annotated.png", "pictures",
-    "summary.json", "timeline.png", "summary.html", "crops", "labels", "coco.json",
-)  # fmt: skip
+    "detections.jsonl",
+    "detections.csv",
+    "detections.parquet",
+    "tracks.csv",
+    "annotated.mp4",
+    "annotated.jpg",
+    "annotated.png",
+    "pictures",
+    "summary.json",
+    "timeline.png",
+    "summary.html",
+    "crops",
+    "labels",
+    "coco.json",
+)
 
 
 class Jsonl:
@@ -70,7 +82,21 @@ def faces_of(found: Detections) -> list[dict]:
 
 
 def columns_of(names, tracked: bool) -> list[str]:
-    return ["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", "uncertain", *names, *(["track"] if tracked else [])]
+    return [
+        "frame",
+        "time_s",
+        "picture",
+        "x1",
+        "y1",
+        "x2",
+        "y2",
+        "face",
+        "emotion",
+        "score",
+        "uncertain",
+        *names,
+        *(["track"] if tracked else []),
+    ]
 
 
 def rows_of(frame: Frame, found: Detections, names) -> list[list]:
@@ -80,7 +106,18 @@ def rows_of(frame: Frame, found: Detections, names) -> list[list]:
     for face in faces_of(found):
         shown = face["class_id"]
         doubt, track = int(face.get("uncertain", False)), [face["track"]] if tracked else []
-        rows.append([*begin, *face["xyxy_px"], face["face"], names[shown], face["scores"][shown], doubt, *face["scores"], *track])
+        rows.append(
+            [
+                *begin,
+                *face["xyxy_px"],
+                face["face"],
+                names[shown],
+                face["scores"][shown],
+                doubt,
+                *face["scores"],
+                *track,
+            ]
+        )
     return rows or [begin + [None] * (8 + len(names) + tracked)]
 
 
@@ -101,7 +138,8 @@ class Csv:
 
 
 class Tracks:
-    """One row a track: from when to when, in how many frames, and the mean of its frames' own scores with the best class of it.
+    """One row a track: from when to when, in how many frames, and the mean of its frames' own scores with the best
+    class of it.
 
     A few numbers a track are held until the end.
     """
@@ -181,9 +219,19 @@ class Video:
         if self.writer is None:
             height, width = drawn.shape[:2]
             self.size = width, height
-            self.writer = cv2.VideoWriter(name_for_opencv(part(self.path)), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), self.fps, (width + width % 2, height + height % 2))
+            self.writer = cv2.VideoWriter(
+                name_for_opencv(part(self.path)),
+                cv2.CAP_FFMPEG,
+                cv2.VideoWriter.fourcc(*"mp4v"),
+                self.fps,
+                (width + width % 2, height + height % 2),
+            )
             if not self.writer.isOpened():
-                raise MediaError(f"a video of {width}x{height} at {self.fps:g} frames/s cannot be written", where=self.path, mend="--no-annotate writes the detections alone")
+                raise MediaError(
+                    f"a video of {width}x{height} at {self.fps:g} frames/s cannot be written",
+                    where=self.path,
+                    mend="--no-annotate writes the detections alone",
+                )
         if drawn.shape[1::-1] != self.size:
             drawn = cv2.resize(drawn, self.size, interpolation=cv2.INTER_AREA)
         width, height = self.size
@@ -200,16 +248,25 @@ class Video:
 
         if self.writer is not None:
             self.writer.release()
-            whole = round(cv2.VideoCapture(name_for_opencv(part(self.path)), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT)) == self.frames
+            whole = (
+                round(cv2.VideoCapture(name_for_opencv(part(self.path)), cv2.CAP_FFMPEG).get(cv2.CAP_PROP_FRAME_COUNT))
+                == self.frames
+            )
             if not whole:
-                raise MediaError("cannot be written to its end", where=self.path, mend="is the disk full? --no-annotate writes the detections alone")
+                raise MediaError(
+                    "cannot be written to its end",
+                    where=self.path,
+                    mend="is the disk full? --no-annotate writes the detections alone",
+                )
 
 
 def write_picture(path: Path, picture: np.ndarray) -> None:
     """Encode by the suffix (JPEG at quality 95); MediaError when it cannot be written."""
     import cv2
 
-    good, data = cv2.imencode(path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() != ".png" else [])
+    good, data = cv2.imencode(
+        path.suffix, picture, [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() != ".png" else []
+    )
     if not good:
         raise MediaError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be encoded", where=path)
     try:
@@ -226,7 +283,11 @@ class Sinks:
     """
 
     def __init__(self, folder, sinks):
-        self.folder, self.sinks, self.needs_drawing = folder, sinks, any(getattr(sink, "draws", False) for sink in sinks)
+        self.folder, self.sinks, self.needs_drawing = (
+            folder,
+            sinks,
+            any(getattr(sink, "draws", False) for sink in sinks),
+        )
         self.frames = 0
 
     def write(self, frame: Frame, found: Detections, drawn: np.ndarray | None) -> None:

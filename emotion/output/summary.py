@@ -1,8 +1,8 @@
 """What a video says, in answers: its frames and faces come in, summary.json, timeline.png and summary.html go out.
 
-Shares of time per emotion, over all and per track; when a face's emotion changes; time without a face; the strongest moments
-with their times and pictures. Memory is bounded however long the video is: times go into at most BINS bins, whose width
-doubles when they are full, and of moments a few are kept.
+Shares of time per emotion, over all and per track; when a face's emotion changes; time without a face; the strongest
+moments with their times and pictures. Memory is bounded however long the video is: times go into at most BINS bins,
+whose width doubles when they are full, and of moments a few are kept.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from ..sources.frame import Frame
 from ..systems.detections import Detections
 
 BINS, BIN_S = 2000, 0.1  # how many, and how wide they begin
-MOMENTS, APART_S, SIDE = 3, 2.0, 160  # kept of each emotion; of one face at least so far apart; pixels of their pictures
+MOMENTS, APART_S, SIDE = (
+    3,
+    2.0,
+    160,
+)  # kept of each emotion; of one face at least so far apart; pixels of their pictures
 LONGEST_S = 10.0  # that one frame of a live source counts for
 SEGMENTS = 10_000  # changes that are listed of one track; all are counted
 
@@ -69,7 +73,11 @@ class Answers:
         if self.before:
             self._count(*self.before, min(max(0.0, time_s - self.before[0]), LONGEST_S))
         self.before = time_s, found
-        self.frames, self.without, self.looked_at = self.frames + 1, self.without + (len(found) == 0), self.looked_at + found.detected
+        self.frames, self.without, self.looked_at = (
+            self.frames + 1,
+            self.without + (len(found) == 0),
+            self.looked_at + found.detected,
+        )
         if found.detected:
             self._moments(frame, time_s, found)
 
@@ -80,12 +88,16 @@ class Answers:
             self.without_s += lasts
             return
         while time_s >= BINS * self.bin_s:
-            self.bins = np.concatenate([self.bins.reshape(BINS // 2, 2, -1).sum(1), np.zeros((BINS // 2, len(self.names)))])
+            self.bins = np.concatenate(
+                [self.bins.reshape(BINS // 2, 2, -1).sum(1), np.zeros((BINS // 2, len(self.names)))]
+            )
             self.bin_s *= 2
         at = int(time_s / self.bin_s)
         doubted = found.uncertain if found.uncertain is not None else np.zeros(len(found), bool)
         ids = found.track_ids if found.track_ids is not None else np.zeros(len(found), int)
-        for class_id, scores, doubt, number in zip(found.class_ids.tolist(), found.scores, doubted.tolist(), ids.tolist()):
+        for class_id, scores, doubt, number in zip(
+            found.class_ids.tolist(), found.scores, doubted.tolist(), ids.tolist()
+        ):
             self.seconds[class_id] += lasts
             self.uncertain_s += lasts * doubt
             self.bins[at] += scores * lasts
@@ -124,22 +136,41 @@ class Answers:
         total = float(self.seconds.sum())
         tracks = [
             {
-                "track": number, "first_s": round(track.first_s, 3), "last_s": round(track.last_s, 3), "seconds": round(float(track.seconds.sum()), 3),
-                "emotion": self.names[int(track.seconds.argmax())], "shares": self._shares(track.seconds), "changes": track.changes,
-                "stretches": [{"from_s": round(start, 3), "to_s": round(end, 3), "emotion": self.names[class_id]} for start, end, class_id in track.segments],
+                "track": number,
+                "first_s": round(track.first_s, 3),
+                "last_s": round(track.last_s, 3),
+                "seconds": round(float(track.seconds.sum()), 3),
+                "emotion": self.names[int(track.seconds.argmax())],
+                "shares": self._shares(track.seconds),
+                "changes": track.changes,
+                "stretches": [
+                    {"from_s": round(start, 3), "to_s": round(end, 3), "emotion": self.names[class_id]}
+                    for start, end, class_id in track.segments
+                ],
             }
             for number, track in sorted(self.tracks.items())
-        ]  # fmt: skip
+        ]
         return self.facts | {
-            "from_s": round(self.begin_s or 0.0, 3), "to_s": round(self.end_s, 3), "frames": self.frames, "frames_looked_at": self.looked_at, "frames_without_face": self.without,
-            "seconds_without_face": round(self.without_s, 3), "face_seconds": round(total, 3),
-            "shares": self._shares(self.seconds), "uncertain_share": round(self.uncertain_s / total, 4) if total else None,
-            "changes": sum(track.changes for track in self.tracks.values()), "tracks": tracks,
+            "from_s": round(self.begin_s or 0.0, 3),
+            "to_s": round(self.end_s, 3),
+            "frames": self.frames,
+            "frames_looked_at": self.looked_at,
+            "frames_without_face": self.without,
+            "seconds_without_face": round(self.without_s, 3),
+            "face_seconds": round(total, 3),
+            "shares": self._shares(self.seconds),
+            "uncertain_share": round(self.uncertain_s / total, 4) if total else None,
+            "changes": sum(track.changes for track in self.tracks.values()),
+            "tracks": tracks,
             "strongest": {
-                name: [{"time_s": round(one.time_s, 3), "frame": one.index, "score": round(one.score, 4)} | ({"track": one.track} if one.track else {}) for one in kept]
+                name: [
+                    {"time_s": round(one.time_s, 3), "frame": one.index, "score": round(one.score, 4)}
+                    | ({"track": one.track} if one.track else {})
+                    for one in kept
+                ]
                 for name, kept in zip(self.names, self.moments)
             },
-        }  # fmt: skip
+        }
 
     def _shares(self, seconds: np.ndarray) -> dict[str, float]:
         total = float(seconds.sum())
@@ -148,7 +179,9 @@ class Answers:
     def close(self) -> None:
         result = self.result()
         json_path, png_path, html_path = map(part, self.paths)
-        json_path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace")
+        json_path.write_text(
+            json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
+        )
         if self.frames:
             plot(png_path, self, result)
             html_path.write_text(page(self, result, png_path.read_bytes()), encoding="utf-8", errors="backslashreplace")
@@ -160,11 +193,20 @@ def thumbnail(bgr: np.ndarray, xyxy_px: np.ndarray) -> bytes:
 
     x1, y1, x2, y2 = (float(value) for value in xyxy_px)
     margin, (height, width) = 0.25 * max(x2 - x1, y2 - y1), bgr.shape[:2]
-    left, top, right, bottom = max(0, int(x1 - margin)), max(0, int(y1 - margin)), min(width, int(x2 + margin) + 1), min(height, int(y2 + margin) + 1)
+    left, top, right, bottom = (
+        max(0, int(x1 - margin)),
+        max(0, int(y1 - margin)),
+        min(width, int(x2 + margin) + 1),
+        min(height, int(y2 + margin) + 1),
+    )
     crop = bgr[top:bottom, left:right]
     scale = SIDE / max(crop.shape[:2])
     size = [max(1, round(side * scale)) for side in crop.shape[1::-1]]
-    return cv2.imencode(".jpg", cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+    return cv2.imencode(
+        ".jpg",
+        cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR),
+        [cv2.IMWRITE_JPEG_QUALITY, 85],
+    )[1].tobytes()
 
 
 def clock(time_s: float) -> str:
@@ -183,12 +225,16 @@ def hex_colour(name: str, index: int) -> str:
 
 
 def plot(path: Path, answers: Answers, result: dict) -> None:
-    """timeline.png: the emotions' shares over time, and a bar a track (the twenty longest) coloured by what it shows when."""
+    """timeline.png: the emotions' shares over time, and a bar a track (the twenty longest) coloured by what it
+    shows when.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     names, colours = answers.names, [hex_colour(name, index) for index, name in enumerate(answers.names)]
-    longest = sorted(sorted(result["tracks"], key=lambda track: -track["seconds"])[:20], key=lambda track: track["track"])
+    longest = sorted(
+        sorted(result["tracks"], key=lambda track: -track["seconds"])[:20], key=lambda track: track["track"]
+    )
     begin_s, end_s, rows = result["from_s"], max(result["to_s"], result["from_s"] + answers.bin_s), max(1, len(longest))
     figure = Figure(figsize=(11, 3.4 + 0.28 * rows), layout="constrained")
     FigureCanvasAgg(figure)
@@ -204,8 +250,20 @@ def plot(path: Path, answers: Answers, result: dict) -> None:
     above.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     for row, track in enumerate(longest):
         for stretch in track["stretches"]:
-            below.barh(row, max(stretch["to_s"] - stretch["from_s"], (end_s - begin_s) / 1000), left=stretch["from_s"], height=0.8, color=colours[names.index(stretch["emotion"])])
-    below.set(yticks=range(len(longest)), yticklabels=[f"#{track['track']}" for track in longest], ylim=(len(longest) - 0.5, -0.5) if longest else (0, 1), xlim=(begin_s, end_s), xlabel="seconds")
+            below.barh(
+                row,
+                max(stretch["to_s"] - stretch["from_s"], (end_s - begin_s) / 1000),
+                left=stretch["from_s"],
+                height=0.8,
+                color=colours[names.index(stretch["emotion"])],
+            )
+    below.set(
+        yticks=range(len(longest)),
+        yticklabels=[f"#{track['track']}" for track in longest],
+        ylim=(len(longest) - 0.5, -0.5) if longest else (0, 1),
+        xlim=(begin_s, end_s),
+        xlabel="seconds",
+    )
     below.set_ylabel("face" if longest else "no tracks")
     figure.savefig(path, dpi=110, metadata={"Software": None})
 
@@ -215,9 +273,22 @@ def page(answers: Answers, result: dict, timeline: bytes) -> str:
     from jinja2 import Environment, PackageLoader
 
     moments = [
-        {"name": name, "colour": hex_colour(name, index), "faces": [{"time": clock(one.time_s), "score": f"{one.score:.0%}", "track": one.track, "jpeg": _uri(one.jpeg, "jpeg")} for one in kept]}
-        for index, (name, kept) in enumerate(zip(answers.names, answers.moments)) if kept
-    ]  # fmt: skip
+        {
+            "name": name,
+            "colour": hex_colour(name, index),
+            "faces": [
+                {
+                    "time": clock(one.time_s),
+                    "score": f"{one.score:.0%}",
+                    "track": one.track,
+                    "jpeg": _uri(one.jpeg, "jpeg"),
+                }
+                for one in kept
+            ],
+        }
+        for index, (name, kept) in enumerate(zip(answers.names, answers.moments))
+        if kept
+    ]
     colours = {name: hex_colour(name, index) for index, name in enumerate(answers.names)}
     template = Environment(loader=PackageLoader("emotion.output", "."), autoescape=True).get_template("summary.html")
     return template.render(result=result, moments=moments, colours=colours, timeline=_uri(timeline, "png"), clock=clock)

@@ -1,7 +1,8 @@
-"""The server's addresses, as a Starlette app: the page, POST /detect, /stream.mjpg, /events, /choices, /healthz, /openapi.json.
+"""The server's addresses, as a Starlette app: the page, POST /detect, /stream.mjpg, /events, /choices, /healthz,
+/openapi.json.
 
-    app = make_app(Settings(), sources=("camera",))
-    uvicorn.run(app, host="127.0.0.1", port=8000)
+app = make_app(Settings(), sources=("camera",))
+uvicorn.run(app, host="127.0.0.1", port=8000)
 """
 
 from __future__ import annotations
@@ -38,7 +39,14 @@ class Refused(Exception):
         self.status, self.why = status, why
 
 
-def make_app(settings: Settings, sources: tuple[str, ...] = (), token: str | None = None, loopback: bool = True, megabytes: float = 20, rate: float = 60):
+def make_app(
+    settings: Settings,
+    sources: tuple[str, ...] = (),
+    token: str | None = None,
+    loopback: bool = True,
+    megabytes: float = 20,
+    rate: float = 60,
+):
     """An ASGI app. `sources` are cameras, streams and videos of the server's that may be watched, by their number."""
     engine, queue = Engine(settings), Newest()
     shows = [Broadcast(source, engine) for source in sources]
@@ -50,7 +58,9 @@ def make_app(settings: Settings, sources: tuple[str, ...] = (), token: str | Non
         return JSONResponse({"status": "ok", "version": __version__})
 
     async def choices(asked: Asked):
-        return JSONResponse(await run_in_threadpool(engine.choices) | {"sources": [show.name for show in shows], "megabytes": megabytes})
+        return JSONResponse(
+            await run_in_threadpool(engine.choices) | {"sources": [show.name for show in shows], "megabytes": megabytes}
+        )
 
     async def detect(asked: Asked):
         wanted, body = _wanted(asked), await _picture(asked, int(megabytes * 1e6))
@@ -68,7 +78,9 @@ def make_app(settings: Settings, sources: tuple[str, ...] = (), token: str | Non
         return shows[int(number)]
 
     async def first_of(asked: Asked):
-        """The watched frames, the first of them at hand, so that a source that cannot be opened is an answer and no torn stream."""
+        """The watched frames, the first of them at hand, so that a source that cannot be opened is an answer and no
+        torn stream.
+        """
         watching = show_of(asked).watch()
         async for frame in iterate_in_threadpool(watching):
             if frame is not None:
@@ -85,7 +97,9 @@ def make_app(settings: Settings, sources: tuple[str, ...] = (), token: str | Non
                     if frame is not None:
                         yield _part(frame[1])
 
-        return StreamingResponse(parts(), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}", headers={"Cache-Control": "no-store"})
+        return StreamingResponse(
+            parts(), media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}", headers={"Cache-Control": "no-store"}
+        )
 
     async def events(asked: Asked):
         first, watching = await first_of(asked)
@@ -100,14 +114,29 @@ def make_app(settings: Settings, sources: tuple[str, ...] = (), token: str | Non
         return StreamingResponse(lines(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
     async def refused(asked: Asked, error: Exception) -> Response:
-        return JSONResponse({"error": error.why}, error.status) if isinstance(error, Refused) else JSONResponse({"error": str(error)}, 422)
+        return (
+            JSONResponse({"error": error.why}, error.status)
+            if isinstance(error, Refused)
+            else JSONResponse({"error": str(error)}, 422)
+        )
 
     routes = [
-        Route("/", page), Route("/healthz", healthz), Route("/choices", choices), Route("/detect", detect, methods=["POST"]),
-        Route("/stream.mjpg", stream), Route("/events", events), Route("/openapi.json", lambda asked: JSONResponse(openapi(__version__))),
+        Route("/", page),
+        Route("/healthz", healthz),
+        Route("/choices", choices),
+        Route("/detect", detect, methods=["POST"]),
+        Route("/stream.mjpg", stream),
+        Route("/events", events),
+        Route("/openapi.json", lambda asked: JSONResponse(openapi(__version__))),
         Mount("/static", StaticFiles(directory=STATIC)),
-    ]  # fmt: skip
-    return Guard(Starlette(routes=routes, exception_handlers={Refused: refused, EmoError: refused}), token, loopback, megabytes, rate)
+    ]
+    return Guard(
+        Starlette(routes=routes, exception_handlers={Refused: refused, EmoError: refused}),
+        token,
+        loopback,
+        megabytes,
+        rate,
+    )
 
 
 def _wanted(asked: Asked) -> Request:
@@ -147,7 +176,9 @@ def _file_of(content_type: str, body: bytes) -> bytes:
     from email.parser import BytesParser
     from email.policy import HTTP
 
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body)
+    message = BytesParser(policy=HTTP).parsebytes(
+        b"Content-Type: " + content_type.encode("latin-1") + b"\r\n\r\n" + body
+    )
     for part in message.iter_parts() if message.is_multipart() else ():
         if part.get_filename() is not None:
             return part.get_payload(decode=True) or b""

@@ -1,7 +1,7 @@
 """A camera, stream or video of the server's, looked at once for all who watch: annotated JPEGs and JSON go out.
 
-One thread reads, detects and draws while somebody watches, and ends when nobody does. Who watches gets the newest frame; those
-that came while it was busy are not kept.
+One thread reads, detects and draws while somebody watches, and ends when nobody does. Who watches gets the newest
+frame; those that came while it was busy are not kept.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ class Broadcast:
         self.thread: threading.Thread | None = None
 
     def watch(self, last: int = 0) -> Iterator[tuple[int, bytes, dict] | None]:
-        """From the frame after `last` on, None when none came for a while; ends with the source. EmoError when it cannot be opened."""
+        """From the frame after `last` on, None when none came for a while; ends with the source.
+
+        EmoError when it cannot be opened.
+        """
         with self.turn:
             self.watchers += 1
             if self.thread is None or not self.thread.is_alive():
@@ -42,7 +45,9 @@ class Broadcast:
         try:
             while True:
                 with self.turn:
-                    self.turn.wait_for(lambda: (self.number > last and self.newest) or not self.thread.is_alive() or self.error, WAIT_S)
+                    self.turn.wait_for(
+                        lambda: (self.number > last and self.newest) or not self.thread.is_alive() or self.error, WAIT_S
+                    )
                     if self.error:
                         raise self.error
                     newest, number = self.newest, self.number
@@ -67,7 +72,9 @@ class Broadcast:
             for frame in frames:
                 time_s = frame.time_s or 0.0
                 found, detector = self.engine.find(frame.bgr, Request(session=session, time_s=time_s))
-                jpeg = cv2.imencode(".jpg", draw(frame.bgr, found, detector.names), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+                jpeg = cv2.imencode(
+                    ".jpg", draw(frame.bgr, found, detector.names), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+                )[1].tobytes()
                 told = answer(found, detector.names, frame.bgr.shape[1::-1]) | {"time_s": time_s, "source": self.name}
                 with self.turn:
                     self.number, self.newest = self.number + 1, (jpeg, told)

@@ -1,8 +1,8 @@
 """What the server detects with: detectors by choice, a tracker a session, and a queue that keeps the newest frame only.
 
-    engine = Engine(Settings())
-    engine.look(bgr, Request(session="a", time_s=0.4))         # -> what POST /detect answers
-    await queue.run(session, function)                         # function in a thread; Dropped when a newer frame came
+engine = Engine(Settings())
+engine.look(bgr, Request(session="a", time_s=0.4))         # -> what POST /detect answers
+await queue.run(session, function)                         # function in a thread; Dropped when a newer frame came
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ WAITING = 16  # requests that may wait for a thread; more are turned away
 
 @dataclass(frozen=True)
 class Request:
-    """How one frame is to be looked at. None: as the server was started. `session`: frames of one camera, in the order of time."""
+    """How one frame is to be looked at. None: as the server was started. `session`: frames of one camera, in the
+    order of time.
+    """
 
     system: str | None = None
     model: str | None = None
@@ -54,7 +56,9 @@ class Engine:
         self.detector(None, None)  # what cannot be opened is said when the server starts
 
     def choices(self) -> dict:
-        """The systems, and by task the models that may be asked for: those that ship and ./runs, and the server's own."""
+        """The systems, and by task the models that may be asked for: those that ship and ./runs, and the server's
+        own.
+        """
         found: dict[str, list[str]] = {"detector": [], "classifier": []}
         for name in models.at_hand():
             try:
@@ -62,9 +66,13 @@ class Engine:
             except EmoError:
                 continue
         return {
-            "systems": list(SYSTEMS), "system": self.settings.system, "conf": self.settings.conf, "smooth_s": self.settings.smooth_s,
-            "models": {"yolo": found["detector"], "two-stage": found["classifier"]}, "names": list(self.detector(None, None).names),
-        }  # fmt: skip
+            "systems": list(SYSTEMS),
+            "system": self.settings.system,
+            "conf": self.settings.conf,
+            "smooth_s": self.settings.smooth_s,
+            "models": {"yolo": found["detector"], "two-stage": found["classifier"]},
+            "names": list(self.detector(None, None).names),
+        }
 
     def detector(self, system: str | None, model: str | None) -> Detector:
         """UsageError for a system or model that there is not; a path is none, it comes from outside."""
@@ -76,7 +84,12 @@ class Engine:
         with self._turn:
             if (system, model) not in self.detectors:
                 own = system == self.settings.system
-                chosen = replace(self.settings, system=system, model=model or (self.settings.model if own else None), weights=self.settings.weights if own and not model else None)
+                chosen = replace(
+                    self.settings,
+                    system=system,
+                    model=model or (self.settings.model if own else None),
+                    weights=self.settings.weights if own and not model else None,
+                )
                 self.detectors[system, model] = chosen.detector(True)
                 while len(self.detectors) > DETECTORS:
                     self.detectors.popitem(last=False)
@@ -114,7 +127,11 @@ class Engine:
 
 def answer(found: Detections, names, size_wh) -> dict:
     """Faces as in detections.jsonl, with the name of the emotion."""
-    return {"size_wh": list(size_wh), "names": list(names), "faces": [face | {"emotion": names[face["class_id"]]} for face in faces_of(found)]}
+    return {
+        "size_wh": list(size_wh),
+        "names": list(names),
+        "faces": [face | {"emotion": names[face["class_id"]]} for face in faces_of(found)],
+    }
 
 
 class Dropped(Exception):
@@ -126,7 +143,9 @@ class Busy(Exception):
 
 
 class Newest:
-    """At most `workers` functions at a time, in threads; of a session only the newest waits, of others up to WAITING."""
+    """At most `workers` functions at a time, in threads; of a session only the newest waits, of others up to
+    WAITING.
+    """
 
     def __init__(self, workers: int = 2):
         self.workers, self.running, self.waiting = workers, 0, []  # (session, future that is told to begin)

@@ -1,4 +1,7 @@
-"""Who may ask, how much and how often: token, origin, host, size and rate. An ASGI app goes in, a guarded one comes out."""
+"""Who may ask, how much and how often: token, origin, host, size and rate.
+
+An ASGI app goes in, a guarded one comes out.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,22 @@ COOKIE = "emo-token"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CLIENTS = 1024  # whose rate is remembered
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; script-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Permissions-Policy": "camera=(self), microphone=()",
-}  # fmt: skip
+    "Content-Security-Policy": (
+        "default-src 'self'; "
+        "img-src 'self' "
+        "blob: data:; "
+        "media-src "
+        "'self' blob:; "
+        "style-src 'self'; script-src "
+        "'self'; "
+        "frame-ancestors "
+        "'none'; base-uri 'none'; "
+        "form-action 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(self), microphone=()",
+}
 
 
 class Guard:
@@ -42,7 +58,12 @@ class Guard:
 
         async def guarded(message):
             if message["type"] == "http.response.start":
-                message = message | {"headers": [*message["headers"], *((key.lower().encode(), value.encode()) for key, value in HEADERS.items())]}
+                message = message | {
+                    "headers": [
+                        *message["headers"],
+                        *((key.lower().encode(), value.encode()) for key, value in HEADERS.items()),
+                    ]
+                }
             await send(message)
 
         await self.app(scope, receive, guarded)
@@ -63,7 +84,19 @@ class Guard:
             bearer = headers.get("authorization", "").removeprefix("Bearer ").strip()
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
             if not any(_same(one, self.token) for one in (bearer, cookie.value if cookie else "")):
-                return _no(401, "a token is asked for: open the address that emo serve printed, or send Authorization: Bearer TOKEN")
+                return _no(
+                    401,
+                    (
+                        "a token is asked for: "
+                        "open the "
+                        "address that "
+                        "emo serve "
+                        "printed, "
+                        "or send "
+                        "Authorization: "
+                        "Bearer TOKEN"
+                    ),
+                )
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self.bytes:
             return _no(413, f"more than {self.bytes / 1e6:g} MB")

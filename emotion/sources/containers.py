@@ -1,4 +1,5 @@
-"""What a video's container states as a fact: how many frames its table lists, and that the file ends before the container does.
+"""What a video's container states as a fact: how many frames its table lists, and that the file ends before the
+container does.
 
     facts(Path("video.mp4")) == Facts(frames=90, cut=False)
 
@@ -87,7 +88,11 @@ def _mp4(file, length) -> Facts:
         cut |= end > length
         if kind == b"moov" and end <= length:
             movie = _table(file, _find(file, body, end, b"mvhd") or (0, 0))
-            tracks = [_frames_of_track(file, start, until, _timescale(movie)) for inner, start, until in _boxes(file, body, end) if inner == b"trak" and until <= end]
+            tracks = [
+                _frames_of_track(file, start, until, _timescale(movie))
+                for inner, start, until in _boxes(file, body, end)
+                if inner == b"trak" and until <= end
+            ]
             counts = [count for count in tracks if count is not None]
     return Facts(min(counts, default=0) or None, cut)  # a fragmented one has an empty table
 

@@ -24,7 +24,10 @@ from .frame import Frame
 from .video import refuse_large
 
 WAIT_MS = 10_000  # for a stream to open, and between two of its frames
-CAMERA, URL = re.compile(r"(?:camera:)?(\d{1,3})|camera"), re.compile(r"(?:rtsps?|rtmps?|https?|rtp|udp|tcp|srt)://\S+", re.IGNORECASE)
+CAMERA, URL = (
+    re.compile(r"(?:camera:)?(\d{1,3})|camera"),
+    re.compile(r"(?:rtsps?|rtmps?|https?|rtp|udp|tcp|srt)://\S+", re.IGNORECASE),
+)
 
 
 def is_live(source: str) -> bool:
@@ -33,7 +36,9 @@ def is_live(source: str) -> bool:
 
 
 class Live:
-    """`fps` is what the source says, 25 when that is nothing usable; `missed` counts frames that came while nobody asked."""
+    """`fps` is what the source says, 25 when that is nothing usable; `missed` counts frames that came while nobody
+    asked.
+    """
 
     kind = "video"
 
@@ -70,11 +75,19 @@ class Live:
             if isinstance(source, int):
                 capture = cv2.VideoCapture(source)
             else:
-                capture = cv2.VideoCapture(source, cv2.CAP_FFMPEG, [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, WAIT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, WAIT_MS])
+                capture = cv2.VideoCapture(
+                    source,
+                    cv2.CAP_FFMPEG,
+                    [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, WAIT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, WAIT_MS],
+                )
         except cv2.error:
             capture = None
         if capture is None or not capture.isOpened():
-            mend = "is it plugged in, free, and yours to read (/dev/video*)?" if isinstance(source, int) else "is the address right, and does it answer?"
+            mend = (
+                "is it plugged in, free, and yours to read (/dev/video*)?"
+                if isinstance(source, int)
+                else "is the address right, and does it answer?"
+            )
             raise MediaError("cannot be opened", where=self.name, mend=mend)
         refuse_large(capture, self.name)
         return capture

@@ -38,7 +38,11 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
     if path.is_dir():
         found = pictures_in(path)
         if not found.paths:
-            raise MediaError(f"holds no pictures{', only ' + counted(found.others) if found.others else ''}", where=path, mend="they are known by their content, whatever they are called")
+            raise MediaError(
+                f"holds no pictures{', only ' + counted(found.others) if found.others else ''}",
+                where=path,
+                mend="they are known by their content, whatever they are called",
+            )
         files = sorted(Path(os.path.relpath(file, path)) for file in found.paths)
         return Pictures(path, [(str(name), path / name) for name in files], "folder", limit, found.others)
     if not path.exists():
@@ -51,7 +55,9 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
     if suffix in LISTS:
         files = read_list(path)
         digits = len(str(len(files)))
-        return Pictures(path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit)
+        return Pictures(
+            path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit
+        )
     form = format_of(path)
     if (form or suffix in PICTURE_SUFFIXES) and not (form == "GIF" and is_animated(path)):
         return Pictures(path, [(path.name, path)], "picture", limit)

@@ -24,7 +24,14 @@ class Pictures:
 
     kind, fps, live = "pictures", None, False
 
-    def __init__(self, path: Path, files: list[tuple[str, Path]], kind: str, limit: int | None = None, passed_over: Counter[str] | None = None):
+    def __init__(
+        self,
+        path: Path,
+        files: list[tuple[str, Path]],
+        kind: str,
+        limit: int | None = None,
+        passed_over: Counter[str] | None = None,
+    ):
         self.path, self.kind, self.files, self.passed_over = path, kind, files[:limit], passed_over or Counter()
         self.skip: Callable[[MediaError], None] | None = None
 

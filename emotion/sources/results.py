@@ -2,10 +2,11 @@
 
     found = read("results.json"); found.names, found.of(frame)
 
-Known are emo's own files, COCO's results, and the forms that most tools write: records with a box (`box`, `bbox` or `region` as
-x, y, width, height; `xyxy`, `x1 y1 x2 y2`, `xmin ...`; `FaceRectX ...`), an emotion (`emotion`, `dominant_emotion`, `label`) or a
-score for each, under any name or synonym of the emotions, and the frame (`frame`, `image_id`, `index`) or the picture
-(`picture`, `file`, `image`, `input`). Keys are read in any case, also within inner records and lists.
+Known are emo's own files, COCO's results, and the forms that most tools write: records with a box (`box`, `bbox` or
+`region` as x, y, width, height; `xyxy`, `x1 y1 x2 y2`, `xmin ...`; `FaceRectX ...`), an emotion (`emotion`,
+`dominant_emotion`, `label`) or a score for each, under any name or synonym of the emotions, and the frame (`frame`,
+`image_id`, `index`) or the picture (`picture`, `file`, `image`, `input`). Keys are read in any case, also within inner
+records and lists.
 """
 
 from __future__ import annotations
@@ -28,9 +29,17 @@ from ..systems.detections import Detections
 from .frame import Frame
 
 POSITION = " position"  # in the file, which tells the frame where nothing else does
-FRAMES, PICTURES = ("frame", "frame_index", "frame_id", "image_id", "index", POSITION), ("picture", "file_name", "file", "filename", "image", "image_path", "path", "input")
+FRAMES, PICTURES = (
+    ("frame", "frame_index", "frame_id", "image_id", "index", POSITION),
+    ("picture", "file_name", "file", "filename", "image", "image_path", "path", "input"),
+)
 SIDES = (("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"), ("left", "top", "right", "bottom"))
-SIZES = (("x", "y", "w", "h"), ("x", "y", "width", "height"), ("left", "top", "width", "height"), ("facerectx", "facerecty", "facerectwidth", "facerectheight"))
+SIZES = (
+    ("x", "y", "w", "h"),
+    ("x", "y", "width", "height"),
+    ("left", "top", "width", "height"),
+    ("facerectx", "facerecty", "facerectwidth", "facerectheight"),
+)
 LABELS = ("emotion", "dominant_emotion", "label", "class", "class_name", "category")
 SURE = ("face", "face_confidence", "facescore", "face_score", "confidence", "prob", "score")
 
@@ -48,7 +57,11 @@ class Results:
         for name in (frame.name, frame.name and PurePath(frame.name).name):
             if name in self.by_name:
                 return self.by_name[name]
-        return self.by_frame.get(frame.index, Detections.empty(len(self.names))) if not self.by_name or frame.name is None else Detections.empty(len(self.names))
+        return (
+            self.by_frame.get(frame.index, Detections.empty(len(self.names)))
+            if not self.by_name or frame.name is None
+            else Detections.empty(len(self.names))
+        )
 
 
 def read(path: str | Path) -> Results:
@@ -56,8 +69,20 @@ def read(path: str | Path) -> Results:
     path = Path(path)
     try:
         return _results(path)
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError, RecursionError) as error:  # a form of nobody's
-        raise DataError(f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}", where=path, mend="known forms are listed in docs/detect.md") from None
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # a form of nobody's
+        raise DataError(
+            f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+            where=path,
+            mend="known forms are listed in docs/detect.md",
+        ) from None
 
 
 def _results(path: Path) -> Results:
@@ -65,7 +90,9 @@ def _results(path: Path) -> Results:
     if not faces:
         raise DataError("no face with a box is in it", where=path, mend="known forms are listed in docs/detect.md")
     known = {name for _, _, scores, _, _ in faces for name in scores}
-    names = tuple(name for name in EMOTIONS if name in known or name != "Contempt") + tuple(sorted(known - set(EMOTIONS)))
+    names = tuple(name for name in EMOTIONS if name in known or name != "Contempt") + tuple(
+        sorted(known - set(EMOTIONS))
+    )
     grouped: tuple[dict, dict] = (defaultdict(list), defaultdict(list))
     for frame, picture, scores, box, sure in faces:
         entry = (box, [scores.get(name, 0.0) for name in names], sure)
@@ -74,14 +101,20 @@ def _results(path: Path) -> Results:
             grouped[1].setdefault(PurePath(picture).name, grouped[1][picture])
         else:
             grouped[0][frame].append(entry)
-    return Results(names, *({key: _detections(entries, len(names)) for key, entries in group.items()} for group in grouped))
+    return Results(
+        names, *({key: _detections(entries, len(names)) for key, entries in group.items()} for group in grouped)
+    )
 
 
 def _detections(entries, classes: int) -> Detections:
     boxes, scores, sure = zip(*sorted(entries, key=lambda entry: -entry[2]))
     table = np.array(scores, np.float32).reshape(-1, classes)
     total = table.sum(1, keepdims=True)
-    return Detections(np.array(boxes, np.float32), np.divide(table, total, out=np.full_like(table, 1 / classes), where=total > 0), np.array(sure, np.float32))
+    return Detections(
+        np.array(boxes, np.float32),
+        np.divide(table, total, out=np.full_like(table, 1 / classes), where=total > 0),
+        np.array(sure, np.float32),
+    )
 
 
 def _faces(path: Path) -> Iterator[tuple[int, str | None, dict[str, float], list[float], float]]:
@@ -101,7 +134,9 @@ def _faces(path: Path) -> Iterator[tuple[int, str | None, dict[str, float], list
         except json.JSONDecodeError:
             values = []
         if not values:
-            raise DataError(f"is neither JSON nor a record a line: {whole.msg}", where=path, line=whole.lineno) from None
+            raise DataError(
+                f"is neither JSON nor a record a line: {whole.msg}", where=path, line=whole.lineno
+            ) from None
     header = values[0] if isinstance(values[0], dict) and values[0].get("type") == "header" else {}
     context: dict[str, Any] = {"names": header.get("names")}
     if len(values) == 1 and isinstance(values[0], dict) and "annotations" in values[0]:  # COCO
@@ -151,7 +186,11 @@ def _box(record: dict) -> list[float] | None:
     for key, value in record.items():
         if key in ("box", "bbox", "region", "facial_area", "face_box", "xywh") and isinstance(value, dict):
             return _box({inner.lower(): number for inner, number in value.items()})
-        if key in ("box", "bbox", "xywh", "region", "xyxy", "xyxy_px") and isinstance(value, (list, tuple)) and len(value) == 4:
+        if (
+            key in ("box", "bbox", "xywh", "region", "xyxy", "xyxy_px")
+            and isinstance(value, (list, tuple))
+            and len(value) == 4
+        ):
             a, b, c, d = map(float, value)
             return [a, b, c, d] if key.startswith("xyxy") else [a, b, a + c, b + d]
     for names, sizes in ((SIDES, False), (SIZES, True)):
@@ -170,7 +209,11 @@ def _scores(record: dict, context: dict) -> dict[str, float]:
         return dict(zip(names, map(float, record["scores"])))
     for source in (record.get("emotions"), record.get("emotion"), record.get("scores"), record):
         if isinstance(source, dict):
-            found = {SYNONYMS[str(key).lower()]: number for key, value in source.items() if str(key).lower() in SYNONYMS and (number := _number(value)) is not None}
+            found = {
+                SYNONYMS[str(key).lower()]: number
+                for key, value in source.items()
+                if str(key).lower() in SYNONYMS and (number := _number(value)) is not None
+            }
             if found:
                 return found
     label = next((record[key] for key in LABELS if isinstance(record.get(key), str) and record[key]), None)

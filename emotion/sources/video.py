@@ -20,7 +20,11 @@ def refuse_large(capture, where) -> None:
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
     if width * height > images.max_pixels():
         capture.release()
-        raise MediaError(f"its frames are {width}x{height}: more than {images.max_pixels()} pixels", where=where, mend="--max-pixels (EMO_MAX_PIXELS) raises the limit")
+        raise MediaError(
+            f"its frames are {width}x{height}: more than {images.max_pixels()} pixels",
+            where=where,
+            mend="--max-pixels (EMO_MAX_PIXELS) raises the limit",
+        )
 
 
 class Video:
@@ -36,7 +40,9 @@ class Video:
         said = round(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.facts = containers.facts(path)
         known = self.facts.frames or (said if said > 0 else None)  # an estimate will do for a progress bar
-        self.count: int | None = min(known, limit or known) if known else limit  # how many frames to expect, at most when only the caller says
+        self.count: int | None = (
+            min(known, limit or known) if known else limit
+        )  # how many frames to expect, at most when only the caller says
         rate = self.capture.get(cv2.CAP_PROP_FPS)
         self.fps: float = rate if 0.1 <= rate <= 1000 else 25.0  # the average; 25 when nothing usable is said
 
@@ -53,11 +59,16 @@ class Video:
             refuse_large(capture, self.path)
         good, first = capture.read() if capture is not None and capture.isOpened() else (False, None)
         if not good:
-            raise MediaError("cannot be opened as a picture or video", where=self.path, mend="is it complete, and of a format that FFmpeg reads?")
+            raise MediaError(
+                "cannot be opened as a picture or video",
+                where=self.path,
+                mend="is it complete, and of a format that FFmpeg reads?",
+            )
         return capture, first
 
     def __iter__(self) -> Iterator[Frame]:
-        """MediaError at the end when the file is cut, or the video stops well before the frames that its own table lists.
+        """MediaError at the end when the file is cut, or the video stops well before the frames that its own table
+        lists.
 
         Times never go back; a damaged file that begins before 0 begins at 0.
         """
@@ -76,7 +87,15 @@ class Video:
                 index, last = index + 1, time_s
                 bgr = self.capture.read()[1]
             if bgr is None and (self.facts.cut or (self.facts.frames and index < 0.95 * self.facts.frames - 1)):
-                of, why = (f" of {self.facts.frames}", "damaged") if not self.facts.cut else ("", "cut: it is shorter than its header says")
-                raise MediaError(f"the video breaks off after {index}{of} frames", where=self.path, mend=f"the file is {why}; what was read is kept as partial")
+                of, why = (
+                    (f" of {self.facts.frames}", "damaged")
+                    if not self.facts.cut
+                    else ("", "cut: it is shorter than its header says")
+                )
+                raise MediaError(
+                    f"the video breaks off after {index}{of} frames",
+                    where=self.path,
+                    mend=f"the file is {why}; what was read is kept as partial",
+                )
         finally:
             self.capture.release()

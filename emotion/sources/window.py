@@ -18,12 +18,35 @@ from .frame import Frame
 class Window:
     """An opened source of which some frames are left out; everything else is the source's own."""
 
-    def __init__(self, source, start_s: float = 0.0, end_s: float | None = None, stride: int = 1, max_fps: float | None = None, limit: int | None = None):
+    def __init__(
+        self,
+        source,
+        start_s: float = 0.0,
+        end_s: float | None = None,
+        stride: int = 1,
+        max_fps: float | None = None,
+        limit: int | None = None,
+    ):
         if source.kind != "video" and (start_s or end_s is not None or max_fps):
-            raise UsageError("pictures have no time", where=source.path, mend="--start, --end and --max-fps are for videos, cameras and streams")
+            raise UsageError(
+                "pictures have no time",
+                where=source.path,
+                mend="--start, --end and --max-fps are for videos, cameras and streams",
+            )
         if end_s is not None and end_s <= start_s:
-            raise UsageError(f"nothing lies between {start_s:g} s and {end_s:g} s", where=source.path, mend="--end is later than --start")
-        self.source, self.start_s, self.end_s, self.stride, self.max_fps, self.limit = source, start_s, end_s, stride, max_fps, limit
+            raise UsageError(
+                f"nothing lies between {start_s:g} s and {end_s:g} s",
+                where=source.path,
+                mend="--end is later than --start",
+            )
+        self.source, self.start_s, self.end_s, self.stride, self.max_fps, self.limit = (
+            source,
+            start_s,
+            end_s,
+            stride,
+            max_fps,
+            limit,
+        )
 
     def __getattr__(self, name):
         return getattr(self.source, name)

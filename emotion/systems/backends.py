@@ -30,7 +30,9 @@ FLOOR = 0.001
 
 
 class Backend(Protocol):
-    """`batch`, where there is one, is how many frames a forward pass should take; 1 on a CPU, which gains nothing by more."""
+    """`batch`, where there is one, is how many frames a forward pass should take; 1 on a CPU, which gains nothing
+    by more.
+    """
 
     name: str
 
@@ -46,13 +48,23 @@ class OpenCVBackend:
         import cv2
 
         if device not in ("auto", "cpu"):
-            raise UsageError(f"--device {device}: OpenCV computes on the CPU", mend="--backend torch takes GPUs, and onnx does with onnxruntime-gpu")
+            raise UsageError(
+                f"--device {device}: OpenCV computes on the CPU",
+                mend="--backend torch takes GPUs, and onnx does with onnxruntime-gpu",
+            )
         if region := next((section for section in model.cfg.layers if section.type == "region"), None):
-            raise CfgError("OpenCV does not decode [region] as Darknet does: it has an NMS of its own", where=model.cfg.path, line=region.line, mend="take --backend onnx or torch")
+            raise CfgError(
+                "OpenCV does not decode [region] as Darknet does: it has an NMS of its own",
+                where=model.cfg.path,
+                line=region.line,
+                mend="take --backend onnx or torch",
+            )
         cfg = inference_cfg(model.cfg)
         self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
         try:
-            self.net = cv2.dnn.readNetFromDarknet(np.frombuffer(cfg_file.plain_text(cfg).encode(), np.uint8), weights_for_opencv(cfg, model.weights))
+            self.net = cv2.dnn.readNetFromDarknet(
+                np.frombuffer(cfg_file.plain_text(cfg).encode(), np.uint8), weights_for_opencv(cfg, model.weights)
+            )
         except cv2.error as error:
             reason = (error.err or str(error)).strip().splitlines()[-1]
             raise CfgError(f"OpenCV cannot load this network: {reason}", where=cfg.path) from None
@@ -79,7 +91,9 @@ class OpenCVBackend:
 
 
 class OnnxBackend:
-    """ONNX Runtime, on the network that `export.to_onnx` makes of the model: what stays when OpenCV reads no Darknet any more."""
+    """ONNX Runtime, on the network that `export.to_onnx` makes of the model: what stays when OpenCV reads no
+    Darknet any more.
+    """
 
     name = "onnx"
 
@@ -97,9 +111,16 @@ class OnnxBackend:
         kind, _, number = device.partition(":")
         gpu = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
         if kind not in ("auto", "cpu", "cuda") or (kind == "cuda" and not gpu):
-            raise UsageError(f"--device {device}: this ONNX Runtime has no such device", mend="take auto or cpu, or install onnxruntime-gpu")
+            raise UsageError(
+                f"--device {device}: this ONNX Runtime has no such device",
+                mend="take auto or cpu, or install onnxruntime-gpu",
+            )
         providers = [("CUDAExecutionProvider", {"device_id": number or "0"})] if gpu and kind != "cpu" else []
-        self.session = onnxruntime.InferenceSession((made or to_onnx(model, prepares=False)).SerializeToString(), settings, providers=[*providers, "CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(
+            (made or to_onnx(model, prepares=False)).SerializeToString(),
+            settings,
+            providers=[*providers, "CPUExecutionProvider"],
+        )
 
     def forward(self, blob: np.ndarray) -> list[np.ndarray]:
         return self.session.run(None, {"pictures": blob})
@@ -149,11 +170,16 @@ BACKENDS = {backend.name: backend for backend in (OpenCVBackend, OnnxBackend, To
 
 
 def quickest(model: Model, device: str = "auto") -> Backend:
-    """What computes `model` quickest on a CPU of what is installed: ONNX Runtime, else OpenCV. Their boxes are the same.
+    """What computes `model` quickest on a CPU of what is installed: ONNX Runtime, else OpenCV. Their boxes are the
+    same.
 
     PyTorch, where it is installed, takes what neither of them can: some networks, GPUs without onnxruntime-gpu.
     """
-    kinds = [OnnxBackend] * all(map(find_spec, ("onnx", "onnxruntime"))) + [OpenCVBackend] + [TorchBackend] * bool(find_spec("torch"))
+    kinds = (
+        [OnnxBackend] * all(map(find_spec, ("onnx", "onnxruntime")))
+        + [OpenCVBackend]
+        + [TorchBackend] * bool(find_spec("torch"))
+    )
     for backend in kinds[:-1]:
         with suppress(CfgError, UsageError):
             return backend(model, device)
@@ -165,14 +191,16 @@ CHOICES = {"auto": quickest} | BACKENDS
 
 def softmax_temperature(cfg: Cfg) -> float:
     """Of the classifier's [softmax]; 1 where it says nothing."""
-    return next((section.number("temperature", 1) for section in reversed(cfg.layers) if section.type == "softmax"), 1.0)
+    return next(
+        (section.number("temperature", 1) for section in reversed(cfg.layers) if section.type == "softmax"), 1.0
+    )
 
 
 def weights_for_opencv(cfg: Cfg, path: Path) -> np.ndarray:
     """The weights file's bytes as OpenCV's importer reads them.
 
-    It takes a [connected] layer's batch norm to stand before the weights, as a convolution's does, and knows nothing of the
-    old files that hold them transposed: where there is one of these the layers are written anew, in its order.
+    It takes a [connected] layer's batch norm to stand before the weights, as a convolution's does, and knows nothing of
+    the old files that hold them transposed: where there is one of these the layers are written anew, in its order.
     """
     read = weights_file.read(cfg, path)
     odd = any(section.type == "connected" and section.integer("batch_normalize", 0) for section in cfg.layers)
@@ -180,7 +208,9 @@ def weights_for_opencv(cfg: Cfg, path: Path) -> np.ndarray:
         return np.fromfile(path, np.uint8)
     order = ("biases", "scales", "mean", "variance", "weights")
     arrays = [np.ravel(layer[name]) for layer in read.layers for name in order if name in layer]
-    head = np.concatenate([np.array(weights_file.VERSION, "<i4").view(np.uint8), np.array([read.seen], "<u8").view(np.uint8)])
+    head = np.concatenate(
+        [np.array(weights_file.VERSION, "<i4").view(np.uint8), np.array([read.seen], "<u8").view(np.uint8)]
+    )
     return np.concatenate([head, np.concatenate([np.empty(0), *arrays]).astype("<f4").view(np.uint8)])
 
 

@@ -33,5 +33,7 @@ class Classifier:
         cfg, out = self.model.cfg, [np.zeros((0, len(self.names)), np.float32)]
         wanted = self.preprocessing if cut else replace(self.preprocessing, crop_from=None)
         for start in range(0, len(crops), BATCH):
-            out += self.backend.forward(wanted.blob(crops[start : start + BATCH], cfg.size_wh, cfg.net.integer("channels", 3)))
+            out += self.backend.forward(
+                wanted.blob(crops[start : start + BATCH], cfg.size_wh, cfg.net.integer("channels", 3))
+            )
         return np.concatenate(out)

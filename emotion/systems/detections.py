@@ -22,7 +22,8 @@ class Detections:
     face      (N,) float32, how sure the detector is that this is a face
     track_ids (N,) int64, or None when nothing tracks
     frame_scores (N, C) float32, what `scores` were before a tracker smoothed them, or None
-    labels    (N,) int, the class that is shown, which a tracker lets go of only for a clearly better one; None: the best of `scores`
+    labels    (N,) int, the class that is shown, which a tracker lets go of only for a clearly better one; None: the
+              best of `scores`
     uncertain (N,) bool, whether the shown class is too weak to be named without the next one; None: nobody has asked
     detected  False for a frame that nobody looked at, whose faces are where a tracker expects them
     """
@@ -45,7 +46,14 @@ class Detections:
 
     def take(self, kept) -> Detections:
         """Those of a mask, or of indices in their order."""
-        return replace(self, **{field.name: values[kept] for field in fields(self) if isinstance(values := getattr(self, field.name), np.ndarray)})
+        return replace(
+            self,
+            **{
+                field.name: values[kept]
+                for field in fields(self)
+                if isinstance(values := getattr(self, field.name), np.ndarray)
+            },
+        )
 
     @property
     def class_scores(self) -> np.ndarray:
@@ -60,9 +68,18 @@ class Detections:
         return self.scores.argmax(1) if len(self) else np.zeros(0, int)
 
     def rounded(self) -> Detections:
-        """To a hundredth of a pixel and six digits of a score, as they are written: what is read back gives the same again."""
+        """To a hundredth of a pixel and six digits of a score, as they are written: what is read back gives the
+        same again.
+        """
         arrays = {"xyxy_px": 2, "scores": 6, "face": 6, "frame_scores": 6}
-        return replace(self, **{name: values.astype(float).round(digits).astype(np.float32) for name, digits in arrays.items() if (values := getattr(self, name)) is not None})
+        return replace(
+            self,
+            **{
+                name: values.astype(float).round(digits).astype(np.float32)
+                for name, digits in arrays.items()
+                if (values := getattr(self, name)) is not None
+            },
+        )
 
     def doubted(self, below: float) -> Detections:
         """With `uncertain` where the class's score is less than `below`."""
@@ -89,13 +106,25 @@ class Detector(Protocol):
 def checked_frames(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The frames as a list; MediaError names the first that is not a BGR uint8 array (H, W, 3) with pixels in it."""
     if isinstance(frames, np.ndarray) and frames.ndim < 4:
-        raise MediaError(f"detect() was given one array of shape {frames.shape}, not a list of frames", mend="for one frame: detect([frame])")
+        raise MediaError(
+            f"detect() was given one array of shape {frames.shape}, not a list of frames",
+            mend="for one frame: detect([frame])",
+        )
     frames = list(frames)
     for index, frame in enumerate(frames):
         if not isinstance(frame, np.ndarray):
-            raise MediaError(f"frame {index} is a {type(frame).__name__}, not an array (H, W, 3) of uint8, BGR", mend="a file is read by emotion.sources")
+            raise MediaError(
+                f"frame {index} is a {type(frame).__name__}, not an array (H, W, 3) of uint8, BGR",
+                mend="a file is read by emotion.sources",
+            )
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or not frame.size:
             grey = frame.ndim == 2 or (frame.ndim == 3 and frame.shape[2] == 1)
-            mend = "cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) makes one of a grey one" if grey and frame.size and frame.dtype == np.uint8 else None
-            raise MediaError(f"frame {index} is an array {frame.shape} of {frame.dtype}; wanted: (H, W, 3) of uint8, BGR", mend=mend)
+            mend = (
+                "cv2.cvtColor(frame, cv2.COLOR_GRAY2BGR) makes one of a grey one"
+                if grey and frame.size and frame.dtype == np.uint8
+                else None
+            )
+            raise MediaError(
+                f"frame {index} is an array {frame.shape} of {frame.dtype}; wanted: (H, W, 3) of uint8, BGR", mend=mend
+            )
     return frames

@@ -1,6 +1,6 @@
 """dlib's frontal-face detector (histograms of gradients) and its 68 landmarks, when the extra is there.
 
-    open_finder("dlib"), open_finder("shape_predictor_68_face_landmarks.dat")
+open_finder("dlib"), open_finder("shape_predictor_68_face_landmarks.dat")
 """
 
 from __future__ import annotations
@@ -36,10 +36,20 @@ class Dlib:
             try:
                 self.predictor = dlib.shape_predictor(str(path))
             except RuntimeError:
-                raise MediaError("is not a shape predictor that dlib can load", where=path, mend="give shape_predictor_68_face_landmarks.dat") from None
+                raise MediaError(
+                    "is not a shape predictor that dlib can load",
+                    where=path,
+                    mend="give shape_predictor_68_face_landmarks.dat",
+                ) from None
         self.file = path or Path(dlib.__file__)
         self.least = SOFT * conf / (1 - conf) if conf < 1 else math.inf
-        self.settings = {"finder": "dlib", "file": path.name if path else None, "conf": conf, "landmarks": 68 if path else 0, "smallest_face": f"{SMALLEST} pixels"}
+        self.settings = {
+            "finder": "dlib",
+            "file": path.name if path else None,
+            "conf": conf,
+            "landmarks": 68 if path else 0,
+            "smallest_face": f"{SMALLEST} pixels",
+        }
 
     def find(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.find_landmarks(frame)[:2]
@@ -51,7 +61,15 @@ class Dlib:
         with self._turn:
             found, scores, _ = self.detector.run(rgb, 1 if min(frame.shape[:2]) < 4 * SMALLEST else 0, 0.0)
             kept = [(rect, score) for rect, score in zip(found, scores) if score >= self.least]
-            shapes = [[(part.x, part.y) for part in self.predictor(rgb, rect).parts()] for rect, _ in kept] if self.predictor else None
-        xyxy = np.array([(rect.left(), rect.top(), rect.right() + 1, rect.bottom() + 1) for rect, _ in kept], float).reshape(-1, 4)
+            shapes = (
+                [[(part.x, part.y) for part in self.predictor(rgb, rect).parts()] for rect, _ in kept]
+                if self.predictor
+                else None
+            )
+        xyxy = np.array(
+            [(rect.left(), rect.top(), rect.right() + 1, rect.bottom() + 1) for rect, _ in kept], float
+        ).reshape(-1, 4)
         score = np.array([score / (score + SOFT) for _, score in kept], np.float32)
-        return tidy(xyxy, score, frame, None if shapes is None else np.array(shapes, np.float32).reshape(len(kept), -1, 2))
+        return tidy(
+            xyxy, score, frame, None if shapes is None else np.array(shapes, np.float32).reshape(len(kept), -1, 2)
+        )

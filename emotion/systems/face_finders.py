@@ -26,7 +26,10 @@ from .backends import OpenCVBackend, name_for_opencv
 from .found_boxes import BOX_SCALE, tidy
 
 LONGEST = 1280  # a longer frame is shrunk for yunet, which looks at every pixel
-SMALLEST, STEP = 40, 1.25  # of haar: the smallest face in pixels, a classifier's input being about as large; the next larger window
+SMALLEST, STEP = (
+    40,
+    1.25,
+)  # of haar: the smallest face in pixels, a classifier's input being about as large; the next larger window
 
 
 class FaceFinder(Protocol):
@@ -39,14 +42,16 @@ class FaceFinder(Protocol):
         """BGR frame (H, W, 3) -> xyxy_px (N, 4) float32, clipped to the frame, and scores (N,) float32."""
 
 
-def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float = 0.45, backend: Callable = OpenCVBackend) -> FaceFinder:
+def open_finder(
+    spec: str | Path | None = None, conf: float = 0.25, iou: float = 0.45, backend: Callable = OpenCVBackend
+) -> FaceFinder:
     """The face finder that `spec` names; None is the best at hand (see `face_models.best`).
 
-    spec  `haar`; `whole`, for pictures that are all face; `dlib` (an extra), or its shape predictor's .dat; `yunet` or `ssd`, as pulled; a Haar cascade .xml; an SSD's .pb or .caffemodel (with its .pbtxt or
-          .prototxt, which OpenCV's .pb needs not); a YuNet .onnx; a Darknet detector's folder, .cfg or .weights; or a folder with one of them
+    spec  `haar`; `whole`, for pictures that are all face; `dlib` (an extra), or its shape predictor's .dat; `yunet` or
+          `ssd`, as pulled; a Haar cascade .xml; an SSD's .pb or .caffemodel (with its .pbtxt or .prototxt, which OpenCV's .pb needs not); a YuNet .onnx; a Darknet detector's folder, .cfg or .weights; or a folder with one of them
     conf  score below which a face is dropped
     backend  Model -> Backend, for a Darknet detector; the others compute with OpenCV
-    """
+    """  # noqa: E501
     spec = spec or face_models.best()
     if str(spec) == "haar":
         return Haar(conf)
@@ -62,7 +67,11 @@ def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float =
             return YoloFaces(path, conf, iou, backend)
         found = [file for suffix in (".pb", ".caffemodel", ".onnx") for file in sorted(path.glob(f"*{suffix}"))]
         if not found:
-            raise MediaError("holds no face finder", where=path, mend="expected a .pb with its .pbtxt, a .caffemodel with its .prototxt, an .onnx, or a model.cfg")
+            raise MediaError(
+                "holds no face finder",
+                where=path,
+                mend="expected a .pb with its .pbtxt, a .caffemodel with its .prototxt, an .onnx, or a model.cfg",
+            )
         path = found[0]
     kind = {".pb": Ssd, ".caffemodel": Ssd, ".onnx": YuNet, ".xml": Haar}.get(path.suffix)
     if kind is None:
@@ -73,13 +82,19 @@ def open_finder(spec: str | Path | None = None, conf: float = 0.25, iou: float =
 
 
 def _tried(finder, path):
-    """The finder, when it finds something, or nothing, in a picture: a network of another kind loads, and fails only then."""
+    """The finder, when it finds something, or nothing, in a picture: a network of another kind loads, and fails
+    only then.
+    """
     import cv2
 
     try:
         finder.find(np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8))
     except (cv2.error, SystemError, IndexError, ValueError, TypeError):
-        raise MediaError(f"is not a {finder.name} face detector: it is a network of another kind", where=path, mend="a YuNet .onnx, an SSD's .pb or .caffemodel, a Haar cascade .xml, or a Darknet detector's folder") from None
+        raise MediaError(
+            f"is not a {finder.name} face detector: it is a network of another kind",
+            where=path,
+            mend="a YuNet .onnx, an SSD's .pb or .caffemodel, a Haar cascade .xml, or a Darknet detector's folder",
+        ) from None
     return finder
 
 
@@ -103,13 +118,17 @@ def shrunk(frame: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def find_landmarks(finder: FaceFinder, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """As `finder.find`, and landmarks (N, K, 2) in the frame's pixels: 5 that begin with the eyes, left first, or 68; None when it has none."""
+    """As `finder.find`, and landmarks (N, K, 2) in the frame's pixels: 5 that begin with the eyes, left first, or
+    68; None when it has none.
+    """
     own = getattr(finder, "find_landmarks", None)
     return own(frame) if own else (*finder.find(frame), None)
 
 
 class Whole:
-    """For pictures that are one face and nothing else, as FER2013's: the whole picture goes to the classifier as it is."""
+    """For pictures that are one face and nothing else, as FER2013's: the whole picture goes to the classifier as it
+    is.
+    """
 
     name, box_scale = "whole", 1.0
 
@@ -127,8 +146,8 @@ class Haar:
     So the default `conf` of 0.25 asks for 2 windows. Of the cascade's own weights and these counts, the counts rank
     faces better (AP 0.999, 0.987). The frame is shrunk until the smallest face asked for fills the cascade's window:
     OpenCV then looks at every second place only. On 160 of LFW's photographs that and steps of 1.25 find all faces with
-    0.08 false ones a picture in 6 ms, and of faces of 58 pixels 95%; all faces from 20 pixels in steps of 1.1, five windows
-    each, take 34 ms for 99.6% with 0.06 false, and 99% of those of 58 pixels.
+    0.08 false ones a picture in 6 ms, and of faces of 58 pixels 95%; all faces from 20 pixels in steps of 1.1, five
+    windows each, take 34 ms for 99.6% with 0.06 false, and 99% of those of 58 pixels.
     """
 
     name, box_scale = "haar", BOX_SCALE["haar"]
@@ -148,7 +167,14 @@ class Haar:
         self.neighbours = max(1, math.ceil(6 * conf / (1 - conf) - 1e-9)) if conf < 1 else 2**30
         self._turn = threading.Lock()
         self.file = path
-        self.settings = {"finder": "haar", "file": path.name, "conf": conf, "neighbours": self.neighbours, "scale_factor": STEP, "smallest_face": "40 pixels, in a small frame 1/8 of its shorter side, in a large one 1/16"}
+        self.settings = {
+            "finder": "haar",
+            "file": path.name,
+            "conf": conf,
+            "neighbours": self.neighbours,
+            "scale_factor": STEP,
+            "smallest_face": "40 pixels, in a small frame 1/8 of its shorter side, in a large one 1/16",
+        }
 
     def find(self, frame):
         import cv2
@@ -156,7 +182,9 @@ class Haar:
         grey, short = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), min(frame.shape[:2])
         back = max(1.0, max(min(SMALLEST, short / 8), short / 16) / self.window)
         if back > 1:
-            grey = cv2.resize(grey, [max(1, round(side / back)) for side in frame.shape[1::-1]], interpolation=cv2.INTER_AREA)
+            grey = cv2.resize(
+                grey, [max(1, round(side / back)) for side in frame.shape[1::-1]], interpolation=cv2.INTER_AREA
+            )
         with self._turn:
             found, counts = self.cascade.detectMultiScale2(grey, STEP, self.neighbours)
         if not len(found):
@@ -177,18 +205,31 @@ class Ssd:
         caffe, graph = path.suffix == ".caffemodel", self._graph(path)
         try:
             read = cv2.dnn.readNetFromCaffe if caffe else cv2.dnn.readNetFromTensorflow
-            parts = np.fromfile(path, np.uint8), np.frombuffer(graph.read_bytes() if graph else ssd_graph.text().encode(), np.uint8)
+            parts = (
+                np.fromfile(path, np.uint8),
+                np.frombuffer(graph.read_bytes() if graph else ssd_graph.text().encode(), np.uint8),
+            )
             self.net = read(*(parts[::-1] if caffe else parts))
         except cv2.error:
-            mend = "an SSD face detector is a pair of files that belong together" if graph else "another SSD's .pb needs its .pbtxt beside it"
-            raise MediaError(f"OpenCV cannot load it with {graph.name if graph else 'the graph of its own SSD'}", where=path, mend=mend) from None
+            mend = (
+                "an SSD face detector is a pair of files that belong together"
+                if graph
+                else "another SSD's .pb needs its .pbtxt beside it"
+            )
+            raise MediaError(
+                f"OpenCV cannot load it with {graph.name if graph else 'the graph of its own SSD'}",
+                where=path,
+                mend=mend,
+            ) from None
         self.conf, self._turn = conf, threading.Lock()
         self.file = path
         self.settings = {"finder": "ssd", "file": path.name, "conf": conf, "input": [300, 300]}
 
     @staticmethod
     def _graph(path) -> Path | None:
-        """The .pbtxt or .prototxt beside it: of the same stem, or the only one; None for OpenCV's own .pb, whose graph is `ssd_graph`."""
+        """The .pbtxt or .prototxt beside it: of the same stem, or the only one; None for OpenCV's own .pb, whose
+        graph is `ssd_graph`.
+        """
         suffix = {".pb": ".pbtxt", ".caffemodel": ".prototxt"}[path.suffix]
         if suffix == ".pbtxt" and face_models.sha256(path) == face_models.PUBLISHED["ssd"].sha256:
             return None
@@ -197,7 +238,9 @@ class Ssd:
         if len(same or found) != 1:
             if not found and suffix == ".pbtxt":
                 return None
-            raise MediaError(f"has no {suffix} beside it" if not found else f"has several {suffix} beside it", where=path)
+            raise MediaError(
+                f"has no {suffix} beside it" if not found else f"has several {suffix} beside it", where=path
+            )
         return (same or found)[0]
 
     def find(self, frame):
@@ -239,7 +282,12 @@ class YuNet:
             rows = self.net.detect(small)[1]  # (N, 15): x, y, w, h, five landmarks, score
         rows = np.zeros((0, 15), np.float32) if rows is None else rows
         xywh = rows[:, :4] * back
-        return tidy(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), rows[:, 14], frame, rows[:, 4:14].reshape(-1, 5, 2) * back)
+        return tidy(
+            np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1),
+            rows[:, 14],
+            frame,
+            rows[:, 4:14].reshape(-1, 5, 2) * back,
+        )
 
 
 class YoloFaces:
@@ -254,7 +302,9 @@ class YoloFaces:
         model = find(spec, "detector")
         self.detector = YoloDetector(model, conf, iou, backend(model))
         self.file = self.detector.model.weights
-        self.settings = {"finder": "yolo"} | {key: value for key, value in self.detector.settings.items() if key != "system"}
+        self.settings = {"finder": "yolo"} | {
+            key: value for key, value in self.detector.settings.items() if key != "system"
+        }
 
     def find(self, frame):
         (found,) = self.detector.detect([frame])

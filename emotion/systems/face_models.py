@@ -36,13 +36,17 @@ class FaceModel:
 PUBLISHED = {
     "yunet": FaceModel(
         "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/face_detection_yunet_2026may.onnx",
-        "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0", 229_738, "MIT",
+        "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
+        229_738,
+        "MIT",
     ),
     "ssd": FaceModel(
         "https://raw.githubusercontent.com/opencv/opencv_3rdparty/dnn_samples_face_detector_20180220_uint8/opencv_face_detector_uint8.pb",
-        "5c71d752ef2cbf2f457ac82fdd580fcb2522fd04c5efdaed18eb6d9e2843fbed", 2_727_750, "Apache-2.0",
+        "5c71d752ef2cbf2f457ac82fdd580fcb2522fd04c5efdaed18eb6d9e2843fbed",
+        2_727_750,
+        "Apache-2.0",
     ),
-}  # fmt: skip
+}
 BEST = ("yunet", "ssd", "haar")  # the best first; haar comes with OpenCV
 TIMEOUT_S = 20  # for an answer, and between two pieces of it
 
@@ -85,11 +89,17 @@ def pull(name: str, base: str | None = None, progress: Callable[[int, int], None
         return cache() / model.file
     try:
         pooch.get_logger().setLevel("ERROR")  # what it says on stderr, emo says itself
-        return Path(pooch.retrieve(url, f"sha256:{model.sha256}", fname=model.file, path=cache(), downloader=_Download(model, progress)))
+        return Path(
+            pooch.retrieve(
+                url, f"sha256:{model.sha256}", fname=model.file, path=cache(), downloader=_Download(model, progress)
+            )
+        )
     except OSError as error:  # requests' errors are such
         raise MediaError(f"cannot be fetched: {_reason(error)}", where=url, mend=_by_hand(model)) from None
     except ValueError:  # pooch's word for another hash
-        raise MediaError("is not the file that was published: its sha256 differs", where=url, mend=_by_hand(model)) from None
+        raise MediaError(
+            "is not the file that was published: its sha256 differs", where=url, mend=_by_hand(model)
+        ) from None
 
 
 def _by_hand(model: FaceModel) -> str:
@@ -102,7 +112,12 @@ def _reason(error: OSError) -> str:
         return f"the server says {response.status_code} {response.reason}"
     if error.strerror:
         return error.strerror
-    return {"ConnectTimeout": "no answer", "ReadTimeout": "the answer broke off", "ChunkedEncodingError": "the answer broke off", "ConnectionError": "no connection"}.get(type(error).__name__, str(error))
+    return {
+        "ConnectTimeout": "no answer",
+        "ReadTimeout": "the answer broke off",
+        "ChunkedEncodingError": "the answer broke off",
+        "ConnectionError": "no connection",
+    }.get(type(error).__name__, str(error))
 
 
 class _Download:

@@ -28,13 +28,17 @@ from darknet_runner.network.weights_file import read as read_weights
 from darknet_runner.run.folder import RunDir
 
 CARD = {
-    **dict.fromkeys(("name", "task", "data", "split", "licence", "sha256", "recipe"), str), "iterations": int,
-    **dict.fromkeys(("training", "preprocessing", "metrics"), dict), **dict.fromkeys(("trained_on", "chosen_on"), list),
-}  # fmt: skip
+    **dict.fromkeys(("name", "task", "data", "split", "licence", "sha256", "recipe"), str),
+    "iterations": int,
+    **dict.fromkeys(("training", "preprocessing", "metrics"), dict),
+    **dict.fromkeys(("trained_on", "chosen_on"), list),
+}
 LARGEST = 8192  # side of a network's input; a cfg may ask for more than any memory holds
 DEFAULTS = {"detector": "emo-v4-nano", "classifier": "emo-fer"}
 
-UNCERTAIN = 0.5  # a class that is less likely right than wrong is not named alone: on FER2013's PublicTest `emo-fer` has 40% right below it and 75% above
+# a class that is less likely right than wrong is not named alone: on FER2013's PublicTest `emo-fer` has 40% right below
+# it and 75% above
+UNCERTAIN = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,16 +66,22 @@ class Model:
         table = self.card.get("calibration")
         value = table.get("uncertain_below", UNCERTAIN) if isinstance(table, dict) else UNCERTAIN
         if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise DataError(f"uncertain_below = {value} is not a number in 0..1", where=self.cfg.path.parent / "model.toml")
+            raise DataError(
+                f"uncertain_below = {value} is not a number in 0..1", where=self.cfg.path.parent / "model.toml"
+            )
         return float(value)
 
     def describe(self) -> dict:
         """What a report says about it: name, size of its input, weights file and their hash."""
         width, height = self.cfg.size_wh
         return {
-            "name": self.name, "task": self.task, "input": [width, height, self.cfg.net.integer("channels", 3)],
-            "classes": len(self.names), "weights": self.weights.name, "sha256": sha256(self.weights),
-        }  # fmt: skip
+            "name": self.name,
+            "task": self.task,
+            "input": [width, height, self.cfg.net.integer("channels", 3)],
+            "classes": len(self.names),
+            "weights": self.weights.name,
+            "sha256": sha256(self.weights),
+        }
 
 
 def shipped_folder() -> Path:
@@ -83,16 +93,27 @@ def shipped() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(shipped_folder().glob("*/model.cfg"))}
 
 
-def find(spec: str | Path | None, task: str | None, *, weights_file: str | Path | None = None, names_file: str | Path | None = None) -> Model:
+def find(
+    spec: str | Path | None,
+    task: str | None,
+    *,
+    weights_file: str | Path | None = None,
+    names_file: str | Path | None = None,
+) -> Model:
     """The model that `spec` names: a shipped model, a model folder, a run folder, or a .cfg or .weights file.
 
-    A spec of None is the shipped default of `task` (detector or classifier); a task of None takes either. `weights_file` and `names_file` overrule
-    what lies beside the cfg. Raises UsageError for a name there is not or a model of the other task,
-    WeightsError for weights that do not fit the cfg or the card's sha256, DataError for wrong names.
+    A spec of None is the shipped default of `task` (detector or classifier); a task of None takes either.
+    `weights_file` and `names_file` overrule what lies beside the cfg. Raises UsageError for a name there is not or a
+    model of the other task, WeightsError for weights that do not fit the cfg or the card's sha256, DataError for wrong
+    names.
     """
     model = _load(*_locate(spec, task), weights_file, names_file)
     if task and model.task != task:
-        what = "finds faces, it does not classify crops" if task == "classifier" else "classifies crops, it does not find faces"
+        what = (
+            "finds faces, it does not classify crops"
+            if task == "classifier"
+            else "classifies crops, it does not find faces"
+        )
         raise UsageError(f"'{model.name}' is a {model.task}: it {what}", where=model.cfg.path, mend=f"name a {task}")
     return model
 
@@ -102,7 +123,11 @@ def _locate(spec, task) -> tuple[str, Path, Path | None, Path | None]:
     known = shipped()
     if spec is None:
         if DEFAULTS[task] not in known:
-            raise UsageError(f"the {task} that ships, {DEFAULTS[task]}, is missing", where=shipped_folder(), mend="name one with --model FOLDER")
+            raise UsageError(
+                f"the {task} that ships, {DEFAULTS[task]}, is missing",
+                where=shipped_folder(),
+                mend="name one with --model FOLDER",
+            )
         spec = DEFAULTS[task]
     if str(spec) in known:
         return str(spec), *_in_folder(known[str(spec)])
@@ -115,7 +140,9 @@ def _locate(spec, task) -> tuple[str, Path, Path | None, Path | None]:
         return path.stem, _beside(path, ".cfg") or _missing(path.parent, "a .cfg"), path, _beside(path, ".names")
     if os.sep in str(spec) or path.suffix in (".cfg", ".weights"):
         raise DataError("no such file or folder", where=spec)
-    raise UsageError(f"there is no model '{spec}'", mend=f"a folder, a .cfg file or a name; {nearest(str(spec), known)}")
+    raise UsageError(
+        f"there is no model '{spec}'", mend=f"a folder, a .cfg file or a name; {nearest(str(spec), known)}"
+    )
 
 
 def _missing(folder, what):
@@ -162,7 +189,11 @@ def _load(name, cfg_path, weights_path, names_path, weights_file, names_file) ->
         card = read_card(card_path)
     expected = card.get("sha256")
     if expected and not weights_file and sha256(weights_path) != expected:
-        raise WeightsError("is not the file that its card describes: the sha256 differs", where=weights_path, mend="fetch it again, or mend model.toml")
+        raise WeightsError(
+            "is not the file that its card describes: the sha256 differs",
+            where=weights_path,
+            mend="fetch it again, or mend model.toml",
+        )
     return Model(name, cfg, weights_path, names, card)
 
 
@@ -182,7 +213,11 @@ def class_count(cfg: Cfg) -> int:
         raise CfgError(f"its heads differ in classes: {sorted(counts)}", where=cfg.path)
     last = [layer for layer in layers if layer.type != "cost"][-1]
     if last.type != "softmax":
-        raise CfgError(f"ends in [{last.type}]; emo runs networks that end in [yolo], [region] or [softmax]", where=cfg.path, line=last.section.line)
+        raise CfgError(
+            f"ends in [{last.type}]; emo runs networks that end in [yolo], [region] or [softmax]",
+            where=cfg.path,
+            line=last.section.line,
+        )
     return last.out[0] * last.out[1] * last.out[2]
 
 
@@ -192,7 +227,9 @@ def sha256(path: Path) -> str:
 
 
 def at_hand(root: str | Path = "runs") -> dict[str, Path]:
-    """What `find` takes -> folder: the models that ship, then the run folders under ./runs that have weights, the newest first."""
+    """What `find` takes -> folder: the models that ship, then the run folders under ./runs that have weights, the
+    newest first.
+    """
     runs = [path.parent for path in _runs(root) if any((path.parent / "weights").glob("*.weights"))]
     return shipped() | {str(run): run for run in runs}
 

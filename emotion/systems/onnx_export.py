@@ -41,7 +41,9 @@ class Graph:
 
     def constant(self, value: np.ndarray | float) -> str:
         name = self._new()
-        self.constants.append(self.tensor(value if isinstance(value, np.ndarray) else np.array(value, np.float32), name))
+        self.constants.append(
+            self.tensor(value if isinstance(value, np.ndarray) else np.array(value, np.float32), name)
+        )
         return name
 
     def _new(self) -> str:
@@ -71,7 +73,8 @@ ACTIVATIONS: dict[str, Callable] = {
 
 
 def to_onnx(model: Model, prepares: bool = True):
-    """The model as an onnx.ModelProto. CfgError names a section or option that has no form there; MissingExtra without onnx.
+    """The model as an onnx.ModelProto. CfgError names a section or option that has no form there; MissingExtra without
+    onnx.
 
     prepares  the graph standardises each picture itself where the card asks for it; False for pictures that are already
     """
@@ -82,7 +85,11 @@ def to_onnx(model: Model, prepares: bool = True):
     cfg = model.cfg
     layers, arrays = trace(cfg), weights_file.read(cfg, model.weights).layers
     graph, outs, found = Graph(), {}, []
-    x = standardised(graph, "pictures") if prepares and model.preprocessing.standardise and not cfg.is_detector else "pictures"
+    x = (
+        standardised(graph, "pictures")
+        if prepares and model.preprocessing.standardise and not cfg.is_detector
+        else "pictures"
+    )
     for layer, blocks in zip(layers, arrays):
         if layer.type not in EMITTERS:
             raise CfgError(f"section [{layer.type}] has no form in ONNX", where=cfg.path, line=layer.section.line)
@@ -97,12 +104,26 @@ def to_onnx(model: Model, prepares: bool = True):
     channels, (width, height) = cfg.net.integer("channels", 3), cfg.size_wh
     made = helper.make_model(
         helper.make_graph(
-            graph.nodes, model.name, [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["B", channels, height, width])],
-            [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)], graph.constants,
+            graph.nodes,
+            model.name,
+            [helper.make_tensor_value_info("pictures", TensorProto.FLOAT, ["B", channels, height, width])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, shape)],
+            graph.constants,
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR, producer_name="emo", producer_version=__version__,
-    )  # fmt: skip
-    helper.set_model_props(made, {"names": "\n".join(model.names), "task": model.task, **_asked(model.preprocessing), **{key: str(value) for key, value in model.describe().items() if key == "sha256"}})
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR,
+        producer_name="emo",
+        producer_version=__version__,
+    )
+    helper.set_model_props(
+        made,
+        {
+            "names": "\n".join(model.names),
+            "task": model.task,
+            **_asked(model.preprocessing),
+            **{key: str(value) for key, value in model.describe().items() if key == "sha256"},
+        },
+    )
     checker.check_model(made)
     return made
 
@@ -124,7 +145,12 @@ def _activated(graph, layer: Layer, x, default: str):
     name = layer.section.text("activation", default)
     if name not in ACTIVATIONS:
         section = layer.section
-        raise CfgError(f"activation {name} has no form in ONNX here", where=section.path, line=section.lines.get("activation"), mend=f"known: {', '.join(sorted(ACTIVATIONS))}")
+        raise CfgError(
+            f"activation {name} has no form in ONNX here",
+            where=section.path,
+            line=section.lines.get("activation"),
+            mend=f"known: {', '.join(sorted(ACTIVATIONS))}",
+        )
     return ACTIVATIONS[name](graph, x)
 
 
@@ -133,17 +159,28 @@ def _folded(blocks: dict) -> tuple[np.ndarray, np.ndarray]:
     kernel, bias = np.asarray(blocks["weights"], np.float64), np.asarray(blocks["biases"], np.float64)
     if "scales" in blocks:
         share = np.asarray(blocks["scales"], np.float64) / np.sqrt(np.asarray(blocks["variance"], np.float64) + EPS)
-        kernel, bias = kernel * share.reshape(-1, *[1] * (kernel.ndim - 1)), bias - np.asarray(blocks["mean"], np.float64) * share
+        kernel, bias = (
+            kernel * share.reshape(-1, *[1] * (kernel.ndim - 1)),
+            bias - np.asarray(blocks["mean"], np.float64) * share,
+        )
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
 def _convolutional(graph, layer, blocks, x, outs):
     section = layer.section
-    stride, dilation = section.integer("stride", 1), section.integer("dilation", 1) if section.integer("size", 1) > 1 else 1
+    stride, dilation = (
+        section.integer("stride", 1),
+        section.integer("dilation", 1) if section.integer("size", 1) > 1 else 1,
+    )
     made = graph.add(
-        "Conv", x, *_folded(blocks), strides=[section.integer("stride_y", stride), section.integer("stride_x", stride)],
-        pads=[padded(section) * dilation] * 4, dilations=[dilation] * 2, group=section.integer("groups", 1),
-    )  # fmt: skip
+        "Conv",
+        x,
+        *_folded(blocks),
+        strides=[section.integer("stride_y", stride), section.integer("stride_x", stride)],
+        pads=[padded(section) * dilation] * 4,
+        dilations=[dilation] * 2,
+        group=section.integer("groups", 1),
+    )
     return _activated(graph, layer, made, "logistic")
 
 
@@ -161,9 +198,15 @@ def _pool(kind: str, **attributes):
         if section.integer("maxpool_depth", 0):
             raise CfgError("maxpool_depth has no form in ONNX here", where=section.path, line=section.line)
         stride = section.integer("stride", 1)
-        strides, size = [section.integer("stride_y", stride), section.integer("stride_x", stride)], section.integer("size", stride)
+        strides, size = (
+            [section.integer("stride_y", stride), section.integer("stride_x", stride)],
+            section.integer("size", stride),
+        )
         before = section.integer("padding", size - 1) // 2
-        after = [max(0, (out - 1) * step + size - source - before) for source, out, step in zip((height, width), layer.out[1::-1], strides)]
+        after = [
+            max(0, (out - 1) * step + size - source - before)
+            for source, out, step in zip((height, width), layer.out[1::-1], strides)
+        ]
         made = graph.add(kind, x, kernel_shape=[size] * 2, strides=strides, pads=[before, before, *after], **attributes)
         return graph.cut(graph.cut(made, 2, 0, layer.out[1]), 3, 0, layer.out[0])
 
@@ -192,7 +235,10 @@ def _shortcut(graph, layer, blocks, x, outs):
             name = graph.add("Pad", name, np.array([0, 0, 0, 0, 0, channels - deep, 0, 0], np.int64))
         parts.append(name)
     if "weights" in blocks:
-        shares = _shares(np.asarray(blocks["weights"], np.float64).reshape(len(parts), -1), section.text("weights_normalization", "none"))
+        shares = _shares(
+            np.asarray(blocks["weights"], np.float64).reshape(len(parts), -1),
+            section.text("weights_normalization", "none"),
+        )
     total = None
     for part, share in zip(parts, shares):
         part = part if share is None else graph.add("Mul", part, share.reshape(1, -1, 1, 1).astype(np.float32))
@@ -212,7 +258,9 @@ def _shares(share: np.ndarray, kind: str) -> np.ndarray:
 
 
 def _scaled(graph, layer, blocks, x, outs):
-    return _activated(graph, layer, graph.add("Mul", outs[absolute(layer.section, layer.index, "from")[0]][0], x), "linear")
+    return _activated(
+        graph, layer, graph.add("Mul", outs[absolute(layer.section, layer.index, "from")[0]][0], x), "linear"
+    )
 
 
 def _batchnorm(graph, layer, blocks, x, outs):
@@ -226,7 +274,15 @@ def _upsample(graph, layer, blocks, x, outs):
         made = graph.add("AveragePool", x, kernel_shape=[-stride] * 2, strides=[-stride] * 2)
         scale *= stride**2
     else:
-        made = graph.add("Resize", x, "", np.float32([1, 1, stride, stride]), mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+        made = graph.add(
+            "Resize",
+            x,
+            "",
+            np.float32([1, 1, stride, stride]),
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
     return made if scale == 1 else graph.add("Mul", made, scale)
 
 
@@ -242,11 +298,23 @@ def _same(graph, layer, blocks, x, outs):
 
 
 EMITTERS: dict[str, Callable] = {
-    "convolutional": _convolutional, "connected": _connected, "maxpool": _pool("MaxPool"), "local_avgpool": _pool("AveragePool", count_include_pad=0),
+    "convolutional": _convolutional,
+    "connected": _connected,
+    "maxpool": _pool("MaxPool"),
+    "local_avgpool": _pool("AveragePool", count_include_pad=0),
     "avgpool": lambda graph, layer, blocks, x, outs: graph.add("GlobalAveragePool", x),
-    "route": _route, "shortcut": _shortcut, "scale_channels": _scaled, "sam": _scaled, "batchnorm": _batchnorm, "upsample": _upsample,
-    "softmax": _softmax, "dropout": _same, "cost": _same, "yolo": _same, "region": _same,
-}  # fmt: skip
+    "route": _route,
+    "shortcut": _shortcut,
+    "scale_channels": _scaled,
+    "sam": _scaled,
+    "batchnorm": _batchnorm,
+    "upsample": _upsample,
+    "softmax": _softmax,
+    "dropout": _same,
+    "cost": _same,
+    "yolo": _same,
+    "region": _same,
+}
 
 
 def _fields(graph, layer, x, count: int, classes: int):
@@ -258,7 +326,11 @@ def _fields(graph, layer, x, count: int, classes: int):
 def _rows(graph, layer, xy, wh, objectness, classes, unit: np.ndarray, anchors: np.ndarray):
     """The decoded parts, (B, H, W, n, .) each, as rows; `anchors` (n, 2) in parts of `unit` (2,)."""
     width, height, _ = layer.out
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).reshape(1, height, width, 1, 2).astype(np.float32)
+    grid = (
+        np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
+        .reshape(1, height, width, 1, 2)
+        .astype(np.float32)
+    )
     centre = graph.add("Div", graph.add("Add", xy, grid), np.float32([width, height]))
     size = graph.add("Mul", wh, (anchors / unit).astype(np.float32))
     rows = graph.add("Concat", centre, size, objectness, graph.add("Mul", classes, objectness), axis=4)
@@ -270,23 +342,48 @@ def _yolo(graph, layer, x, size_wh):
     section = layer.section
     classes, every = section.integer("classes", 20), np.array(section.numbers("anchors")).reshape(-1, 2)
     anchors = every[list(section.integers("mask") or range(section.integer("num", 1)))]
-    fields, scale, new = _fields(graph, layer, x, len(anchors), classes), section.number("scale_x_y", 1), section.integer("new_coords", 0)
+    fields, scale, new = (
+        _fields(graph, layer, x, len(anchors), classes),
+        section.number("scale_x_y", 1),
+        section.integer("new_coords", 0),
+    )
     squash = (lambda value: value) if new else (lambda value: graph.add("Sigmoid", value))
     xy, wh = squash(graph.cut(fields, 4, 0, 2)), graph.cut(fields, 4, 2, 4)
     xy = graph.add("Add", graph.add("Mul", xy, scale), -0.5 * (scale - 1))
     wh = graph.add("Mul", graph.add("Mul", wh, wh), 4) if new else graph.add("Exp", wh)
-    return _rows(graph, layer, xy, wh, squash(graph.cut(fields, 4, 4, 5)), squash(graph.cut(fields, 4, 5, 5 + classes)), np.array(size_wh, float), anchors)
+    return _rows(
+        graph,
+        layer,
+        xy,
+        wh,
+        squash(graph.cut(fields, 4, 4, 5)),
+        squash(graph.cut(fields, 4, 5, 5 + classes)),
+        np.array(size_wh, float),
+        anchors,
+    )
 
 
 def _region(graph, layer, x, size_wh):
     """src/region_layer.c, get_region_box: anchors are in cells."""
     section = layer.section
-    classes, anchors = section.integer("classes", 20), np.array(section.numbers("anchors")).reshape(-1, 2)[: section.integer("num", 1)]
+    classes, anchors = (
+        section.integer("classes", 20),
+        np.array(section.numbers("anchors")).reshape(-1, 2)[: section.integer("num", 1)],
+    )
     fields = _fields(graph, layer, x, len(anchors), classes)
     kinds = graph.cut(fields, 4, 5, 5 + classes)
     kinds = graph.add("Softmax", kinds, axis=4) if section.integer("softmax", 0) else graph.add("Sigmoid", kinds)
     xy, objectness = graph.add("Sigmoid", graph.cut(fields, 4, 0, 2)), graph.add("Sigmoid", graph.cut(fields, 4, 4, 5))
-    return _rows(graph, layer, xy, graph.add("Exp", graph.cut(fields, 4, 2, 4)), objectness, kinds, np.array(layer.out[:2], float), anchors)
+    return _rows(
+        graph,
+        layer,
+        xy,
+        graph.add("Exp", graph.cut(fields, 4, 2, 4)),
+        objectness,
+        kinds,
+        np.array(layer.out[:2], float),
+        anchors,
+    )
 
 
 HEADS: dict[str, Callable] = {"yolo": _yolo, "region": _region}

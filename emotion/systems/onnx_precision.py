@@ -1,11 +1,13 @@
-"""A network's ONNX model with 16-bit floats or 8-bit integers, and what that costs: a ModelProto comes in, another goes out.
+"""A network's ONNX model with 16-bit floats or 8-bit integers, and what that costs: a ModelProto comes in, another goes
+out.
 
     half(to_onnx(model))
-    quantised(to_onnx(model), blobs)          # blobs: inputs as the network sees them, which show how large its numbers get
+    quantised(to_onnx(model), blobs)          # blobs: inputs as the network sees them, which show how large its numbers
+                                              get
 
-Inputs and outputs stay 32-bit floats. Only convolutions and dense layers become integers, weights a channel; the boxes' decoding
-stays as it is, since 8 bits of a coordinate are 2 pixels of 400. Sums of 8-bit products overflow on processors without VNNI
-instructions, so that weights have 7 bits.
+Inputs and outputs stay 32-bit floats. Only convolutions and dense layers become integers, weights a channel; the boxes'
+decoding stays as it is, since 8 bits of a coordinate are 2 pixels of 400. Sums of 8-bit products overflow on processors
+without VNNI instructions, so that weights have 7 bits.
 """
 
 from __future__ import annotations
@@ -35,10 +37,19 @@ def half(made):
         raise MissingExtra("onnxruntime", "onnx", "a half-precision model") from None
     from onnx import numpy_helper
 
-    largest = max((float(np.abs(numpy_helper.to_array(array)).max(initial=0)) for array in made.graph.initializer if array.data_type == 1), default=0)
+    largest = max(
+        (
+            float(np.abs(numpy_helper.to_array(array)).max(initial=0))
+            for array in made.graph.initializer
+            if array.data_type == 1
+        ),
+        default=0,
+    )
     if largest > 65504:
         raise CfgError(f"a weight of {largest:g} does not fit 16 bits", where=made.graph.name)
-    return convert_float_to_float16(type(made).FromString(made.SerializeToString()), keep_io_types=True, disable_shape_infer=True)
+    return convert_float_to_float16(
+        type(made).FromString(made.SerializeToString()), keep_io_types=True, disable_shape_infer=True
+    )
 
 
 def quantised(made, blobs: Sequence[np.ndarray]):
@@ -67,9 +78,16 @@ def quantised(made, blobs: Sequence[np.ndarray]):
             whole, target = Path(folder) / "whole.onnx", Path(folder) / "int8.onnx"
             onnx.save(made, whole)  # given as it is, it would be changed
             quantize_static(
-                whole, target, Reader(), quant_format=QuantFormat.QDQ, op_types_to_quantize=["Conv", "Gemm"], per_channel=True, reduce_range=True,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-            )  # fmt: skip
+                whole,
+                target,
+                Reader(),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=["Conv", "Gemm"],
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+            )
             return onnx.load(target)
     finally:
         root.setLevel(level)

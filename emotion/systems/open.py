@@ -1,12 +1,12 @@
 """Systems by name: what `--system` and `emo compare` understand.
 
-    yolo                       the one-stage detector that ships
-    yolo:MODEL                 another one: a name, folder, run folder, .cfg or .weights
-    two-stage                  the best face finder at hand and the classifier that ships
-    two-stage:FACE             another face finder (see `face_finders.open_finder`)
-    two-stage:FACE+MODEL       and another classifier; FACE may be empty
-    MODEL                      (`open_subject` only) a classifier by itself, or yolo:MODEL
-    ...@416 ...@onnx           (`open_subject` only) with another size or backend
+yolo                       the one-stage detector that ships
+yolo:MODEL                 another one: a name, folder, run folder, .cfg or .weights
+two-stage                  the best face finder at hand and the classifier that ships
+two-stage:FACE             another face finder (see `face_finders.open_finder`)
+two-stage:FACE+MODEL       and another classifier; FACE may be empty
+MODEL                      (`open_subject` only) a classifier by itself, or yolo:MODEL
+...@416 ...@onnx           (`open_subject` only) with another size or backend
 """
 
 from __future__ import annotations
@@ -31,14 +31,23 @@ SYSTEMS = ("yolo", "two-stage")
 
 
 def open_system(
-    spec: str, *, model: str | None = None, weights: str | Path | None = None, names: str | Path | None = None,
-    face_model: str | None = None, conf: float = 0.25, iou: float = 0.45, backend: str = "auto", device: str = "auto",
-) -> Detector:  # fmt: skip
+    spec: str,
+    *,
+    model: str | None = None,
+    weights: str | Path | None = None,
+    names: str | Path | None = None,
+    face_model: str | None = None,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    backend: str = "auto",
+    device: str = "auto",
+) -> Detector:
     """The detector that `spec` names. `model` and `face_model` hold where `spec` does not say.
 
     conf  the face's score must exceed it: a YOLO's objectness, a face finder's own score
     iou   NMS overlap of a YOLO
-    backend  what computes the networks, see `backends.CHOICES`; face finders that are not Darknet networks have their own
+    backend  what computes the networks, see `backends.CHOICES`; face finders that are not Darknet networks have their
+             own
     device  auto, cpu, cuda or cuda:N; OpenCV has only the CPU
     """
     kind, _, rest = spec.partition(":")
@@ -56,11 +65,19 @@ def open_system(
 
 
 def open_subject(
-    spec: str, *, face_model: str | None = None, conf: float = 0.25, iou: float = 0.45, backend: str = "auto", device: str = "auto",
-) -> Detector | Classifier:  # fmt: skip
-    """What `emo evaluate` and `emo compare` measure: a system, or a model by itself, which its task makes a detector or a classifier.
+    spec: str,
+    *,
+    face_model: str | None = None,
+    conf: float = 0.25,
+    iou: float = 0.45,
+    backend: str = "auto",
+    device: str = "auto",
+) -> Detector | Classifier:
+    """What `emo evaluate` and `emo compare` measure: a system, or a model by itself, which its task makes a detector or
+    a classifier.
 
-    `@` and a size or a backend behind it overrule what is said otherwise: yolo:MODEL@416, runs/a-001@onnx, yolo@640x384@torch.
+    `@` and a size or a backend behind it overrule what is said otherwise: yolo:MODEL@416, runs/a-001@onnx,
+    yolo@640x384@torch.
     """
     spec, size, chosen = overrules(spec)
     backend = chosen or backend
@@ -69,15 +86,21 @@ def open_subject(
     kind, _, rest = spec.partition(":")
     if kind == "two-stage" and not Path(spec).exists():
         if size:
-            raise UsageError(f"'{spec}' has a size of its own for each stage", mend="a size is for a single network: yolo:MODEL@416")
+            raise UsageError(
+                f"'{spec}' has a size of its own for each stage", mend="a size is for a single network: yolo:MODEL@416"
+            )
         return open_system(spec, face_model=face_model, conf=conf, iou=iou, backend=backend, device=device)
     known = models.shipped()
     if kind == "yolo" and not Path(spec).exists():
         found = models.find(rest or None, "detector")
-    elif spec in known or Path(spec).exists() or "/" in spec or spec.endswith((".cfg", ".weights")):  # a file, there or not
+    elif (
+        spec in known or Path(spec).exists() or "/" in spec or spec.endswith((".cfg", ".weights"))
+    ):  # a file, there or not
         found = models.find(spec, None)
     else:
-        raise UsageError(f"no system '{kind}'" if rest else f"no system or model '{spec}'", mend=nearest(kind, [*SYSTEMS, *known]))
+        raise UsageError(
+            f"no system '{kind}'" if rest else f"no system or model '{spec}'", mend=nearest(kind, [*SYSTEMS, *known])
+        )
     if size:
         found = resized(found, size)
     compute = CHOICES[backend](found, device=device)
@@ -102,5 +125,8 @@ def resized(model: Model, size_wh: tuple[int, int]) -> Model:
     if any(side % 32 or not 32 <= side <= 8192 for side in size_wh):
         raise UsageError(f"a size of {size_wh[0]}x{size_wh[1]} cannot be", mend="take multiples of 32")
     if model.task != "detector":
-        raise UsageError(f"'{model.name}' is a classifier, which has the size that it was trained at", mend="a size is for a detector")
+        raise UsageError(
+            f"'{model.name}' is a classifier, which has the size that it was trained at",
+            mend="a size is for a detector",
+        )
     return replace(model, cfg=model.cfg.edit({0: {"width": size_wh[0], "height": size_wh[1]}}))

@@ -4,13 +4,15 @@
     for frame, found in detect.stream(video, detector):        # detector opened with conf=tracker.low
         followed = tracker.update(found, frame.time_s, frame.bgr)
         followed.track_ids, followed.scores                    # scores smoothed over time, followed.frame_scores not
-        followed.class_ids                                     # with hysteresis: a class goes for a clearly better one only
+        followed.class_ids                                     # with hysteresis: a class goes for a clearly better one
+                                                               only
 
-Association in the manner of ByteTrack (Zhang et al. 2022, arXiv:2110.06864): faces of `conf` or more are matched with all
-tracks first, weaker ones then go on with tracks that found none, and are left out otherwise. A track's place is
-predicted by a Kalman filter of constant velocity in seconds, not frames, so that a variable frame rate does not matter; boxes are enlarged before their overlap is taken (Yang et al. 2023, arXiv:2211.14317), so that a small face
-that moves its own width between two frames is still met; pairs are taken greedily, the largest overlap first.
-A cut ends all tracks, so that nobody inherits the emotion of who sat there before.
+Association in the manner of ByteTrack (Zhang et al. 2022, arXiv:2110.06864): faces of `conf` or more are matched with
+all tracks first, weaker ones then go on with tracks that found none, and are left out otherwise. A track's place is
+predicted by a Kalman filter of constant velocity in seconds, not frames, so that a variable frame rate does not matter;
+boxes are enlarged before their overlap is taken (Yang et al. 2023, arXiv:2211.14317), so that a small face that moves
+its own width between two frames is still met; pairs are taken greedily, the largest overlap first. A cut ends all
+tracks, so that nobody inherits the emotion of who sat there before.
 """
 
 from __future__ import annotations
@@ -30,7 +32,11 @@ MOVES = 2.0  # a face's velocity changes by this within a second
 STARTS = 1.0  # and a new track's has this about zero
 SIZE_GAIN = 0.5  # of a new box in the track's size
 WEAK = 0.4  # of `conf`: how weak a face may be that goes on with a track
-ENLARGED, IOU, WEAK_IOU = 1.6, 0.2, 0.5  # boxes by this factor; their least overlap with the predicted one; and for weak faces
+ENLARGED, IOU, WEAK_IOU = (
+    1.6,
+    0.2,
+    0.5,
+)  # boxes by this factor; their least overlap with the predicted one; and for weak faces
 LONG_GAP = 5.0  # a face that was there when one last looked is waited for so long, however seldom one looks
 HYSTERESIS = 0.1  # by which another class's smoothed score must exceed the shown one's to take its place
 THUMBNAIL, CUT = (32, 32), 0.5  # a cut: frames whose thumbnails correlate less than this
@@ -42,7 +48,10 @@ class Track:
     def __init__(self, number: int, xyxy, time_s: float, classes: int):
         self.number, self.time_s, self.seen_s = number, time_s, time_s
         self.centre, self.size = (xyxy[:2] + xyxy[2:]) / 2, xyxy[2:] - xyxy[:2]
-        self.velocity, self.covariance = np.zeros(2), np.diag([MEASURED**2, STARTS**2])  # in sides, the same for x and y
+        self.velocity, self.covariance = (
+            np.zeros(2),
+            np.diag([MEASURED**2, STARTS**2]),
+        )  # in sides, the same for x and y
         self.total, self.weight = np.zeros(classes), 0.0
         self.label: int | None = None  # the class that is shown
 
@@ -88,23 +97,40 @@ class Tracker:
 
     def __init__(self, conf: float = 0.25, smooth_s: float = 0.5, keep_s: float = 1.0):
         if not smooth_s >= 0 or not keep_s >= 0:
-            raise UsageError("a time is below zero", where="tracking", mend="smooth_s and keep_s are seconds, 0 or more")
+            raise UsageError(
+                "a time is below zero", where="tracking", mend="smooth_s and keep_s are seconds, 0 or more"
+            )
         self.conf, self.low, self.smooth_s, self.keep_s = conf, WEAK * conf, smooth_s, keep_s
         self.tracks: list[Track] = []
         self.count, self._thumbnail = 0, None
         self._shown: list[Track] = []  # whose faces the last update gave, in its order
         self._last: Detections | None = None
         self._looked_s: float | None = None
-        self.settings = {"conf": conf, "weak_conf": self.low, "enlarged": ENLARGED, "iou": IOU, "weak_iou": WEAK_IOU, "smooth_s": smooth_s, "hysteresis": HYSTERESIS if smooth_s else 0, "keep_s": keep_s, "cut_correlation": CUT}
+        self.settings = {
+            "conf": conf,
+            "weak_conf": self.low,
+            "enlarged": ENLARGED,
+            "iou": IOU,
+            "weak_iou": WEAK_IOU,
+            "smooth_s": smooth_s,
+            "hysteresis": HYSTERESIS if smooth_s else 0,
+            "keep_s": keep_s,
+            "cut_correlation": CUT,
+        }
 
     def update(self, found: Detections, time_s: float, bgr: np.ndarray | None = None) -> Detections:
         """The faces of the frame at `time_s` that have `conf` or more, or go on with a track.
 
-        Their `scores` are smoothed, `frame_scores` are as they came. `bgr`, the frame, shows cuts; without it there are none.
+        Their `scores` are smoothed, `frame_scores` are as they came. `bgr`, the frame, shows cuts; without it there are
+        none.
         """
         if bgr is not None and self._is_cut(bgr):
             self.tracks = []
-        self.tracks = [track for track in self.tracks if time_s - track.seen_s <= (LONG_GAP if track.seen_s == self._looked_s else self.keep_s)]
+        self.tracks = [
+            track
+            for track in self.tracks
+            if time_s - track.seen_s <= (LONG_GAP if track.seen_s == self._looked_s else self.keep_s)
+        ]
         self._looked_s = time_s
         for track in self.tracks:
             track.predict(time_s)
@@ -112,7 +138,10 @@ class Tracker:
         owner: dict[int, Track] = {}
         for faces, least in ((np.flatnonzero(strong), IOU), (np.flatnonzero(~strong), WEAK_IOU)):
             free = [track for track in self.tracks if track not in owner.values()]
-            owner |= {int(faces[face]): free[at] for face, at in pairs(found.xyxy_px[faces], [track.xyxy for track in free], least)}
+            owner |= {
+                int(faces[face]): free[at]
+                for face, at in pairs(found.xyxy_px[faces], [track.xyxy for track in free], least)
+            }
         for face in np.flatnonzero(strong).tolist():
             if face not in owner:
                 self.count += 1
@@ -125,12 +154,18 @@ class Tracker:
                 owner[face].correct(found.xyxy_px[face])
         kept = sorted(owner)  # best first, as they came
         scores = [owner[face].smooth(found.scores[face], float(found.face[face]), self.smooth_s) for face in kept]
-        labels = [owner[face].name(score) if self.smooth_s else int(score.argmax()) for face, score in zip(kept, scores)]
+        labels = [
+            owner[face].name(score) if self.smooth_s else int(score.argmax()) for face, score in zip(kept, scores)
+        ]
         self._shown = [owner[face] for face in kept]
         self._last = Detections(
-            found.xyxy_px[kept], np.array(scores, np.float32).reshape(len(kept), -1) if kept else found.scores[:0], found.face[kept],
-            np.array([track.number for track in self._shown], np.int64), found.scores[kept], np.array(labels, int),
-        )  # fmt: skip
+            found.xyxy_px[kept],
+            np.array(scores, np.float32).reshape(len(kept), -1) if kept else found.scores[:0],
+            found.face[kept],
+            np.array([track.number for track in self._shown], np.int64),
+            found.scores[kept],
+            np.array(labels, int),
+        )
         return self._last
 
     def coast(self, time_s: float, bgr: np.ndarray | None = None) -> Detections | None:
@@ -152,7 +187,9 @@ class Tracker:
     def _is_cut(self, bgr) -> bool:
         import cv2
 
-        down, across = (max(1, side // 128) for side in bgr.shape[:2])  # area interpolation of every pixel would take longer than all else here
+        down, across = (
+            max(1, side // 128) for side in bgr.shape[:2]
+        )  # area interpolation of every pixel would take longer than all else here
         small = cv2.resize(bgr[::down, ::across], THUMBNAIL, interpolation=cv2.INTER_AREA)
         before, self._thumbnail = self._thumbnail, cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(float)
         if before is None:
@@ -163,7 +200,9 @@ class Tracker:
 
 
 def pairs(a_xyxy, b_xyxy, least: float) -> list[tuple[int, int]]:
-    """(N, 4), (M, 4) -> (i, j) that overlap by `least` or more when enlarged, each i and j once, the largest overlap first."""
+    """(N, 4), (M, 4) -> (i, j) that overlap by `least` or more when enlarged, each i and j once, the largest
+    overlap first.
+    """
     if not len(a_xyxy) or not len(b_xyxy):
         return []
     overlap = boxes.iou(*(boxes.enlarge(xyxy, ENLARGED) for xyxy in (a_xyxy, b_xyxy)))

@@ -19,12 +19,23 @@ class TwoStage:
     def __init__(self, finder: FaceFinder, classifier: Classifier):
         self.finder, self.classifier, self.names, self.name = finder, classifier, classifier.names, "two-stage"
         self.whole = finder.name == "whole"  # a crop already
-        self.crop_scale, self.uncertain_below = finder.box_scale * classifier.crop_scale, classifier.model.uncertain_below
-        self.clock, self._turns = StageTimer(), (threading.Lock(), threading.Lock())  # who waits for a stage spends no time in it
+        self.crop_scale, self.uncertain_below = (
+            finder.box_scale * classifier.crop_scale,
+            classifier.model.uncertain_below,
+        )
+        self.clock, self._turns = (
+            StageTimer(),
+            (threading.Lock(), threading.Lock()),
+        )  # who waits for a stage spends no time in it
         self.settings = {
-            "system": "two-stage", "face": finder.settings, "model": classifier.model.describe(),
-            "backend": classifier.backend.name, "crop": "the whole picture" if self.whole else f"square, {self.crop_scale:g} x the longer side of the face's box",
-        }  # fmt: skip
+            "system": "two-stage",
+            "face": finder.settings,
+            "model": classifier.model.describe(),
+            "backend": classifier.backend.name,
+            "crop": "the whole picture"
+            if self.whole
+            else f"square, {self.crop_scale:g} x the longer side of the face's box",
+        }
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
@@ -32,7 +43,11 @@ class TwoStage:
         with self._turns[0], self.clock("face"):
             found = [self.finder.find(frame) for frame in frames]
         with self._turns[1], self.clock("classify"):
-            crops = [frame if self.whole else crop(frame, box, self.crop_scale) for frame, (xyxy, _) in zip(frames, found) for box in xyxy]
+            crops = [
+                frame if self.whole else crop(frame, box, self.crop_scale)
+                for frame, (xyxy, _) in zip(frames, found)
+                for box in xyxy
+            ]
             scores = self.classifier.classify(crops)
         out, at = [], 0
         for xyxy, face in found:

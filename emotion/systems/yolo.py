@@ -42,9 +42,15 @@ class YoloDetector:
         self.letter_box = bool(model.cfg.net.integer("letter_box", 0))
         self.beta, self.uncertain_below = nms_beta(model.cfg), model.uncertain_below
         self.settings = {
-            "system": "yolo", "model": model.describe(), "backend": self.backend.name, "conf": conf, "nms_iou": iou,
-            "nms": ("IoU" if self.beta is None else f"IoU - (d^2/c^2)^{self.beta:g}") + ", across classes", "nms_inside": self.inside, "resize": "letterbox" if self.letter_box else "stretch",
-        }  # fmt: skip
+            "system": "yolo",
+            "model": model.describe(),
+            "backend": self.backend.name,
+            "conf": conf,
+            "nms_iou": iou,
+            "nms": ("IoU" if self.beta is None else f"IoU - (d^2/c^2)^{self.beta:g}") + ", across classes",
+            "nms_inside": self.inside,
+            "resize": "letterbox" if self.letter_box else "stretch",
+        }
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
@@ -75,7 +81,9 @@ class YoloDetector:
             return resize.blob(frames, size, self.model.cfg.net.integer("channels", 3)), [(0, 0, 1, 1)] * len(frames)
         grey = self.model.cfg.net.integer("channels", 3) == 1
         placed = [resize.letterbox(resize.grey(frame) if grey else frame, size) for frame in frames]
-        return resize.pack([plane for plane, _ in placed]), [(x / width, y / height, w / width, h / height) for _, (x, y, w, h) in placed]
+        return resize.pack([plane for plane, _ in placed]), [
+            (x / width, y / height, w / width, h / height) for _, (x, y, w, h) in placed
+        ]
 
     def faces_of(self, rows: np.ndarray, size_wh, placed=(0, 0, 1, 1)) -> Detections:
         """rows (R, 5 + C) as a backend gives them -> the faces above `conf`, after NMS."""
@@ -88,9 +96,10 @@ class YoloDetector:
         kept, xyxy = kept[(inside := boxes.area(xyxy) > 0)], xyxy[inside]
         return Detections(xyxy, (rows[kept, 5:] / rows[kept, 4:5]).astype(np.float32), rows[kept, 4].astype(np.float32))
 
-
     def class_boxes_of(self, rows: np.ndarray, size_wh, placed=(0, 0, 1, 1)) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes as Darknet's `detector map` has them: xyxy_px (N, 4) unclipped, scores (N, C) after NMS a class, 0 for none."""
+        """Boxes as Darknet's `detector map` has them: xyxy_px (N, 4) unclipped, scores (N, C) after NMS a class, 0
+        for none.
+        """
         rows = rows[(rows[:, 4] > MAP_FLOOR) & np.isfinite(rows[:, :4]).all(1)]
         x, y, w, h = placed
         xyxy = boxes.cxcywh_rel_to_xyxy((rows[:, :4] - (x, y, 0, 0)) / (w, h, w, h), (1, 1))
@@ -105,10 +114,13 @@ def nms_beta(cfg: Cfg) -> float | None:
     return last.number("beta_nms", 0.6) if last.text("nms_kind") == "greedynms" else None
 
 
-def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float, beta: float | None = None, inside: float | None = None) -> np.ndarray:
+def nms(
+    xyxy: np.ndarray, scores: np.ndarray, iou: float, beta: float | None = None, inside: float | None = None
+) -> np.ndarray:
     """Indices of the boxes kept, best score first; a box that overlaps a better one by more than `iou` goes.
 
-    With `inside` a box also goes when that share of it, or more, lies in a better and bigger one. `beta` as for `overlap`.
+    With `inside` a box also goes when that share of it, or more, lies in a better and bigger one. `beta` as for
+    `overlap`.
     """
 
     def dropped(best: int, rest: np.ndarray) -> np.ndarray:

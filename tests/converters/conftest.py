@@ -43,7 +43,9 @@ def darknet_set(tmp_path, noise):
             (root / f"{split}.txt").write_text("".join(f"{root}/{split}/{picture}\n" for picture in pictures))
             options[split] = f"{split}.txt"
         (root / "emo.names").write_text("".join(f"{name}\n" for name in names))
-        (root / "emo.data").write_text("".join(f"{k} = {v}\n" for k, v in ({"classes": len(names)} | options | {"names": "emo.names"}).items()))
+        (root / "emo.data").write_text(
+            "".join(f"{k} = {v}\n" for k, v in ({"classes": len(names)} | options | {"names": "emo.names"}).items())
+        )
         if groups is not None:
             (root / "manifest.csv").write_text("image,split,group\n" + "".join(rows))
         return root
@@ -85,8 +87,13 @@ def affectnet(tmp_path):
                 pixels = cv2.resize(rng.integers(0, 256, (6, 8, 3), np.uint8), what, interpolation=cv2.INTER_CUBIC)
                 path.write_bytes(cv2.imencode(".png" if picture.endswith("png") else ".jpg", pixels)[1].tobytes())
         for file, rows in lists.items():
-            lines = ["subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"] * header
-            lines += [row if isinstance(row, str) else "{},{},{},{},{},40;40;80;41;60;60;45;80;75;80,{},-2,-2".format(*row) for row in rows]
+            lines = [
+                "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
+            ] * header
+            lines += [
+                row if isinstance(row, str) else "{},{},{},{},{},40;40;80;41;60;60;45;80;75;80,{},-2,-2".format(*row)
+                for row in rows
+            ]
             (root / file).write_text("".join(line + "\n" for line in lines))
         return root
 
@@ -112,7 +119,9 @@ def fer2013_csv(tmp_path):
         lines = [header]
         for i in range(count):
             pixels = np.random.default_rng(i).integers(0, 256, 48 * 48)
-            lines.append(f"{i % 7},{' '.join(map(str, pixels))},{('Training', 'Training', 'PublicTest', 'PrivateTest')[i % 4]}")
+            lines.append(
+                f"{i % 7},{' '.join(map(str, pixels))},{('Training', 'Training', 'PublicTest', 'PrivateTest')[i % 4]}"
+            )
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join([*lines, *rows]) + "\n")

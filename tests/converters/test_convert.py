@@ -23,7 +23,9 @@ from converters.findings import CODES
 
 
 def run(source, out, kind="affectnet", **settings):
-    options = {name: settings.pop(name) for name in ("jobs", "cluster", "force", "limit", "dry_run") if name in settings}
+    options = {
+        name: settings.pop(name) for name in ("jobs", "cluster", "force", "limit", "dry_run") if name in settings
+    }
     return convert([(kind, str(source))], out, Settings(**settings), **options)
 
 
@@ -35,7 +37,12 @@ def codes(report, subset=None):
     return sorted(finding["code"] for finding in report["findings"] if subset in (None, finding["subset"]))
 
 
-ROWS = [("1/a.jpg", 10, 20, 50, 60, 1), ("1/b.JPG", 0, 0, 120, 100, 6), ("2/c.png", 30, 5, 40, 40, 0), ("2/d.jpg", 60, 50, 30, 20, 5)]
+ROWS = [
+    ("1/a.jpg", 10, 20, 50, 60, 1),
+    ("1/b.JPG", 0, 0, 120, 100, 6),
+    ("2/c.png", 30, 5, 40, 40, 0),
+    ("2/d.jpg", 60, 50, 30, 20, 5),
+]
 GOOD = {"training.csv": ROWS, "validation.csv": [("3/e.jpg", 1, 2, 100, 90, 4), ("3/f.jpg", 1, 2, 100, 90, 9)]}
 
 
@@ -45,18 +52,34 @@ def test_the_detector_form_has_links_labels_lists_and_data(affectnet, tmp_path):
     data = read_data(out / "emo.data")
     assert data.names == ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger") and not data.is_classifier
     train = read_list(data.train)
-    assert [path.relative_to(out).as_posix() for path in train] == ["train/1/a.jpg", "train/1/b.jpg", "train/2/c.png", "train/2/d.jpg"]
+    assert [path.relative_to(out).as_posix() for path in train] == [
+        "train/1/a.jpg",
+        "train/1/b.jpg",
+        "train/2/c.png",
+        "train/2/d.jpg",
+    ]
     assert [path.relative_to(out).as_posix() for path in read_list(data.valid)] == ["valid/3/e.jpg"]
     for path, (name, x, y, w, h, expression) in zip(train, ROWS):
         assert path.is_absolute() and path.read_bytes() == (root / "Manually_Annotated_Images" / name).read_bytes()
         ((label, *box),) = read_label(label_path(path), 7).tolist()
         assert label == expression
         np.testing.assert_allclose(cxcywh_rel_to_xyxy(box, (120, 100)), (x, y, x + w, y + h), atol=1e-3)
-    assert report["splits"]["train"]["by_class"] == {"Neutral": 1, "Happy": 1, "Sad": 0, "Surprise": 0, "Fear": 0, "Disgust": 1, "Anger": 1}
+    assert report["splits"]["train"]["by_class"] == {
+        "Neutral": 1,
+        "Happy": 1,
+        "Sad": 0,
+        "Surprise": 0,
+        "Fear": 0,
+        "Disgust": 1,
+        "Anger": 1,
+    }
     assert report["left_out"] == [{"split": "valid", "reason": "9 Uncertain", "rows": 1}]
     assert json.loads((out / "report.json").read_text())["splits"] == report["splits"]
     rows = list(csv.DictReader(open(out / "manifest.csv")))
-    assert [(row["image"], row["emotion"], row["line"]) for row in rows][:2] == [("train/1/a.jpg", "Happy", "2"), ("train/1/b.jpg", "Anger", "3")]
+    assert [(row["image"], row["emotion"], row["line"]) for row in rows][:2] == [
+        ("train/1/a.jpg", "Happy", "2"),
+        ("train/1/b.jpg", "Anger", "3"),
+    ]
     assert [float(rows[0][key]) for key in ("x1", "y1", "x2", "y2", "width", "height")] == [10, 20, 60, 80, 120, 100]
 
 
@@ -86,7 +109,9 @@ def test_the_header_row_may_be_missing(affectnet, tmp_path, header):
     assert report["splits"]["train"]["pictures"] == 4
 
 
-@pytest.mark.parametrize("folder", ["", "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images", "images"])
+@pytest.mark.parametrize(
+    "folder", ["", "Manually_Annotated_Images", "Manually_Annotated/Manually_Annotated_Images", "images"]
+)
 def test_pictures_and_lists_are_found_in_the_usual_folders(affectnet, tmp_path, folder):
     root = affectnet("affectnet", {"training.csv": ROWS})
     lists = root / "Manually_Annotated_file_lists"
@@ -108,7 +133,9 @@ def test_the_automatic_list_is_read_with_its_own_pictures(affectnet, tmp_path):
     assert run(root, tmp_path / "out")["splits"]["train"]["pictures"] == 4
 
 
-@pytest.mark.parametrize("classes, happy, anger, disgust, contempt", [(6, 1, 5, 5, None), (7, 1, 6, 5, None), (8, 1, 6, 5, 7)])
+@pytest.mark.parametrize(
+    "classes, happy, anger, disgust, contempt", [(6, 1, 5, 5, None), (7, 1, 6, 5, None), (8, 1, 6, 5, 7)]
+)
 def test_class_ids_are_those_of_the_set_of_classes(affectnet, tmp_path, classes, happy, anger, disgust, contempt):
     rows = [(f"1/{i}.jpg", 5, 5, 50, 50, i) for i in (1, 6, 5, 7)]
     report = run(affectnet("affectnet", {"training.csv": rows}), tmp_path / "out", classes=classes)
@@ -177,7 +204,9 @@ HOSTILE = [  # rows, pictures, the code they give, whether the row stays
 
 
 @pytest.mark.parametrize("task", ["detector", "crops"])
-@pytest.mark.parametrize("rows, pictures, code, stays", HOSTILE, ids=[f"{case[2]}-{number}" for number, case in enumerate(HOSTILE)])
+@pytest.mark.parametrize(
+    "rows, pictures, code, stays", HOSTILE, ids=[f"{case[2]}-{number}" for number, case in enumerate(HOSTILE)]
+)
 def test_a_bad_row_is_a_counted_finding_and_the_others_go_on(affectnet, tmp_path, rows, pictures, code, stays, task):
     root, out = affectnet("affectnet", {"training.csv": [*ROWS, *rows]}, pictures), tmp_path / "out"
     report = run(root, out, task=task)
@@ -189,7 +218,9 @@ def test_a_bad_row_is_a_counted_finding_and_the_others_go_on(affectnet, tmp_path
     for path in read_list(out / "train.txt"):
         assert path.is_file() and len(str(path)) <= 255
         name = path.relative_to(out).as_posix()
-        assert "images" not in name and "raw" not in name and name.count(".") == 1 and name.isascii() and " " not in name
+        assert (
+            "images" not in name and "raw" not in name and name.count(".") == 1 and name.isascii() and " " not in name
+        )
         if task == "detector":
             assert len(read_label(label_path(path), 7)) == 1
 
@@ -197,16 +228,28 @@ def test_a_bad_row_is_a_counted_finding_and_the_others_go_on(affectnet, tmp_path
 def test_a_picture_in_both_splits_stays_in_validation_only(affectnet, tmp_path):
     root = affectnet("affectnet", {"training.csv": ROWS, "validation.csv": ROWS[:1]})
     report = run(root, tmp_path / "out")
-    assert codes(report) == ["leak"] and report["splits"]["train"]["pictures"] == 3 and report["splits"]["valid"]["pictures"] == 1
+    assert (
+        codes(report) == ["leak"]
+        and report["splits"]["train"]["pictures"] == 3
+        and report["splits"]["valid"]["pictures"] == 1
+    )
 
 
 def test_two_faces_of_one_picture_are_one_picture_with_two_labels(affectnet, tmp_path):
     root = affectnet("affectnet", {"training.csv": [*ROWS, ("1/a.jpg", 70, 20, 40, 60, 2)]})
     report = run(root, tmp_path / "out")
-    assert report["findings"] == [] and report["splits"]["train"] | {"by_class": 0} == {"pictures": 4, "faces": 5, "by_class": 0}
+    assert report["findings"] == [] and report["splits"]["train"] | {"by_class": 0} == {
+        "pictures": 4,
+        "faces": 5,
+        "by_class": 0,
+    }
     assert read_label(tmp_path / "out" / "train" / "1" / "a.txt", 7)[:, 0].tolist() == [1, 2]
     report = run(root, tmp_path / "classes", task="classifier")
-    assert codes(report) == ["several-faces"] and set(codes(report)) <= set(CODES) and report["splits"]["train"]["pictures"] == 3
+    assert (
+        codes(report) == ["several-faces"]
+        and set(codes(report)) <= set(CODES)
+        and report["splits"]["train"]["pictures"] == 3
+    )
     assert run(root, tmp_path / "crops", task="crops")["splits"]["train"]["pictures"] == 5
 
 
@@ -231,15 +274,39 @@ def test_verify_decodes_what_the_header_does_not_tell(affectnet, tmp_path):
     assert codes(run(root, tmp_path / "verified", verify=True)) == ["undecodable"]
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda root: None, "no such folder"),
-    (lambda root: root.mkdir(), "holds none of training.csv"),
-    (lambda root: (root.mkdir(), (root / "training.csv").write_text("")), "is empty"),
-    (lambda root: (root.mkdir(), (root / "training.csv").write_text("subDirectory_filePath,face_x,expression\n1/a.jpg,1,1\n")), "has no column face_y, face_width, face_height"),
-    (lambda root: (root.mkdir(), (root / "training.csv").write_text("1/a.jpg,1,1,9,9,,1,0,0\n")), "has no folder with the listed pictures"),
-    (lambda root: ((root / "Manually_Annotated_Images").mkdir(parents=True), (root / "training.csv").write_text("1/a.jpg,1,1,9,9,,1,0,0\n")), "none of the pictures can be used: 1 x missing-image"),
-    (lambda root: ((root / "Manually_Annotated_Images").mkdir(parents=True), (root / "training.csv").write_text("1/a.jpg,1,1,9,9,,9,0,0\n")), "has no row that can be used: 1 x 9 Uncertain"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda root: None, "no such folder"),
+        (lambda root: root.mkdir(), "holds none of training.csv"),
+        (lambda root: (root.mkdir(), (root / "training.csv").write_text("")), "is empty"),
+        (
+            lambda root: (
+                root.mkdir(),
+                (root / "training.csv").write_text("subDirectory_filePath,face_x,expression\n1/a.jpg,1,1\n"),
+            ),
+            "has no column face_y, face_width, face_height",
+        ),
+        (
+            lambda root: (root.mkdir(), (root / "training.csv").write_text("1/a.jpg,1,1,9,9,,1,0,0\n")),
+            "has no folder with the listed pictures",
+        ),
+        (
+            lambda root: (
+                (root / "Manually_Annotated_Images").mkdir(parents=True),
+                (root / "training.csv").write_text("1/a.jpg,1,1,9,9,,1,0,0\n"),
+            ),
+            "none of the pictures can be used: 1 x missing-image",
+        ),
+        (
+            lambda root: (
+                (root / "Manually_Annotated_Images").mkdir(parents=True),
+                (root / "training.csv").write_text("1/a.jpg,1,1,9,9,,9,0,0\n"),
+            ),
+            "has no row that can be used: 1 x 9 Uncertain",
+        ),
+    ],
+)
 def test_a_source_that_cannot_be_used_is_one_error_and_no_output(tmp_path, make, message):
     make(tmp_path / "affectnet")
     with pytest.raises(DataError, match=message):
@@ -264,14 +331,26 @@ def test_an_output_in_use_is_refused_and_force_replaces_only_emos_own(affectnet,
             run(root, place, force=True)
 
 
-@pytest.mark.parametrize("folder, task, code", [
-    ("my data", "detector", "unsafe-path"), ("é", "classifier", "unsafe-path"), ("images", "detector", "label-trap"),
-    ("images", "classifier", None), ("my data", "csv", None), ("plain", "detector", None),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "folder, task, code",
+    [
+        ("my data", "detector", "unsafe-path"),
+        ("é", "classifier", "unsafe-path"),
+        ("images", "detector", "label-trap"),
+        ("images", "classifier", None),
+        ("my data", "csv", None),
+        ("plain", "detector", None),
+    ],
+)
 def test_an_output_whose_own_path_a_darknet_binary_cannot_take_is_told(affectnet, tmp_path, folder, task, code):
     source, out = affectnet("affectnet", {"training.csv": ROWS}), tmp_path / folder / "out"
-    for report in (run(source, out, task=task), convert([("affectnet", str(source))], tmp_path / folder / "b", Settings(task), dry_run=True)):
-        assert codes(report) == ([code] if code else []) and all("Darknet" in finding["message"] for finding in report["findings"])
+    for report in (
+        run(source, out, task=task),
+        convert([("affectnet", str(source))], tmp_path / folder / "b", Settings(task), dry_run=True),
+    ):
+        assert codes(report) == ([code] if code else []) and all(
+            "Darknet" in finding["message"] for finding in report["findings"]
+        )
 
 
 def test_dry_run_writes_nothing_and_says_what_would_be(affectnet, tmp_path):
@@ -283,7 +362,9 @@ def test_dry_run_writes_nothing_and_says_what_would_be(affectnet, tmp_path):
 def many(affectnet):
     """Some hundreds of rows, so that there are several chunks in every form."""
     rows = [(f"{i % 7}/{i}.jpg", i % 40, 5, 50 + i % 20, 60, i % 8) for i in range(420)]
-    return affectnet("affectnet", {"training.csv": rows, "validation.csv": [("9/v.jpg", *BOX)]}, {row[0]: (130, 90) for row in rows})
+    return affectnet(
+        "affectnet", {"training.csv": rows, "validation.csv": [("9/v.jpg", *BOX)]}, {row[0]: (130, 90) for row in rows}
+    )
 
 
 @pytest.mark.parametrize("task", ["detector", "classifier", "crops", "csv", "hdf5", "coco"])
@@ -302,7 +383,10 @@ def test_valid_sets_whole_people_aside_and_the_same_ones_as_the_set_grows(affect
     sides = []
     for count in (60, 90):
         run(affectnet(f"set{count}", {"training.csv": rows[:count]}), tmp_path / f"out{count}", valid=0.3)
-        people = [{path.stem.rpartition("_")[0] for path in read_list(tmp_path / f"out{count}" / f"{split}.txt")} for split in ("train", "valid")]
+        people = [
+            {path.stem.rpartition("_")[0] for path in read_list(tmp_path / f"out{count}" / f"{split}.txt")}
+            for split in ("train", "valid")
+        ]
         assert not people[0] & people[1] and people[1]
         sides.append(people)
     assert sides[0] == sides[1]
@@ -310,13 +394,23 @@ def test_valid_sets_whole_people_aside_and_the_same_ones_as_the_set_grows(affect
 
 def test_an_interrupted_run_leaves_no_output_and_can_be_started_again(many, tmp_path):
     script = (
-        "import sys, time; from converters.convert import *; slow = lambda parts, total: (time.sleep(60) or part for part in parts)\n"
+        "import sys, time; from "
+        "converters.convert import "
+        "*; slow "
+        "= lambda "
+        "parts, total: "
+        "(time.sleep(60) or "
+        "part for part in parts)\n"
         "convert([('affectnet', sys.argv[1])], sys.argv[2], Settings(task='crops'), jobs=1, progress=slow)"
     )
     out = tmp_path / "out"
     run(many, tmp_path / "whole")
     for how in (signal.SIGINT, signal.SIGKILL):
-        process = subprocess.Popen([sys.executable, "-c", script, str(many), str(out)], stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(many), str(out)],
+            stderr=subprocess.DEVNULL,
+            cwd=Path(__file__).parents[2],
+        )
         partial = tmp_path / ".out.partial"
         while not list(partial.rglob("*.png")):
             assert process.poll() is None
@@ -384,8 +478,9 @@ def test_lfw_affectnet_in_full(shared, tmp_path):
     assert {split: part["pictures"] for split, part in report["splits"].items()} == {"train": 4547, "valid": 464}
     assert report["left_out"] == [
         {"split": "train", "reason": "Contempt is none of the 7 classes", "rows": 2},
-        {"split": "train", "reason": "duplicate-row", "rows": 2}, {"split": "valid", "reason": "duplicate-row", "rows": 1},
-    ]  # fmt: skip
+        {"split": "train", "reason": "duplicate-row", "rows": 2},
+        {"split": "valid", "reason": "duplicate-row", "rows": 1},
+    ]
     people = []
     for split, file in (("train", "training.csv"), ("valid", "validation.csv")):
         with open(root / file) as listing:
@@ -398,15 +493,24 @@ def test_lfw_affectnet_in_full(shared, tmp_path):
             ((label, *box),) = read_label(label_path(path), 7).tolist()
             x, y, w, h = (float(row[f"face_{key}"]) for key in ("x", "y", "width", "height"))
             expected = np.clip([x, y, x + w, y + h], 0, 250)
-            assert label == int(row["expression"]) and np.abs(cxcywh_rel_to_xyxy(box, (250, 250)) - expected).max() < 0.01
+            assert (
+                label == int(row["expression"]) and np.abs(cxcywh_rel_to_xyxy(box, (250, 250)) - expected).max() < 0.01
+            )
             assert os.path.samefile(path, root / "Manually_Annotated_Images" / row["subDirectory_filePath"])
     assert not people[0] & people[1]
 
 
 def test_limit_takes_the_first_of_each_split_and_source(affectnet, fer2013_csv, tmp_path):
-    rows = {file: [(f"{file}/{i}.jpg", 5, 5, 60, 60, i % 7) for i in range(6)] for file in ("training.csv", "validation.csv")}
+    rows = {
+        file: [(f"{file}/{i}.jpg", 5, 5, 60, 60, i % 7) for i in range(6)]
+        for file in ("training.csv", "validation.csv")
+    }
     root = affectnet("affectnet", rows)
     sources = [("affectnet", str(root)), ("fer2013", str(fer2013_csv(16)))]
     report = convert(sources, tmp_path / "out", Settings(task="csv"), limit=2, jobs=1)
     assert {split: part["pictures"] for split, part in report["splits"].items()} == {"train": 4, "valid": 4, "test": 2}
-    assert [(item["split"], item["rows"]) for item in report["left_out"] if "--limit" in item["reason"]] == [("test", 2), ("train", 4 + 6), ("valid", 4 + 2)]
+    assert [(item["split"], item["rows"]) for item in report["left_out"] if "--limit" in item["reason"]] == [
+        ("test", 2),
+        ("train", 4 + 6),
+        ("valid", 4 + 2),
+    ]

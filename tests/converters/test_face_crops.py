@@ -23,10 +23,16 @@ def test_a_crop_of_the_boxs_own_size_is_the_box(x, y, w, h):
 
 
 def test_rows_and_columns_are_not_swapped():
-    crop = from_pixels(gradient(200, 100), np.array([150, 10, 190, 30.0]), Look((20, 10), grey=False))  # off the diagonal, 2:1
+    crop = from_pixels(
+        gradient(200, 100), np.array([150, 10, 190, 30.0]), Look((20, 10), grey=False)
+    )  # off the diagonal, 2:1
     assert crop.shape == (10, 20, 3)
-    assert crop[..., 0].min() >= 150 and crop[..., 0].max() < 190 and crop[..., 1].min() >= 10 and crop[..., 1].max() < 30
-    assert (np.diff(crop[..., 0].astype(int), axis=1) > 0).all() and (np.diff(crop[..., 1].astype(int), axis=0) > 0).all()
+    assert (
+        crop[..., 0].min() >= 150 and crop[..., 0].max() < 190 and crop[..., 1].min() >= 10 and crop[..., 1].max() < 30
+    )
+    assert (np.diff(crop[..., 0].astype(int), axis=1) > 0).all() and (
+        np.diff(crop[..., 1].astype(int), axis=0) > 0
+    ).all()
 
 
 def test_enlarge_is_about_the_centre_and_clipped():
@@ -80,12 +86,16 @@ def test_a_white_box_in_a_black_picture_gives_a_white_crop(tmp_path, side):
         picture[y : y + height, x : x + width] = 255
         cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
         for size in (48, 24):
-            (crop,) = of_file(path, (side - 3, side), np.array([[x, y, x + width, y + height]], float), Look((size, size), False))
+            (crop,) = of_file(
+                path, (side - 3, side), np.array([[x, y, x + width, y + height]], float), Look((size, size), False)
+            )
             assert crop.min() >= 250, (x, y, width, height, size)
 
 
 def test_a_reduced_picture_is_not_shifted(tmp_path):
-    """An edge in the middle of the box is in the middle of the crop, to a twentieth of its pixel, as from a full decode."""
+    """An edge in the middle of the box is in the middle of the crop, to a twentieth of its pixel, as from a full
+    decode.
+    """
     picture = np.full((617, 617), 40, np.uint8)
     picture[:, 307:] = 200
     path = str(tmp_path / "a.jpg")

@@ -40,16 +40,30 @@ def test_rounding_over_the_edge_is_forgiven_up_to_the_slack():
 @pytest.mark.parametrize(
     "path, said",
     [
-        ("/data/set-1/a_b.jpg", None), ("/data/a b.jpg", "' '"), ("/data/é.jpg", "é"), ("/data/a$(rm).jpg", "'$'"),
-        ("/data/a\nb.jpg", "\\n"), ("/" + "a" * 255, "256 bytes"), ("/" + "a" * 254, None),
+        ("/data/set-1/a_b.jpg", None),
+        ("/data/a b.jpg", "' '"),
+        ("/data/é.jpg", "é"),
+        ("/data/a$(rm).jpg", "'$'"),
+        ("/data/a\nb.jpg", "\\n"),
+        ("/" + "a" * 255, "256 bytes"),
+        ("/" + "a" * 254, None),
     ],
-)  # fmt: skip
+)
 def test_a_path(path, said):
     problem = checks.path_problem(path)
     assert problem is None if said is None else said in problem
 
 
-@pytest.mark.parametrize("path, trap", [("/a/b.jpg", False), ("/a/images/b.jpg", True), ("/strawberry/b.jpg", True), ("/a/b.jpg.jpg", True), ("/a.png/b.jpg", True)])
+@pytest.mark.parametrize(
+    "path, trap",
+    [
+        ("/a/b.jpg", False),
+        ("/a/images/b.jpg", True),
+        ("/strawberry/b.jpg", True),
+        ("/a/b.jpg.jpg", True),
+        ("/a.png/b.jpg", True),
+    ],
+)
 def test_where_darknets_look_for_labels(path, trap):
     assert bool(checks.label_trap(path)) == trap
 
@@ -58,14 +72,22 @@ def test_a_picture():
     codes = lambda info, **limits: [code for code, _ in checks.picture_problems(info, **limits)]
     good = ImageInfo("a.jpg", (40, 30), "JPEG", 1, 1000)
     assert codes(good) == [] and codes(good._replace(path="A.JPEG")) == []
-    assert codes(good._replace(path="a.png", orientation=6), min_side=31, max_bytes=999) == ["wrong-extension", "exif-rotated", "too-small", "over-size"]
+    assert codes(good._replace(path="a.png", orientation=6), min_side=31, max_bytes=999) == [
+        "wrong-extension",
+        "exif-rotated",
+        "too-small",
+        "over-size",
+    ]
     assert codes(good._replace(problem="truncated")) == ["truncated"]
     assert codes(good._replace(problem="zero-bytes", format="", size_wh=(0, 0)), min_side=10) == ["zero-bytes"]
 
 
 def test_every_finding_has_a_severity_and_a_code_that_is_known():
     assert {severity for severity, _ in checks.CODES.values()} <= set(checks.SEVERITIES)
-    assert checks.finding("leak", "x").severity == "error" and checks.finding("leak", "x", severity="info").severity == "info"
+    assert (
+        checks.finding("leak", "x").severity == "error"
+        and checks.finding("leak", "x", severity="info").severity == "info"
+    )
     with pytest.raises(KeyError):
         checks.finding("no-such-code", "x")
 

@@ -11,12 +11,23 @@ import pytest
 from converters.convert import Settings, convert
 
 HEADER = "subDirectory_filePath,face_x,face_y,face_width,face_height,facial_landmarks,expression,valence,arousal"
-NAMES = ["1/plain.jpg", "1/new\nline.jpg", "1/nul\udcff.jpg", "1/qu'ote\".jpg", "1/c,omma.jpg", "1/caf\u00e9 \U0001f600.jpg", "1/-rf.jpg", "1/last.jpg"]
+NAMES = [
+    "1/plain.jpg",
+    "1/new\nline.jpg",
+    "1/nul\udcff.jpg",
+    "1/qu'ote\".jpg",
+    "1/c,omma.jpg",
+    "1/caf\u00e9 \U0001f600.jpg",
+    "1/-rf.jpg",
+    "1/last.jpg",
+]
 
 
 @pytest.fixture
 def named(tmp_path):
-    """AffectNet of one 900x900 picture a name, each with a box of its own; one row's name is longer than any file's may be."""
+    """AffectNet of one 900x900 picture a name, each with a box of its own; one row's name is longer than any file's
+    may be.
+    """
     root = tmp_path / "affectnet"
     picture = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8))[1].tobytes()
     (root / "Manually_Annotated_Images/1").mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""What a file is, by content: whatever Pillow can write is known, what is not a picture is none, and nothing vanishes from a folder."""
+"""What a file is, by content: whatever Pillow can write is known, what is not a picture is none, and nothing
+vanishes from a folder.
+"""
 
 import os
 
@@ -26,7 +28,18 @@ def test_every_format_is_known_without_its_name(tmp_path, name):
     assert pictures_in(tmp_path).paths == [str(path)]
 
 
-@pytest.mark.parametrize("data", [b"", b"BM", b"BMW is a car, and this is a text", b"P1 was the first car", b"RIFF\0\0\0\0WAVEfmt ", b"\0\0\0\x18ftypmp42\0\0\0\0isom", b"\xff\xd8"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"BM",
+        b"BMW is a car, and this is a text",
+        b"P1 was the first car",
+        b"RIFF\0\0\0\0WAVEfmt ",
+        b"\0\0\0\x18ftypmp42\0\0\0\0isom",
+        b"\xff\xd8",
+    ],
+)
 def test_what_is_no_picture(tmp_path, data):
     (tmp_path / "file").write_bytes(data)
     assert format_of(tmp_path / "file") == ""

@@ -30,7 +30,18 @@ def encoded(form, pixels, **settings):
     return data.getvalue()
 
 
-@pytest.mark.parametrize("form, suffix", [("JPEG", "jpg"), ("PNG", "png"), ("BMP", "bmp"), ("GIF", "gif"), ("WEBP", "webp"), ("TIFF", "tif"), ("PPM", "ppm")])
+@pytest.mark.parametrize(
+    "form, suffix",
+    [
+        ("JPEG", "jpg"),
+        ("PNG", "png"),
+        ("BMP", "bmp"),
+        ("GIF", "gif"),
+        ("WEBP", "webp"),
+        ("TIFF", "tif"),
+        ("PPM", "ppm"),
+    ],
+)
 @given(width=st.integers(1, 300), height=st.integers(1, 300), mode=st.sampled_from(["RGB", "L", "1"]))
 @settings(max_examples=15, deadline=None)
 def test_the_header_says_what_pillow_says(tmp_path_factory, form, suffix, width, height, mode):
@@ -41,7 +52,15 @@ def test_the_header_says_what_pillow_says(tmp_path_factory, form, suffix, width,
     assert info.bytes == path.stat().st_size
 
 
-@pytest.mark.parametrize("settings", [{"progressive": True}, {"icc_profile": bytes(150_000)}, {"comment": b"x" * 60_000}, {"quality": 100, "subsampling": 0}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"progressive": True},
+        {"icc_profile": bytes(150_000)},
+        {"comment": b"x" * 60_000},
+        {"quality": 100, "subsampling": 0},
+    ],
+)
 def test_jpeg_headers_of_every_length(tmp_path, settings):
     path = tmp_path / "a.jpg"
     path.write_bytes(encoded("JPEG", picture(123, 77), **settings))
@@ -105,7 +124,9 @@ def test_a_tiff_is_turned_by_every_reader(tmp_path):
     assert (info.size_wh, info.orientation) == ((30, 40), 1) and images.decode(path).shape == (40, 30, 3)
 
 
-@pytest.mark.parametrize("block", [b"", b"II", b"XX*\0\x08\0\0\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"])
+@pytest.mark.parametrize(
+    "block", [b"", b"II", b"XX*\0\x08\0\0\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff"]
+)
 def test_damaged_exif_is_upright(block):
     assert images._exif_orientation(block) == 1
 
@@ -116,15 +137,26 @@ def test_no_file_makes_it_raise(tmp_path):
     (tmp_path / "marker.jpg").write_bytes(b"\xff\xd8\xff\xda" + bytes(100))
     (tmp_path / "flat.png").write_bytes(encoded("PNG", picture())[:16] + bytes(50))
     os.mkfifo(tmp_path / "pipe.jpg")
-    found = {name: images.probe(tmp_path / name).problem for name in ("none.jpg", "empty.jpg", "text.jpg", "marker.jpg", "flat.png", "pipe.jpg", ".")}
+    found = {
+        name: images.probe(tmp_path / name).problem
+        for name in ("none.jpg", "empty.jpg", "text.jpg", "marker.jpg", "flat.png", "pipe.jpg", ".")
+    }
     assert found == {
-        "none.jpg": "missing-image", "empty.jpg": "zero-bytes", "text.jpg": "undecodable", "marker.jpg": "undecodable",
-        "flat.png": "undecodable", "pipe.jpg": "undecodable", ".": "undecodable",
-    }  # fmt: skip
+        "none.jpg": "missing-image",
+        "empty.jpg": "zero-bytes",
+        "text.jpg": "undecodable",
+        "marker.jpg": "undecodable",
+        "flat.png": "undecodable",
+        "pipe.jpg": "undecodable",
+        ".": "undecodable",
+    }
     assert images.probe("nul\0byte").problem == "undecodable"
 
 
-@given(st.binary(max_size=200), st.sampled_from([b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF\0\0\0\0WEBP", b""]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"BM", b"RIFF\0\0\0\0WEBP", b""]),
+)
 @settings(max_examples=150, deadline=None)
 def test_noise_never_raises(tmp_path_factory, noise, start):
     path = tmp_path_factory.getbasetemp() / "noise"
@@ -173,7 +205,11 @@ def test_the_perceptual_hash_keeps_through_scaling_light_and_recompression():
 
     pixels = picture(200, 160)
     jpeg = cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 30])[1], cv2.IMREAD_COLOR)
-    for changed in (cv2.resize(pixels, (100, 80), interpolation=cv2.INTER_AREA), jpeg, cv2.convertScaleAbs(pixels, alpha=0.8, beta=10)):
+    for changed in (
+        cv2.resize(pixels, (100, 80), interpolation=cv2.INTER_AREA),
+        jpeg,
+        cv2.convertScaleAbs(pixels, alpha=0.8, beta=10),
+    ):
         assert distance(pixels, changed) <= 6
     # Two pictures that have nothing to do with each other differ in about half of the 64 bits.
     others = [distance(pixels, picture(200, 160, seed)) for seed in range(1, 30)]

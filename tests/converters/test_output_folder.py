@@ -1,4 +1,6 @@
-"""The output folder: one writer at a time, nothing lost that emo did not write, links followed, a killed run's leftovers healed."""
+"""The output folder: one writer at a time, nothing lost that emo did not write, links followed, a killed run's
+leftovers healed.
+"""
 
 import os
 import signal
@@ -40,7 +42,11 @@ def elsewhere(function, *args, **more):
 
 
 def read(folder):
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != output_folder.LEDGER}
+    return {
+        str(path.relative_to(folder)): path.read_text()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != output_folder.LEDGER
+    }
 
 
 def test_force_replaces_emos_files_and_keeps_all_others(tmp_path):
@@ -52,7 +58,12 @@ def test_force_replaces_emos_files_and_keeps_all_others(tmp_path):
     (out / "link").symlink_to("/nowhere")
     output_folder.check(out, True, [])
     build(out, report_json="2", train__a_txt="new")
-    assert read(out) == {"report.json": "2", "train/a.txt": "new", "backup/v4.weights": "trained", "train/mine.txt": "mine"}
+    assert read(out) == {
+        "report.json": "2",
+        "train/a.txt": "new",
+        "backup/v4.weights": "trained",
+        "train/mine.txt": "mine",
+    }
     assert os.readlink(out / "link") == "/nowhere"
     assert output_folder.strangers(out) == ["backup/v4.weights", "link", "train/mine.txt"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
@@ -101,7 +112,12 @@ def test_a_run_killed_between_its_renames_is_healed_by_the_next(tmp_path):
 
 
 def test_the_lock_ends_with_a_killed_holder(tmp_path):
-    code = f"import pathlib, time; from converters import output_folder\nwith output_folder.locked(pathlib.Path({str(tmp_path / 'run')!r})): print('held', flush=True); time.sleep(600)"
+    code = (
+        "import pathlib, time; from "
+        "converters import "
+        "output_folder\nwith "
+        f"output_folder.locked(pathlib.Path({str(tmp_path / 'run')!r})): print('held', flush=True); time.sleep(600)"
+    )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
     try:
         assert holder.stdout.readline() == b"held\n"
@@ -143,7 +159,9 @@ def fill(out, force=False, **files):
     with output_folder.in_place(out, force, ("a.csv", "pictures")):
         paths = []
         for name, text in files.items():
-            path = output_folder.part(out / name.partition("__")[0].replace("_", ".")) / name.partition("__")[2].replace("_", ".")
+            path = output_folder.part(out / name.partition("__")[0].replace("_", ".")) / name.partition("__")[
+                2
+            ].replace("_", ".")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             paths.append(out / name.partition("__")[0].replace("_", "."))
@@ -153,7 +171,9 @@ def fill(out, force=False, **files):
 def test_in_place_replaces_emos_files_and_keeps_all_others(tmp_path):
     out = tmp_path / "out"
     fill(out, a_csv="1", pictures__b_jpg="1", pictures__c_jpg="1")
-    assert read(out) == {"a.csv": "1", "pictures/b.jpg": "1", "pictures/c.jpg": "1"} and not output_folder.strangers(out)
+    assert read(out) == {"a.csv": "1", "pictures/b.jpg": "1", "pictures/c.jpg": "1"} and not output_folder.strangers(
+        out
+    )
     (out / "mine.txt").write_text("mine")
     with pytest.raises(UsageError, match="is not empty"):
         fill(out, a_csv="2")

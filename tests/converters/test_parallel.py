@@ -68,7 +68,9 @@ def test_a_cluster_gives_the_same(cluster):
 
 
 def test_a_killed_worker_of_a_cluster_loses_nothing(cluster, tmp_path):
-    assert list(chunked_map(partial(deadly, str(tmp_path)), range(8), cluster=cluster)) == [number * number for number in range(8)]
+    assert list(chunked_map(partial(deadly, str(tmp_path)), range(8), cluster=cluster)) == [
+        number * number for number in range(8)
+    ]
     assert (tmp_path / "died-3").exists()
 
 
@@ -86,7 +88,13 @@ def test_convert_on_a_cluster_writes_the_same_bytes(cluster, affectnet, tmp_path
     root, outputs = affectnet("affectnet", {"training.csv": rows}), []
     for where in ({"jobs": 1}, {"cluster": cluster}):
         convert([("affectnet", str(root))], tmp_path / "out", Settings(task="crops"), force=True, **where)
-        outputs.append({path.relative_to(tmp_path): path.read_bytes() for path in sorted((tmp_path / "out").rglob("*")) if path.is_file()})
+        outputs.append(
+            {
+                path.relative_to(tmp_path): path.read_bytes()
+                for path in sorted((tmp_path / "out").rglob("*"))
+                if path.is_file()
+            }
+        )
     assert outputs[0] == outputs[1] and len(outputs[0]) > 60
 
 
@@ -150,9 +158,26 @@ def descendants(pid):
 def test_no_worker_outlives_a_conversion_that_is_ended(fer2013_csv, tmp_path, number):
     """The signal goes to the parent alone; a scene takes longer than the test may."""
     path = fer2013_csv(60)
-    command = [sys.executable, "-m", "emotion.cli", "convert", "fer2013", str(path), "--scenes", "200000", "--size", "1024", "--jobs", "2", "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "emotion.cli",
+        "convert",
+        "fer2013",
+        str(path),
+        "--scenes",
+        "200000",
+        "--size",
+        "1024",
+        "--jobs",
+        "2",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     root = Path(__file__).resolve().parents[2]
-    parent = subprocess.Popen(command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, stderr=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        command, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, stderr=subprocess.PIPE, text=True
+    )
     try:
         started, workers = time.monotonic(), set()
         while len(list((tmp_path / ".out.partial").glob("train/scenes/*.jpg"))) < 4:
@@ -169,4 +194,9 @@ def test_no_worker_outlives_a_conversion_that_is_ended(fer2013_csv, tmp_path, nu
         time.sleep(0.2)
     assert not [worker for worker in workers if os.path.exists(f"/proc/{worker}")]
     if number != signal.SIGKILL:
-        assert parent.returncode in (130, 143) and said.count("\n") == 1 and not (tmp_path / "out").exists() and not (tmp_path / ".out.partial").exists()
+        assert (
+            parent.returncode in (130, 143)
+            and said.count("\n") == 1
+            and not (tmp_path / "out").exists()
+            and not (tmp_path / ".out.partial").exists()
+        )

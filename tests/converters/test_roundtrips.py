@@ -36,26 +36,54 @@ def test_a_box_goes_to_relative_and_back(case):
     np.testing.assert_allclose(cxcywh_rel_to_xyxy(xyxy_to_cxcywh_rel(box, size), size), box, atol=1e-6)
 
 
-@given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 70), st.integers(1, 20), st.integers(1, 20), st.sampled_from(EMOTIONS[:7])), min_size=1, max_size=12,
-                unique_by=lambda face: face[:4]))
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 100),
+            st.integers(0, 70),
+            st.integers(1, 20),
+            st.integers(1, 20),
+            st.sampled_from(EMOTIONS[:7]),
+        ),
+        min_size=1,
+        max_size=12,
+        unique_by=lambda face: face[:4],
+    )
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_label_file_holds_the_faces_to_a_pixel(tmp_path, faces):
     image = tmp_path / "a.png"
     if not image.exists():
         cv2.imwrite(str(image), np.zeros((90, 120, 3), np.uint8))
-    record = Record(image, tuple(Face((x, y, x + w, y + h), emotion) for x, y, w, h, emotion in faces), "train", "a", tmp_path / "x.csv", 2)
+    record = Record(
+        image,
+        tuple(Face((x, y, x + w, y + h), emotion) for x, y, w, h, emotion in faces),
+        "train",
+        "a",
+        tmp_path / "x.csv",
+        2,
+    )
     written = detector.write_chunk(from_records([record]), ["a"], ids_of(7), tmp_path / "out", "symlink")
     assert written.entries[0] == ["train/a.png"] and not written.notes.findings
     rows = read_label(tmp_path / "out" / "train" / "a.txt", 7)
     assert rows[:, 0].astype(int).tolist() == [class_ids(7)[face.emotion] for face in record.faces]
-    np.testing.assert_allclose(cxcywh_rel_to_xyxy(rows[:, 1:], (120, 90)), [face.xyxy_px for face in record.faces], atol=1e-3)
+    np.testing.assert_allclose(
+        cxcywh_rel_to_xyxy(rows[:, 1:], (120, 90)), [face.xyxy_px for face in record.faces], atol=1e-3
+    )
 
 
 @st.composite
 def records(draw):
     faces = st.lists(st.tuples(st.none() | st.tuples(*[st.floats(0, 99)] * 4), st.sampled_from(EMOTIONS)), max_size=3)
     return [
-        Record(Path(f"/no/{number}.jpg"), tuple(Face(box, emotion) for box, emotion in draw(faces)), draw(st.sampled_from(SPLITS)), f"g{number}", Path("/no/list.csv"), number)
+        Record(
+            Path(f"/no/{number}.jpg"),
+            tuple(Face(box, emotion) for box, emotion in draw(faces)),
+            draw(st.sampled_from(SPLITS)),
+            f"g{number}",
+            Path("/no/list.csv"),
+            number,
+        )
         for number in range(draw(st.integers(1, 12)))
     ]
 
@@ -79,8 +107,13 @@ def test_tables_are_cut_joined_and_thinned_as_lists_of_records_are(rows, data):
 
 def faces_of(table: Table) -> list[tuple]:
     """Split, emotion and pixels of every picture, in an order of its own."""
-    pixels = [table.pixels[i] if table.pixels else cv2.imread(path, cv2.IMREAD_GRAYSCALE) for i, path in enumerate(table.image)]
-    return sorted((int(split), int(emotion), grey.tobytes()) for split, emotion, grey in zip(table.split, table.emotion, pixels))
+    pixels = [
+        table.pixels[i] if table.pixels else cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        for i, path in enumerate(table.image)
+    ]
+    return sorted(
+        (int(split), int(emotion), grey.tobytes()) for split, emotion, grey in zip(table.split, table.emotion, pixels)
+    )
 
 
 @pytest.mark.parametrize("classes", [6, 7, 8])
@@ -92,7 +125,16 @@ def test_csv_pictures_and_hdf5_hold_the_same_faces(tmp_path, fer2013_csv, classe
     if classes == 6:  # Disgust is Anger from the first step on
         merged = {EMOTIONS.index("Disgust"): EMOTIONS.index("Anger")}
         first = sorted((split, merged.get(emotion, emotion), grey) for split, emotion, grey in first)
-    for step, (task, next_kind) in enumerate([("classifier", "folder"), ("csv", "fer2013"), ("hdf5", "hdf5"), ("crops", "yolo"), ("hdf5", "hdf5"), ("csv", "fer2013")]):
+    for step, (task, next_kind) in enumerate(
+        [
+            ("classifier", "folder"),
+            ("csv", "fer2013"),
+            ("hdf5", "hdf5"),
+            ("crops", "yolo"),
+            ("hdf5", "hdf5"),
+            ("csv", "fer2013"),
+        ]
+    ):
         out = tmp_path / f"step{step}"
         convert([(kind, str(source))], out, Settings(task=task, classes=classes, size=(48, 48), grey=True))
         table = readers.read(next_kind, out, Notes(), classes=classes)
@@ -105,7 +147,16 @@ def test_eight_classes_keep_contempt_through_the_csv(tmp_path, affectnet):
     root = affectnet("affectnet", {"training.csv": rows})
     convert([("affectnet", str(root))], tmp_path / "csv", Settings(task="csv", classes=8))
     with open(tmp_path / "csv" / "fer2013.csv") as file:
-        assert [int(row["emotion"]) for row in csv.DictReader(file)] == [6, 3, 4, 5, 2, 1, 0, 7]  # FER2013's ids of AffectNet's 0..7
+        assert [int(row["emotion"]) for row in csv.DictReader(file)] == [
+            6,
+            3,
+            4,
+            5,
+            2,
+            1,
+            0,
+            7,
+        ]  # FER2013's ids of AffectNet's 0..7
     table = readers.read("fer2013", tmp_path / "csv", Notes(), classes=8)
     assert table.emotion.tolist() == list(range(8))
 
@@ -115,7 +166,11 @@ def test_affectnet_and_fer2013_become_one_csv_with_one_header(tmp_path, affectne
     sources = [("affectnet", str(affectnet("affectnet", {"training.csv": rows}))), ("fer2013", str(fer2013_csv(9)))]
     convert(sources, tmp_path / "both", Settings(task="csv"))
     lines = (tmp_path / "both" / "fer2013.csv").read_text().splitlines()
-    assert lines[0] == "emotion,pixels,Usage" and sum(line.startswith("emotion") for line in lines) == 1 and len(lines) == 17
+    assert (
+        lines[0] == "emotion,pixels,Usage"
+        and sum(line.startswith("emotion") for line in lines) == 1
+        and len(lines) == 17
+    )
     assert [line[0] for line in lines[1:]] == list("6345210012345601")
     original = (tmp_path / "fer2013.csv").read_text().splitlines()
     assert lines[8:] == original[1:]
@@ -125,14 +180,21 @@ def test_hdf5_says_its_names_counts_and_votes(tmp_path, fer2013_csv):
     h5py = pytest.importorskip("h5py")
     fer2013_csv(4, "fer/fer2013.csv")
     head = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
-    votes = ["Training,a.png,6,4,0,0,0,0,0,0,0,0", "Training,b.png,0,0,0,0,5,5,0,0,0,0", "PublicTest,c.png,0,9,0,0,0,0,0,0,0,0", "PrivateTest,d.png,0,0,0,0,9,0,0,0,0,0"]
+    votes = [
+        "Training,a.png,6,4,0,0,0,0,0,0,0,0",
+        "Training,b.png,0,0,0,0,5,5,0,0,0,0",
+        "PublicTest,c.png,0,9,0,0,0,0,0,0,0,0",
+        "PrivateTest,d.png,0,0,0,0,9,0,0,0,0,0",
+    ]
     (tmp_path / "fer" / "fer2013new.csv").write_text("\n".join([head, *votes]) + "\n")
     convert([("ferplus", str(tmp_path / "fer"))], tmp_path / "out", Settings(task="hdf5", labels="votes", classes=6))
     with h5py.File(tmp_path / "out" / "train.h5") as file:
         assert file["images"].shape == (2, 48, 48) and file["images"].dtype == file["labels"].dtype == np.uint8
         assert list(file.attrs["classes"]) == ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Anger"]
         assert file.attrs["counts"].tolist() == [1, 0, 0, 0, 0, 1]
-        np.testing.assert_allclose(file["votes"][:], [[0.6, 0.4, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1]], atol=1e-6)  # 5 + 5 merged
+        np.testing.assert_allclose(
+            file["votes"][:], [[0.6, 0.4, 0, 0, 0, 0], [0, 0, 0, 0, 0, 1]], atol=1e-6
+        )  # 5 + 5 merged
 
 
 def test_yolo_to_coco_and_back_as_pycocotools_reads_it(tmp_path, affectnet):
@@ -140,7 +202,9 @@ def test_yolo_to_coco_and_back_as_pycocotools_reads_it(tmp_path, affectnet):
     rng = np.random.default_rng(0)
     rows = [(f"{i % 3}/{i // 2}.jpg", *rng.integers(0, 50, 2), *rng.integers(10, 60, 2), i % 7) for i in range(40)]
     rows.append("9/n.jpg,NULL,NULL,NULL,NULL,NULL,10,-2,-2")
-    root = affectnet("affectnet", {"training.csv": rows, "validation.csv": [("8/v.jpg", 1, 1, 30, 40, 3)]}, {"9/n.jpg": (50, 40)})
+    root = affectnet(
+        "affectnet", {"training.csv": rows, "validation.csv": [("8/v.jpg", 1, 1, 30, 40, 3)]}, {"9/n.jpg": (50, 40)}
+    )
     convert([("affectnet", str(root))], tmp_path / "yolo", Settings(no_face="keep"))
     convert([("yolo", str(tmp_path / "yolo"))], tmp_path / "coco", Settings(task="coco"))
     images = 0
@@ -156,7 +220,9 @@ def test_yolo_to_coco_and_back_as_pycocotools_reads_it(tmp_path, affectnet):
             assert [EMOTIONS.index(names[entry["category_id"]]) for entry in found] == rows[:, 0].astype(int).tolist()
             corners = cxcywh_rel_to_xyxy(rows[:, 1:], (image["width"], image["height"]))
             boxes = np.array([entry["bbox"] for entry in found]).reshape(-1, 4)
-            np.testing.assert_allclose(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1), corners, atol=1e-3)
+            np.testing.assert_allclose(
+                np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1), corners, atol=1e-3
+            )
     assert images == sum(len(read_list(tmp_path / "yolo" / f"{split}.txt")) for split in ("train", "valid"))
     convert([("coco", str(tmp_path / "coco"))], tmp_path / "back", Settings())
     for split in ("train", "valid"):

@@ -8,7 +8,15 @@ from hypothesis import given, strategies as st
 from converters.errors import DataError, RunError
 from converters.settings_files import read_json, read_toml
 
-FIELDS = {"name": str, "rate": float, "count": int, "quiet": bool, "list": list, "none": (str, type(None)), "inner": {"deep": {"count": int}}}
+FIELDS = {
+    "name": str,
+    "rate": float,
+    "count": int,
+    "quiet": bool,
+    "list": list,
+    "none": (str, type(None)),
+    "inner": {"deep": {"count": int}},
+}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +62,14 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path):
 
 def test_what_fits_comes_as_it_is(tmp_path):
     path = tmp_path / "it.json"
-    content = {"name": "x", "rate": 1, "count": 2, "none": None, "inner": {"deep": {"count": 1}, "more": [1]}, "unknown": 3}
+    content = {
+        "name": "x",
+        "rate": 1,
+        "count": 2,
+        "none": None,
+        "inner": {"deep": {"count": 1}, "more": [1]},
+        "unknown": 3,
+    }
     path.write_text("\ufeff" + json.dumps(content))
     assert read_json(path, FIELDS, ("name",)) == content
 
@@ -62,10 +77,16 @@ def test_what_fits_comes_as_it_is(tmp_path):
 def test_dates_of_toml_are_text_that_json_takes(tmp_path):
     path = tmp_path / "card.toml"
     path.write_text("day = 2024-05-01\nmoment = 2024-05-01T10:00:00Z\n[[runs]]\nat = [10:00:00]\n")
-    assert read_toml(path) == {"day": "2024-05-01", "moment": "2024-05-01T10:00:00+00:00", "runs": [{"at": ["10:00:00"]}]}
+    assert read_toml(path) == {
+        "day": "2024-05-01",
+        "moment": "2024-05-01T10:00:00+00:00",
+        "runs": [{"at": ["10:00:00"]}],
+    }
 
 
-@pytest.mark.parametrize("text", ["x = " + "[" * 3000 + "]" * 3000, "x = " + "{a = " * 3000 + "1" + "}" * 3000, "x", "x = 1\nx = 2"])
+@pytest.mark.parametrize(
+    "text", ["x = " + "[" * 3000 + "]" * 3000, "x = " + "{a = " * 3000 + "1" + "}" * 3000, "x", "x = 1\nx = 2"]
+)
 def test_toml_that_does_not_fit(text, tmp_path):
     path = tmp_path / "card.toml"
     path.write_text(text)
@@ -73,7 +94,12 @@ def test_toml_that_does_not_fit(text, tmp_path):
         read_toml(path)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*FIELDS, "deep", "x"]), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*FIELDS, "deep", "x"]), inner),
+    )
+)
 def test_any_json_fits_or_is_one_line(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("json") / "it.json"
     path.write_text(json.dumps(value))

@@ -39,7 +39,10 @@ from converters.terminal_text import PlainStream, plain, redacted
 )
 def test_addresses(address, shown):
     assert redacted(address) == shown
-    assert redacted(f"no answer from '{address}': it (really) said nothing") == f"no answer from '{shown}': it (really) said nothing"
+    assert (
+        redacted(f"no answer from '{address}': it (really) said nothing")
+        == f"no answer from '{shown}': it (really) said nothing"
+    )
 
 
 def test_errors_show_neither_passwords_nor_controls():

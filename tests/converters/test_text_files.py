@@ -42,9 +42,15 @@ def test_names_of_files_keep_their_bytes(file):
     assert os.fsencode(read_text(file(b"nu\xff.jpg"), names=True)) == b"nu\xff.jpg"
 
 
-@pytest.mark.parametrize("data, said", [
-    (b"a\0b\0\0c", "NUL"), (b"\xff\xfea\0b", "UTF-16-LE"), (b"\xff\xfe\0\0abc", "UTF-32"), (bytes(range(256)), "NUL"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "data, said",
+    [
+        (b"a\0b\0\0c", "NUL"),
+        (b"\xff\xfea\0b", "UTF-16-LE"),
+        (b"\xff\xfe\0\0abc", "UTF-32"),
+        (bytes(range(256)), "NUL"),
+    ],
+)
 def test_what_is_no_text_is_said_to_be_none(file, data, said):
     with pytest.raises(DataError, match=said):
         read_text(file(data))
@@ -52,8 +58,14 @@ def test_what_is_no_text_is_said_to_be_none(file, data, said):
 
 def test_missing_folders_pipes_and_endless_files(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    for path, said in ((tmp_path / "none", "no such file"), (tmp_path, "is a folder"), (tmp_path / "pipe", "not a regular file"),
-                       ("/dev/zero", "not a regular file"), (tmp_path / "none" / "x", "no such file"), ("a\0b", "cannot be read")):  # fmt: skip
+    for path, said in (
+        (tmp_path / "none", "no such file"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "pipe", "not a regular file"),
+        ("/dev/zero", "not a regular file"),
+        (tmp_path / "none" / "x", "no such file"),
+        ("a\0b", "cannot be read"),
+    ):
         with pytest.raises(DataError, match=said):
             read_text(path)
     (tmp_path / "long").write_bytes(b"x" * 3000)
@@ -65,7 +77,14 @@ def test_missing_folders_pipes_and_endless_files(tmp_path):
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
 @pytest.mark.parametrize("before", ["", "sep=;\r\n", "\n\n"])
 def test_a_table_is_the_same_whatever_separates_it(file, separator, encoding, before):
-    lines = [["Emotion", " pixels ", "Usage"], ["3", "1 2 3", "Training"], [], ["4", '"7\n8"', ""], ["5"], ["6", "x", "y", "beyond"]]
+    lines = [
+        ["Emotion", " pixels ", "Usage"],
+        ["3", "1 2 3", "Training"],
+        [],
+        ["4", '"7\n8"', ""],
+        ["5"],
+        ["6", "x", "y", "beyond"],
+    ]
     text = before + "\r\n".join(separator.join(row) for row in lines) + "\r\n"
     start = before.count("\n")
     assert list(table_rows(file(text.encode(encoding)), ("emotion", "pixels", "usage"))) == [
@@ -79,7 +98,11 @@ def test_a_table_is_the_same_whatever_separates_it(file, separator, encoding, be
 @pytest.mark.parametrize("text, said", [("", "is empty"), ("\n \n", "is empty"), ("a,b\n1,2\n", "no column emotion")])
 def test_a_table_without_its_columns(file, text, said):
     with pytest.raises(DataError, match=said):
-        list(table_rows(file(text.encode() or b""), ("emotion", "a")) if text else table_rows(file(b"\n"), ("emotion", "a")))
+        list(
+            table_rows(file(text.encode() or b""), ("emotion", "a"))
+            if text
+            else table_rows(file(b"\n"), ("emotion", "a"))
+        )
 
 
 @pytest.mark.parametrize("text, value", [("3", 3), ("-3.5", -3.5), ("3,5", 3.5), ("1e-2", 0.01), (" 4 ", 4)])
@@ -97,10 +120,17 @@ def test_slashes():
     assert slashes("a\\b\\c.jpg") == "a/b/c.jpg" and slashes("a/b") == "a/b"
 
 
-@pytest.mark.parametrize("read, deep, bad", [
-    (read_json, "[" * 100_000, "{"), (read_toml, "a = " + "[" * 3000 + "]" * 3000, "a = "), (read_yaml, "[" * 5000, "a: [1"),
-    (read_json, "1" * 5000, "nul"), (read_toml, "a = 2020-13-45", "x"), (read_yaml, "a: 2020-13-45", "a: *b"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "read, deep, bad",
+    [
+        (read_json, "[" * 100_000, "{"),
+        (read_toml, "a = " + "[" * 3000 + "]" * 3000, "a = "),
+        (read_yaml, "[" * 5000, "a: [1"),
+        (read_json, "1" * 5000, "nul"),
+        (read_toml, "a = 2020-13-45", "x"),
+        (read_yaml, "a: 2020-13-45", "a: *b"),
+    ],
+)
 def test_structured_files_that_are_broken_or_too_deep_are_one_line(file, read, deep, bad):
     for text in (deep, bad):
         with pytest.raises(DataError, match="is not (JSON|TOML|YAML)") as told:

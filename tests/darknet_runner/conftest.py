@@ -35,7 +35,9 @@ def seeded_arrays(cfg, seed):
 def seeded_input(cfg, seed):
     """(channels, height, width) float32 in 0..1."""
     width, height = cfg.size_wh
-    return np.random.RandomState(seed + 1).uniform(0, 1, (cfg.net.integer("channels"), height, width)).astype(np.float32)
+    return (
+        np.random.RandomState(seed + 1).uniform(0, 1, (cfg.net.integer("channels"), height, width)).astype(np.float32)
+    )
 
 
 @pytest.fixture(scope="session", name="seeded_arrays")

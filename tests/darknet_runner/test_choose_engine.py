@@ -24,7 +24,10 @@ def chosen(wanted, answer, **options):
 def test_auto_takes_a_binary_that_can_do_the_whole_job(program):
     assert chosen("auto", ([], []), darknet=program)[0] == "compiled"
     assert chosen("auto", (["no v4"], ["slow"]), darknet=program) == ("builtin", "the built-in engine: no v4")
-    assert chosen("auto", ([], ["cannot validate"]), darknet=program) == ("builtin", "the built-in engine: cannot validate")
+    assert chosen("auto", ([], ["cannot validate"]), darknet=program) == (
+        "builtin",
+        "the built-in engine: cannot validate",
+    )
 
 
 def test_what_was_asked_for(program):
@@ -54,4 +57,6 @@ def test_without_a_binary(monkeypatch, tmp_path, program):
     with pytest.raises(RunError, match="is not a Darknet that emo knows"):
         chosen("auto", ([], []), darknet=program)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert "is not a Darknet that emo knows" in chosen("auto", ([], []))[1], "one on the PATH that is something else ends nothing"
+    assert "is not a Darknet that emo knows" in chosen("auto", ([], []))[1], (
+        "one on the PATH that is something else ends nothing"
+    )

@@ -13,9 +13,14 @@ import pytest
 from darknet_runner.network import cfg_file, templates, weights_file
 
 torch = pytest.importorskip("torch")
-RATE = 0.000004  # of the narrow networks, from the first batch on; rounding, which flips a leaky unit now and then, grows with it
+# of the narrow networks, from the first batch on; rounding, which flips a leaky unit now and then, grows with it
+RATE = 0.000004
 FLOATS = ctypes.POINTER(ctypes.c_float)
-PLACES = ("/usr/lib/darknet/libdarknet.so", "/usr/lib/x86_64-linux-gnu/libdarknet.so", "/usr/lib/aarch64-linux-gnu/libdarknet.so")
+PLACES = (
+    "/usr/lib/darknet/libdarknet.so",
+    "/usr/lib/x86_64-linux-gnu/libdarknet.so",
+    "/usr/lib/aarch64-linux-gnu/libdarknet.so",
+)
 
 
 class Matrix(ctypes.Structure):
@@ -34,9 +39,14 @@ class Matrix(ctypes.Structure):
 
 class Data(ctypes.Structure):
     _fields_ = [
-        ("w", ctypes.c_int), ("h", ctypes.c_int), ("X", Matrix), ("y", Matrix), ("shallow", ctypes.c_int),
-        ("num_boxes", ctypes.c_void_p), ("boxes", ctypes.c_void_p),
-    ]  # fmt: skip
+        ("w", ctypes.c_int),
+        ("h", ctypes.c_int),
+        ("X", Matrix),
+        ("y", Matrix),
+        ("shallow", ctypes.c_int),
+        ("num_boxes", ctypes.c_void_p),
+        ("boxes", ctypes.c_void_p),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +55,13 @@ def library(debian):
     if path is None:
         pytest.skip("Debian's libdarknet.so is not where it is looked for")
     library = ctypes.CDLL(path)
-    torch.set_flush_denormal(False)  # it is built with -Ofast, which on loading turns subnormal numbers off for the process
-    library.load_network.restype, library.load_network.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
+    torch.set_flush_denormal(
+        False
+    )  # it is built with -Ofast, which on loading turns subnormal numbers off for the process
+    library.load_network.restype, library.load_network.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int],
+    )
     library.train_network.restype, library.train_network.argtypes = ctypes.c_float, [ctypes.c_void_p, Data]
     library.save_weights.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
     return library
@@ -80,8 +95,8 @@ activation=linear
 
 
 def build(name, whole):
-    """(cfg, classes), small inputs and nothing random. whole: all channels, and rate and burn-in as the network's own cfg
-    has them; else an eighth of the channels and one rate throughout, so that it moves two hundred times as far.
+    """(cfg, classes), small inputs and nothing random. whole: all channels, and rate and burn-in as the network's own
+    cfg has them; else an eighth of the channels and one rate throughout, so that it moves two hundred times as far.
     """
     if name == "connected":
         cfg, classes, size, batch, parts = cfg_file.parse(CONNECTED), 5, 24, 8, 2
@@ -90,14 +105,24 @@ def build(name, whole):
         cfg = templates.render(name, classes)
     changes = {0: {"width": size, "height": size, "batch": batch, "subdivisions": parts}}
     if whole:
-        changes[0] |= {"width": 64, "height": 64, "batch": 2 if name == "v3-tiny" else 4, "subdivisions": 1}  # Debian's takes 0.2 s a picture
+        changes[0] |= {
+            "width": 64,
+            "height": 64,
+            "batch": 2 if name == "v3-tiny" else 4,
+            "subdivisions": 1,
+        }  # Debian's takes 0.2 s a picture
     else:
         changes[0] |= {"learning_rate": RATE, "policy": "constant", "burn_in": None, "max_batches": 1000}
     for index, section in enumerate(cfg.sections):
         if section.type == "yolo":
             # Debian's knows neither the normaliser (so 1) nor AlexeyAB's condition on classes for ignoring (so never).
             changes[index] = {"iou_normalizer": 1, "ignore_thresh": 1, "random": 0}
-        if section.type == "convolutional" and section.integer("batch_normalize", 0) and name != "connected" and not whole:
+        if (
+            section.type == "convolutional"
+            and section.integer("batch_normalize", 0)
+            and name != "connected"
+            and not whole
+        ):
             changes[index] = {"filters": section.integer("filters") // 8}
     return cfg.edit(changes), classes
 
@@ -111,7 +136,11 @@ def batch_of(cfg, classes, seed):
         rows = np.eye(classes, dtype=np.float32)[rng.randint(0, classes, batch)]
         return pictures, rows, rows
     # One left, one right, so that no two share a prediction: AlexeyAB's adds their deltas then, Debian's keeps one.
-    rows = [(index, rng.uniform(at, at + 0.2), rng.uniform(0.1, 0.9), *rng.uniform(0.1, 0.6, 2), rng.randint(classes)) for index in range(batch) for at in (0.1, 0.7)]
+    rows = [
+        (index, rng.uniform(at, at + 0.2), rng.uniform(0.1, 0.9), *rng.uniform(0.1, 0.6, 2), rng.randint(classes))
+        for index in range(batch)
+        for at in (0.1, 0.7)
+    ]
     rows = np.array(rows, np.float32)
     targets = np.zeros((batch, 90, 5), np.float32)  # yolo_layer.c: 90 boxes a picture
     targets[:, :2] = rows[:, 1:].reshape(batch, 2, 5)
@@ -139,14 +168,18 @@ def ours(network, heads, optimizer, cfg, pictures, rows):
     return loss
 
 
-@pytest.mark.parametrize("name, whole", [("v3-tiny", False), ("darknet-ref", False), ("connected", False), ("v3-tiny", True), ("darknet-ref", True)])
+@pytest.mark.parametrize(
+    "name, whole",
+    [("v3-tiny", False), ("darknet-ref", False), ("connected", False), ("v3-tiny", True), ("darknet-ref", True)],
+)
 def test_training_keeps_step_with_debians_darknet(name, whole, tmp_path, library, seeded_arrays, monkeypatch):
     from darknet_runner.builtin.heads import head_of
     from darknet_runner.builtin.modules import BatchNorm
     from darknet_runner.builtin.network import Network
     from darknet_runner.builtin.rate import rate
 
-    # Debian's batch norm rolls by 0.01, AlexeyAB's by 0.1, and adds 1e-6 to the deviation instead of 1e-5 to the variance.
+    # Debian's batch norm rolls by 0.01, AlexeyAB's by 0.1, and adds 1e-6 to the deviation instead of 1e-5 to the
+    # variance.
     monkeypatch.setattr(BatchNorm, "MOMENTUM", 0.01)
     monkeypatch.setattr(BatchNorm, "EPS", 1e-6)
     monkeypatch.chdir(tmp_path)
@@ -154,7 +187,11 @@ def test_training_keeps_step_with_debians_darknet(name, whole, tmp_path, library
     cfg_file.save(cfg, tmp_path / "a.cfg")
     torch.manual_seed(31)
     network = Network(cfg).train()
-    start = [{block: array.copy() for block, array in layer.items()} for layer in network.arrays()] if whole else seeded_arrays(cfg, 31)
+    start = (
+        [{block: array.copy() for block, array in layer.items()} for layer in network.arrays()]
+        if whole
+        else seeded_arrays(cfg, 31)
+    )
     weights_file.write(cfg, tmp_path / "a.weights", start, 0, (0, 2, 0))
     theirs = library.load_network(b"a.cfg", b"a.weights", 0)
     network.load(weights_file.read(cfg, tmp_path / "a.weights"))
@@ -176,8 +213,21 @@ def test_training_keeps_step_with_debians_darknet(name, whole, tmp_path, library
             assert read.seen == step * len(pictures)
             for layer, mine, other, before in zip(network.layers, network.arrays(), read.layers, start):
                 if other:
-                    mine, other, before = (np.concatenate([one[block].ravel() for block in other]) for one in (mine, other, before))
-                    apart, moved, size = np.linalg.norm(mine - other), np.linalg.norm(other - before), np.linalg.norm(other)
-                    where = f"batch {step}, layer {layer.index}: {apart:.2g} apart, {moved:.2g} from the start, {size:.2g} in all"
+                    mine, other, before = (
+                        np.concatenate([one[block].ravel() for block in other]) for one in (mine, other, before)
+                    )
+                    apart, moved, size = (
+                        np.linalg.norm(mine - other),
+                        np.linalg.norm(other - before),
+                        np.linalg.norm(other),
+                    )
+                    where = (
+                        f"batch {step}, layer "
+                        f"{layer.index}: "
+                        f"{apart:.2g} apart, "
+                        f"{moved:.2g} "
+                        "from the "
+                        f"start, {size:.2g} in all"
+                    )
                     # 1e-3 of the weights; those of a narrow network have moved far, and may be 2% of the way apart
                     assert apart < max(1e-3 * size, 0 if whole else 0.02 * moved) and apart < 0.05 * moved, where

@@ -86,8 +86,10 @@ def make_plan(tmp_path):
         write_data(tmp_path / f"{kind}.data", classes=2, train="list.txt", valid="list.txt", names="names.txt", **told)
     (tmp_path / "classifier.cfg").write_text(CLASSIFIER)
     (tmp_path / "detector.cfg").write_text(DETECTOR)
-    return pipeline.Plan(*(str(tmp_path / name) for name in ("classifier.cfg", "detector.cfg", "classifier.data", "detector.data")),
-                         job={"quiet": True, "threads": 1})  # fmt: skip
+    return pipeline.Plan(
+        *(str(tmp_path / name) for name in ("classifier.cfg", "detector.cfg", "classifier.data", "detector.data")),
+        job={"quiet": True, "threads": 1},
+    )
 
 
 def with_debian(debian, done=None):
@@ -165,7 +167,13 @@ def test_what_cannot_end_well_is_refused_at_once(plan, tmp_path):
 
 def test_state_is_whole_at_all_times(plan, tmp_path):
     state = pipeline.State(tmp_path)
-    state.content["plan"] = {"classifier": "a", "detector": "b", "classifier_data": "c", "detector_data": "d", "later": 1}
+    state.content["plan"] = {
+        "classifier": "a",
+        "detector": "b",
+        "classifier_data": "c",
+        "detector_data": "d",
+        "later": 1,
+    }
     state.write()
     assert pipeline.State.load(tmp_path).plan == pipeline.Plan("a", "b", "c", "d")
     assert cfg_file.load(plan.classifier).is_detector is False

@@ -71,7 +71,9 @@ def make_detector(folder, size=64, net="", yolo="", gain=3.0, bias=-10.0):
     matrix[4], biases[4] = 20, bias
     matrix[5:], biases[5:] = colour_logits(gain)
     kernel = np.repeat(matrix / CELL**2, CELL**2, axis=1).reshape(12, 3, CELL, CELL)
-    return save_model(folder, DETECTOR.format(size=size, net=net, yolo=yolo), [{"biases": biases, "weights": kernel}, {}])
+    return save_model(
+        folder, DETECTOR.format(size=size, net=net, yolo=yolo), [{"biases": biases, "weights": kernel}, {}]
+    )
 
 
 def make_classifier(folder, gain=1.0):
@@ -118,7 +120,9 @@ def video_factory():
         from emotion.systems.backends import quiet_opencv
 
         quiet_opencv()  # FFmpeg asks once, when it is first used
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, frames[0].shape[1::-1])
+        writer = cv2.VideoWriter(
+            str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, frames[0].shape[1::-1]
+        )
         for frame in frames:
             writer.write(frame)
         writer.release()

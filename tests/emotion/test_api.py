@@ -45,17 +45,33 @@ def test_examples_of_the_docstrings(module, here):
 
 
 def test_examples_of_the_page(here):
-    done = doctest.testfile(str(ROOT / "docs" / "python.md"), module_relative=False, optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL)
+    done = doctest.testfile(
+        str(ROOT / "docs" / "python.md"),
+        module_relative=False,
+        optionflags=doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL,
+    )
     assert done.attempted > 5 and not done.failed
 
 
 def test_importing_it_imports_nothing_heavy():
-    code = "import sys, emotion; emotion.load; sys.exit(bool({'torch', 'cv2', 'numpy', 'pandas', 'matplotlib'} & set(sys.modules)))"
+    code = (
+        "import sys, emotion; "
+        "emotion.load; "
+        "sys.exit(bool({'torch', 'cv2', "
+        "'numpy', "
+        "'pandas', "
+        "'matplotlib'} & set(sys.modules)))"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_functions_stay_functions_when_modules_are_imported():
-    code = "import emotion, emotion.run_detection, emotion.comparison.compare, emotion.comparison.evaluate, emotion.cli.detect\n"
+    code = (
+        "import emotion, emotion.run_detection, "
+        "emotion.comparison.compare, "
+        "emotion.comparison.evaluate, "
+        "emotion.cli.detect\n"
+    )
     code += "assert all(callable(getattr(emotion, name)) for name in emotion.__all__ if name != '__version__')"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -63,7 +79,12 @@ def test_functions_stay_functions_when_modules_are_imported():
 def test_every_form_of_a_picture_gives_the_same(yolo, here):
     bgr = cv2.imread("group.jpg")
     expected = yolo("group.jpg")
-    forms = [Path("group.jpg"), bgr, np.dstack([bgr, np.zeros(bgr.shape[:2], np.uint8)]), Image.fromarray(bgr[:, :, ::-1])]
+    forms = [
+        Path("group.jpg"),
+        bgr,
+        np.dstack([bgr, np.zeros(bgr.shape[:2], np.uint8)]),
+        Image.fromarray(bgr[:, :, ::-1]),
+    ]
     for found in yolo(forms):
         np.testing.assert_array_equal(found.boxes_xyxy_px, expected.boxes_xyxy_px)
         np.testing.assert_array_equal(found.scores, expected.scores)
@@ -113,7 +134,13 @@ def test_it_is_what_the_detector_says(yolo, here):
 
 def test_a_picture_without_faces(yolo):
     said = yolo(np.full((64, 64, 3), 127, np.uint8))
-    assert len(said) == 0 and said.emotions == [] and list(said) == [] and said.boxes_xyxy_px.shape == (0, 4) and said.scores.shape == (0, 7)
+    assert (
+        len(said) == 0
+        and said.emotions == []
+        and list(said) == []
+        and said.boxes_xyxy_px.shape == (0, 4)
+        and said.scores.shape == (0, 7)
+    )
     assert "no face" in repr(said)
     np.testing.assert_array_equal(said.plot(), said.picture)
 
@@ -155,7 +182,9 @@ def test_plot_and_save(yolo, here):
 
 def test_stream_tracks(yolo, here):
     frames = list(yolo.stream("video.mp4", track=True, limit=4))
-    assert [frame.index for frame in frames] == [0, 1, 2, 3] and all(frame.track_ids.tolist() == [1] for frame in frames)
+    assert [frame.index for frame in frames] == [0, 1, 2, 3] and all(
+        frame.track_ids.tolist() == [1] for frame in frames
+    )
     assert frames[1].time_s > frames[0].time_s == 0
     assert all(frame.track_ids is None for frame in yolo.stream("video.mp4", limit=1))
     assert [frame.name for frame in yolo.stream(here, limit=1)] == ["group.jpg"]
@@ -166,14 +195,21 @@ def test_stream_tracks(yolo, here):
 def test_what_can_be_loaded(here):
     assert emotion.load("emo-v4-nano", conf=0.9).detector.name == "yolo"
     system = emotion.load("emo-fer", face_model="haar")
-    assert system.detector.name == "two-stage" and system.settings["face"]["finder"] == "haar" and len(system("group.jpg")) > 5
+    assert (
+        system.detector.name == "two-stage"
+        and system.settings["face"]["finder"] == "haar"
+        and len(system("group.jpg")) > 5
+    )
     for wrong in ({"model": "nothing"}, {"backend": "x"}, {"model": "yolo:nothing"}):
         with pytest.raises(UsageError):
             emotion.load(**wrong)
 
 
 def test_detect_and_compare_write_what_the_commands_write(here):
-    assert emotion.detect("video.mp4", track=True, limit=3).tracks == 1 and (here / "detect-out/video/tracks.csv").is_file()
+    assert (
+        emotion.detect("video.mp4", track=True, limit=3).tracks == 1
+        and (here / "detect-out/video/tracks.csv").is_file()
+    )
     assert "detect-out/video-2" in emotion.detect("video.mp4", limit=1, outputs=["csv"]).files[0]
     with pytest.raises(EmoError, match="--force"):
         emotion.detect("video.mp4", limit=1, out="detect-out/video")

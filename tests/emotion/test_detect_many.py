@@ -20,7 +20,11 @@ def emo(*arguments):
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".emo-files"}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".emo-files"
+    }
 
 
 @pytest.fixture
@@ -44,10 +48,16 @@ def frames_of(folder):
     return [json.loads(line) for line in (folder / "detections.jsonl").read_text().splitlines()[1:]]
 
 
-@pytest.mark.parametrize("arguments, indices", [
-    (("--start", "0.5", "--end", "0:01"), range(5, 10)), (("--stride", "3"), range(0, 20, 3)), (("--max-fps", "2"), (0, 5, 10, 15)),
-    (("--start", "1", "--stride", "2", "--limit", "3"), (10, 12, 14)), (("--max-fps", "100"), range(20)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, indices",
+    [
+        (("--start", "0.5", "--end", "0:01"), range(5, 10)),
+        (("--stride", "3"), range(0, 20, 3)),
+        (("--max-fps", "2"), (0, 5, 10, 15)),
+        (("--start", "1", "--stride", "2", "--limit", "3"), (10, 12, 14)),
+        (("--max-fps", "100"), range(20)),
+    ],
+)
 def test_parts_of_a_video_keep_their_place_in_it(video, detector_folder, tmp_path, arguments, indices):
     assert emo("detect", video, "--model", detector_folder, "--out", tmp_path / "o", *arguments) == 0
     frames = frames_of(tmp_path / "o")
@@ -64,26 +74,53 @@ def test_a_part_that_is_empty_is_said(video, detector_folder, tmp_path, capsys):
 
 
 def test_between_the_frames_that_are_looked_at_faces_go_on(tmp_path, detector_folder, video_factory, squares):
-    """A square that stands still: looked at in every fourth frame, it is there in all of them, and these say which were looked at."""
+    """A square that stands still: looked at in every fourth frame, it is there in all of them, and these say which
+    were looked at.
+    """
     video = video_factory(tmp_path / "v.mp4", [squares([(1, 2, 3)], scale=4)[0]] * 12, fps=10)
     assert emo("detect", video, "--model", detector_folder, "--out", tmp_path / "o", "--detect-every", "4") == 0
     frames = frames_of(tmp_path / "o")
     assert [frame.get("detected", True) for frame in frames] == [index % 4 == 0 for index in range(12)]
-    assert all(face["track"] == 1 and face["class_id"] == 3 and np.allclose(face["xyxy_px"], (64, 128, 128, 192), atol=3) for frame in frames for face in frame["faces"])
+    assert all(
+        face["track"] == 1 and face["class_id"] == 3 and np.allclose(face["xyxy_px"], (64, 128, 128, 192), atol=3)
+        for frame in frames
+        for face in frame["faces"]
+    )
     assert [len(frame["faces"]) for frame in frames] == [1] * 12
     (row,) = csv.DictReader((tmp_path / "o" / "tracks.csv").open())
     assert row["frames"] == "3"
     assert json.loads((tmp_path / "o" / "summary.json").read_text())["frames_looked_at"] == 3
 
 
-def test_several_sources_get_a_folder_each_and_one_that_fails_stops_no_other(video, photos, detector_folder, tmp_path, capsys):
+def test_several_sources_get_a_folder_each_and_one_that_fails_stops_no_other(
+    video, photos, detector_folder, tmp_path, capsys
+):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "v.mp4").write_bytes(video.read_bytes())
     (tmp_path / "bad.mp4").write_bytes(b"no video")
-    code = emo("detect", tmp_path / "v.mp4", tmp_path / "bad.mp4", tmp_path / "other" / "v.mp4", photos / "0*.png", "--model", detector_folder, "--out", tmp_path / "o", "--json")
+    code = emo(
+        "detect",
+        tmp_path / "v.mp4",
+        tmp_path / "bad.mp4",
+        tmp_path / "other" / "v.mp4",
+        photos / "0*.png",
+        "--model",
+        detector_folder,
+        "--out",
+        tmp_path / "o",
+        "--json",
+    )
     said = capsys.readouterr()
     assert code == 1 and said.err.count("\n") == 1 and "bad.mp4" in said.err
-    assert sorted(path.name for path in (tmp_path / "o").iterdir() if path.is_dir()) == ["00", "02", "04", "06", "08", "v", "v-2"]
+    assert sorted(path.name for path in (tmp_path / "o").iterdir() if path.is_dir()) == [
+        "00",
+        "02",
+        "04",
+        "06",
+        "08",
+        "v",
+        "v-2",
+    ]
     assert [summary["frames"] for summary in json.loads(said.out)] == [20, 20, 1, 1, 1, 1, 1]
     assert contents(tmp_path / "o" / "v")["detections.csv"] == contents(tmp_path / "o" / "v-2")["detections.csv"]
 
@@ -98,11 +135,16 @@ def test_processes_write_the_same_bytes(photos, video, detector_folder, tmp_path
     everything = ("--model", detector_folder, "--outputs", "media,jsonl,csv,crops,labels,coco,summary")
     for jobs in (1, 2):
         assert emo("detect", photos, *everything, "--out", tmp_path / f"photos-{jobs}", "--jobs", jobs) == 0
-        assert emo("detect", video, photos / "sub", *everything, "--out", tmp_path / f"both-{jobs}", "--jobs", jobs) == 0
+        assert (
+            emo("detect", video, photos / "sub", *everything, "--out", tmp_path / f"both-{jobs}", "--jobs", jobs) == 0
+        )
     for kind in ("photos", "both"):
         assert contents(tmp_path / f"{kind}-1") == contents(tmp_path / f"{kind}-2")
     found = contents(tmp_path / "photos-1")
-    assert sum(name.startswith("crops/") for name in found) == 32 and sum(name.startswith("labels/") for name in found) == 41
+    assert (
+        sum(name.startswith("crops/") for name in found) == 32
+        and sum(name.startswith("labels/") for name in found) == 41
+    )
 
 
 def test_a_broken_run_over_a_folder_is_gone_on_with(photos, detector_folder, tmp_path, monkeypatch, capsys):
@@ -138,5 +180,8 @@ def test_names_of_outputs(tmp_path):
 
 @pytest.mark.parametrize("value, code", [("media,nosuch", 2), ("csv", 0)])
 def test_outputs_are_known_ones(photos, detector_folder, tmp_path, value, code, capsys):
-    assert emo("detect", photos / "00.png", "--model", detector_folder, "--out", tmp_path / "o", "--outputs", value) == code
+    assert (
+        emo("detect", photos / "00.png", "--model", detector_folder, "--out", tmp_path / "o", "--outputs", value)
+        == code
+    )
     assert code == 0 or "nosuch" in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""Videos whose every path and emotion is known, in the containers that people have: tracks against the paths, times, cuts."""
+"""Videos whose every path and emotion is known, in the containers that people have: tracks against the paths,
+times, cuts.
+"""
 
 import csv
 import json
@@ -18,7 +20,9 @@ BYSTANDERS = ((2, 3, 5), (3, 3, 5), (2, 0, 5))  # column, row, class: so much st
 
 
 def path_of(who, index):
-    """(column, row) of a person: the first goes down the left side and back, the second stands right, gone from frame 20 to 25."""
+    """(column, row) of a person: the first goes down the left side and back, the second stands right, gone from
+    frame 20 to 25.
+    """
     if who == 0:
         return 0, (index // 10) % 6 if (index // 10) % 6 < 4 else 6 - (index // 10) % 6
     return None if 20 <= index < 25 else (3, 1)
@@ -62,7 +66,17 @@ def emo(*arguments):
     return ended.value.code or 0
 
 
-@pytest.mark.parametrize("name, codec, variable", [("a.mp4", "libx264", False), ("v.mp4", "libx264", True), ("b.webm", "libvpx", True), ("c.mkv", "libx264", True), ("d.avi", "mjpeg", False), ("e.mov", "mpeg4", False)])
+@pytest.mark.parametrize(
+    "name, codec, variable",
+    [
+        ("a.mp4", "libx264", False),
+        ("v.mp4", "libx264", True),
+        ("b.webm", "libvpx", True),
+        ("c.mkv", "libx264", True),
+        ("d.avi", "mjpeg", False),
+        ("e.mov", "mpeg4", False),
+    ],
+)
 def test_tracks_follow_the_paths(tmp_path, squares, detector_folder, name, codec, variable):
     video = write(tmp_path / name, squares, codec, variable)
     assert emo("detect", video, "--model", detector_folder, "--backend", "opencv", "--out", tmp_path / "o") == 0
@@ -85,13 +99,17 @@ def test_tracks_follow_the_paths(tmp_path, squares, detector_folder, name, codec
     first, second = (next(track for track in told["tracks"] if track["track"] in numbers[who]) for who in (0, 1))
     assert [stretch["emotion"] for stretch in first["stretches"]] == ["Happy"] and first["changes"] == 0
     assert [stretch["emotion"] for stretch in second["stretches"]] == ["Surprise", "Sad"]
-    assert second["stretches"][0]["to_s"] == pytest.approx(4.3, abs=0.4)  # smoothing and hysteresis take a while to believe it
+    assert second["stretches"][0]["to_s"] == pytest.approx(
+        4.3, abs=0.4
+    )  # smoothing and hysteresis take a while to believe it
     with av.open(str(tmp_path / "o" / "annotated.mp4")) as file:
         written = [float(frame.pts * frame.time_base) for frame in file.decode(video=0)]
     assert written == pytest.approx(times(variable), abs=0.011)
 
 
-@pytest.mark.parametrize("name, codec", [("a.mp4", "libx264"), ("b.webm", "libvpx"), ("c.mkv", "libx264"), ("d.avi", "mjpeg")])
+@pytest.mark.parametrize(
+    "name, codec", [("a.mp4", "libx264"), ("b.webm", "libvpx"), ("c.mkv", "libx264"), ("d.avi", "mjpeg")]
+)
 def test_a_cut_file_never_looks_whole(tmp_path, squares, detector_folder, name, codec, capsys):
     video = write(tmp_path / name, squares, codec)
     video.write_bytes(video.read_bytes()[: int(video.stat().st_size * 0.6)])
@@ -109,12 +127,43 @@ def test_what_is_written_is_what_the_page_says(tmp_path, squares, detector_folde
     page = (Path(__file__).parents[2] / "docs" / "detect.md").read_text()
     documented = set(re.findall(r"`([\w.]+)`", page))
     video = write(tmp_path / "a.mp4", squares, "libx264")
-    assert emo("detect", video, "--model", detector_folder, "--backend", "opencv", "--detect-every", "2", "--outputs", "jsonl,csv,coco", "--out", tmp_path / "o") == 0
+    assert (
+        emo(
+            "detect",
+            video,
+            "--model",
+            detector_folder,
+            "--backend",
+            "opencv",
+            "--detect-every",
+            "2",
+            "--outputs",
+            "jsonl,csv,coco",
+            "--out",
+            tmp_path / "o",
+        )
+        == 0
+    )
     header, *frames = [json.loads(line) for line in (tmp_path / "o" / "detections.jsonl").read_text().splitlines()]
-    keys = {*header, *(key for frame in frames for key in frame), *(key for frame in frames for face in frame["faces"] for key in face)}
+    keys = {
+        *header,
+        *(key for frame in frames for key in frame),
+        *(key for frame in frames for face in frame["faces"] for key in face),
+    }
     columns = set(next(csv.reader((tmp_path / "o" / "detections.csv").open()))) - set(header["names"])
     assert keys - documented == set() and columns - documented == set()
-    kinds = {"index": int, "size_wh": list, "faces": list, "xyxy_px": list, "face": float, "class_id": int, "scores": list, "track": int, "uncertain": bool, "frame_scores": list}
+    kinds = {
+        "index": int,
+        "size_wh": list,
+        "faces": list,
+        "xyxy_px": list,
+        "face": float,
+        "class_id": int,
+        "scores": list,
+        "track": int,
+        "uncertain": bool,
+        "frame_scores": list,
+    }
     for frame in frames:
         for record in (frame, *frame["faces"]):
             assert all(isinstance(record[key], kind) for key, kind in kinds.items() if key in record)
@@ -122,10 +171,18 @@ def test_what_is_written_is_what_the_page_says(tmp_path, squares, detector_folde
             x1, y1, x2, y2 = face["xyxy_px"]
             assert 0 <= x1 < x2 <= SIDE and 0 <= y1 < y2 <= SIDE and len(face["scores"]) == 7 and 0 <= face["face"] <= 1
     coco = json.loads((tmp_path / "o" / "coco.json").read_text())
-    assert {one["image_id"] for one in coco["annotations"]} <= {one["id"] for one in coco["images"]} and len(coco["images"]) == FRAMES
+    assert {one["image_id"] for one in coco["annotations"]} <= {one["id"] for one in coco["images"]} and len(
+        coco["images"]
+    ) == FRAMES
 
 
-@pytest.mark.parametrize("arguments, never", [(("--help",), "cv2 numpy torch onnx onnxruntime pandas matplotlib"), (("detect", "{picture}", "--out", "{out}"), "torch pandas matplotlib starlette av dask")])
+@pytest.mark.parametrize(
+    "arguments, never",
+    [
+        (("--help",), "cv2 numpy torch onnx onnxruntime pandas matplotlib"),
+        (("detect", "{picture}", "--out", "{out}"), "torch pandas matplotlib starlette av dask"),
+    ],
+)
 def test_what_is_not_needed_is_never_imported(tmp_path, squares, arguments, never):
     import cv2
 

@@ -25,7 +25,15 @@ def test_everything_comes_once_and_in_order(count, held, workers, size):
     assert out == [-item for item in range(count)]
 
 
-@pytest.mark.parametrize("wrap", [lambda items: ahead(items, 2), lambda items: mapped(int, items, 2), lambda items: mapped(int, items, 1, held=1), lambda items: (item for batch in batches(items, 4) for item in batch)])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda items: ahead(items, 2),
+        lambda items: mapped(int, items, 2),
+        lambda items: mapped(int, items, 1, held=1),
+        lambda items: (item for batch in batches(items, 4) for item in batch),
+    ],
+)
 def test_an_error_of_the_source_comes_after_what_came_before_it(wrap):
     got = []
     with pytest.raises(ValueError, match="broke"):

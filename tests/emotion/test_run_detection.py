@@ -29,7 +29,9 @@ def detector(detector_folder):
 @pytest.fixture
 def video(tmp_path, video_factory, squares):
     """Ten frames: a square of class 3 from the third on."""
-    return video_factory(tmp_path / "clip.mp4", [squares([(1, 2, 3)] if index > 1 else [], scale=4)[0] for index in range(10)], fps=5)
+    return video_factory(
+        tmp_path / "clip.mp4", [squares([(1, 2, 3)] if index > 1 else [], scale=4)[0] for index in range(10)], fps=5
+    )
 
 
 def records(folder):
@@ -43,25 +45,59 @@ def names(folder):
 
 def test_a_video_becomes_jsonl_csv_and_a_video(video, detector, tmp_path):
     summary = detect.run(video, detector, tmp_path / "out")
-    assert names(tmp_path / "out") == ["annotated.mp4", "detections.csv", "detections.jsonl", "summary.html", "summary.json", "timeline.png"]
+    assert names(tmp_path / "out") == [
+        "annotated.mp4",
+        "detections.csv",
+        "detections.jsonl",
+        "summary.html",
+        "summary.json",
+        "timeline.png",
+    ]
     header, frames = records(tmp_path / "out")
     assert header["type"] == "header" and header["program"] == "emo" and header["version"] and header["fps"] == 5
-    assert header["names"] == list(detector.names) and header["settings"]["conf"] == 0.25 and header["settings"]["system"] == "yolo"
+    assert (
+        header["names"] == list(detector.names)
+        and header["settings"]["conf"] == 0.25
+        and header["settings"]["system"] == "yolo"
+    )
     assert header["settings"]["model"]["sha256"]
     # a record a frame, also without a face
-    assert [(frame["index"], frame["time_s"]) for frame in frames] == [(index, pytest.approx(index / 5)) for index in range(10)]
+    assert [(frame["index"], frame["time_s"]) for frame in frames] == [
+        (index, pytest.approx(index / 5)) for index in range(10)
+    ]
     assert [len(frame["faces"]) for frame in frames] == [0, 0] + [1] * 8 and frames[0]["size_wh"] == [256, 256]
     (face,) = frames[5]["faces"]
     assert face["class_id"] == 3 and len(face["scores"]) == 7 and face["scores"][3] == max(face["scores"])
     assert np.allclose(face["xyxy_px"], (64, 128, 128, 192), atol=0.5)
-    assert (summary.frames, summary.faces, summary.frames_without_face) == (10, 8, 2) and summary.emotions["Surprise"] == 8
+    assert (summary.frames, summary.faces, summary.frames_without_face) == (10, 8, 2) and summary.emotions[
+        "Surprise"
+    ] == 8
     assert set(summary.stages) == {"decode", "prepare", "network", "boxes", "draw", "write"}
 
     rows = list(csv.DictReader((tmp_path / "out" / "detections.csv").open()))
-    assert len(rows) == 10 and list(rows[0])[:11] == ["frame", "time_s", "picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", "uncertain"]
-    assert [row["frame"] for row in rows] == [str(index) for index in range(10)] and not any(rows[1][key] for key in list(rows[0])[2:])  # without a face
+    assert len(rows) == 10 and list(rows[0])[:11] == [
+        "frame",
+        "time_s",
+        "picture",
+        "x1",
+        "y1",
+        "x2",
+        "y2",
+        "face",
+        "emotion",
+        "score",
+        "uncertain",
+    ]
+    assert [row["frame"] for row in rows] == [str(index) for index in range(10)] and not any(
+        rows[1][key] for key in list(rows[0])[2:]
+    )  # without a face
     rows = rows[2:]
-    assert rows[0]["frame"] == "2" and rows[0]["time_s"] == "0.4" and rows[0]["emotion"] == "Surprise" and rows[0]["score"] == rows[0]["Surprise"]
+    assert (
+        rows[0]["frame"] == "2"
+        and rows[0]["time_s"] == "0.4"
+        and rows[0]["emotion"] == "Surprise"
+        and rows[0]["score"] == rows[0]["Surprise"]
+    )
 
     played = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))
     pictures = [played.read()[1] for _ in range(10)]
@@ -76,7 +112,11 @@ def test_without_pyav_opencv_writes_the_video(video, detector, tmp_path, monkeyp
     detect.run(video, detector, tmp_path / "out")
     played = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))
     assert int(played.get(cv2.CAP_PROP_FOURCC)) in (cv2.VideoWriter.fourcc(*"FMP4"), cv2.VideoWriter.fourcc(*"mp4v"))
-    assert played.get(cv2.CAP_PROP_FPS) == 5 and played.get(cv2.CAP_PROP_FRAME_COUNT) == 10 and played.read()[1].shape == (256, 256, 3)
+    assert (
+        played.get(cv2.CAP_PROP_FPS) == 5
+        and played.get(cv2.CAP_PROP_FRAME_COUNT) == 10
+        and played.read()[1].shape == (256, 256, 3)
+    )
 
 
 def test_a_picture(tmp_path, detector, squares):
@@ -94,7 +134,9 @@ def test_a_folder_keeps_names_and_goes_on_after_an_unreadable_picture(tmp_path, 
     (tmp_path / "in" / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     told = []
     summary = detect.run(tmp_path / "in", detector, tmp_path / "out", skipped=told.append)
-    found = sorted(str(path.relative_to(tmp_path / "out" / "pictures")) for path in (tmp_path / "out" / "pictures").rglob("*.*"))
+    found = sorted(
+        str(path.relative_to(tmp_path / "out" / "pictures")) for path in (tmp_path / "out" / "pictures").rglob("*.*")
+    )
     assert found == ["a.png", "c.bmp.png", "sub/b.jpg"]
     assert (summary.frames, summary.unreadable, len(told)) == (3, 1, 1) and "broken.jpg" in str(told[0])
     with pytest.raises(MediaError, match="broken.jpg"):
@@ -124,13 +166,29 @@ def test_a_full_folder_is_refused_and_force_replaces_only_emos_files(video, dete
         detect.run(video, detector, out)
     assert names(out) == ["mine.txt"]
     detect.run(video, detector, out, force=True)
-    assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt", "summary.html", "summary.json", "timeline.png"]
+    assert names(out) == [
+        "annotated.mp4",
+        "detections.csv",
+        "detections.jsonl",
+        "mine.txt",
+        "summary.html",
+        "summary.json",
+        "timeline.png",
+    ]
     (out / "annotated.jpg").write_text("mine, though it is called like emo's")
     with pytest.raises(UsageError, match="holds annotated.jpg, which emo did not write"):
         detect.run(video, detector, out, force=True)
     (out / "annotated.jpg").unlink()
     detect.run(video, detector, out, force=True)
-    assert names(out) == ["annotated.mp4", "detections.csv", "detections.jsonl", "mine.txt", "summary.html", "summary.json", "timeline.png"]
+    assert names(out) == [
+        "annotated.mp4",
+        "detections.csv",
+        "detections.jsonl",
+        "mine.txt",
+        "summary.html",
+        "summary.json",
+        "timeline.png",
+    ]
 
 
 @pytest.mark.parametrize("done", [0, 4])
@@ -152,7 +210,11 @@ def test_force_keeps_the_earlier_result_until_the_new_one_is_whole(video, detect
     with pytest.raises(KeyboardInterrupt):
         detect.run(video, broken, out, force=True)
     after = {name: (out / name).read_bytes() for name in names(out)}
-    assert before.items() <= after.items() and all(".part." in name for name in after.keys() - before.keys()) and bool(after.keys() - before.keys()) == bool(done)
+    assert (
+        before.items() <= after.items()
+        and all(".part." in name for name in after.keys() - before.keys())
+        and bool(after.keys() - before.keys()) == bool(done)
+    )
     detect.run(video, detector, out, force=True, outputs=("jsonl", "csv"))
     assert names(out) == ["detections.csv", "detections.jsonl"]
 
@@ -183,8 +245,20 @@ def test_a_cut_video_leaves_only_partial_names(tmp_path, detector):
 def test_an_interrupted_run_leaves_only_partial_names(tmp_path, detector_folder, video_factory, squares):
     """SIGINT to the real command in the midst of a long video."""
     video = video_factory(tmp_path / "long.mp4", [squares([(1, 2, 3)], scale=8)[0]] * 3000, fps=25)
-    run = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from emotion.cli import main; main()"
-    command = [sys.executable, "-c", run, "detect", str(video), "--model", str(detector_folder), "--out", str(tmp_path / "out")]
+    run = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from emotion.cli import main; main()"
+    )
+    command = [
+        sys.executable,
+        "-c",
+        run,
+        "detect",
+        str(video),
+        "--model",
+        str(detector_folder),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     part = tmp_path / "out" / "detections.part.jsonl"
     until = time.monotonic() + 60
@@ -193,7 +267,12 @@ def test_an_interrupted_run_leaves_only_partial_names(tmp_path, detector_folder,
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and out == "" and err.strip() == "emo: interrupted"
-    assert names(tmp_path / "out") == ["annotated.part.mp4", "detections.part.csv", "detections.part.jsonl", "tracks.part.csv"]
+    assert names(tmp_path / "out") == [
+        "annotated.part.mp4",
+        "detections.part.csv",
+        "detections.part.jsonl",
+        "tracks.part.csv",
+    ]
     assert json.loads(part.read_text().splitlines()[-1])["type"] in ("frame", "header")
 
 
@@ -220,9 +299,21 @@ def test_a_full_disk_leaves_nothing_that_looks_finished(kilobytes, tmp_path, det
     """The file size limit of the shell, as a disk that is full: of noise, a frame takes more."""
     rng = np.random.default_rng(0)
     video = video_factory(tmp_path / "a.mp4", [rng.integers(0, 256, (96, 96, 3), np.uint8) for _ in range(30)], fps=10)
-    line = f"ulimit -f {2 * kilobytes}; exec {sys.executable} -m emotion.cli detect {video} --model {detector_folder} --out {tmp_path / 'out'}"
+    line = (
+        f"ulimit -f {2 * kilobytes}; exec "
+        f"{sys.executable} -m "
+        "emotion.cli detect "
+        f"{video} "
+        "--model "
+        f"{detector_folder} --out "
+        f"{tmp_path / 'out'}"
+    )
     run = subprocess.run(["sh", "-c", line], capture_output=True, text=True)  # sh counts in 512 bytes
-    assert (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1) and "out/" in run.stderr and "cannot be written" in run.stderr
+    assert (
+        (run.returncode, run.stdout, run.stderr.count("\n")) == (1, "", 1)
+        and "out/" in run.stderr
+        and "cannot be written" in run.stderr
+    )
     assert all(".part" in name for name in names(tmp_path / "out"))
 
 
@@ -253,11 +344,23 @@ def test_the_command(video, detector_folder, classifier_folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     assert emo("detect", video, "--model", detector_folder) == 0
     assert "8 faces in 10 frames (2 without one): Surprise 8" in capsys.readouterr().out
-    assert names(tmp_path / "detect-out" / "clip") == ["annotated.mp4", "detections.csv", "detections.jsonl", "summary.html", "summary.json", "timeline.png", "tracks.csv"]
+    assert names(tmp_path / "detect-out" / "clip") == [
+        "annotated.mp4",
+        "detections.csv",
+        "detections.jsonl",
+        "summary.html",
+        "summary.json",
+        "timeline.png",
+        "tracks.csv",
+    ]
     two = ("--system", "two-stage", "--face-model", detector_folder, "--model", classifier_folder)
     assert emo("detect", video, *two, "--out", "two", "--json") == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["system"] == "two-stage" and printed["emotions"]["Surprise"] == 8 and {"face", "classify"} <= set(printed["stages"])
+    assert (
+        printed["system"] == "two-stage"
+        and printed["emotions"]["Surprise"] == 8
+        and {"face", "classify"} <= set(printed["stages"])
+    )
     assert emo("detect", video, "--model", detector_folder, "--out", "quiet", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
 
@@ -314,8 +417,18 @@ def test_a_colon_in_a_relative_name_is_no_protocol(name, video, detector, tmp_pa
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(video.read_bytes())
     summary = detect.run(name, detector, f"out:{name}")
-    assert summary.frames == 10 and names(tmp_path / f"out:{name}") == ["annotated.mp4", "detections.csv", "detections.jsonl", "summary.html", "summary.json", "timeline.png"]
-    assert detect.run(name, detector).frames == 10 and cv2.VideoCapture(str(tmp_path / f"out:{name}" / "annotated.mp4")).read()[0]
+    assert summary.frames == 10 and names(tmp_path / f"out:{name}") == [
+        "annotated.mp4",
+        "detections.csv",
+        "detections.jsonl",
+        "summary.html",
+        "summary.json",
+        "timeline.png",
+    ]
+    assert (
+        detect.run(name, detector).frames == 10
+        and cv2.VideoCapture(str(tmp_path / f"out:{name}" / "annotated.mp4")).read()[0]
+    )
 
 
 def test_several_sources_in_one_call(video, detector_folder, tmp_path, monkeypatch, capsys):
@@ -327,7 +440,10 @@ def test_several_sources_in_one_call(video, detector_folder, tmp_path, monkeypat
     said = capsys.readouterr().out
     assert said.count("8 faces in 10 frames") == 2 and f"twin/{video.name}: " in said
     assert emo("detect", video, f"twin/{video.name}", *model, "--json") == 0  # what nobody named is never refused
-    assert [Path(one["files"][0]).parent.name for one in json.loads(capsys.readouterr().out)] == [f"{video.stem}-3", f"{video.stem}-4"]
+    assert [Path(one["files"][0]).parent.name for one in json.loads(capsys.readouterr().out)] == [
+        f"{video.stem}-3",
+        f"{video.stem}-4",
+    ]
     assert emo("detect", video, f"twin/{video.name}", *model, "--out", "named") == 0
     assert sorted(path.name for path in Path("named").iterdir()) == [video.stem, f"{video.stem}-2"]
     assert emo("detect", video, f"twin/{video.name}", *model, "--out", "named") == 2  # what somebody named is

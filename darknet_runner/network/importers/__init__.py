@@ -1,1 +1,3 @@
-"""Other frameworks' weights as `.weights` for a cfg: readers, one a file format, and `fit`, which puts layers where they fit."""
+"""Other frameworks' weights as `.weights` for a cfg: readers, one a file format, and `fit`, which puts layers where
+they fit.
+"""

@@ -5,9 +5,10 @@
 
 Both sides are walked in order. The first layer that differs must be the cfg's top (a dense layer, or its last): it and
 what follows stay new, and the file ends before it, as `darknet partial` ends one. Any other difference is an error.
-Batch norms are folded where the cfg has none, and become exact ones where only the source has none; another epsilon goes
-into the variance. What the source was shown (`InputScale`) is worked into the first layer; the difference that this makes
-at the border of the picture, where a convolution pads, is avoided by a first layer of 1x1 in the cfg, which takes it whole.
+Batch norms are folded where the cfg has none, and become exact ones where only the source has none; another epsilon
+goes into the variance. What the source was shown (`InputScale`) is worked into the first layer; the difference that
+this makes at the border of the picture, where a convolution pads, is avoided by a first layer of 1x1 in the cfg, which
+takes it whole.
 """
 
 from __future__ import annotations
@@ -26,7 +27,14 @@ from ..weights_file import write
 from . import keras, matconvnet, torch_checkpoint
 from .source import SCALES, Source, SourceLayer, scale_named
 
-READERS = {".h5": keras.read, ".hdf5": keras.read, ".keras": keras.read, ".mat": matconvnet.read, ".pth": torch_checkpoint.read, ".pt": torch_checkpoint.read}
+READERS = {
+    ".h5": keras.read,
+    ".hdf5": keras.read,
+    ".keras": keras.read,
+    ".mat": matconvnet.read,
+    ".pth": torch_checkpoint.read,
+    ".pt": torch_checkpoint.read,
+}
 EPS = 1e-5  # Darknet's, src/blas.c, normalize_cpu
 
 
@@ -44,7 +52,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Imported:
-    """What was done: a row a weighted layer, `layers` of the cfg in the file, the source's unused layers, and remarks."""
+    """What was done: a row a weighted layer, `layers` of the cfg in the file, the source's unused layers, and
+    remarks.
+    """
 
     form: str
     rows: tuple[Row, ...]
@@ -68,9 +78,20 @@ def read_source(path: str | Path) -> Source:
         raise WeightsError("no such file", where=path)
     try:
         return READERS[path.suffix.lower()](path)
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError, RuntimeError, RecursionError, MemoryError) as error:
+    except (
+        KeyError,
+        IndexError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        RecursionError,
+        MemoryError,
+    ) as error:
         reason = " ".join(str(error).split())[:120]
-        raise WeightsError(f"is broken, or of a form that is not read here: {type(error).__name__} {reason}", where=path) from None
+        raise WeightsError(
+            f"is broken, or of a form that is not read here: {type(error).__name__} {reason}", where=path
+        ) from None
 
 
 def import_weights(path: str | Path, cfg: Cfg, out: str | Path, scale: str | None = None) -> Imported:
@@ -85,7 +106,9 @@ def import_weights(path: str | Path, cfg: Cfg, out: str | Path, scale: str | Non
 
 
 def fit(source: Source, cfg: Cfg, scale: str | None = None) -> tuple[list[dict[str, np.ndarray]], Imported]:
-    """Per layer {block: array} of the first `Imported.layers` layers, as `weights_file.write` takes them; and what was done."""
+    """Per layer {block: array} of the first `Imported.layers` layers, as `weights_file.write` takes them; and what
+    was done.
+    """
     traced = trace(cfg)
     targets = [layer for layer in traced if layer.blocks]
     if not targets:
@@ -115,15 +138,25 @@ def fit(source: Source, cfg: Cfg, scale: str | None = None) -> tuple[list[dict[s
         rows.append(row)
     if not any(row.how != "made" for row in rows):
         raise WeightsError("gives no layer that fits", where=source.path)
-    rows += [Row(layer.index, layer.type, dict(layer.blocks).get("weights", layer.blocks[0][1]), how="new") for layer in targets if new and layer.index >= new.index]
+    rows += [
+        Row(layer.index, layer.type, dict(layer.blocks).get("weights", layer.blocks[0][1]), how="new")
+        for layer in targets
+        if new and layer.index >= new.index
+    ]
     layers = new.index if new else len(traced)
-    return arrays[:layers], Imported(source.form, tuple(rows), layers, new is None, tuple(walk.rest()), (*notes, *walk.notes))
+    return arrays[:layers], Imported(
+        source.form, tuple(rows), layers, new is None, tuple(walk.rest()), (*notes, *walk.notes)
+    )
 
 
 def _refuse_or_stop(layer, targets, why, done, source, cfg):
     """An error unless `layer` may be the new top: a dense layer or the last one, behind at least one that fits."""
     if not done or not (layer.type == "connected" or layer is targets[-1] or why == _ENDS):
-        raise WeightsError(f"does not fit {cfg.path.name if cfg.path else 'the cfg'}: its layer {layer.index} [{layer.type}] {why}", where=source.path, mend="choose the cfg of the same network with --for")
+        raise WeightsError(
+            f"does not fit {cfg.path.name if cfg.path else 'the cfg'}: its layer {layer.index} [{layer.type}] {why}",
+            where=source.path,
+            mend="choose the cfg of the same network with --for",
+        )
 
 
 def _takes_scale(target: Layer, first: SourceLayer) -> bool:
@@ -146,22 +179,41 @@ class _Walk:
         self.replaced: dict[int, SourceLayer] = {}
 
     def _next(self) -> SourceLayer | None:
-        return self.replaced.get(self.at) or (self.source.layers[self.at] if self.at < len(self.source.layers) else None)
+        return self.replaced.get(self.at) or (
+            self.source.layers[self.at] if self.at < len(self.source.layers) else None
+        )
 
     def rest(self) -> list[str]:
         return [f"{layer.name} ({_size(layer.shape)})" for layer in self.source.layers[self.at :]]
 
     def rescale(self, first, scale, target, channels, notes):
         """Put a first layer in the place of the source's that sees pictures of 0..1 as that one sees its own."""
-        if (first.shape[1] == channels and scale.name == "0..1") or first.shape[1] not in (1, 3) or channels not in (1, 3):
+        if (
+            (first.shape[1] == channels and scale.name == "0..1")
+            or first.shape[1] not in (1, 3)
+            or channels not in (1, 3)
+        ):
             return
         matrix, offset = scale.matrix(first.shape[1], channels)
         kernel = np.asarray(first.kernel, np.float64)
         bias = np.zeros(len(kernel)) if first.bias is None else np.asarray(first.bias, np.float64)
         bias = bias + np.einsum("oihw,i->o", kernel, offset)
-        self.replaced[0] = SourceLayer(first.name, np.einsum("oihw,ij->ojhw", kernel, matrix), bias, activation=first.activation)
+        self.replaced[0] = SourceLayer(
+            first.name, np.einsum("oihw,ij->ojhw", kernel, matrix), bias, activation=first.activation
+        )
         if np.any(offset) and target.type == "convolutional" and padded(target.section):
-            notes.append("worked into the first layer; at the picture's border it differs from the source, whose padding was the mean colour and is black here")
+            notes.append(
+                "worked into the first "
+                "layer; at the "
+                "picture's "
+                "border it "
+                "differs "
+                "from the "
+                "source, whose "
+                "padding was the mean "
+                "colour and is "
+                "black here"
+            )
 
     def layer(self, target: Layer) -> tuple[dict, Row] | str:
         """The arrays of one layer of the cfg and its row, or why there are none."""
@@ -178,7 +230,14 @@ class _Walk:
             return _norm(given), Row(target.index, target.type, given.shape, given.name, given.shape, "copied")
         if given.kernel is None:
             where = "behind an activation" if given.behind else "here"
-            return f"takes {_size(shapes['weights'])}; the source has a batch norm {where}, '{given.name}': give the cfg a [batchnorm]"
+            return (
+                f"takes {_size(shapes['weights'])}; the "
+                "source has a "
+                "batch norm "
+                f"{where}, "
+                f"'{given.name}': "
+                "give the cfg a [batchnorm]"
+            )
         kernel = _shaped(given, target, shapes["weights"])
         if kernel is None:
             return f"takes {_size(shapes['weights'])}; next is {_named(given)}"
@@ -189,11 +248,22 @@ class _Walk:
         blocks = {"weights": np.asarray(kernel, np.float64), "biases": bias}
         if "scales" in shapes:
             how = f"with {norm.name}" if norm else "batch norm made neutral"
-            blocks |= _norm(norm, bias) if norm else {"scales": np.ones(len(bias)), "mean": np.zeros(len(bias)), "variance": np.full(len(bias), 1 - EPS)}
+            blocks |= (
+                _norm(norm, bias)
+                if norm
+                else {
+                    "scales": np.ones(len(bias)),
+                    "mean": np.zeros(len(bias)),
+                    "variance": np.full(len(bias), 1 - EPS),
+                }
+            )
         elif norm:
             folded = _norm(norm, bias)
             share = folded["scales"] / np.sqrt(folded["variance"] + EPS)
-            blocks = {"weights": blocks["weights"] * share.reshape(-1, *[1] * (kernel.ndim - 1)), "biases": folded["biases"] - folded["mean"] * share}
+            blocks = {
+                "weights": blocks["weights"] * share.reshape(-1, *[1] * (kernel.ndim - 1)),
+                "biases": folded["biases"] - folded["mean"] * share,
+            }
             how = f"{norm.name} folded in"
         return blocks, Row(target.index, target.type, shapes["weights"], given.name, given.shape, how)
 
@@ -211,7 +281,15 @@ class _Walk:
     def _compare(self, given, target):
         here = target.section.text("activation", "logistic")
         if given.activation is not None and given.activation != here:
-            self.notes.append(f"layer {target.index} [{target.type}] has activation {here}, the source's '{given.name}' {given.activation}")
+            self.notes.append(
+                f"layer {target.index} "
+                f"[{target.type}] has "
+                "activation "
+                f"{here}, the "
+                "source's "
+                f"'{given.name}' "
+                f"{given.activation}"
+            )
 
 
 def _norm(given: SourceLayer, bias: np.ndarray | float = 0.0) -> dict[str, np.ndarray]:
@@ -227,7 +305,11 @@ def _shaped(given: SourceLayer, target: Layer, shape: tuple[int, ...]) -> np.nda
         return None
     if kernel.ndim == 4 and target.type == "convolutional":
         return kernel if kernel.shape == shape else None
-    if target.type == "convolutional" and not (shape[2] == height and shape[3] == width and not padded(target.section)) and shape[2:] != (1, 1):
+    if (
+        target.type == "convolutional"
+        and not (shape[2] == height and shape[3] == width and not padded(target.section))
+        and shape[2:] != (1, 1)
+    ):
         return None
     if kernel.ndim == 2 and math.prod(shape[1:]) == kernel.shape[1]:
         if given.flattened == "hwc" and width * height > 1:

@@ -1,9 +1,9 @@
 """Keras models (.h5, .keras) and weights (.h5): Conv2D, SeparableConv2D, DepthwiseConv2D, Dense and BatchNormalization.
 
-A saved model tells its layers' kinds, activations, epsilons and the order of a Flatten; a file of weights alone tells their
-names and shapes, and Keras' defaults stand in for the rest (epsilon 0.001, channels last). Layers are taken in the file's
-order, which for a plain stack is that of its computation. VGG-Face is known by its thirteen convolutions, whether they have
-the paper's names (conv1_1, ...) or Keras' own numbers (conv2d_1, ...).
+A saved model tells its layers' kinds, activations, epsilons and the order of a Flatten; a file of weights alone tells
+their names and shapes, and Keras' defaults stand in for the rest (epsilon 0.001, channels last). Layers are taken in
+the file's order, which for a plain stack is that of its computation. VGG-Face is known by its thirteen convolutions,
+whether they have the paper's names (conv1_1, ...) or Keras' own numbers (conv2d_1, ...).
 """
 
 from __future__ import annotations
@@ -23,9 +23,23 @@ from .source import SCALES, InputScale, Source, SourceLayer
 
 EPS = 1e-3  # BatchNormalization's default
 MOST_BYTES, MOST_ARRAY = 1 << 33, 1 << 31  # of a .keras file's parts, unpacked; of one array
-_ACTIVATIONS = {"linear": "linear", "relu": "relu", "elu": "elu", "selu": "selu", "sigmoid": "logistic", "tanh": "tanh", "swish": "swish", "silu": "swish"}
+_ACTIVATIONS = {
+    "linear": "linear",
+    "relu": "relu",
+    "elu": "elu",
+    "selu": "selu",
+    "sigmoid": "logistic",
+    "tanh": "tanh",
+    "swish": "swish",
+    "silu": "swish",
+}
 _ACTIVATING = {"ReLU": "relu", "LeakyReLU": "leaky", "ELU": "elu", "PReLU": "prelu", "Softmax": "linear"}
-_PARTS = {"W": "kernel", "b": "bias", "running_mean": "moving_mean", "running_std": "moving_variance"}  # Keras 1's names
+_PARTS = {
+    "W": "kernel",
+    "b": "bias",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",
+}  # Keras 1's names
 _VGG_FACE = [64] * 2 + [128] * 2 + [256] * 3 + [512] * 6
 
 
@@ -41,7 +55,9 @@ def read(path: Path) -> Source:
         with h5py.File(path, "r") as file:
             return _read(path, file)
     except (OSError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"cannot be read as {'a .keras file' if path.suffix.lower() == '.keras' else 'HDF5'}: {error}", where=path) from None
+        raise WeightsError(
+            f"cannot be read as {'a .keras file' if path.suffix.lower() == '.keras' else 'HDF5'}: {error}", where=path
+        ) from None
 
 
 def _read(path, file) -> Source:
@@ -49,7 +65,13 @@ def _read(path, file) -> Source:
     names = _names(group, "layer_names")
     if not names:
         mend = 'save the whole model: model.save("model.keras") or model.save("model.h5")'
-        raise WeightsError("is not a Keras model in HDF5 (no layer_names)" if "layers" not in file else "holds Keras 3 weights without their order", where=path, mend=mend)
+        raise WeightsError(
+            "is not a Keras model in HDF5 (no layer_names)"
+            if "layers" not in file
+            else "holds Keras 3 weights without their order",
+            where=path,
+            mend=mend,
+        )
     config = _layers_of(json.loads(_text(file.attrs["model_config"]))) if "model_config" in file.attrs else []
     known = {name: (kind, options) for kind, name, options in config}
     followed = _followed(config)
@@ -84,7 +106,14 @@ def _read_zip(path, h5py) -> Source:
                 arrays = [_array(path, group["vars"][number]) for number in sorted(group["vars"], key=int)]
                 if arrays:
                     parts = dict(zip(_order(kind, options), arrays))
-                    made += _layer(path, name, parts if len(parts) == len(arrays) else {"": arrays[0]}, kind, options, *followed.get(name, (None, None)))
+                    made += _layer(
+                        path,
+                        name,
+                        parts if len(parts) == len(arrays) else {"": arrays[0]},
+                        kind,
+                        options,
+                        *followed.get(name, (None, None)),
+                    )
     if not made:
         raise WeightsError("holds no weights", where=path)
     return Source(path, "Keras model", tuple(made), _scale(made))
@@ -103,7 +132,9 @@ def _groups(model, group):
     layers = model.get("config", {})
     for layer in layers.get("layers", []) if isinstance(layers, dict) else []:
         kind, options = layer.get("class_name", ""), layer.get("config", {})
-        snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", kind))).lower()
+        snake = re.sub(
+            r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+        ).lower()
         count = used[snake] = used.get(snake, -1) + 1
         where = f"layers/{snake}_{count}" if count else f"layers/{snake}"
         if where not in group:
@@ -125,7 +156,11 @@ def _order(kind: str, options: dict) -> list[str]:
 
 def _names(group, key: str) -> list[str]:
     """A list of names in a group's attributes; Keras cuts one that HDF5 does not hold into KEY0, KEY1, ..."""
-    keys = [key] if key in group.attrs else itertools.takewhile(group.attrs.__contains__, (f"{key}{number}" for number in itertools.count()))
+    keys = (
+        [key]
+        if key in group.attrs
+        else itertools.takewhile(group.attrs.__contains__, (f"{key}{number}" for number in itertools.count()))
+    )
     return [_text(name) for one in keys for name in group.attrs[one]]
 
 
@@ -158,7 +193,9 @@ def _layers_of(model: dict) -> list[tuple[str, str, dict]]:
 
 
 def _followed(config) -> dict[str, tuple[str | None, bool]]:
-    """Of each layer: its activation, be it its own or a layer behind it (and a batch norm between), and whether one stands right before it."""
+    """Of each layer: its activation, be it its own or a layer behind it (and a batch norm between), and whether one
+    stands right before it.
+    """
     found, before = {}, False
     for index, (kind, name, options) in enumerate(config):
         own = _activation(options)
@@ -181,25 +218,45 @@ def _activation(options) -> str | None:
 
 def _layer(path, name, arrays, kind, options, activation, behind) -> list[SourceLayer]:
     if options.get("dim_ordering") == "th":
-        raise WeightsError(f"layer '{name}' has Theano's kernels, which are not read here", where=path, mend="save it with TensorFlow's ordering")
+        raise WeightsError(
+            f"layer '{name}' has Theano's kernels, which are not read here",
+            where=path,
+            mend="save it with TensorFlow's ordering",
+        )
     flattened = "chw" if options.get("data_format") == "channels_first" else "hwc"
     if "moving_mean" in arrays and "moving_variance" in arrays:
         mean = arrays["moving_mean"]
-        norm = np.stack([arrays.get("gamma", np.ones_like(mean)), arrays.get("beta", np.zeros_like(mean)), mean, arrays["moving_variance"]])
+        norm = np.stack(
+            [
+                arrays.get("gamma", np.ones_like(mean)),
+                arrays.get("beta", np.zeros_like(mean)),
+                mean,
+                arrays["moving_variance"],
+            ]
+        )
         return [SourceLayer(name, norm=norm, eps=float(options.get("epsilon", EPS)), behind=behind)]
     bias, rest, made = arrays.get("bias"), set(arrays) - {"bias", "kernel", "depthwise_kernel", "pointwise_kernel"}, []
     if "depthwise_kernel" in arrays or kind == "DepthwiseConv2D":
         depthwise = arrays.get("depthwise_kernel", arrays.get("kernel"))  # (h, w, channels, multiplier)
         height, width, channels, times = depthwise.shape
         alone = "pointwise_kernel" not in arrays
-        made.append(SourceLayer(name, depthwise.transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width), bias if alone else None, activation=activation if alone else "linear"))
+        made.append(
+            SourceLayer(
+                name,
+                depthwise.transpose(2, 3, 0, 1).reshape(channels * times, 1, height, width),
+                bias if alone else None,
+                activation=activation if alone else "linear",
+            )
+        )
     kernel = arrays.get("pointwise_kernel", arrays.get("kernel") if not made else None)
     if kernel is not None and kernel.ndim == 4:
         made.append(SourceLayer(name, kernel.transpose(3, 2, 0, 1), bias, activation=activation))
     elif kernel is not None and kernel.ndim == 2:
         made.append(SourceLayer(name, kernel.T, bias, flattened=flattened, activation=activation))
     if not made or rest:
-        raise WeightsError(f"layer '{name}' ({', '.join(sorted(arrays))}) is not a convolution, dense layer or batch norm", where=path)
+        raise WeightsError(
+            f"layer '{name}' ({', '.join(sorted(arrays))}) is not a convolution, dense layer or batch norm", where=path
+        )
     return made
 
 

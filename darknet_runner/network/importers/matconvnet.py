@@ -27,7 +27,9 @@ def read(path: Path) -> Source:
     try:
         found = loadmat(path, struct_as_record=False)  # not squeezed: a filter of 1x1 keeps its sides
     except NotImplementedError:
-        raise WeightsError("is a MATLAB 7.3 file, which is not read here", where=path, mend="save it with -v7") from None
+        raise WeightsError(
+            "is a MATLAB 7.3 file, which is not read here", where=path, mend="save it with -v7"
+        ) from None
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
         raise WeightsError(f"is no .mat file: {reason}", where=path) from None
@@ -39,7 +41,9 @@ def read(path: Path) -> Source:
     kinds = [_word(layer, "type") for layer in layers]
     for index, layer in enumerate(layers):
         after = next((kind for kind in kinds[index + 1 :] if kind != "bnorm"), "")
-        made += _layer(path, layer, index, _ACTIVATIONS.get(after, "linear"), behind=index > 0 and kinds[index - 1] in _ACTIVATIONS)
+        made += _layer(
+            path, layer, index, _ACTIVATIONS.get(after, "linear"), behind=index > 0 and kinds[index - 1] in _ACTIVATIONS
+        )
     scale = less_mean("the file's own", _mean(found, net), False, "RGB of 0..255 less the file's own mean colour")
     return Source(path, "MatConvNet network", tuple(made), scale)
 
@@ -59,18 +63,28 @@ def _layer(path, layer, index, activation, behind) -> list[SourceLayer]:
     kind, name = _word(layer, "type"), _word(layer, "name") or f"layer {index + 1}"
     if kind not in ("conv", "bnorm"):
         return []
-    cells = np.ravel(getattr(layer, "weights", ())) if hasattr(layer, "weights") else [getattr(layer, key) for key in ("filters", "biases") if hasattr(layer, key)]
+    cells = (
+        np.ravel(getattr(layer, "weights", ()))
+        if hasattr(layer, "weights")
+        else [getattr(layer, key) for key in ("filters", "biases") if hasattr(layer, key)]
+    )
     arrays = [np.asarray(one, np.float32) for one in cells if np.size(one)]
     if kind == "bnorm":
         if len(arrays) != 3:
             raise WeightsError(f"layer '{name}' has {len(arrays)} arrays, a bnorm three", where=path)
         gamma, beta, moments = arrays[0].ravel(), arrays[1].ravel(), arrays[2].reshape(-1, 2)
         # Its moments hold the deviation, epsilon included (matlab/vl_nnbnorm.m).
-        return [SourceLayer(name, norm=np.stack([gamma, beta, moments[:, 0], moments[:, 1] ** 2]), eps=0.0, behind=behind)]
+        return [
+            SourceLayer(name, norm=np.stack([gamma, beta, moments[:, 0], moments[:, 1] ** 2]), eps=0.0, behind=behind)
+        ]
     if not arrays or arrays[0].ndim < 2:
         raise WeightsError(f"layer '{name}' is a convolution without filters", where=path)
     kernel = arrays[0].reshape(arrays[0].shape + (1,) * (4 - arrays[0].ndim))  # MATLAB drops sides of 1 at the end
-    return [SourceLayer(name, kernel.transpose(3, 2, 0, 1), arrays[1].ravel() if len(arrays) > 1 else None, activation=activation)]
+    return [
+        SourceLayer(
+            name, kernel.transpose(3, 2, 0, 1), arrays[1].ravel() if len(arrays) > 1 else None, activation=activation
+        )
+    ]
 
 
 def _mean(found, net) -> tuple[float, ...]:

@@ -1,7 +1,7 @@
 """What a reader gives: a foreign network's weighted layers in the order of their computation, in one form.
 
-Kernels are (out, in, height, width) or (out, in), as torch and Darknet have them; a reader turns them. `InputScale` says
-what the network was shown, so that the fit can make it see the same in pictures of 0..1.
+Kernels are (out, in, height, width) or (out, in), as torch and Darknet have them; a reader turns them. `InputScale`
+says what the network was shown, so that the fit can make it see the same in pictures of 0..1.
 """
 
 from __future__ import annotations
@@ -52,12 +52,16 @@ class InputScale:
     about: str = ""
 
     def matrix(self, channels: int, seen: int) -> tuple[np.ndarray, np.ndarray]:
-        """(channels, seen) and (channels,): the source's `channels` values of a pixel with `seen` of ours, 3 RGB or 1 grey.
+        """(channels, seen) and (channels,): the source's `channels` values of a pixel with `seen` of ours, 3 RGB or 1
+        grey.
 
         A colour source sees grey as equal colours, a grey one sees colour as its luminance.
         """
         if channels not in (1, 3) or (channels == 1 and len(set(zip(self.factor, self.offset))) > 1):
-            raise UsageError(f"--input {self.name} is of colour pictures; the source takes {channels} channels", mend="--input 0..1, 0..255 or -1..1")
+            raise UsageError(
+                f"--input {self.name} is of colour pictures; the source takes {channels} channels",
+                mend="--input 0..1, 0..255 or -1..1",
+            )
         if channels == 1:
             seen_by = np.ones((1, 1)) if seen == 1 else np.array([[0.299, 0.587, 0.114]])
             return seen_by * self.factor[0], np.array(self.offset[:1])
@@ -77,15 +81,25 @@ def less_mean(name: str, mean: tuple[float, ...], bgr: bool, about: str) -> Inpu
 
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's, of ImageNet
 VGG_FACE_MEAN = (129.1863, 104.7624, 93.5940)  # RGB; of VGG-Face's training set, as published with it
-SCALES = {scale.name: scale for scale in (
-    _plain("0..1", 1, 0, "pictures of 0..1, as they are here"),
-    _plain("0..255", 255, 0, "pictures of 0..255"),
-    _plain("-1..1", 2, -1, "pictures of -1..1"),
-    InputScale("imagenet", tuple(1 / d for d in _DEVIATION), tuple(-m / d for m, d in zip(_MEAN, _DEVIATION)), about="less ImageNet's mean, by its deviation (torchvision)"),
-    less_mean("caffe", (103.939, 116.779, 123.68), True, "BGR of 0..255 less ImageNet's mean (Keras' own VGG and ResNet)"),
-    less_mean("vgg-face", VGG_FACE_MEAN[::-1], True, "BGR of 0..255 less VGG-Face's mean"),
-    less_mean("vgg-face-rgb", VGG_FACE_MEAN, False, "RGB of 0..255 less VGG-Face's mean"),
-)}  # fmt: skip
+SCALES = {
+    scale.name: scale
+    for scale in (
+        _plain("0..1", 1, 0, "pictures of 0..1, as they are here"),
+        _plain("0..255", 255, 0, "pictures of 0..255"),
+        _plain("-1..1", 2, -1, "pictures of -1..1"),
+        InputScale(
+            "imagenet",
+            tuple(1 / d for d in _DEVIATION),
+            tuple(-m / d for m, d in zip(_MEAN, _DEVIATION)),
+            about="less ImageNet's mean, by its deviation (torchvision)",
+        ),
+        less_mean(
+            "caffe", (103.939, 116.779, 123.68), True, "BGR of 0..255 less ImageNet's mean (Keras' own VGG and ResNet)"
+        ),
+        less_mean("vgg-face", VGG_FACE_MEAN[::-1], True, "BGR of 0..255 less VGG-Face's mean"),
+        less_mean("vgg-face-rgb", VGG_FACE_MEAN, False, "RGB of 0..255 less VGG-Face's mean"),
+    )
+}
 
 
 def scale_named(name: str) -> InputScale:

@@ -28,7 +28,9 @@ def read(path: Path) -> Source:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
-        raise WeightsError(f"is not a torch checkpoint of plain arrays: {reason}", where=path, mend="save model.state_dict()") from None
+        raise WeightsError(
+            f"is not a torch checkpoint of plain arrays: {reason}", where=path, mend="save model.state_dict()"
+        ) from None
     for key in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -47,7 +49,9 @@ def read(path: Path) -> Source:
 def _of_imagenet(layers: tuple[SourceLayer, ...]) -> bool:
     """Whether it is one of torchvision's own: its names, and ImageNet's thousand classes or no top."""
     names = [layer.name for layer in layers]
-    known = names[0].startswith("features.") or (names[0] == "conv1" and any(name.startswith("layer1.") for name in names))
+    known = names[0].startswith("features.") or (
+        names[0] == "conv1" and any(name.startswith("layer1.") for name in names)
+    )
     dense = [len(layer.kernel) for layer in layers if layer.kernel is not None and layer.kernel.ndim == 2]
     return known and (not dense or dense[-1] == 1000)
 
@@ -59,5 +63,7 @@ def _layer(path, name, parts) -> SourceLayer:
         gamma, beta = parts.get("weight", np.ones(count)), parts.get("bias", np.zeros(count))
         return SourceLayer(name, norm=np.stack([gamma, beta, parts["running_mean"], parts["running_var"]]))
     if weight is None or weight.ndim not in (2, 4) or set(parts) - {"weight", "bias"}:
-        raise WeightsError(f"'{name}' ({', '.join(sorted(parts))}) is not a convolution, dense layer or batch norm", where=path)
+        raise WeightsError(
+            f"'{name}' ({', '.join(sorted(parts))}) is not a convolution, dense layer or batch norm", where=path
+        )
     return SourceLayer(name, weight, parts.get("bias"))

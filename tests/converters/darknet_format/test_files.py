@@ -1,4 +1,6 @@
-"""The files that every Darknet shares, as people leave them: blanks, CRLF, byte order marks, NUL, numbers that are none."""
+"""The files that every Darknet shares, as people leave them: blanks, CRLF, byte order marks, NUL, numbers that are
+none.
+"""
 
 import os
 
@@ -33,8 +35,22 @@ def test_crlf_and_a_byte_order_mark(data):
     assert read.classes == 2 and read.names == ("Sad", "Happy") and read.list_of("train").name == "train.txt"
 
 
-@pytest.mark.parametrize("row", ["nan .5 .5 .1 .1", "inf .5 .5 .1 .1", "1e999 .5 .5 .1 .1", "1.5 .5 .5 .1 .1", "-1 .5 .5 .1 .1", "2 .5 .5 .1 .1",
-                                 "9" * 30 + " .5 .5 .1 .1", "0 nan .5 .1 .1", "0 .5 .5 .1", "0,.5,.5,.1,.1", "0 50 50 9 9"])  # fmt: skip
+@pytest.mark.parametrize(
+    "row",
+    [
+        "nan .5 .5 .1 .1",
+        "inf .5 .5 .1 .1",
+        "1e999 .5 .5 .1 .1",
+        "1.5 .5 .5 .1 .1",
+        "-1 .5 .5 .1 .1",
+        "2 .5 .5 .1 .1",
+        "9" * 30 + " .5 .5 .1 .1",
+        "0 nan .5 .1 .1",
+        "0 .5 .5 .1",
+        "0,.5,.5,.1,.1",
+        "0 50 50 9 9",
+    ],
+)
 def test_a_bad_label_is_told_with_its_line(tmp_path, row):
     path = tmp_path / "a.txt"
     path.write_text(f"1 .5 .5 .2 .2\n\n{row}\n")
@@ -45,7 +61,11 @@ def test_a_bad_label_is_told_with_its_line(tmp_path, row):
 def test_a_list_keeps_names_that_are_no_utf8_and_refuses_nul(tmp_path):
     path = tmp_path / "list.txt"
     path.write_bytes(b"nu\xff.jpg\n\n/x/line\xe2\x80\xa8separator.jpg\n" + b"x" * 300 + b".jpg\n")
-    assert [os.fsencode(image.name) for image in read_list(path)] == [b"nu\xff.jpg", b"line\xe2\x80\xa8separator.jpg", b"x" * 300 + b".jpg"]
+    assert [os.fsencode(image.name) for image in read_list(path)] == [
+        b"nu\xff.jpg",
+        b"line\xe2\x80\xa8separator.jpg",
+        b"x" * 300 + b".jpg",
+    ]
     path.write_bytes(b"a.jpg\nb\0.jpg\n")
     with pytest.raises(DataError, match="NUL"):
         read_list(path)

@@ -30,7 +30,12 @@ def test_csv_folder_hdf5_and_data_give_the_same_pictures(csv, tmp_path):
     pytest.importorskip("h5py", reason="needs h5py")
     said = []
     first = open_set(csv, "classifier", said.append)
-    assert first.is_classifier and len(pictures(first, "train")) == 14 and len(pictures(first, "valid")) == 7 and "converting" in said[0]
+    assert (
+        first.is_classifier
+        and len(pictures(first, "train")) == 14
+        and len(pictures(first, "valid")) == 7
+        and "converting" in said[0]
+    )
     again = open_set(csv, "classifier", said.append)
     assert again.path == first.path and len(said) == 1, "converted once"
     convert([("fer2013", str(csv))], tmp_path / "h5", Settings(task="hdf5"))

@@ -9,7 +9,12 @@ from converters.darknet_format.safe_names import safe_names
 from converters.errors import UsageError
 
 LABELS = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
-WORDS = st.lists(st.sampled_from(["images", "raw", "Sad", "Happy", ".jpg", ".", "..", "-", "$(x)", "é", " ", "\n", "a", "B", "/", "labels"]), min_size=1).map("".join)
+WORDS = st.lists(
+    st.sampled_from(
+        ["images", "raw", "Sad", "Happy", ".jpg", ".", "..", "-", "$(x)", "é", " ", "\n", "a", "B", "/", "labels"]
+    ),
+    min_size=1,
+).map("".join)
 
 
 @given(st.lists(st.text(min_size=1, max_size=300) | WORDS, max_size=30))

@@ -1,4 +1,6 @@
-"""data.yaml as Roboflow, ultralytics and CVAT write it, and CVAT's Darknet layout: the same set as a .data file says."""
+"""data.yaml as Roboflow, ultralytics and CVAT write it, and CVAT's Darknet layout: the same set as a .data file
+says.
+"""
 
 import shutil
 
@@ -17,7 +19,10 @@ def roboflow(darknet_set, tmp_path):
     """train/images, train/labels, valid/images, valid/labels and the text of a data.yaml -> the folder."""
 
     def make(text, name="data.yaml"):
-        made, root = darknet_set("made", {"train": {"a.jpg": LABEL, "b.jpg": ""}, "valid": {"c.jpg": LABEL}}), tmp_path / "set"
+        made, root = (
+            darknet_set("made", {"train": {"a.jpg": LABEL, "b.jpg": ""}, "valid": {"c.jpg": LABEL}}),
+            tmp_path / "set",
+        )
         for split in ("train", "valid"):
             for path in sorted((made / split).iterdir()):
                 place = root / split / ("labels" if path.suffix == ".txt" else "images") / path.name
@@ -32,28 +37,45 @@ def roboflow(darknet_set, tmp_path):
 NAMES = "names: [Neutral, Happy, Sad]\nnc: 3\n"
 
 
-@pytest.mark.parametrize("text", [
-    "train: ../train/images\nval: ../valid/images\n" + NAMES,
-    "train: train/images\nval: valid/images\n" + NAMES,
-    "path: .\ntrain: train/images\nval: valid/images\nnames:\n  0: Neutral\n  1: Happy\n  2: Sad\n",
-    "path: /nowhere/at/all\ntrain: train/images\nval: valid/images\ntest:\n" + NAMES,
-    "train: [train\\images]\nvalid: valid/images\n" + NAMES,
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train: ../train/images\nval: ../valid/images\n" + NAMES,
+        "train: train/images\nval: valid/images\n" + NAMES,
+        "path: .\ntrain: train/images\nval: valid/images\nnames:\n  0: Neutral\n  1: Happy\n  2: Sad\n",
+        "path: /nowhere/at/all\ntrain: train/images\nval: valid/images\ntest:\n" + NAMES,
+        "train: [train\\images]\nvalid: valid/images\n" + NAMES,
+    ],
+)
 def test_a_yaml_is_a_set(roboflow, text):
     root = roboflow(text)
     one = load(root)
     assert one.names == ("Neutral", "Happy", "Sad") and find_data(root).name == "data.yaml"
-    assert {split: [path.rpartition("/")[2] for path in images] for split, images in one.images.items()} == {"train": ["a.jpg", "b.jpg"], "valid": ["c.jpg"]}
+    assert {split: [path.rpartition("/")[2] for path in images] for split, images in one.images.items()} == {
+        "train": ["a.jpg", "b.jpg"],
+        "valid": ["c.jpg"],
+    }
     assert one.faces(one.images["train"][0]).tolist() == [[1, 0.5, 0.5, 0.25, 0.25]]
     assert not one.data.is_classifier
 
 
-@pytest.mark.parametrize("text, said", [
-    ("train: x\n", "has no names"), ("- a\n", "has no names"), ("names: [a]\n", "neither train nor val"), ("names: [a]\nnc: 2\ntrain: x\n", "nc is 2"),
-    ("names: {0: a, 2: b}\ntrain: x\n", "not numbered"), ("names: 3\ntrain: x\n", "list of names"), ("names: [a]\ntrain: 3\n", "folder"),
-    ("names: [a]\ntrain: [x, y]\n", "names 2 folders"), ("names: [[a]]\ntrain: x\n", "list of names"), ("a: [", "is not YAML"),
-    ("names: []\ntrain: x\n", "list of names"), ("names: [a]\ntrain: {a: b}\n", "folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("train: x\n", "has no names"),
+        ("- a\n", "has no names"),
+        ("names: [a]\n", "neither train nor val"),
+        ("names: [a]\nnc: 2\ntrain: x\n", "nc is 2"),
+        ("names: {0: a, 2: b}\ntrain: x\n", "not numbered"),
+        ("names: 3\ntrain: x\n", "list of names"),
+        ("names: [a]\ntrain: 3\n", "folder"),
+        ("names: [a]\ntrain: [x, y]\n", "names 2 folders"),
+        ("names: [[a]]\ntrain: x\n", "list of names"),
+        ("a: [", "is not YAML"),
+        ("names: []\ntrain: x\n", "list of names"),
+        ("names: [a]\ntrain: {a: b}\n", "folder"),
+    ],
+)
 def test_a_yaml_that_is_no_set_says_why(tmp_path, text, said):
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(DataError, match=said):
@@ -64,7 +86,10 @@ def test_what_is_written_is_read(tmp_path):
     for split in ("train", "valid"):
         (tmp_path / f"{split}.txt").write_text("a.jpg\n")
     yaml_form.write(tmp_path / "data.yaml", str(tmp_path), ("Wütend", "no", "3"), ["train", "valid"])
-    assert yaml_form.read(tmp_path / "data.yaml") == (("Wütend", "no", "3"), {"train": f"{tmp_path}/train.txt", "valid": f"{tmp_path}/valid.txt"})
+    assert yaml_form.read(tmp_path / "data.yaml") == (
+        ("Wütend", "no", "3"),
+        {"train": f"{tmp_path}/train.txt", "valid": f"{tmp_path}/valid.txt"},
+    )
 
 
 def test_other_yaml_files_are_no_sets(roboflow):
@@ -85,7 +110,10 @@ def test_cvats_darknet_layout(darknet_set, tmp_path):
     (root / "train.txt").write_text("data/obj_train_data/a.jpg\n")
     (root / "obj.data").write_text("classes = 2\ntrain = data/train.txt\nnames = data/obj.names\nbackup = backup/\n")
     one = load(root)
-    assert one.images == {"train": [str(root / "obj_train_data" / "a.jpg")]} and len(one.faces(one.images["train"][0])) == 1
+    assert (
+        one.images == {"train": [str(root / "obj_train_data" / "a.jpg")]}
+        and len(one.faces(one.images["train"][0])) == 1
+    )
 
 
 def test_backslashes_in_a_list(darknet_set):

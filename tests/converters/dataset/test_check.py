@@ -21,11 +21,22 @@ SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "datasets"
 LABEL = "1 0.5 0.5 0.25 0.25\n"
 
 # What a Darknet set can have. The other codes are of source datasets, of limits or of labels, whose tests have them.
-CODES = set(findings.CODES) - {"path-escapes", "unknown-class", "not-an-emotion", "too-many-pixels", "loose-label", "size-differs"}
+CODES = set(findings.CODES) - {
+    "path-escapes",
+    "unknown-class",
+    "not-an-emotion",
+    "too-many-pixels",
+    "loose-label",
+    "size-differs",
+}
 
 
 def test_a_set_without_faults(loaded):
-    one = loaded("good", {"train": {"a.jpg": LABEL, "b.jpg": "", "c.png": "0 0.5 0.5 1 1\n"}, "valid": {"d.jpg": LABEL}}, groups={})
+    one = loaded(
+        "good",
+        {"train": {"a.jpg": LABEL, "b.jpg": "", "c.png": "0 0.5 0.5 1 1\n"}, "valid": {"d.jpg": LABEL}},
+        groups={},
+    )
     assert check(one) == []
 
 
@@ -34,17 +45,41 @@ def hostile(darknet_set, noise):
     """A set with every finding; {code: {(subset, file, line)}} beside it."""
     plain = [f"p{number}.jpg" for number in range(4)]
     train = dict.fromkeys(plain, LABEL) | {
-        "gone.jpg": LABEL, "zero.jpg": LABEL, "cut.jpg": LABEL, "bad.jpg": LABEL, "garbled.png": LABEL, "named.png": LABEL, "turned.jpg": LABEL,
-        "tiny.jpg": LABEL, "heavy.jpg": LABEL, "unlabelled.jpg": None, "twin.jpg": LABEL, "twin.png": LABEL,
-        "outside.jpg": "0 1.5 0.5 0.2 0.2\n", "over.jpg": "\n0 0.95 0.5 0.2 0.2\n", "empty.jpg": "0 0.5 0.5 0.2 0\n",
-        "words.jpg": "0 0.5 0.5 0.2\nhappy 1 2 3 4\n0 nan 0.5 0.1 0.1\n", "seven.jpg": "7 0.5 0.5 0.2 0.2\n-1 0.5 0.5 0.2 0.2\n",
-        "two.jpg": "0 0.5 0.5 0.25 0.25\n1 0.5 0.5 0.25 0.25\n", "speck.jpg": "0 0.5 0.5 0.03 0.03\n",
-        "same-a.jpg": LABEL, "same-b.jpg": "2 0.5 0.5 0.25 0.25\n", "again.jpg": LABEL, "again-copy.bmp": LABEL,
-        "both.jpg": LABEL, "like-a.png": LABEL, "like-b.jpg": LABEL, "like-c.png": LABEL, "anna-1.jpg": LABEL, "a b$(x).jpg": LABEL,
+        "gone.jpg": LABEL,
+        "zero.jpg": LABEL,
+        "cut.jpg": LABEL,
+        "bad.jpg": LABEL,
+        "garbled.png": LABEL,
+        "named.png": LABEL,
+        "turned.jpg": LABEL,
+        "tiny.jpg": LABEL,
+        "heavy.jpg": LABEL,
+        "unlabelled.jpg": None,
+        "twin.jpg": LABEL,
+        "twin.png": LABEL,
+        "outside.jpg": "0 1.5 0.5 0.2 0.2\n",
+        "over.jpg": "\n0 0.95 0.5 0.2 0.2\n",
+        "empty.jpg": "0 0.5 0.5 0.2 0\n",
+        "words.jpg": "0 0.5 0.5 0.2\nhappy 1 2 3 4\n0 nan 0.5 0.1 0.1\n",
+        "seven.jpg": "7 0.5 0.5 0.2 0.2\n-1 0.5 0.5 0.2 0.2\n",
+        "two.jpg": "0 0.5 0.5 0.25 0.25\n1 0.5 0.5 0.25 0.25\n",
+        "speck.jpg": "0 0.5 0.5 0.03 0.03\n",
+        "same-a.jpg": LABEL,
+        "same-b.jpg": "2 0.5 0.5 0.25 0.25\n",
+        "again.jpg": LABEL,
+        "again-copy.bmp": LABEL,
+        "both.jpg": LABEL,
+        "like-a.png": LABEL,
+        "like-b.jpg": LABEL,
+        "like-c.png": LABEL,
+        "anna-1.jpg": LABEL,
+        "a b$(x).jpg": LABEL,
         "images/deep.jpg": LABEL,
-    }  # fmt: skip
+    }
     valid = {"v0.jpg": LABEL, "p0.jpg": LABEL, "both-too.jpg": LABEL, "like-d.jpg": LABEL, "anna-2.jpg": LABEL}
-    root = darknet_set("hostile", {"train": train, "valid": valid, "test": {}}, groups={"anna-1.jpg": "anna", "anna-2.jpg": "anna"})
+    root = darknet_set(
+        "hostile", {"train": train, "valid": valid, "test": {}}, groups={"anna-1.jpg": "anna", "anna-2.jpg": "anna"}
+    )
     t, v = root / "train", root / "valid"
     (t / "gone.jpg").unlink()
     (t / "zero.jpg").write_bytes(b"")
@@ -78,20 +113,33 @@ def hostile(darknet_set, noise):
     at = lambda name: ("train", str(t / name), number[name])
     label = lambda name, *rows: {("train", str(t / name), row) for row in rows}
     return load(root), {
-        "missing-image": {at("gone.jpg")}, "zero-bytes": {at("zero.jpg")}, "truncated": {at("cut.jpg")},
-        "undecodable": {at("bad.jpg"), at("garbled.png")}, "wrong-extension": {at("named.png")}, "exif-rotated": {at("turned.jpg")},
-        "too-small": {at("tiny.jpg"), *label("speck.txt", 1)}, "over-size": {at("heavy.jpg")},
-        "box-outside": label("outside.txt", 1), "box-clipped": label("over.txt", 2), "box-empty": label("empty.txt", 1),
-        "bad-number": label("words.txt", 1, 2, 3), "class-range": label("seven.txt", 1, 2), "missing-label": label("unlabelled.txt", 0),
+        "missing-image": {at("gone.jpg")},
+        "zero-bytes": {at("zero.jpg")},
+        "truncated": {at("cut.jpg")},
+        "undecodable": {at("bad.jpg"), at("garbled.png")},
+        "wrong-extension": {at("named.png")},
+        "exif-rotated": {at("turned.jpg")},
+        "too-small": {at("tiny.jpg"), *label("speck.txt", 1)},
+        "over-size": {at("heavy.jpg")},
+        "box-outside": label("outside.txt", 1),
+        "box-clipped": label("over.txt", 2),
+        "box-empty": label("empty.txt", 1),
+        "bad-number": label("words.txt", 1, 2, 3),
+        "class-range": label("seven.txt", 1, 2),
+        "missing-label": label("unlabelled.txt", 0),
         "conflicting-labels": label("two.txt", 2) | label("same-a.jpg", 0) | label("same-b.jpg", 0),
         "duplicate-row": {("train", str(t / "p1.jpg"), lines + 2)},
         "same-name": label("twin.png", 0) | {("valid", str(v / "p0.jpg"), 0)},
-        "duplicate-image": label("again-copy.bmp", 0) | label("same-b.jpg", 0), "near-duplicate": label("like-b.jpg", 0),
+        "duplicate-image": label("again-copy.bmp", 0) | label("same-b.jpg", 0),
+        "near-duplicate": label("like-b.jpg", 0),
         "near-leak": label("like-c.png", 0),
         "leak": label("both.jpg", 0) | label("anna-1.jpg", 0) | {("train", str(v / "v0.jpg"), 0)},
-        "unsafe-path": {at("a b$(x).jpg")}, "label-trap": {at("images/deep.jpg")},
-        "empty-list": {("test", str(root / "test.txt"), 0)}, "label-without-image": {("", str(t / "orphan.txt"), 0)}, "unlisted-image": {("", str(v / "extra.png"), 0)},
-    }  # fmt: skip
+        "unsafe-path": {at("a b$(x).jpg")},
+        "label-trap": {at("images/deep.jpg")},
+        "empty-list": {("test", str(root / "test.txt"), 0)},
+        "label-without-image": {("", str(t / "orphan.txt"), 0)},
+        "unlisted-image": {("", str(v / "extra.png"), 0)},
+    }
 
 
 def test_the_hostile_set_gives_every_finding_and_no_other(hostile):
@@ -123,7 +171,11 @@ def test_without_decoding_only_headers_and_labels_are_judged(hostile):
 
 
 def test_the_messages_say_what_and_where(hostile):
-    by_file = {Path(item.file).name: item.message for item in check(hostile[0]) if item.code in ("leak", "conflicting-labels", "box-clipped")}
+    by_file = {
+        Path(item.file).name: item.message
+        for item in check(hostile[0])
+        if item.code in ("leak", "conflicting-labels", "box-clipped")
+    }
     assert "'anna' is also in valid" in by_file["anna-1.jpg"] and "anna-2.jpg" in by_file["anna-1.jpg"]
     assert "Happy here" in by_file["same-a.jpg"] and "Sad as" in by_file["same-a.jpg"]
     assert "right by 3.2 px" in by_file["over.txt"]  # 64 px wide, box from 0.85 to 1.05
@@ -134,7 +186,9 @@ def test_a_classifiers_paths_must_match_one_label(tmp_path, noise):
     for folder in ("happy", "sad", "happysad", "other"):
         (root / folder).mkdir(parents=True)
         cv2.imwrite(str(root / folder / "a.png"), noise(hash(folder) % 1000))
-    (root / "train.txt").write_text("".join(f"{root}/{folder}/a.png\n" for folder in ("happy", "sad", "happysad", "other")))
+    (root / "train.txt").write_text(
+        "".join(f"{root}/{folder}/a.png\n" for folder in ("happy", "sad", "happysad", "other"))
+    )
     (root / "labels.txt").write_text("happy\nsad\n")
     (root / "c.data").write_text("classes = 2\ntrain = train.txt\nlabels = labels.txt\n")
     found = {(item.code, Path(item.file).parent.name) for item in check(load(root)) if item.code.endswith("match")}
@@ -144,7 +198,10 @@ def test_a_classifiers_paths_must_match_one_label(tmp_path, noise):
 def test_balanced_lists_repeat_on_purpose(loaded, tmp_path):
     from converters.dataset import edit
 
-    one = loaded("rare", {"train": {f"{n}.jpg": "0 0.5 0.5 0.5 0.5\n" for n in range(6)} | {"x.jpg": LABEL}, "valid": {"v.jpg": LABEL}})
+    one = loaded(
+        "rare",
+        {"train": {f"{n}.jpg": "0 0.5 0.5 0.5 0.5\n" for n in range(6)} | {"x.jpg": LABEL}, "valid": {"v.jpg": LABEL}},
+    )
     edit.balance(one, tmp_path / "balanced", cap=3)
     balanced = load(tmp_path / "balanced")
     assert len(balanced.images["train"]) == 6 + 3
@@ -158,13 +215,19 @@ def test_lookalikes_are_found_among_many(noise):
     def looked(picture):
         grey = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)
         thumbnail = cv2.resize(grey, (near_duplicates.SIDE,) * 2, interpolation=cv2.INTER_AREA).tobytes()
-        return near_duplicates.Look(near_duplicates.pixel_hash(picture), near_duplicates.perceptual_hash(grey), thumbnail)
+        return near_duplicates.Look(
+            near_duplicates.pixel_hash(picture), near_duplicates.perceptual_hash(grey), thumbnail
+        )
 
-    twins = [cv2.imdecode(cv2.imencode(".jpg", cv2.resize(p, (64, 48), interpolation=cv2.INTER_AREA))[1], 1) for p in pixels]
+    twins = [
+        cv2.imdecode(cv2.imencode(".jpg", cv2.resize(p, (64, 48), interpolation=cv2.INTER_AREA))[1], 1) for p in pixels
+    ]
     looks = [looked(picture) for picture in pixels + twins]
     pairs = {(i, j) for i, j, _ in near_duplicates.alike(looks)}
     assert pairs <= {(i, i + 150) for i in range(150)} and len(pairs) > 145
-    assert near_duplicates.alike(looks[:1] * 5) == [] and near_duplicates.same(looks[:1] * 3 + looks[1:3]) == [[0, 1, 2]]
+    assert near_duplicates.alike(looks[:1] * 5) == [] and near_duplicates.same(looks[:1] * 3 + looks[1:3]) == [
+        [0, 1, 2]
+    ]
     blank = [looked(np.full((20, 20, 3), value, np.uint8)) for value in range(100, 110)]
     assert near_duplicates.alike(blank) == []  # no contrast, nothing to compare
     assert near_duplicates.alike([None, *looks[:2]]) == [] and near_duplicates.alike([]) == []
@@ -172,7 +235,10 @@ def test_lookalikes_are_found_among_many(noise):
 
 @pytest.mark.skipif(not (SHARED / "fer2013").is_dir(), reason="needs ../shared/datasets/fer2013")
 def test_fer2013_holds_the_same_pictures_again_and_again():
-    """1,513 pictures come more than once, 1,840 rows too many; 738 rows repeat one of a later usage. Known by pixels."""
+    """1,513 pictures come more than once, 1,840 rows too many; 738 rows repeat one of a later usage.
+
+    Known by pixels.
+    """
     import csv
 
     usages, looks, sheets = [], [], {}

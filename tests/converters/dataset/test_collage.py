@@ -41,16 +41,26 @@ def black(tmp_path_factory):
 @given(st.integers(0, 10_000), st.integers(60, 300), st.integers(60, 300))
 @settings(max_examples=60, deadline=None)
 def test_boxes_are_where_the_faces_are(black, seed, width, height):
-    pieces = [piece((width, height), (20, 10, 50, 45)), piece((90, 80), (5, 5, 30, 30), (40, 20, 85, 75)), piece((200, 100), (150, 40, 190, 90))]
+    pieces = [
+        piece((width, height), (20, 10, 50, 45)),
+        piece((90, 80), (5, 5, 30, 30), (40, 20, 85, 75)),
+        piece((200, 100), (150, 40, 190, 90)),
+    ]
     canvas, laid = lay(pieces, np.random.default_rng(seed), (240, 200), [black])
-    assert canvas.shape == (200, 240, 3) and canvas.dtype == np.uint8 and len({which for which, _ in laid}) == len(laid) >= 1
+    assert (
+        canvas.shape == (200, 240, 3)
+        and canvas.dtype == np.uint8
+        and len({which for which, _ in laid}) == len(laid) >= 1
+    )
     every = np.concatenate([xyxy for _, xyxy in laid])
     np.testing.assert_allclose(every, boxes.clip(every, (240, 200)), atol=1e-6)
     sides = every[:, 2:] - every[:, :2]
     assert sides.max(axis=1).min() >= SMALLEST - 1.5 and (boxes.iou(every, every) * (1 - np.eye(len(every)))).max() == 0
     for which, xyxy in laid:
         for (x1, y1, x2, y2), (a, b, c, d) in zip(xyxy, pieces[which][1]):
-            assert (x2 - x1) <= LARGEST * (c - a) + 1.5 and abs((x2 - x1) / (c - a) - (y2 - y1) / (d - b)) < 0.15  # the shape is kept
+            assert (x2 - x1) <= LARGEST * (c - a) + 1.5 and abs(
+                (x2 - x1) / (c - a) - (y2 - y1) / (d - b)
+            ) < 0.15  # the shape is kept
             inner = canvas[int(y1 + 3) : int(y2 - 3), int(x1 + 3) : int(x2 - 3)]
             if inner.size:
                 assert inner.std(axis=(0, 1)).max() < 12, "the box holds something else than its face"
@@ -81,7 +91,9 @@ def faces(darknet_set):
     label = "1 0.5 0.5 0.4 0.5\n"
     train = {f"t{i}.png": label for i in range(12)} | {"none.png": ""}
     valid = {f"v{i}.png": "0 0.25 0.5 0.3 0.4\n0 0.75 0.5 0.3 0.4\n" for i in range(4)}
-    return darknet_set("faces", {"train": train, "valid": valid}, groups={f"t{i}.png": f"person{i // 2}" for i in range(12)})
+    return darknet_set(
+        "faces", {"train": train, "valid": valid}, groups={f"t{i}.png": f"person{i // 2}" for i in range(12)}
+    )
 
 
 def test_a_set_of_collages(faces, tmp_path):
@@ -94,21 +106,36 @@ def test_a_set_of_collages(faces, tmp_path):
     by_image = {}
     for row in rows:
         by_image.setdefault(row["image"], []).append(row)
-        assert (row["group"].startswith("person") and "/train/" in row["source"]) if row["split"] == "train" else "/valid/" in row["source"]
+        assert (
+            (row["group"].startswith("person") and "/train/" in row["source"])
+            if row["split"] == "train"
+            else "/valid/" in row["source"]
+        )
     for split, images in one.images.items():
         for image in images:
             assert cv2.imread(image).shape == (256, 320, 3)
-            found, said = read_label(label_path(image), one.data.classes), by_image[image[len(str(tmp_path / "out")) + 1 :]]
+            found, said = (
+                read_label(label_path(image), one.data.classes),
+                by_image[image[len(str(tmp_path / "out")) + 1 :]],
+            )
             corners = boxes.cxcywh_rel_to_xyxy(found[:, 1:], (320, 256))
-            np.testing.assert_allclose(corners, [[float(row[key]) for key in ("x1", "y1", "x2", "y2")] for row in said], atol=0.01)
-            assert [one.names[int(label)] for label in found[:, 0]] == [row["emotion"] for row in said] and {row["split"] for row in said} == {split}
+            np.testing.assert_allclose(
+                corners, [[float(row[key]) for key in ("x1", "y1", "x2", "y2")] for row in said], atol=0.01
+            )
+            assert [one.names[int(label)] for label in found[:, 0]] == [row["emotion"] for row in said] and {
+                row["split"] for row in said
+            } == {split}
     assert len({row["source"] for row in rows}) >= 14  # of the sixteen with faces
 
 
 def test_processes_change_nothing_and_seeds_do(faces, tmp_path):
     def bytes_of(name, **options):
         collage(load(faces), tmp_path / name, 120, size_wh=(128, 128), **options)
-        return {path.relative_to(tmp_path / name): path.read_bytes() for path in sorted((tmp_path / name).rglob("*.[jt][px][gt]")) if path.parent != tmp_path / name}
+        return {
+            path.relative_to(tmp_path / name): path.read_bytes()
+            for path in sorted((tmp_path / name).rglob("*.[jt][px][gt]"))
+            if path.parent != tmp_path / name
+        }
 
     first = bytes_of("a")
     assert len(first) > 200 and bytes_of("b", jobs=2) == first and bytes_of("c", seed=1) != first
@@ -122,7 +149,9 @@ def test_bad_pictures_are_left_out_and_told(faces, tmp_path):
     (faces / "train" / "t3.txt").write_text("1 0.5 0.5 0.4 0.5\n1 0.5 0.5 0 0\n")
     (faces / "train" / "t4.png").write_bytes((faces / "train" / "t4.png").read_bytes()[:-100])
     report = collage(one, tmp_path / "out", 20)
-    assert {path.rsplit("/")[-1] for path in report["left_out"]} == {f"t{i}.png" for i in range(5)} and sum(report["pictures"].values()) >= 8
+    assert {path.rsplit("/")[-1] for path in report["left_out"]} == {f"t{i}.png" for i in range(5)} and sum(
+        report["pictures"].values()
+    ) >= 8
     for path in (faces / "train").glob("*.png"):
         path.unlink()
     for path in (faces / "valid").glob("*.png"):

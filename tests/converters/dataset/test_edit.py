@@ -32,7 +32,9 @@ def test_merge(loaded, tmp_path):
     assert report["pictures"] == {"train": 3, "valid": 1, "test": 1}
     data = read_data(tmp_path / "both" / "emo.data")
     assert data.names == a.names and data.train.is_absolute() and Path(data.backup).is_dir()
-    assert names(tmp_path / "both", "train") == ["1.jpg", "2.jpg", "4.jpg"] and names(tmp_path / "both", "test") == ["5.jpg"]
+    assert names(tmp_path / "both", "train") == ["1.jpg", "2.jpg", "4.jpg"] and names(tmp_path / "both", "test") == [
+        "5.jpg"
+    ]
     both = load(tmp_path / "both")
     assert both.groups(a.images["train"][0]) == ["anna"] and both.groups(b.images["train"][0]) == []
     assert check(both) == []
@@ -114,7 +116,9 @@ def test_scenes_that_share_a_face_go_to_one_side(fer2013_csv, tmp_path):
 
 
 def test_split_by_picture_keeps_equal_pictures_together(loaded, tmp_path):
-    one = loaded("one", {"train": {f"{n}.jpg": LABEL for n in range(30)}, "valid": {f"copy-{n}.jpg": LABEL for n in range(30)}})
+    one = loaded(
+        "one", {"train": {f"{n}.jpg": LABEL for n in range(30)}, "valid": {f"copy-{n}.jpg": LABEL for n in range(30)}}
+    )
     for n in range(30):
         Path(one.images["valid"][n]).write_bytes(Path(one.images["train"][n]).read_bytes())
     assert Counter(item.code for item in check(one))["leak"] == 30
@@ -130,7 +134,11 @@ def test_balance(loaded, tmp_path):
     counts = Counter(names(tmp_path / "out", "train"))  # 13 faces of class 1, 2 of class 4: factor 6.5, capped at 4
     assert counts == {f"{n}.jpg": 1 for n in range(12)} | {"rare.jpg": 4, "mixed.jpg": 4, "none.jpg": 1}
     assert names(tmp_path / "out", "valid") == ["v.jpg"]
-    assert report["faces_before"]["Fear"] == 2 and report["faces_after"]["Fear"] == 8 and report["faces_after"]["Happy"] == 16
+    assert (
+        report["faces_before"]["Fear"] == 2
+        and report["faces_after"]["Fear"] == 8
+        and report["faces_after"]["Happy"] == 16
+    )
     with pytest.raises(DataError, match="train list"):
         edit.balance(loaded("two", {"valid": {"v.jpg": OTHER}}), tmp_path / "x")
     (tmp_path / "one" / "train" / "3.txt").write_text("9 0.5 0.5 0.1 0.1\n")
@@ -154,17 +162,38 @@ def test_clean(loaded, tmp_path):
     ]
     report = edit.clean(one, tmp_path / "out", found, keep=["unsafe-path"], rejected=[str(t / "rejected.jpg")])
     assert names(tmp_path / "out", "train") == ["good.jpg", "warned.jpg", "kept.jpg"]
-    assert report["left_out"]["train"] == {"missing-image": 1, "class-range": 1, "leak": 1, "rejected": 1, "duplicate-row": 1}
+    assert report["left_out"]["train"] == {
+        "missing-image": 1,
+        "class-range": 1,
+        "leak": 1,
+        "rejected": 1,
+        "duplicate-row": 1,
+    }
     edit.clean(one, tmp_path / "out", found, also=["near-duplicate"], force=True)
     assert names(tmp_path / "out", "train") == ["good.jpg", "rejected.jpg"]
     write_csv(found, tmp_path / "f.csv")
     (tmp_path / "f.json").write_text(json.dumps({"findings": [vars(item) for item in found]}))
     assert edit.read_findings(tmp_path / "f.csv") == edit.read_findings(tmp_path / "f.json") == found
-    assert [Path(image).name for image in edit.pictures_of(one, found)] == ["gone.jpg", "label.jpg", "leak.jpg", "warned.jpg", "kept.jpg", "good.jpg"]
+    assert [Path(image).name for image in edit.pictures_of(one, found)] == [
+        "gone.jpg",
+        "label.jpg",
+        "leak.jpg",
+        "warned.jpg",
+        "kept.jpg",
+        "good.jpg",
+    ]
     with pytest.raises(UsageError, match="did you mean 'leak'"):
         edit.clean(one, tmp_path / "x", found, also=["leek"])
     with pytest.raises(DataError, match="no picture would be left"):
-        edit.clean(one, tmp_path / "x", [finding("leak", "x", file=image, subset=split) for split, listed in one.images.items() for image in listed])
+        edit.clean(
+            one,
+            tmp_path / "x",
+            [
+                finding("leak", "x", file=image, subset=split)
+                for split, listed in one.images.items()
+                for image in listed
+            ],
+        )
     for content in ("[1, 2]", "no json", '[{"code": "leak"}]'):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(DataError, match="bad.json"):
@@ -178,7 +207,11 @@ def _append(one, split, image):
 
 
 def test_check_then_clean_leaves_nothing_to_find(loaded, tmp_path):
-    one = loaded("one", {"train": {f"{n}.jpg": LABEL for n in range(6)}, "valid": {"v.jpg": LABEL}}, groups={"1.jpg": "anna", "v.jpg": "anna"})
+    one = loaded(
+        "one",
+        {"train": {f"{n}.jpg": LABEL for n in range(6)}, "valid": {"v.jpg": LABEL}},
+        groups={"1.jpg": "anna", "v.jpg": "anna"},
+    )
     folder = tmp_path / "one" / "train"
     (folder / "2.jpg").write_bytes(b"")
     (folder / "3.txt").write_text("9 0.5 0.5 0.1 0.1\n")
@@ -206,7 +239,9 @@ def test_lists_as_people_have_them(darknet_set, tmp_path, monkeypatch):
     (root / "train.txt").write_bytes(b"\xef\xbb\xbftrain/1.jpg\r\n\r\n  set/train/2.jpg  \r\n")
     monkeypatch.chdir(tmp_path)  # the second is relative to here, as Darknet takes it
     one = load(root)
-    assert one.images["train"] == [str(root / "train" / "1.jpg"), str(root / "train" / "2.jpg")] and one.lines["train"] == [1, 3]
+    assert one.images["train"] == [str(root / "train" / "1.jpg"), str(root / "train" / "2.jpg")] and one.lines[
+        "train"
+    ] == [1, 3]
     (root / "manifest.csv").write_text("a,b\n")
     with pytest.raises(DataError, match="manifest.csv"):
         load(root)

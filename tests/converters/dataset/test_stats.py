@@ -14,10 +14,18 @@ from converters.errors import DataError, UsageError
 
 @pytest.fixture
 def one(loaded, noise, tmp_path):
-    made = loaded("one", {
-        "train": {"a.jpg": "1 0.5 0.5 0.25 0.5\n1 0.2 0.2 0.125 0.125\n", "b.jpg": "", "c.jpg": "6 0.5 0.5 1 1\n", "bad.jpg": "9 0 0 1 1\n"},
-        "valid": {"d.jpg": "0 0.25 0.75 0.5 0.5\n"},
-    })  # fmt: skip
+    made = loaded(
+        "one",
+        {
+            "train": {
+                "a.jpg": "1 0.5 0.5 0.25 0.5\n1 0.2 0.2 0.125 0.125\n",
+                "b.jpg": "",
+                "c.jpg": "6 0.5 0.5 1 1\n",
+                "bad.jpg": "9 0 0 1 1\n",
+            },
+            "valid": {"d.jpg": "0 0.25 0.75 0.5 0.5\n"},
+        },
+    )
     cv2.imwrite(made.images["valid"][0], noise(9, (200, 100)))
     with open(made.data.list_of("train"), "a") as file:
         file.write(made.images["train"][0] + "\n")  # a repeat
@@ -27,7 +35,13 @@ def one(loaded, noise, tmp_path):
 def test_figures_by_hand(one):
     report = stats.summary(one, stats.measure(one))
     train, valid = report["splits"]["train"], report["splits"]["valid"]
-    assert (train["listed"], train["pictures"], train["unusable"], train["without_faces"], train["faces"]) == (5, 3, 1, 1, 3)
+    assert (train["listed"], train["pictures"], train["unusable"], train["without_faces"], train["faces"]) == (
+        5,
+        3,
+        1,
+        1,
+        3,
+    )
     assert train["by_class"]["Happy"] == 2 and train["by_class"]["Anger"] == 1 and sum(train["by_class"].values()) == 3
     assert train["faces_per_picture"] == {"min": 0, "median": 1, "max": 2}
     # 64x48 pictures: 16x24 -> 19.5959, 8x6 -> 6.9282, 64x48 -> 55.4256
@@ -35,7 +49,11 @@ def test_figures_by_hand(one):
     assert valid["width_px"]["max"] == 200 and valid["face_px"]["median"] == pytest.approx((100 * 50) ** 0.5, abs=1e-4)
     text = stats.text(report)
     rows = {line.split("  ")[0].strip(): line.split() for line in text.splitlines()}
-    assert rows["pictures"] == ["pictures", "3", "1"] and rows["unusable"][1:] == ["1", "0"] and rows["lines in the list"][-2:] == ["5", "1"]
+    assert (
+        rows["pictures"] == ["pictures", "3", "1"]
+        and rows["unusable"][1:] == ["1", "0"]
+        and rows["lines in the list"][-2:] == ["5", "1"]
+    )
     assert "Happy" in text and "66.7%" in text
 
 
@@ -70,13 +88,25 @@ def test_an_empty_split_is_no_fault(loaded, tmp_path):
 
 
 def test_the_sheet_shows_the_pictures_with_their_boxes(one, tmp_path):
-    sheet, shown = contact_sheet(one, count=4, columns=2, tile=100, images=[one.images["valid"][0], one.images["train"][2], one.images["train"][3]])
+    sheet, shown = contact_sheet(
+        one,
+        count=4,
+        columns=2,
+        tile=100,
+        images=[one.images["valid"][0], one.images["train"][2], one.images["train"][3]],
+    )
     assert sheet.shape == (2 * 104 + 4, 2 * 104 + 4, 3) and len(shown) == 3
     # The first tile: 200x100 shrunk to 100x50, set at y = 25; the box is its lower left quarter, Neutral, white.
     tile = sheet[4:104, 4:104]
     assert (tile[:24] == 16).all() and (tile[77:] == 16).all()
     box = (tile == COLOURS[0]).all(-1)
-    assert box[50, 5:45].all() and box[74, 5:45].all() and box[51:74, 0].all() and box[51:74, 49].all() and not box[30:48, 60:].any()
+    assert (
+        box[50, 5:45].all()
+        and box[74, 5:45].all()
+        and box[51:74, 0].all()
+        and box[51:74, 49].all()
+        and not box[30:48, 60:].any()
+    )
     blue, _, red = np.moveaxis(sheet[108:208, 4:104].astype(int), -1, 0)
     assert (red - blue > 80).sum() > 20  # the third tile says in red what is wrong
     assert len(contact_sheet(one, count=50)[1]) == 5

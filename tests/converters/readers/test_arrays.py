@@ -1,4 +1,6 @@
-"""hdf5, npz and pickle: the same faces, labels, votes, paths and landmarks from each; hostile files are one line and run nothing."""
+"""hdf5, npz and pickle: the same faces, labels, votes, paths and landmarks from each; hostile files are one line
+and run nothing.
+"""
 
 import os
 import pickle
@@ -50,13 +52,23 @@ def test_faces_landmarks_and_paths_of_affectnet(affectnet, tmp_path, form):
         report = convert([("affectnet", str(root))], tmp_path / out, Settings(task=form, size=(40, 40)), jobs=1)
     assert report["splits"]["train"]["faces"] == 3 and report["splits"]["valid"]["faces"] == 1
     content = content_of(form, tmp_path / "a" / FILES[form])
-    assert content["images"].shape == (3, 40, 40) and content["images"].dtype == np.uint8 and content["labels"].tolist() == [1, 6, 3]
+    assert (
+        content["images"].shape == (3, 40, 40)
+        and content["images"].dtype == np.uint8
+        and content["labels"].tolist() == [1, 6, 3]
+    )
     assert [str(name) for name in content["classes"]][:2] == ["Neutral", "Happy"]
     paths = [os.fsdecode(path) if isinstance(path, bytes) else str(path) for path in content["paths"].tolist()]
     assert paths == [str(root / "Manually_Annotated_Images" / row[0]) for row in rows]
-    np.testing.assert_allclose(content["landmarks"][0][:2], [[(40 - 10) * 0.5, (40 - 20) * 40 / 60], [(80 - 10) * 0.5, (41 - 20) * 40 / 60]], rtol=1e-5)
+    np.testing.assert_allclose(
+        content["landmarks"][0][:2],
+        [[(40 - 10) * 0.5, (40 - 20) * 40 / 60], [(80 - 10) * 0.5, (41 - 20) * 40 / 60]],
+        rtol=1e-5,
+    )
     assert (tmp_path / "a" / FILES[form]).read_bytes() == (tmp_path / "b" / FILES[form]).read_bytes()
-    assert not [path.name for path in (tmp_path / "a").iterdir() if path.name.startswith(".") and path.name != ".emo-files"]
+    assert not [
+        path.name for path in (tmp_path / "a").iterdir() if path.name.startswith(".") and path.name != ".emo-files"
+    ]
     table, notes = read(form, tmp_path / "a", classes=7)
     assert not notes.findings and table.emotion.tolist() == [1, 6, 3, 0] and table.split.tolist() == [0, 0, 0, 1]
     np.testing.assert_array_equal(np.stack(table.pixels[:3]), content["images"])
@@ -70,8 +82,12 @@ def test_votes_come_back(fer2013_csv, tmp_path, form, classes):
     path = fer2013_csv(12, "fer/fer2013.csv")
     columns = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
     usages = ["Training", "Training", "PublicTest", "PrivateTest"]
-    path.with_name("fer2013new.csv").write_text(columns + "\n" + "".join(f"{usages[i % 4]},fer{i:07d}.png,6,4,0,0,0,0,0,0,0,0\n" for i in range(12)))
-    convert([("ferplus", str(path.parent))], tmp_path / "out", Settings(task=form, labels="votes", classes=classes), jobs=1)
+    path.with_name("fer2013new.csv").write_text(
+        columns + "\n" + "".join(f"{usages[i % 4]},fer{i:07d}.png,6,4,0,0,0,0,0,0,0,0\n" for i in range(12))
+    )
+    convert(
+        [("ferplus", str(path.parent))], tmp_path / "out", Settings(task=form, labels="votes", classes=classes), jobs=1
+    )
     table, _ = read(form, tmp_path / "out", classes=classes)
     assert len(table) == 12 and np.allclose(table.votes[:, :2], [0.6, 0.4]) and np.allclose(table.votes.sum(1), 1)
 
@@ -87,9 +103,17 @@ def test_other_peoples_files(tmp_path, noise):
     (tmp_path / "pictures").mkdir()
     for number in range(2):
         cv2.imwrite(str(tmp_path / "pictures" / f"{number}.png"), noise(number))
-    (tmp_path / "val.pkl").write_bytes(pickle.dumps({"paths": ["pictures/0.png", "pictures\\1.png"], "labels": [1, 2], "classes": ["angry", "happy", "sad"]}))
+    (tmp_path / "val.pkl").write_bytes(
+        pickle.dumps(
+            {"paths": ["pictures/0.png", "pictures\\1.png"], "labels": [1, 2], "classes": ["angry", "happy", "sad"]}
+        )
+    )
     table, _ = read("pickle", tmp_path / "val.pkl")
-    assert [record.faces[0].emotion for record in table] == ["Happy", "Sad"] and table.record(0).split == "valid" and all(map(os.path.isfile, table.image))
+    assert (
+        [record.faces[0].emotion for record in table] == ["Happy", "Sad"]
+        and table.record(0).split == "valid"
+        and all(map(os.path.isfile, table.image))
+    )
 
 
 class Evil:
@@ -112,12 +136,21 @@ def make(form, path, **content):
 
 FACES, LABELS = np.zeros((3, 8, 8), np.uint8), np.arange(3)
 HOSTILE = {
-    "none": {}, "no labels": {"images": FACES}, "no images": {"labels": LABELS}, "short": {"images": FACES, "labels": LABELS[:2]},
-    "flat": {"images": FACES[0], "labels": LABELS}, "text": {"images": FACES, "labels": np.array([b"a", b"b", b"c"])}, "scalar": {"images": FACES, "labels": np.int64(3)},
-    "wide": {"images": FACES.astype(np.int64) + 999, "labels": LABELS}, "nan": {"images": FACES + np.nan, "labels": LABELS}, "deep": {"images": FACES[..., None, None], "labels": LABELS},
-    "two channels": {"images": np.zeros((3, 8, 8, 2), np.uint8), "labels": LABELS}, "empty": {"images": np.zeros((3, 0, 8), np.uint8), "labels": LABELS},
-    "votes": {"images": FACES, "labels": LABELS, "votes": np.zeros((3, 2))}, "votes nan": {"images": FACES, "labels": LABELS, "votes": np.full((3, 7), np.nan)},
-}  # fmt: skip
+    "none": {},
+    "no labels": {"images": FACES},
+    "no images": {"labels": LABELS},
+    "short": {"images": FACES, "labels": LABELS[:2]},
+    "flat": {"images": FACES[0], "labels": LABELS},
+    "text": {"images": FACES, "labels": np.array([b"a", b"b", b"c"])},
+    "scalar": {"images": FACES, "labels": np.int64(3)},
+    "wide": {"images": FACES.astype(np.int64) + 999, "labels": LABELS},
+    "nan": {"images": FACES + np.nan, "labels": LABELS},
+    "deep": {"images": FACES[..., None, None], "labels": LABELS},
+    "two channels": {"images": np.zeros((3, 8, 8, 2), np.uint8), "labels": LABELS},
+    "empty": {"images": np.zeros((3, 0, 8), np.uint8), "labels": LABELS},
+    "votes": {"images": FACES, "labels": LABELS, "votes": np.zeros((3, 2))},
+    "votes nan": {"images": FACES, "labels": LABELS, "votes": np.full((3, 7), np.nan)},
+}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -164,7 +197,9 @@ def test_text_of_impossible_characters_is_one_line(tmp_path):
     (tmp_path / "train.pkl").write_bytes(pickle.dumps({"images": FACES, "labels": np.arange(3), "classes": names}))
     with pytest.raises(DataError, match="characters that there are none"):
         read("pickle", tmp_path)
-    (tmp_path / "train.pkl").write_bytes(pickle.dumps({"images": FACES, "labels": LABELS, "classes": np.array(["happy", "sad", "fear"], ">U9")}))
+    (tmp_path / "train.pkl").write_bytes(
+        pickle.dumps({"images": FACES, "labels": LABELS, "classes": np.array(["happy", "sad", "fear"], ">U9")})
+    )
     assert len(read("pickle", tmp_path)[0]) == 3
 
 
@@ -175,14 +210,21 @@ def test_bombs_are_refused_by_what_they_claim(tmp_path):
         file["labels"] = np.zeros(10**6, np.uint8)
     with pytest.raises(DataError, match="claims 9536 MB"):
         read("hdf5", tmp_path)
-    with zipfile.ZipFile(tmp_path / "train.npz", "w", zipfile.ZIP_DEFLATED) as archive, archive.open("images.npy", "w", force_zip64=True) as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (1500, 1000, 1000)})
+    with (
+        zipfile.ZipFile(tmp_path / "train.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("images.npy", "w", force_zip64=True) as file,
+    ):
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (1500, 1000, 1000)}
+        )
         for _ in range(1500):
             file.write(bytes(10**6))
     with pytest.raises(DataError, match="claims 1430 MB"):
         read("npz", tmp_path)
     with zipfile.ZipFile(tmp_path / "train.npz", "w") as archive, archive.open("images.npy", "w") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (10**6, 1000, 1000)})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (10**6, 1000, 1000)}
+        )
     with pytest.raises(DataError, match="is cut"):
         read("npz", tmp_path)
 
@@ -204,7 +246,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(fer2013_csv, tmp_path, form)
             print(error)
             sys.exit(1)"""
     for limit in (100_000, 440_000, 460_800, 462_000):  # in the rows of 200 faces; at the end of the file
-        done = subprocess.run([sys.executable, "-c", code, str(limit)], cwd=ROOT, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(limit)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
         if limit < 461_000 or done.returncode:
             assert (done.returncode, done.stderr) == (1, ""), done.stderr[-2000:]
             assert "cannot be written" in done.stdout and done.stdout.count("\n") == 1

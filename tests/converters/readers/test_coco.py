@@ -1,4 +1,6 @@
-"""COCO as tools write it: no lost annotation makes a negative, masks give boxes, boxes fit the picture that is there."""
+"""COCO as tools write it: no lost annotation makes a negative, masks give boxes, boxes fit the picture that is
+there.
+"""
 
 import json
 import shutil
@@ -19,7 +21,9 @@ BOX = [10, 20, 30, 20]
 
 @pytest.fixture
 def coco(tmp_path, noise):
-    """(annotations of picture 1, further pictures and settings) -> a root with two pictures of 120 x 90; picture 2 has one good face."""
+    """(annotations of picture 1, further pictures and settings) -> a root with two pictures of 120 x 90; picture 2
+    has one good face.
+    """
 
     def make(annotations, name="annotations.json", image=None, images=(), categories=((1, "Happy"), (2, "Sad"))):
         root = tmp_path / "coco"
@@ -41,25 +45,52 @@ def coco(tmp_path, noise):
 def labels(root, out, **settings):
     """{name of picture: rows} of a conversion to a detector set."""
     report = convert([("coco", str(root))], out, Settings(**settings), jobs=1)
-    sizes = {path.stem: cv2.imread(str(path), cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_COLOR).shape[1::-1] for path in read_list(out / "train.txt")}
+    sizes = {
+        path.stem: cv2.imread(str(path), cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_COLOR).shape[1::-1]
+        for path in read_list(out / "train.txt")
+    }
     found = {path.stem: read_label(label_path(path), 7) for path in read_list(out / "train.txt")}
-    return {stem: [[int(row[0]), *np.round((row[1:] * np.tile(sizes[stem], 2)) @ CORNERS).tolist()] for row in rows] for stem, rows in found.items()}, report
+    return {
+        stem: [[int(row[0]), *np.round((row[1:] * np.tile(sizes[stem], 2)) @ CORNERS).tolist()] for row in rows]
+        for stem, rows in found.items()
+    }, report
 
 
 CORNERS = np.array([[1, 0, 1, 0], [0, 1, 0, 1], [-0.5, 0, 0.5, 0], [0, -0.5, 0, 0.5]])  # cxcywh -> xyxy
 GOOD = [[1, 10, 20, 40, 40]]
 
 
-@pytest.mark.parametrize("lost", [
-    {"bbox": BOX, "iscrowd": 1}, {}, {"bbox": None}, {"bbox": []}, {"bbox": [1, 2, 3]}, {"bbox": [float("nan"), 2, 3, 4]}, {"bbox": ["a", 2, 3, 4]},
-    {"bbox": BOX, "category_id": 77}, {"bbox": BOX, "category_id": None}, {"bbox": BOX, "category_id": [1]}, {"bbox": [1, 2, 10**400, 4]},
-    {"bbox": [10, 20, 0, 5]}, {"bbox": [10, 20, -5, 5]}, {"bbox": [500, 500, 10, 10]}, {"bbox": [], "segmentation": []},
-    {"segmentation": [[1, 2, 3]]}, {"segmentation": {"size": [9, 9], "counts": "~~"}}, {"segmentation": {"size": [3, 3], "counts": [9]}},
-    {"segmentation": "polygon"}, {"segmentation": {"counts": [1, 2]}}, {"bbox": {"x": 1}},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"bbox": BOX, "iscrowd": 1},
+        {},
+        {"bbox": None},
+        {"bbox": []},
+        {"bbox": [1, 2, 3]},
+        {"bbox": [float("nan"), 2, 3, 4]},
+        {"bbox": ["a", 2, 3, 4]},
+        {"bbox": BOX, "category_id": 77},
+        {"bbox": BOX, "category_id": None},
+        {"bbox": BOX, "category_id": [1]},
+        {"bbox": [1, 2, 10**400, 4]},
+        {"bbox": [10, 20, 0, 5]},
+        {"bbox": [10, 20, -5, 5]},
+        {"bbox": [500, 500, 10, 10]},
+        {"bbox": [], "segmentation": []},
+        {"segmentation": [[1, 2, 3]]},
+        {"segmentation": {"size": [9, 9], "counts": "~~"}},
+        {"segmentation": {"size": [3, 3], "counts": [9]}},
+        {"segmentation": "polygon"},
+        {"segmentation": {"counts": [1, 2]}},
+        {"bbox": {"x": 1}},
+    ],
+)
 @pytest.mark.parametrize("beside", [False, True])
 def test_a_picture_goes_with_a_lost_annotation(coco, tmp_path, lost, beside):
-    rows = [{"id": 1, "image_id": 1, "category_id": 1} | lost] + ([{"id": 2, "image_id": 1, "category_id": 2, "bbox": [60, 50, 20, 20]}] if beside else [])
+    rows = [{"id": 1, "image_id": 1, "category_id": 1} | lost] + (
+        [{"id": 2, "image_id": 1, "category_id": 2, "bbox": [60, 50, 20, 20]}] if beside else []
+    )
     root = coco(rows)
     found, report = labels(root, tmp_path / "out")
     assert found == {"2": GOOD} and sum(item["rows"] for item in report["left_out"]) >= 1
@@ -69,7 +100,9 @@ def test_a_picture_goes_with_a_lost_annotation(coco, tmp_path, lost, beside):
 
 @pytest.mark.parametrize("ids", [("1", 1), (1, "1"), (1.0, 1), ("1", "1")])
 def test_ids_may_be_text(coco, tmp_path, ids):
-    found, _ = labels(coco([{"image_id": ids[0], "category_id": ids[1], "bbox": ["10", 20.0, "30", 20]}]), tmp_path / "out")
+    found, _ = labels(
+        coco([{"image_id": ids[0], "category_id": ids[1], "bbox": ["10", 20.0, "30", 20]}]), tmp_path / "out"
+    )
     assert found == {"1": GOOD, "2": GOOD}
 
 
@@ -85,9 +118,15 @@ def runs():
     return out
 
 
-@pytest.mark.parametrize("mask", [
-    [[10, 20, 40, 20, 40, 40, 10, 40]], [[10, 20, 40, 20, 40, 40], [10, 40, 20, 40, 10, 30]], [10, 20, 40, 20, 40, 40, 10, 40], {"size": [90, 120], "counts": runs()},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "mask",
+    [
+        [[10, 20, 40, 20, 40, 40, 10, 40]],
+        [[10, 20, 40, 20, 40, 40], [10, 40, 20, 40, 10, 30]],
+        [10, 20, 40, 20, 40, 40, 10, 40],
+        {"size": [90, 120], "counts": runs()},
+    ],
+)
 @pytest.mark.parametrize("bbox", [{}, {"bbox": None}, {"bbox": []}])
 def test_polygons_and_masks_give_boxes(coco, tmp_path, mask, bbox):
     found, _ = labels(coco([{"image_id": 1, "category_id": 1, "segmentation": mask} | bbox]), tmp_path / "out")
@@ -104,7 +143,12 @@ def test_compressed_masks_as_pycocotools_writes_them(coco, tmp_path):
             continue
         coded = mask_api.encode(np.asfortranarray(mask))
         x, y, w, h = mask_api.toBbox(coded).tolist()
-        assert box_of({"segmentation": {"size": coded["size"], "counts": coded["counts"].decode()}}) == (x, y, x + w, y + h)
+        assert box_of({"segmentation": {"size": coded["size"], "counts": coded["counts"].decode()}}) == (
+            x,
+            y,
+            x + w,
+            y + h,
+        )
 
 
 def test_categories_that_nothing_uses_do_no_harm_and_used_ones_must_be_emotions(coco, tmp_path):
@@ -112,23 +156,42 @@ def test_categories_that_nothing_uses_do_no_harm_and_used_ones_must_be_emotions(
     found, _ = labels(coco(rows, categories=((0, "faces"), (1, "Happy"), (5, "person"), (6, None))), tmp_path / "out")
     assert found == {"1": GOOD, "2": GOOD}
     with pytest.raises(DataError, match="category 'person' is not an emotion"):
-        labels(coco([{"image_id": 1, "category_id": 5, "bbox": BOX}], categories=((1, "Happy"), (5, "person"))), tmp_path / "out2")
+        labels(
+            coco([{"image_id": 1, "category_id": 5, "bbox": BOX}], categories=((1, "Happy"), (5, "person"))),
+            tmp_path / "out2",
+        )
 
 
 def test_boxes_of_a_picture_that_was_scaled(coco, tmp_path):
     rows = [{"image_id": 1, "category_id": 1, "bbox": [20, 40, 60, 40]}]
     found, report = labels(coco(rows, image={"width": 240, "height": 180}), tmp_path / "out")
     assert found["1"] == GOOD and report["finding_counts"]["size-differs"] == 1
-    found, _ = labels(coco([{"image_id": 1, "category_id": 1, "bbox": [5, 10, 15, 10]}], image={"width": "60", "height": 45}), tmp_path / "out2")
+    found, _ = labels(
+        coco([{"image_id": 1, "category_id": 1, "bbox": [5, 10, 15, 10]}], image={"width": "60", "height": 45}),
+        tmp_path / "out2",
+    )
     assert found["1"] == GOOD
-    for size in ({"width": 120, "height": 90}, {"width": 0, "height": 0}, {"width": None}, {"width": "wide", "height": 1}, {}):
-        found, _ = labels(coco([{"image_id": 1, "category_id": 1, "bbox": BOX}], image=size), tmp_path / "out3") if not shutil.rmtree(tmp_path / "out3", True) else None
+    for size in (
+        {"width": 120, "height": 90},
+        {"width": 0, "height": 0},
+        {"width": None},
+        {"width": "wide", "height": 1},
+        {},
+    ):
+        found, _ = (
+            labels(coco([{"image_id": 1, "category_id": 1, "bbox": BOX}], image=size), tmp_path / "out3")
+            if not shutil.rmtree(tmp_path / "out3", True)
+            else None
+        )
         assert found["1"] == GOOD
 
 
 @pytest.mark.parametrize("size", [(120, 120), (90, 120), (500, 90)])
 def test_boxes_of_a_picture_of_another_shape_are_none(coco, tmp_path, size):
-    found, report = labels(coco([{"image_id": 1, "category_id": 1, "bbox": BOX}], image={"width": size[0], "height": size[1]}), tmp_path / "out")
+    found, report = labels(
+        coco([{"image_id": 1, "category_id": 1, "bbox": BOX}], image={"width": size[0], "height": size[1]}),
+        tmp_path / "out",
+    )
     assert found == {"2": GOOD} and report["finding_counts"]["size-differs"] == 1
 
 
@@ -142,8 +205,16 @@ def test_upright_boxes_of_a_picture_that_exif_turns(coco, tmp_path, orientation,
     root = coco([])
     Image.fromarray(stored).save(root / "1.jpg", exif=exif, quality=95)
     ys, xs = np.nonzero(cv2.imread(str(root / "1.jpg"), cv2.IMREAD_GRAYSCALE) > 128)  # upright, as an annotator sees it
-    box = [int(xs.min()) * factor, int(ys.min()) * factor, int(xs.max() + 1 - xs.min()) * factor, int(ys.max() + 1 - ys.min()) * factor]
-    root = coco([{"image_id": 1, "category_id": 1, "bbox": box}], image={"file_name": "1.jpg", "width": 90 * factor, "height": 120 * factor})
+    box = [
+        int(xs.min()) * factor,
+        int(ys.min()) * factor,
+        int(xs.max() + 1 - xs.min()) * factor,
+        int(ys.max() + 1 - ys.min()) * factor,
+    ]
+    root = coco(
+        [{"image_id": 1, "category_id": 1, "bbox": box}],
+        image={"file_name": "1.jpg", "width": 90 * factor, "height": 120 * factor},
+    )
     found, _ = labels(root, tmp_path / "out")
     assert found["1"] == GOOD
 

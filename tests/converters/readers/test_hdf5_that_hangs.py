@@ -6,7 +6,13 @@ from converters.errors import DataError
 from converters.readers import arrays
 
 
-@pytest.mark.parametrize(("trial", "name"), [("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"), ("import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass", "SIG(XCPU|KILL)")])
+@pytest.mark.parametrize(
+    ("trial", "name"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV"),
+        ("import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 1))\nwhile True: pass", "SIG(XCPU|KILL)"),
+    ],
+)
 def test_a_file_that_ends_the_library(trial, name, tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "_TRIAL", trial)
     with pytest.raises(DataError, match=rf"a\.h5: is damaged: the HDF5 library ends on it \({name}\)"):

@@ -15,7 +15,13 @@ def read(kind, path, **options):
     return readers.read(kind, path, notes, **options), notes
 
 
-FORMS = [(";", "utf-8-sig", ""), ("\t", "utf-16", ""), (",", "utf-16-le", ""), (";", "cp1252", "sep=;\r\n"), ("\t", "utf-8", "\r\n")]
+FORMS = [
+    (";", "utf-8-sig", ""),
+    ("\t", "utf-16", ""),
+    (",", "utf-16-le", ""),
+    (";", "cp1252", "sep=;\r\n"),
+    ("\t", "utf-8", "\r\n"),
+]
 
 
 def saved(path, separator, encoding, before, comma=False):
@@ -23,14 +29,28 @@ def saved(path, separator, encoding, before, comma=False):
     rows = list(csv.reader(io.StringIO(path.read_text())))
     out = io.StringIO()
     writer = csv.writer(out, delimiter=separator, lineterminator="\r\n")
-    writer.writerows([[value.replace(".", ",") if comma and index > 0 and value.replace(".", "").isdigit() else value for index, value in enumerate(row)] for row in rows])
+    writer.writerows(
+        [
+            [
+                value.replace(".", ",") if comma and index > 0 and value.replace(".", "").isdigit() else value
+                for index, value in enumerate(row)
+            ]
+            for row in rows
+        ]
+    )
     path.write_bytes((before + out.getvalue()).encode(encoding))
 
 
 @pytest.mark.parametrize("separator, encoding, before", FORMS)
 @pytest.mark.parametrize("header", [True, False])
 def test_affectnet(affectnet, separator, encoding, before, header):
-    rows = [("1/a.jpg", 10, 20, 50, 60, 1), ("1/b.jpg", 0, 0, 9, 9, 7), ("1\\c.jpg", 1.5, 2.25, 9, 9, 3.0), ("1/d.jpg", "NULL", 2, 9, 9, 3), ("1/e.jpg", 1, 2, 9, 9, 10)]
+    rows = [
+        ("1/a.jpg", 10, 20, 50, 60, 1),
+        ("1/b.jpg", 0, 0, 9, 9, 7),
+        ("1\\c.jpg", 1.5, 2.25, 9, 9, 3.0),
+        ("1/d.jpg", "NULL", 2, 9, 9, 3),
+        ("1/e.jpg", 1, 2, 9, 9, 10),
+    ]
     root = affectnet("affectnet", {"training.csv": rows}, {"1/c.jpg": (120, 100)}, header=header)
     expected, said = read("affectnet", root, landmarks=True)
     saved(root / "training.csv", separator, encoding, before, comma=separator != ",")
@@ -38,7 +58,9 @@ def test_affectnet(affectnet, separator, encoding, before, header):
     assert len(table) == 3 and table.image == expected.image and table.emotion.tolist() == expected.emotion.tolist()
     np.testing.assert_array_equal(table.xyxy, expected.xyxy)
     assert [points.tolist() for points in table.landmarks] == [points.tolist() for points in expected.landmarks]
-    assert [finding.code for finding in notes.findings] == [finding.code for finding in said.findings] and notes.left_out == said.left_out
+    assert [finding.code for finding in notes.findings] == [
+        finding.code for finding in said.findings
+    ] and notes.left_out == said.left_out
 
 
 @pytest.mark.parametrize("separator, encoding, before", FORMS)
@@ -47,7 +69,11 @@ def test_fer2013(fer2013_csv, separator, encoding, before):
     expected, _ = read("fer2013", path)
     saved(path, separator, encoding, before)
     table, notes = read("fer2013", path)
-    assert not notes.findings and table.emotion.tolist() == expected.emotion.tolist() and table.split.tolist() == expected.split.tolist()
+    assert (
+        not notes.findings
+        and table.emotion.tolist() == expected.emotion.tolist()
+        and table.split.tolist() == expected.split.tolist()
+    )
     np.testing.assert_array_equal(np.stack(table.pixels), np.stack(expected.pixels))
 
 
@@ -64,7 +90,18 @@ def test_the_cases(shared):
 def test_a_face_whose_row_is_bad_spoils_its_picture(affectnet, tmp_path):
     from converters.convert import Settings, convert
 
-    rows = [("1/a.jpg", 10, 20, 30, 30, 1), ("1/a.jpg", 60, 20, "x", 30, 2), ("1/b.jpg", 10, 20, 30, 30, 1), ("1/b.jpg", 60, 20, 30, 30, 9), ("1/c.jpg", 10, 20, 30, 30, 1)]
+    rows = [
+        ("1/a.jpg", 10, 20, 30, 30, 1),
+        ("1/a.jpg", 60, 20, "x", 30, 2),
+        ("1/b.jpg", 10, 20, 30, 30, 1),
+        ("1/b.jpg", 60, 20, 30, 30, 9),
+        ("1/c.jpg", 10, 20, 30, 30, 1),
+    ]
     root = affectnet("affectnet", {"training.csv": rows})
     assert convert([("affectnet", str(root))], tmp_path / "out", Settings(), jobs=1)["splits"]["train"]["pictures"] == 1
-    assert convert([("affectnet", str(root))], tmp_path / "crops", Settings(task="crops"), jobs=1)["splits"]["train"]["faces"] == 3
+    assert (
+        convert([("affectnet", str(root))], tmp_path / "crops", Settings(task="crops"), jobs=1)["splits"]["train"][
+            "faces"
+        ]
+        == 3
+    )

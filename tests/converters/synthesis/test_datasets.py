@@ -59,12 +59,16 @@ def test_a_box_holds_the_face_that_was_painted():
     rng = np.random.default_rng(3)
     for roll in (-20, 0, 15):
         picture = np.full((400, 400, 3), (0, 255, 0), np.uint8)
-        box, points = paint_face(picture, random_person(rng), random_expression("Happy", rng), (200, 180), 150, Pose(roll, 8, 3), Light())
+        box, points = paint_face(
+            picture, random_person(rng), random_expression("Happy", rng), (200, 180), 150, Pose(roll, 8, 3), Light()
+        )
         assert points.shape == (68, 2)
         assert (points >= box[:2] - 1).all() and (points <= box[2:] + 1).all()
         assert 140 < box[3] - box[1] < 190 and 95 < box[2] - box[0] < 150
         # left eye, right eye, nose, mouth: where they belong in the picture
-        left, right, nose, mouth = (points[part].mean(0) for part in (slice(36, 42), slice(42, 48), slice(27, 36), slice(48, 68)))
+        left, right, nose, mouth = (
+            points[part].mean(0) for part in (slice(36, 42), slice(42, 48), slice(27, 36), slice(48, 68))
+        )
         assert left[0] < nose[0] < right[0] and max(left[1], right[1]) < nose[1] < mouth[1]
         assert np.degrees(np.arctan2(*(right - left)[::-1])) == pytest.approx(roll, abs=4)
 
@@ -104,9 +108,20 @@ def test_expressions_can_be_told_apart_at_48_pixels():
     """A linear discriminant on a quarter of the pixels is right for most faces of people it has never seen."""
 
     def features(seeds):
-        faces = [[datasets.draw_face(name, 48, np.random.default_rng([seed, i])) for i, name in enumerate(labels.EMOTIONS[:7])] for seed in seeds]
-        grey = np.array([cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)[8:46, 6:42] for row in faces for face in row], np.float32)
-        small = np.array([cv2.equalizeHist(cv2.resize(g.astype(np.uint8), (18, 19), interpolation=cv2.INTER_AREA)) for g in grey], float)
+        faces = [
+            [
+                datasets.draw_face(name, 48, np.random.default_rng([seed, i]))
+                for i, name in enumerate(labels.EMOTIONS[:7])
+            ]
+            for seed in seeds
+        ]
+        grey = np.array(
+            [cv2.cvtColor(face, cv2.COLOR_BGR2GRAY)[8:46, 6:42] for row in faces for face in row], np.float32
+        )
+        small = np.array(
+            [cv2.equalizeHist(cv2.resize(g.astype(np.uint8), (18, 19), interpolation=cv2.INTER_AREA)) for g in grey],
+            float,
+        )
         flat = small.reshape(len(small), -1) / 255
         return np.c_[flat, np.ones(len(flat))], np.tile(np.arange(7), len(seeds))
 
@@ -119,7 +134,10 @@ def test_expressions_can_be_told_apart_at_48_pixels():
 def test_affectnet_form(tmp_path):
     report = datasets.write_set("affectnet", 70, tmp_path / "affectnet", classes=8, others=0.3)
     assert report["rows"] == {"training": 56, "validation": 14}
-    rows = {name: list(csv.DictReader((tmp_path / "affectnet" / f"{name}.csv").read_text().splitlines())) for name in report["rows"]}
+    rows = {
+        name: list(csv.DictReader((tmp_path / "affectnet" / f"{name}.csv").read_text().splitlines()))
+        for name in report["rows"]
+    }
     assert list(rows["training"][0]) == list(datasets._AFFECTNET_COLUMNS)
     others = Counter()
     for row in rows["training"] + rows["validation"]:
@@ -135,7 +153,9 @@ def test_fer2013_form(tmp_path):
     report = datasets.write_set("fer2013", 140, tmp_path / "fer")
     rows = list(csv.reader((tmp_path / "fer" / "fer2013.csv").read_text().splitlines()))
     assert rows[0] == ["emotion", "pixels", "Usage"] and len(rows) == 141
-    assert Counter(row[2] for row in rows[1:]) == report["rows"] == {"Training": 112, "PublicTest": 14, "PrivateTest": 14}
+    assert (
+        Counter(row[2] for row in rows[1:]) == report["rows"] == {"Training": 112, "PublicTest": 14, "PrivateTest": 14}
+    )
     assert {int(row[0]) for row in rows[1:] if row[2] == "PublicTest"} == set(range(7))
     pixels = np.array([row[1].split() for row in rows[1:]], int)
     assert pixels.shape == (140, 48 * 48) and pixels.min() >= 0 and pixels.max() <= 255 and pixels.std() > 20

@@ -88,7 +88,13 @@ def _empty(tmp_path):
 def test_crops_become_scenes_whose_bytes_only_the_seed_decides(tmp_path, fer2013_csv):
     path, outputs = fer2013_csv(60), []
     for seed, jobs in ((1, 1), (1, 4), (2, 1)):
-        report = convert([("fer2013", str(path))], tmp_path / "out", Settings(scenes=24, size=(160, 120), seed=seed), jobs=jobs, force=True)
+        report = convert(
+            [("fer2013", str(path))],
+            tmp_path / "out",
+            Settings(scenes=24, size=(160, 120), seed=seed),
+            jobs=jobs,
+            force=True,
+        )
         outputs.append({file.name: file.read_bytes() for file in sorted((tmp_path / "out").rglob("scene0*"))})
     assert outputs[0] == outputs[1] != outputs[2]
     assert sum(part["pictures"] for part in report["splits"].values()) == 24

@@ -40,7 +40,9 @@ def _islands(keys):
     """Sets of groups that hang together, by the plainest means."""
     islands = []
     for some in map(set, keys):
-        islands = [island for island in islands if not island & some] + [some.union(*(island for island in islands if island & some))]
+        islands = [island for island in islands if not island & some] + [
+            some.union(*(island for island in islands if island & some))
+        ]
     return islands
 
 
@@ -64,7 +66,14 @@ def test_known_sides():
 
     BLAKE2b of "0" NUL name, 7 bytes over 2^56: 0.987, 0.301, 0.707, 0.802, 0.723, 0.156.
     """
-    assert splits.assign(["anna", "ben", "cem", "dora", "emil", "finn"], {"valid": 0.3, "test": 0.3}) == ["train", "test", "train", "train", "train", "valid"]
+    assert splits.assign(["anna", "ben", "cem", "dora", "emil", "finn"], {"valid": 0.3, "test": 0.3}) == [
+        "train",
+        "test",
+        "train",
+        "train",
+        "train",
+        "valid",
+    ]
 
 
 @pytest.mark.parametrize("shares", [{"valid": 1.2}, {"valid": 0.6, "test": 0.6}, {"valid": -0.1}, {"train": 0.5}])
@@ -96,7 +105,10 @@ def test_a_repeated_list_holds_every_picture_within_one_of_its_factor(factors):
     longer = splits.repeated(names, np.array(factors))
     counts = Counter(longer)
     assert longer[: len(names)] == names and set(longer) == set(names)
-    assert all(int(factor) <= counts[name] <= int(factor) + 1 and (factor % 1 or counts[name] == factor) for name, factor in zip(names, factors))
+    assert all(
+        int(factor) <= counts[name] <= int(factor) + 1 and (factor % 1 or counts[name] == factor)
+        for name, factor in zip(names, factors)
+    )
 
 
 def test_fractions_come_out_on_average():

@@ -72,7 +72,16 @@ scale_x_y=1.05
 @pytest.fixture
 def tiny_text():
     def text(**settings):
-        defaults = {"batch": 4, "parts": 2, "size": 64, "rate": 0.005, "batches": 8, "norm": 1, "jitter": 0.2, "net": ""}
+        defaults = {
+            "batch": 4,
+            "parts": 2,
+            "size": 64,
+            "rate": 0.005,
+            "batches": 8,
+            "norm": 1,
+            "jitter": 0.2,
+            "net": "",
+        }
         return TINY.format(**defaults | settings)
 
     return text
@@ -93,7 +102,10 @@ def squares(tmp_path_factory):
         lines = []
         for corner in rng.permutation(4)[: rng.integers(1, 4)]:
             side, kind = int(rng.integers(10, 26)), int(rng.integers(3))
-            x, y = int(corner % 2 * 32 + rng.integers(0, 32 - side + 1)), int(corner // 2 * 32 + rng.integers(0, 32 - side + 1))
+            x, y = (
+                int(corner % 2 * 32 + rng.integers(0, 32 - side + 1)),
+                int(corner // 2 * 32 + rng.integers(0, 32 - side + 1)),
+            )
             picture[y : y + side, x : x + side] = colours[kind]
             lines.append(f"{kind} {(x + side / 2) / 64} {(y + side / 2) / 64} {side / 64} {side / 64}\n")
         path = root / f"p{index:02d}.png"

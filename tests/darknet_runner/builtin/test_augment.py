@@ -22,19 +22,28 @@ def drawn(index, width, height):
 
 def seen(picture, kind):
     """Bounds x1, y1, x2, y2 of the pixels of a class's colour, or None."""
-    mask = (np.abs(picture.astype(int) - COLOURS[kind]).max(2) < 100)
+    mask = np.abs(picture.astype(int) - COLOURS[kind]).max(2) < 100
     ys, xs = np.nonzero(mask)
     return None if not len(xs) else np.array([xs.min(), ys.min(), xs.max() + 1, ys.max() + 1])
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.integers(80, 200), st.integers(80, 200), st.booleans(), st.sampled_from([1.0, 1.5, 0.7]), st.booleans())
+@given(
+    st.integers(0, 10**6),
+    st.integers(80, 200),
+    st.integers(80, 200),
+    st.booleans(),
+    st.sampled_from([1.0, 1.5, 0.7]),
+    st.booleans(),
+)
 def test_labels_are_where_the_pixels_are(seed, width, height, mosaic, resize, letter_box):
     options = Options(jitter=0.3, resize=resize, mosaic=mosaic, letter_box=letter_box and not mosaic)
     out = np.zeros((120, 160, 3), np.uint8)
     rng = np.random.default_rng(seed)
     calls = iter(range(4))  # every tile has its own class, so that a colour is found once
-    labels = detection_sample(lambda i: drawn(next(calls) + 4 * (seed % 9), width, height), 0, 4, (160, 120), 3, rng, options, out)
+    labels = detection_sample(
+        lambda i: drawn(next(calls) + 4 * (seed % 9), width, height), 0, 4, (160, 120), 3, rng, options, out
+    )
     assert len(set(labels[:, 0])) == len(labels)
     for kind, *box in labels:
         x, y, w, h = np.array(box) * [160, 120, 160, 120]
@@ -56,7 +65,9 @@ def test_flip_turns_pixels_and_labels():
     flips = 0
     for seed in range(20):
         out = np.zeros_like(picture)
-        got = detection_sample(lambda i: (picture, label), 0, 1, (100, 100), 3, np.random.default_rng(seed), Options(), out)
+        got = detection_sample(
+            lambda i: (picture, label), 0, 1, (100, 100), 3, np.random.default_rng(seed), Options(), out
+        )
         if not np.allclose(got, label):
             flips += 1
             assert np.allclose(got[0, 1], 1 - label[0, 1])
@@ -70,7 +81,12 @@ def test_no_flip_when_the_cfg_says_so():
     picture, label = drawn(2, 100, 100)
     for seed in range(10):
         out = np.zeros_like(picture)
-        assert np.allclose(detection_sample(lambda i: (picture, label), 0, 1, (100, 100), 3, np.random.default_rng(seed), Options(flip=False), out), label)
+        assert np.allclose(
+            detection_sample(
+                lambda i: (picture, label), 0, 1, (100, 100), 3, np.random.default_rng(seed), Options(flip=False), out
+            ),
+            label,
+        )
 
 
 def test_mixup_shows_two_pictures_and_keeps_both_labels():
@@ -78,7 +94,13 @@ def test_mixup_shows_two_pictures_and_keeps_both_labels():
     counts = set()
     for seed in range(20):
         out = np.zeros((100, 100, 3), np.uint8)
-        counts.add(len(detection_sample(lambda i: drawn(i, 100, 100), 0, 4, (100, 100), 3, np.random.default_rng(seed), options, out)))
+        counts.add(
+            len(
+                detection_sample(
+                    lambda i: drawn(i, 100, 100), 0, 4, (100, 100), 3, np.random.default_rng(seed), options, out
+                )
+            )
+        )
     assert counts == {1, 2}
 
 

@@ -40,7 +40,12 @@ def test_a_cut_takes_whole_pixels_from_everywhere():
     out, _ = BatchAugment(Recipe(size=44, crop_from=48), (44, 44))(x, torch.zeros(300, 8), 5)
     places = set()
     for picture, found in zip(x[:, 0].float() / 255, out[:, 0]):
-        fits = [(top, left) for top in range(5) for left in range(5) if torch.allclose(picture[top : top + 44, left : left + 44], found, atol=1e-5)]
+        fits = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.allclose(picture[top : top + 44, left : left + 44], found, atol=1e-5)
+        ]
         assert len(fits) == 1
         places.add(fits[0])
     assert len(places) == 25
@@ -93,7 +98,9 @@ def test_standardised_pictures_have_mean_0_and_deviation_1_and_noise_is_behind_i
     assert out.mean((1, 2, 3)).abs().max() < 1e-5 and (out.std((1, 2, 3), correction=0) - 1).abs().max() < 1e-4
     noisy, _ = changed(Recipe(standardise=True, noise=0.1), x)
     assert (noisy - out).std() == pytest.approx(0.1, rel=0.1)
-    assert torch.equal(standardised(torch.ones(1, 1, 4, 4)), torch.zeros(1, 1, 4, 4)), "a flat picture is not a division by zero"
+    assert torch.equal(standardised(torch.ones(1, 1, 4, 4)), torch.zeros(1, 1, 4, 4)), (
+        "a flat picture is not a division by zero"
+    )
 
 
 def test_erasing_takes_a_rectangle_of_some():

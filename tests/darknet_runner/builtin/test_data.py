@@ -23,7 +23,10 @@ def pictures(tmp_path):
 def test_pixels_are_pillows_rgb_and_grey(pictures):
     assert np.array_equal(read_picture(pictures[0], 3), np.asarray(Image.open(pictures[0])))
     grey = read_picture(pictures[0], 1)
-    assert grey.shape == (10, 20, 1) and np.abs(grey[..., 0].astype(int) - np.asarray(Image.open(pictures[0]).convert("L"))).max() <= 1
+    assert (
+        grey.shape == (10, 20, 1)
+        and np.abs(grey[..., 0].astype(int) - np.asarray(Image.open(pictures[0]).convert("L"))).max() <= 1
+    )
 
 
 def test_exif_turns_nothing_because_labels_are_in_stored_pixels(tmp_path):

@@ -49,14 +49,45 @@ def _parent(path):
 
 @pytest.fixture
 def started(tiny_text, squares, tmp_path):
-    """start(*args) -> `emo darknet train` with two workers in a session of its own, past its third batch, and its run folder."""
+    """start(*args) -> `emo darknet train` with two workers in a session of its own, past its third batch, and its
+    run folder.
+    """
     processes = []
 
     def start(*args):
         (tmp_path / "tiny.cfg").write_text(tiny_text(batches=1_000_000))
-        command = [sys.executable, "-m", "emotion.cli", "darknet", "train", "--cfg", "tiny.cfg", "--data", str(squares), "--engine", "builtin", "--workers", "2", "--threads", "1", *args]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]), "XDG_CACHE_HOME": str(tmp_path / "cache")}
-        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True, env=env)
+        command = [
+            sys.executable,
+            "-m",
+            "emotion.cli",
+            "darknet",
+            "train",
+            "--cfg",
+            "tiny.cfg",
+            "--data",
+            str(squares),
+            "--engine",
+            "builtin",
+            "--workers",
+            "2",
+            "--threads",
+            "1",
+            *args,
+        ]
+        env = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        }
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env=env,
+        )
         processes.append(process)
         run = RunDir(tmp_path / "runs" / "tiny-001")
         wait_for(lambda: run.metrics.exists() and run.metrics.read_text().count("\n") > 3, process)
@@ -77,7 +108,12 @@ def test_a_stop_sent_to_the_whole_group_saves_and_can_be_resumed(started, number
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=LONG_S)
     told = run.read_json()
-    assert process.returncode == 130 and told["verdict"] == "interrupted" and "Traceback" not in err and "without a word" not in err, err
+    assert (
+        process.returncode == 130
+        and told["verdict"] == "interrupted"
+        and "Traceback" not in err
+        and "without a word" not in err
+    ), err
     assert "go on with: emo darknet train --resume" in err
     with open(run.metrics) as file:
         rows = [int(row["iteration"]) for row in csv.DictReader(file)]
@@ -108,7 +144,9 @@ def test_a_worker_that_ends_before_the_stop_is_heard_is_no_crash(tiny_text, squa
 
     def bereft(batches):
         if trainer.progress.iteration == 3:
-            (worker,) = [child for child in children(os.getpid()) if "python" in Path(f"/proc/{child}/cmdline").read_text()]
+            (worker,) = [
+                child for child in children(os.getpid()) if "python" in Path(f"/proc/{child}/cmdline").read_text()
+            ]
             os.kill(worker, signal.SIGKILL)
             if stop:
                 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
@@ -118,7 +156,11 @@ def test_a_worker_that_ends_before_the_stop_is_heard_is_no_crash(tiny_text, squa
     if stop:
         result = trainer.train()
         assert result.verdict == "interrupted" and "SIGTERM" in result.reasons[0] and result.iterations >= 3
-        assert job.run.weights_file("last").is_file() and Trainer(make_job(tiny_text(batches=500), squares, run=job.run, resume=True)).progress.iteration == result.iterations
+        assert (
+            job.run.weights_file("last").is_file()
+            and Trainer(make_job(tiny_text(batches=500), squares, run=job.run, resume=True)).progress.iteration
+            == result.iterations
+        )
     else:
         with pytest.raises(EmoError, match="without a word"):
             trainer.train()
@@ -134,7 +176,9 @@ def small_disk(tmp_path):
     def mount(kilobytes):
         folder = tmp_path / "disk"
         folder.mkdir()
-        if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True).returncode:
+        if subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True
+        ).returncode:
             pytest.skip("mounting a small disk is not allowed here")
         mounted.append(folder)
         return folder

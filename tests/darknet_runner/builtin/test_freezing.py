@@ -58,7 +58,9 @@ def test_everything_moves_without_an_option(trained):
 
 
 def decayed(array, updates):
-    """Weights after `updates` of Darknet's SGD without a gradient: buffer = momentum buffer + decay w; w -= rate buffer."""
+    """Weights after `updates` of Darknet's SGD without a gradient: buffer = momentum buffer + decay w; w -= rate
+    buffer.
+    """
     array, buffer = array.astype(np.float64), 0.0
     for _ in range(updates):
         buffer = MOMENTUM * buffer + DECAY * array
@@ -106,7 +108,9 @@ def test_a_layers_own_rate(trained):
     before, whole = trained({}, batches=1)
     _, half = trained({1: {"learning_rate": 0.5}}, batches=1)
     for block in ("weights", "scales", "biases"):
-        np.testing.assert_allclose(half[1][block] - before[1][block], (whole[1][block] - before[1][block]) / 2, atol=2e-7)
+        np.testing.assert_allclose(
+            half[1][block] - before[1][block], (whole[1][block] - before[1][block]) / 2, atol=2e-7
+        )
     assert np.array_equal(half[0]["weights"], whole[0]["weights"])
 
 
@@ -118,7 +122,9 @@ def test_a_layers_clip(trained):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_freeze_until(trained, optimizer):
-    """The layers before the named one stay, it and the rest learn; averaged weights and several batches change nothing in that."""
+    """The layers before the named one stay, it and the rest learn; averaged weights and several batches change
+    nothing in that.
+    """
     fields = {"optimizer": optimizer, "ema": 0.9, "clip": 1.0}
     for name in (3, "3", "-3"):
         assert moved(*trained({}, freeze_until=name, **fields)) == [set()] * 3 + [ALL, HEAD, set()]
@@ -139,7 +145,15 @@ def test_frozen_layers_normalise_with_their_statistics(tiny_text, squares, make_
 
 def test_names_of_layers(tiny_text):
     cfg = cfg_file.parse(tiny_text())
-    assert [layer_named(cfg, name) for name in (0, "2", -1, "-6", "yolo", "[yolo]", "convolutional")] == [0, 2, 5, 0, 5, 5, 0]
+    assert [layer_named(cfg, name) for name in (0, "2", -1, "-6", "yolo", "[yolo]", "convolutional")] == [
+        0,
+        2,
+        5,
+        0,
+        5,
+        5,
+        0,
+    ]
     for wrong in ("6", -7, "yole", "", "1.5"):
         with pytest.raises(CfgError, match="has no layer"):
             layer_named(cfg, wrong)
@@ -175,6 +189,10 @@ def test_what_is_frozen_at_random_is_told(tiny_text, squares, make_job, tmp_path
     arrays = Network(cfg).arrays()
     weights_file.write(cfg, whole, arrays, 0)
     weights_file.write(cfg, part, arrays, 0, layers=2)
-    for pretrained, told in ((whole, "layers 0 to 2 are frozen\n"), (part, "frozen, those from 2 on at their random start\n"), (None, "frozen at their random start, ")):
+    for pretrained, told in (
+        (whole, "layers 0 to 2 are frozen\n"),
+        (part, "frozen, those from 2 on at their random start\n"),
+        (None, "frozen at their random start, "),
+    ):
         Trainer(make_job(tiny_text(), squares, pretrained=pretrained, freeze_until="3", quiet=False))
         assert told in capsys.readouterr().err

@@ -24,7 +24,9 @@ def draw_set(root, size, count, valid):
         path = root / f"{index:04d}.jpg"
         cv2.imwrite(str(path), picture)
         rows = zip(emotions, xyxy_to_cxcywh_rel(xyxy, (size, size)))
-        path.with_suffix(".txt").write_text("".join(f"{NAMES.index(name)} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for name, (x, y, w, h) in rows))
+        path.with_suffix(".txt").write_text(
+            "".join(f"{NAMES.index(name)} {x:.6f} {y:.6f} {w:.6f} {h:.6f}\n" for name, (x, y, w, h) in rows)
+        )
         paths.append(str(path))
     (root / "train.txt").write_text("\n".join(paths[:-valid]) + "\n")
     (root / "valid.txt").write_text("\n".join(paths[-valid:]) + "\n")
@@ -38,11 +40,31 @@ def test_nano_learns_drawn_faces(tmp_path):
     data = draw_set(tmp_path, 64, 960, 160)
     net = {"policy": "sgdr", "power": 1, "mosaic": 0, "hue": 0.02, "decay": 0.02}
     run = create_run.create_run(
-        "v4-nano", read_data(data), runs=tmp_path / "runs", anchors="data", size=64, batch=16, subdivisions=1, iterations=650,
-        learning_rate=0.002, net=net, head={"jitter": 0.1, "resize": 1, "obj_normalizer": 0.3},
-    )  # fmt: skip
+        "v4-nano",
+        read_data(data),
+        runs=tmp_path / "runs",
+        anchors="data",
+        size=64,
+        batch=16,
+        subdivisions=1,
+        iterations=650,
+        learning_rate=0.002,
+        net=net,
+        head={"jitter": 0.1, "resize": 1, "obj_normalizer": 0.3},
+    )
     threads = torch.get_num_threads()
-    job = TrainJob(run.cfg, data, run, device="cpu", threads=1, workers=1, quiet=True, recipe=Recipe(optimizer="adamw", ema=0.99), prior=0.02, map_every=650)
+    job = TrainJob(
+        run.cfg,
+        data,
+        run,
+        device="cpu",
+        threads=1,
+        workers=1,
+        quiet=True,
+        recipe=Recipe(optimizer="adamw", ema=0.99),
+        prior=0.02,
+        map_every=650,
+    )
     try:
         result = BuiltinEngine().train(job)
     finally:

@@ -21,9 +21,21 @@ def gradient(loss, pred, truth):
 
 
 def clear(pred, truth):
-    """No two edges nearly coincide and the boxes overlap: where the derivative is one-sided, nothing can be compared."""
-    gaps = [pred[a] + s * pred[a + 2] / 2 - truth[a] - t * truth[a + 2] / 2 for a in (0, 1) for s in (-1, 1) for t in (-1, 1)]
-    inside = all(min(pred[a] + pred[a + 2] / 2, truth[a] + truth[a + 2] / 2) - max(pred[a] - pred[a + 2] / 2, truth[a] - truth[a + 2] / 2) > 0.02 for a in (0, 1))
+    """No two edges nearly coincide and the boxes overlap: where the derivative is one-sided, nothing can be
+    compared.
+    """
+    gaps = [
+        pred[a] + s * pred[a + 2] / 2 - truth[a] - t * truth[a + 2] / 2
+        for a in (0, 1)
+        for s in (-1, 1)
+        for t in (-1, 1)
+    ]
+    inside = all(
+        min(pred[a] + pred[a + 2] / 2, truth[a] + truth[a + 2] / 2)
+        - max(pred[a] - pred[a + 2] / 2, truth[a] - truth[a + 2] / 2)
+        > 0.02
+        for a in (0, 1)
+    )
     return inside and min(map(abs, gaps)) > 1e-3
 
 
@@ -40,7 +52,9 @@ def test_overlap_part_is_the_gradient_with_width_and_height_doubled(pred, truth,
 @settings(max_examples=200, deadline=None)
 @given(box, box)
 def test_ciou_of_nested_boxes_is_the_gradient_but_for_the_known_differences(pred, truth):
-    """With the prediction inside the truth's hull no diagonal moves, so only the doubled overlap and the aspect factor differ."""
+    """With the prediction inside the truth's hull no diagonal moves, so only the doubled overlap and the aspect
+    factor differ.
+    """
     pred = (truth[0] + 0.01, truth[1] - 0.01, truth[2] * 0.5, truth[3] * 0.7)
     if not clear(pred, truth):
         return
@@ -67,7 +81,11 @@ def test_ciou_by_hand_outside():
     x: (2 * 0.6 * 0.68 - 2 * 0.8 * (-1) * 0.36) / 0.68^2, the diagonal's sign as Darknet has it;
     w: 2 * 0.8 * 0.5 * 0.36 / 0.68^2; y and h rest, equal aspect adds nothing.
     """
-    delta = box_delta(torch.tensor([[0.2, 0.5, 0.2, 0.2]], dtype=torch.float64), torch.tensor([[0.8, 0.5, 0.2, 0.2]], dtype=torch.float64), "ciou")
+    delta = box_delta(
+        torch.tensor([[0.2, 0.5, 0.2, 0.2]], dtype=torch.float64),
+        torch.tensor([[0.8, 0.5, 0.2, 0.2]], dtype=torch.float64),
+        "ciou",
+    )
     c2, d2 = 0.68, 0.36
     assert delta[0, 0].item() == pytest.approx((1.2 * c2 + 1.6 * d2) / c2**2)
     assert delta[0, 2].item() == pytest.approx(0.8 * d2 / c2**2)

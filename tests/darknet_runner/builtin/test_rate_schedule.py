@@ -30,10 +30,20 @@ def test_cosine_with_warmup():
 
 def test_one_cycle():
     found = rates(schedule="one-cycle")
-    assert found[0] == pytest.approx(0.004) and found[30] == pytest.approx(0.1) and max(found) == found[30] and found[-1] < 1e-4
+    assert (
+        found[0] == pytest.approx(0.004)
+        and found[30] == pytest.approx(0.1)
+        and max(found) == found[30]
+        and found[-1] < 1e-4
+    )
 
 
 def test_steps_are_taken_from_an_epoch_on():
     """x 0.9 every second epoch from the fourth on: the first fall is there, the next two epochs later."""
     found = rates(schedule="steps", step_start=4, step_epochs=2, step_factor=0.9)
-    assert found[39] == 0.1 and found[40] == pytest.approx(0.09) and found[59] == pytest.approx(0.09) and found[60] == pytest.approx(0.081)
+    assert (
+        found[39] == 0.1
+        and found[40] == pytest.approx(0.09)
+        and found[59] == pytest.approx(0.09)
+        and found[60] == pytest.approx(0.081)
+    )

@@ -17,22 +17,46 @@ def test_what_ships_is_read_commented_and_written_back(name, tmp_path):
 
 def test_the_recipes_of_the_field_say_what_they_are_known_for():
     noise, cuts, plain = recipe.load("vgg-noise"), recipe.load("tencrop"), recipe.load("ssd-cnn")
-    assert (noise.standardise, noise.noise, noise.optimizer, noise.learning_rate, noise.batch) == (True, 0.01, "adam", 1e-4, 128)
+    assert (noise.standardise, noise.noise, noise.optimizer, noise.learning_rate, noise.batch) == (
+        True,
+        0.01,
+        "adam",
+        1e-4,
+        128,
+    )
     assert (noise.monitor, noise.patience, noise.plateau_patience, noise.plateau_factor) == ("loss", 6, 4, 0.1)
     assert noise.dense_decay == 0.002, "Keras' l2(0.001) adds 0.002 w to the gradient"
-    assert (cuts.size, cuts.crop_from, cuts.step_start, cuts.step_epochs, cuts.step_factor, cuts.clip_value) == (44, 48, 80, 5, 0.9, 0.1)
-    assert (plain.rotate, plain.zoom, plain.flip, plain.patience, plain.learning_rate) == (25, (0.5, 1.5), True, 10, 1e-3)
+    assert (cuts.size, cuts.crop_from, cuts.step_start, cuts.step_epochs, cuts.step_factor, cuts.clip_value) == (
+        44,
+        48,
+        80,
+        5,
+        0.9,
+        0.1,
+    )
+    assert (plain.rotate, plain.zoom, plain.flip, plain.patience, plain.learning_rate) == (
+        25,
+        (0.5, 1.5),
+        True,
+        10,
+        1e-3,
+    )
     assert recipe.load("darknet") == Recipe(name="darknet", about=recipe.load("darknet").about)
 
 
 @pytest.mark.parametrize(
     "told, key, value",
     [
-        ({"lr": "0.01"}, "learning_rate", 0.01), ({"brightness": "0.5,1.5"}, "brightness", (0.5, 1.5)), ({"zoom": "0.2"}, "zoom", (0.8, 1.2)),
-        ({"flip": "true"}, "flip", True), ({"batch": "64"}, "batch", 64), ({"monitor": "none"}, "monitor", None),
-        ({"freeze-until": "connected"}, "freeze_until", "connected"), ({"class-balance": "loss"}, "class_balance", "loss"),
+        ({"lr": "0.01"}, "learning_rate", 0.01),
+        ({"brightness": "0.5,1.5"}, "brightness", (0.5, 1.5)),
+        ({"zoom": "0.2"}, "zoom", (0.8, 1.2)),
+        ({"flip": "true"}, "flip", True),
+        ({"batch": "64"}, "batch", 64),
+        ({"monitor": "none"}, "monitor", None),
+        ({"freeze-until": "connected"}, "freeze_until", "connected"),
+        ({"class-balance": "loss"}, "class_balance", "loss"),
     ],
-)  # fmt: skip
+)
 def test_settings_are_told_as_text(told, key, value):
     assert getattr(Recipe().override(told), key) == value
 
@@ -40,17 +64,39 @@ def test_settings_are_told_as_text(told, key, value):
 @pytest.mark.parametrize(
     "told, words",
     [
-        ({"learning_rte": "1"}, "learning_rate"), ({"lr": "fast"}, "a number"), ({"optimizer": "rmsprop"}, "sgd, adam, adamw"), ({"batch": "1.5"}, "whole"),
-        ({"lr": "-1"}, "learning_rate"), ({"lr": "nan"}, "learning_rate"), ({"zoom": "1.2,0.8"}, "zoom"), ({"erase": "2"}, "erase"), ({"flip": "perhaps"}, "true or false"),
-        ({"schedule": "cosine"}, "learning_rate"), ({"crop_from": "40", "size": "44"}, "smaller"), ({"ema": "1"}, "ema"), ({"brightness": "1,2,3"}, "two numbers"),
+        ({"learning_rte": "1"}, "learning_rate"),
+        ({"lr": "fast"}, "a number"),
+        ({"optimizer": "rmsprop"}, "sgd, adam, adamw"),
+        ({"batch": "1.5"}, "whole"),
+        ({"lr": "-1"}, "learning_rate"),
+        ({"lr": "nan"}, "learning_rate"),
+        ({"zoom": "1.2,0.8"}, "zoom"),
+        ({"erase": "2"}, "erase"),
+        ({"flip": "perhaps"}, "true or false"),
+        ({"schedule": "cosine"}, "learning_rate"),
+        ({"crop_from": "40", "size": "44"}, "smaller"),
+        ({"ema": "1"}, "ema"),
+        ({"brightness": "1,2,3"}, "two numbers"),
     ],
-)  # fmt: skip
+)
 def test_what_makes_no_training_is_one_line(told, words):
     with pytest.raises(UsageError, match=words):
         Recipe().override(told)
 
 
-@pytest.mark.parametrize("text", ["learning_rate = 'x'", "unknown = 1", "[table]\na = 1", "batch = true", "zoom = [1]", "= 3", "epochs = 1979-05-27", "name = 3\nflip = 'maybe'"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "learning_rate = 'x'",
+        "unknown = 1",
+        "[table]\na = 1",
+        "batch = true",
+        "zoom = [1]",
+        "= 3",
+        "epochs = 1979-05-27",
+        "name = 3\nflip = 'maybe'",
+    ],
+)
 def test_a_file_that_is_no_recipe_names_itself(tmp_path, text):
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(DataError, match="mine.toml"):

@@ -57,7 +57,9 @@ activation=linear
 
 @pytest.fixture(scope="module")
 def bars(tmp_path_factory):
-    """36 + 18 pictures of 16 x 16, a bright bar at the left, the right, or below; votes of half of them say something else."""
+    """36 + 18 pictures of 16 x 16, a bright bar at the left, the right, or below; votes of half of them say
+    something else.
+    """
     import cv2
 
     root, rng = tmp_path_factory.mktemp("bars"), np.random.default_rng(3)
@@ -67,7 +69,13 @@ def bars(tmp_path_factory):
         for index in range(count):
             picture = rng.integers(0, 90, (16, 16), np.uint8)
             kind = index % 3
-            picture[(slice(None), slice(0, 5)) if kind == 0 else (slice(None), slice(11, 16)) if kind == 1 else (slice(11, 16), slice(None))] += 120
+            picture[
+                (slice(None), slice(0, 5))
+                if kind == 0
+                else (slice(None), slice(11, 16))
+                if kind == 1
+                else (slice(11, 16), slice(None))
+            ] += 120
             name = f"{split}/{NAMES[kind]}/{index:02d}.png"
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(root / name), picture)
@@ -77,7 +85,15 @@ def bars(tmp_path_factory):
         (root / f"{split}.txt").write_text("\n".join(paths) + "\n")
     (root / "votes.csv").write_text("\n".join(votes) + "\n")
     (root / "emo.names").write_text("\n".join(NAMES) + "\n")
-    write_data(root / "emo.data", classes=3, train="train.txt", valid="valid.txt", names="emo.names", labels="emo.names", votes="votes.csv")
+    write_data(
+        root / "emo.data",
+        classes=3,
+        train="train.txt",
+        valid="valid.txt",
+        names="emo.names",
+        labels="emo.names",
+        votes="votes.csv",
+    )
     return root / "emo.data"
 
 
@@ -92,7 +108,9 @@ def make(bars, tmp_path):
     def build(settings=(), run=None, **fields):
         recipe = Recipe(name="mine").override(BARE | dict(settings))
         (tmp_path / "net.cfg").write_text(NET)
-        run = run or create_run.create_run(str(tmp_path / "net.cfg"), read_data(bars), runs=tmp_path / "runs", recipe=recipe)
+        run = run or create_run.create_run(
+            str(tmp_path / "net.cfg"), read_data(bars), runs=tmp_path / "runs", recipe=recipe
+        )
         job = {"device": "cpu", "threads": 1, "quiet": True, "preprocessing": Preprocessing.beside(run.cfg), **fields}
         return TrainJob(run.cfg, bars, run, recipe=recipe, **job)
 
@@ -106,12 +124,16 @@ def rows(run: RunDir):
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_it_learns_and_tells_every_epoch(make, optimizer):
-    job = make({"epochs": 15, "optimizer": optimizer, "learning_rate": 0.05 if optimizer == "sgd" else 0.01, "flip": False})
+    job = make(
+        {"epochs": 15, "optimizer": optimizer, "learning_rate": 0.05 if optimizer == "sgd" else 0.01, "flip": False}
+    )
     result = BuiltinEngine().train(job)
     assert result.verdict == "finished" and result.iterations == 45 and result.metric > 0.9
     told = [row for row in rows(job.run) if row["top1"]]
     assert [float(row["epoch"]) for row in told] == list(range(1, 16))
-    assert all(float(row[key]) >= 0 for row in told for key in ("train_loss", "train_top1", "valid_loss", "macro_f1", "rate"))
+    assert all(
+        float(row[key]) >= 0 for row in told for key in ("train_loss", "train_top1", "valid_loss", "macro_f1", "rate")
+    )
     assert float(told[-1]["train_loss"]) < float(told[0]["train_loss"])
     # The same figure from the files alone.
     found = BuiltinEngine().evaluate(job.run.cfg, job.data, job.run.weights_file("best"), device="cpu")
@@ -126,7 +148,9 @@ def test_averaged_weights_are_what_is_judged_and_what_is_saved(make):
     assert found["loss"] == pytest.approx(result.metric, rel=1e-4)
     state = torch.load(job.run.weights / "state.pt", weights_only=True)
     saved = weights_file.read(cfg_file.load(job.run.cfg), job.run.weights_file("last")).layers[0]["weights"]
-    assert np.array_equal(saved, state["ema"]["stack.0.weight"].numpy()) and not np.array_equal(saved, state["raw"]["stack.0.weight"].numpy())
+    assert np.array_equal(saved, state["ema"]["stack.0.weight"].numpy()) and not np.array_equal(
+        saved, state["raw"]["stack.0.weight"].numpy()
+    )
 
 
 def test_standardising_is_kept_with_the_run_and_heeded_when_it_is_evaluated(make):
@@ -139,7 +163,15 @@ def test_standardising_is_kept_with_the_run_and_heeded_when_it_is_evaluated(make
 
 
 def test_resume_is_exact_and_metrics_go_on_without_a_gap(make):
-    settings = {"epochs": 4, "mixup": 0.3, "noise": 0.05, "flip": True, "ema": 0.9, "schedule": "cosine", "plateau_patience": 1}
+    settings = {
+        "epochs": 4,
+        "mixup": 0.3,
+        "noise": 0.05,
+        "flip": True,
+        "ema": 0.9,
+        "schedule": "cosine",
+        "plateau_patience": 1,
+    }
     straight, cut = make(settings), make(settings)
     BuiltinEngine().train(straight)
     trainer, step = Trainer(cut), Trainer.step
@@ -152,12 +184,16 @@ def test_resume_is_exact_and_metrics_go_on_without_a_gap(make):
     trainer.step = interrupted
     assert trainer.train().verdict == "interrupted"
     with open(cut.run.metrics, "a") as file:
-        file.write("9,1,1,1\n10,0.5,0.5,0.01,100,1,,,,,,\n11,0.")  # what a killed run leaves: rows past its state, a torn line
+        file.write(
+            "9,1,1,1\n10,0.5,0.5,0.01,100,1,,,,,,\n11,0."
+        )  # what a killed run leaves: rows past its state, a torn line
     BuiltinEngine().train(make(settings, run=cut.run, resume=True))
     assert cut.run.weights_file("final").read_bytes() == straight.run.weights_file("final").read_bytes()
     assert [int(row["iteration"]) for row in rows(cut.run)] == list(range(1, 13))
     keys = ("loss", "avg_loss", "rate", "top1", "train_loss", "valid_loss")
-    assert [[row[key] for key in keys] for row in rows(cut.run)] == [[row[key] for key in keys] for row in rows(straight.run)]
+    assert [[row[key] for key in keys] for row in rows(cut.run)] == [
+        [row[key] for key in keys] for row in rows(straight.run)
+    ]
 
 
 def test_a_kill_between_state_and_weights_loses_nothing(make):
@@ -193,7 +229,17 @@ def test_a_damaged_state_is_one_line(make, content):
 
 def test_plateaus_lower_the_rate_and_patience_ends_the_run(make):
     """A rate of nearly nothing: no validation is better than the first but by chance of rounding."""
-    job = make({"epochs": 40, "learning_rate": 1e-12, "optimizer": "sgd", "monitor": "top1", "plateau_patience": 2, "plateau_factor": 0.1, "patience": 5})
+    job = make(
+        {
+            "epochs": 40,
+            "learning_rate": 1e-12,
+            "optimizer": "sgd",
+            "monitor": "top1",
+            "plateau_patience": 2,
+            "plateau_factor": 0.1,
+            "patience": 5,
+        }
+    )
     result = BuiltinEngine().train(job)
     told = [float(row["rate"]) for row in rows(job.run) if row["top1"]]
     assert result.reasons and "stopped early" in result.reasons[0] and len(told) == 6
@@ -224,7 +270,9 @@ def test_balanced_classes():
     pictures.labels, pictures.votes = labels, None
     target = pictures.targets(2, Recipe(class_balance="loss"))
     assert target[0, 0] * 8 == pytest.approx(target[9, 1] * 2) and target.sum() == pytest.approx(10)
-    loader = BatchLoader(pictures, target, Recipe(class_balance="sampling"), None, range(0), 0, (8, 8), torch.device("cpu"))
+    loader = BatchLoader(
+        pictures, target, Recipe(class_balance="sampling"), None, range(0), 0, (8, 8), torch.device("cpu")
+    )
     drawn = labels[loader.indices(0, 2000)]
     assert 0.4 < drawn.mean() < 0.6
     plain = BatchLoader(pictures, target, Recipe(), None, range(0), 0, (8, 8), torch.device("cpu"))
@@ -244,11 +292,26 @@ def test_pictures_keep_their_proportions():
     assert squared(picture, (40, 20)) is picture
 
 
-@pytest.mark.parametrize("text", ["path,Left,Right\n", "path,Left,Right,Low\ntrain/Left/00.png,a,0,1\n", "path,Left,Right,Low\ntrain/Left/00.png,-1,0,1\n",
-                                  "path,Left,Right,Low\nother.png,1,0,0\n", "path,Left,Right,Low\ntrain/Left/00.png,1,0\n"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,Left,Right\n",
+        "path,Left,Right,Low\ntrain/Left/00.png,a,0,1\n",
+        "path,Left,Right,Low\ntrain/Left/00.png,-1,0,1\n",
+        "path,Left,Right,Low\nother.png,1,0,0\n",
+        "path,Left,Right,Low\ntrain/Left/00.png,1,0\n",
+    ],
+)
 def test_votes_that_are_none_are_one_line(bars, tmp_path, text):
     (tmp_path / "votes.csv").write_text(text)
-    write_data(tmp_path / "emo.data", classes=3, train=bars.parent / "train.txt", names=bars.parent / "emo.names", labels=bars.parent / "emo.names", votes="votes.csv")
+    write_data(
+        tmp_path / "emo.data",
+        classes=3,
+        train=bars.parent / "train.txt",
+        names=bars.parent / "emo.names",
+        labels=bars.parent / "emo.names",
+        votes="votes.csv",
+    )
     with pytest.raises(DataError, match="votes.csv"):
         PictureSet.of(read_data(tmp_path / "emo.data"), "train", 1, (16, 16))
 

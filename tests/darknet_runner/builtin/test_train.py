@@ -78,14 +78,21 @@ def test_workers_change_nothing(tiny_text, squares, make_job):
 
 
 def test_two_processes_give_the_gradients_of_one(tiny_text, squares, make_job, tmp_path):
-    """One batch of 8 in 2 parts: by one process, and by two over gloo with a part each, without batch norm's own state."""
+    """One batch of 8 in 2 parts: by one process, and by two over gloo with a part each, without batch norm's own
+    state.
+    """
     text = tiny_text(batches=3, batch=8, parts=2, norm=0)
     alone = make_job(text, squares)
     BuiltinEngine().train(alone)
     shared = make_job(text, squares)
     script = tmp_path / "part.py"
     script.write_text(
-        "import os, sys, torch\ntorch.set_num_threads(1)\nfrom pathlib import Path\nfrom darknet_runner.engine import TrainJob\n"
+        "import os, sys, torch\n"
+        "torch.set_num_threads(1)\nfrom "
+        "pathlib import "
+        "Path\nfrom "
+        "darknet_runner.engine import "
+        "TrainJob\n"
         "from darknet_runner.run.folder import RunDir\nfrom darknet_runner.builtin.train import train\n"
         "run = RunDir(Path(sys.argv[1]))\n"
         "job = TrainJob(run.cfg, Path(sys.argv[2]), run, device='cpu', threads=1, workers=0, quiet=True)\n"
@@ -94,9 +101,18 @@ def test_two_processes_give_the_gradients_of_one(tiny_text, squares, make_job, t
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = os.environ | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": "2",
+        "OMP_NUM_THREADS": "1",
+    }
     parts = [
-        subprocess.Popen([sys.executable, script, shared.run.path, squares], env=environment | {"RANK": str(rank)}, stderr=subprocess.PIPE)
+        subprocess.Popen(
+            [sys.executable, script, shared.run.path, squares],
+            env=environment | {"RANK": str(rank)},
+            stderr=subprocess.PIPE,
+        )
         for rank in range(2)
     ]
     for part in parts:
@@ -111,7 +127,11 @@ def initial(text):
     """The weights a run with seed 0 begins with."""
     torch.manual_seed(0)
     network = Network(cfg_file.parse(text))
-    return b"".join(np.ascontiguousarray(blocks[name]).tobytes() for layer, blocks in zip(network.layers, network.arrays()) for name, _ in layer.blocks)
+    return b"".join(
+        np.ascontiguousarray(blocks[name]).tobytes()
+        for layer, blocks in zip(network.layers, network.arrays())
+        for name, _ in layer.blocks
+    )
 
 
 def test_sgd_is_darknets_update(tiny_text, squares, make_job):
@@ -174,7 +194,7 @@ def test_opencv_reads_the_weights_and_sees_the_same_boxes(tiny_text, squares, ma
     rows = other.forward()
     rows = rows[rows[:, 5:].max(1) > 0.01]
     with torch.no_grad():
-        (xyxy, scores), = found_boxes(network, network(tensor), 0.001)
+        ((xyxy, scores),) = found_boxes(network, network(tensor), 0.001)
     ours = scores.max(1) > 0.01
     # OpenCV drops from a region's classes what overlaps a better one.
     assert len(rows) == ours.sum() if head == "yolo" else 0 < len(rows) <= ours.sum()

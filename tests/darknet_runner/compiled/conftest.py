@@ -109,7 +109,9 @@ def logs_folder():
 @pytest.fixture(scope="session")
 def network_text():
     """kind, iterations -> the text of a small cfg with three classes."""
-    return lambda kind, iterations=4: {"detector": DETECTOR, "classifier": CLASSIFIER}[kind].format(iterations=iterations)
+    return lambda kind, iterations=4: {"detector": DETECTOR, "classifier": CLASSIFIER}[kind].format(
+        iterations=iterations
+    )
 
 
 def _write_data(folder, rows, labels=None):
@@ -117,8 +119,15 @@ def _write_data(folder, rows, labels=None):
         (folder / f"{split}.txt").write_text("".join(f"{path}\n" for path in rows[split]))
     (folder / "emo.names").write_text("".join(f"{name}\n" for name in NAMES))
     told = {"labels": folder / "emo.names", "top": 2} if labels else {}
-    write_data(folder / "emo.data", classes=len(NAMES), train=folder / "train.txt", valid=folder / "valid.txt", names=folder / "emo.names",
-               backup=folder, **told)  # fmt: skip
+    write_data(
+        folder / "emo.data",
+        classes=len(NAMES),
+        train=folder / "train.txt",
+        valid=folder / "valid.txt",
+        names=folder / "emo.names",
+        backup=folder,
+        **told,
+    )
     return folder / "emo.data"
 
 
@@ -135,7 +144,9 @@ def draw_detector_set(folder, count=16):
         picture[y : y + h, x : x + w] = np.eye(3, dtype=np.uint8)[kind] * 230
         path = folder / f"{number:03d}.jpg"
         cv2.imwrite(str(path), picture)
-        path.with_suffix(".txt").write_text(f"{kind} {(x + w / 2) / 96:.6f} {(y + h / 2) / 80:.6f} {w / 96:.6f} {h / 80:.6f}\n")
+        path.with_suffix(".txt").write_text(
+            f"{kind} {(x + w / 2) / 96:.6f} {(y + h / 2) / 80:.6f} {w / 96:.6f} {h / 80:.6f}\n"
+        )
         rows["valid" if number % 4 == 3 else "train"].append(path)
     return _write_data(folder, rows)
 

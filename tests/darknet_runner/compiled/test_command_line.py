@@ -24,9 +24,31 @@ ALL = TrainOptions(clear=True, validate=True, map_epochs=2, gpus=(0, 1))
     "flavour, classifier, options, expected",
     [
         ("alexeyab", False, TrainOptions(), "/d detector train feed/feed.data model.cfg feed/start.weights -dont_show"),
-        ("alexeyab", False, ALL, "/d detector train feed/feed.data model.cfg feed/start.weights -dont_show -map -mAP_epochs 2 -gpus 0,1 -clear"),
-        ("alexeyab", True, ALL, "/d classifier train feed/feed.data model.cfg feed/start.weights -dont_show -topk -gpus 0,1 -clear"),
-        ("hank-ai", False, ALL, "/d detector train feed/feed.data model.cfg feed/start.weights -dont_show -map -gpus 0,1 -clear"),
+        (
+            "alexeyab",
+            False,
+            ALL,
+            (
+                "/d detector train feed/feed.data "
+                "model.cfg "
+                "feed/start.weights "
+                "-dont_show -map "
+                "-mAP_epochs 2 "
+                "-gpus 0,1 -clear"
+            ),
+        ),
+        (
+            "alexeyab",
+            True,
+            ALL,
+            "/d classifier train feed/feed.data model.cfg feed/start.weights -dont_show -topk -gpus 0,1 -clear",
+        ),
+        (
+            "hank-ai",
+            False,
+            ALL,
+            "/d detector train feed/feed.data model.cfg feed/start.weights -dont_show -map -gpus 0,1 -clear",
+        ),
         ("pjreddie", False, ALL, "/d detector train feed/feed.data model.cfg feed/start.weights -gpus 0,1 -clear"),
         ("pjreddie", True, TrainOptions(), "/d classifier train feed/feed.data model.cfg feed/start.weights"),
     ],
@@ -37,7 +59,13 @@ def test_train(flavour, classifier, options, expected):
 
 def test_train_without_weights():
     """pjreddie's takes whatever stands in the weights' place for weights: no flag of ours may end up there."""
-    assert command_line.train(built("pjreddie"), DATA, CFG, None, TrainOptions(validate=True), False) == ["/d", "detector", "train", str(DATA), str(CFG)]
+    assert command_line.train(built("pjreddie"), DATA, CFG, None, TrainOptions(validate=True), False) == [
+        "/d",
+        "detector",
+        "train",
+        str(DATA),
+        str(CFG),
+    ]
 
 
 def test_mjpeg_port_is_alexeys():
@@ -60,8 +88,25 @@ def test_what_a_flavour_has_not():
 
 
 def test_the_others():
-    assert command_line.map_(built("alexeyab"), DATA, CFG, WEIGHTS, conf=0.3, iou=0.75, points=101)[-6:] == ["-thresh", "0.3", "-iou_thresh", "0.75", "-points", "101"]
-    assert command_line.partial(built("pjreddie"), CFG, WEIGHTS, Path("out"), 11) == ["/d", "partial", "model.cfg", "feed/start.weights", "out", "11"]
+    assert command_line.map_(built("alexeyab"), DATA, CFG, WEIGHTS, conf=0.3, iou=0.75, points=101)[-6:] == [
+        "-thresh",
+        "0.3",
+        "-iou_thresh",
+        "0.75",
+        "-points",
+        "101",
+    ]
+    assert command_line.partial(built("pjreddie"), CFG, WEIGHTS, Path("out"), 11) == [
+        "/d",
+        "partial",
+        "model.cfg",
+        "feed/start.weights",
+        "out",
+        "11",
+    ]
     assert command_line.anchors(built("hank-ai"), DATA, 9, (416, 320))[2] == "calcanchors"
-    assert command_line.stdin_of(built("hank-ai")) == b"yes\n" and command_line.stdin_of(built("hank-ai", gpu=True)) is None
+    assert (
+        command_line.stdin_of(built("hank-ai")) == b"yes\n"
+        and command_line.stdin_of(built("hank-ai", gpu=True)) is None
+    )
     assert command_line.stdin_of(built("pjreddie")) is None

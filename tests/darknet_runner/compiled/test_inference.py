@@ -58,7 +58,9 @@ def test_boxes_are_ours(debian, network, detector_data):
     images = read_list(data.list_of("valid"))
     theirs = CompiledEngine(debian).predict(cfg, data.names, whole, images, conf=0.3)
     ours = BuiltinEngine().predict(cfg, data.names, whole, images, conf=0.3, device="cpu", letter_box=True)
-    assert sum(len(item["objects"]) for item in theirs) >= 4 * len(images), "the seeded weights must give something to compare"
+    assert sum(len(item["objects"]) for item in theirs) >= 4 * len(images), (
+        "the seeded weights must give something to compare"
+    )
     for one, two in zip(theirs, ours):
         assert one["image"] == two["image"] and len(one["objects"]) == len(two["objects"])
         assert matched(one["objects"], two["objects"]) == []
@@ -116,9 +118,14 @@ def test_alexeys_map_is_ours(alexey, network, detector_data, tmp_path):
     assert theirs["ap"] == pytest.approx(ours["ap"], abs=0.02)
     data = read_data(detector_data)
     images = read_list(data.list_of("valid"))
-    boxed = engine.predict(cfg, data.names, whole, images, conf=0.3), BuiltinEngine().predict(cfg, data.names, whole, images, conf=0.3, device="cpu")
+    boxed = (
+        engine.predict(cfg, data.names, whole, images, conf=0.3),
+        BuiltinEngine().predict(cfg, data.names, whole, images, conf=0.3, device="cpu"),
+    )
     for one, two in zip(*boxed):
-        assert len(one["objects"]) >= 20 and len(matched(one["objects"], two["objects"])) <= 1, "its scores differ by up to 1e-4, and NMS may fall the other way"
+        assert len(one["objects"]) >= 20 and len(matched(one["objects"], two["objects"])) <= 1, (
+            "its scores differ by up to 1e-4, and NMS may fall the other way"
+        )
     weights_file.partial(cfg_file.load(cfg), whole, tmp_path / "ours", 3)
     engine.partial(cfg, whole, tmp_path / "theirs", 3)
     assert (tmp_path / "theirs").read_bytes() == (tmp_path / "ours").read_bytes()
@@ -131,7 +138,14 @@ def test_no_weights_are_predicted_from(debian, network, detector_data, spoil):
     """These programs take any file for weights, and predict from noise with exit code 0."""
     cfg, whole = network("detector")
     content = whole.read_bytes()
-    whole.write_bytes({"empty": b"", "header": content[:20], "half": content[: len(content) // 2], "text": b"<html>not found</html>" * 40}[spoil])
+    whole.write_bytes(
+        {
+            "empty": b"",
+            "header": content[:20],
+            "half": content[: len(content) // 2],
+            "text": b"<html>not found</html>" * 40,
+        }[spoil]
+    )
     with pytest.raises(WeightsError):
         CompiledEngine(debian).evaluate(cfg, detector_data, whole)
 

@@ -18,31 +18,70 @@ def test_alexey_detector(logs_folder):
     rows = by_iteration(logs_folder / "alexey-detector.log")
     assert list(rows) == [1, 2, 99, 100, 101, 229, 230]
     first = rows[1]
-    assert (first.loss, first.avg_loss, first.rate, first.seconds, first.images, first.hours_left) == (76.151688, 76.151688, 0, 0.180819, 8, None)
+    assert (first.loss, first.avg_loss, first.rate, first.seconds, first.images, first.hours_left) == (
+        76.151688,
+        76.151688,
+        0,
+        0.180819,
+        8,
+        None,
+    )
     assert rows[2].hours_left == 0.012777
     assert rows[99].map is None and rows[101].map is None
     validated = rows[100]
-    assert (validated.map, validated.precision, validated.recall, validated.f1, validated.valid_iou) == (0.231897, 0, 0, None, 0)
+    assert (validated.map, validated.precision, validated.recall, validated.f1, validated.valid_iou) == (
+        0.231897,
+        0,
+        0,
+        None,
+        0,
+    )
     last = rows[230]
     assert (last.map, last.precision, last.recall, last.f1, last.valid_iou) == (0.470606, 0.40, 0.08, 0.13, 0.2569)
-    assert last.ap == pytest.approx({"angry": 0.5903, "disgust": 0.7167, "fear": 0.3377, "happy": 0.058, "neutral": 1, "sad": 0.1333, "surprise": 0.4583})
+    assert last.ap == pytest.approx(
+        {
+            "angry": 0.5903,
+            "disgust": 0.7167,
+            "fear": 0.3377,
+            "happy": 0.058,
+            "neutral": 1,
+            "sad": 0.1333,
+            "surprise": 0.4583,
+        }
+    )
 
 
 def test_alexey_classifier(logs_folder):
     rows = by_iteration(logs_folder / "alexey-classifier.log")
     assert rows[3].loss == 1.866876 and rows[3].images == 48
     assert (rows[100].top1, rows[100].topk, rows[100].k) == (0.142857, 0.571429, 2)
-    assert (rows[230].loss, rows[230].avg_loss, rows[230].top1, rows[230].topk) == (1.826554, 1.954355, 0.357143, 0.642857)
+    assert (rows[230].loss, rows[230].avg_loss, rows[230].top1, rows[230].topk) == (
+        1.826554,
+        1.954355,
+        0.357143,
+        0.642857,
+    )
     assert rows[99].topk is None
 
 
 def test_hank_detector(logs_folder):
     rows = by_iteration(logs_folder / "hank-detector.log")
-    assert (rows[4].loss, rows[4].avg_loss, rows[4].rate, rows[4].seconds, rows[4].images) == (73.796, 77.340, 3.2e-6, pytest.approx(0.0392), 32)
+    assert (rows[4].loss, rows[4].avg_loss, rows[4].rate, rows[4].seconds, rows[4].images) == (
+        73.796,
+        77.340,
+        3.2e-6,
+        pytest.approx(0.0392),
+        32,
+    )
     assert rows[4].map is None, "'mAP=100' there is the iteration of the next calculation"
     assert rows[100].map == pytest.approx(0.2015) and rows[100].ap["happy"] == 0.5
     assert rows[230].map == pytest.approx(0.4690) and rows[230].ap["surprise"] == pytest.approx(0.698413)
-    assert (rows[230].precision, rows[230].recall, rows[230].f1, rows[230].valid_iou) == (0.67, 0.23, 0.34, pytest.approx(0.4194))
+    assert (rows[230].precision, rows[230].recall, rows[230].f1, rows[230].valid_iou) == (
+        0.67,
+        0.23,
+        0.34,
+        pytest.approx(0.4194),
+    )
 
 
 def test_debian(logs_folder):
@@ -54,15 +93,27 @@ def test_debian(logs_folder):
 
 
 def test_emos_own(tmp_path):
-    """The built-in engine's train.log says the last validation's score on every line; it belongs to the first of them."""
+    """The built-in engine's train.log says the last validation's score on every line; it belongs to the first of
+    them.
+    """
     end = "rate 0.000100, 22.9 pictures/s, waiting 1%, 0:00 left\n"
     (tmp_path / "train.log").write_text(
         f"1/4: loss 11.5, average 11.5, {end}2/4: loss 9.5, average 11.3, mAP 1.7% (best 1.7%), {end}"
-        f"3/4: loss nan, average 11.0, mAP 1.7% (best 1.7%), {end}4/4: loss 6.0, average 10.5, mAP 1.2% (best 1.7%), {end}"
+        "3/4: loss nan, average 11.0, "
+        "mAP 1.7% "
+        "(best 1.7%), "
+        f"{end}4/4: "
+        "loss 6.0, "
+        "average 10.5, "
+        "mAP 1.2% "
+        f"(best 1.7%), {end}"
     )
     rows = by_iteration(tmp_path / "train.log")
     assert [(row.loss, row.avg_loss, row.rate, row.map) for row in (rows[1], rows[2], rows[4])] == [
-        (11.5, 11.5, 1e-4, None), (9.5, 11.3, 1e-4, 0.017), (6.0, 10.5, 1e-4, 0.012)]  # fmt: skip
+        (11.5, 11.5, 1e-4, None),
+        (9.5, 11.3, 1e-4, 0.017),
+        (6.0, 10.5, 1e-4, 0.012),
+    ]
     assert math.isnan(rows[3].loss) and rows[3].map is None
 
 
@@ -71,15 +122,29 @@ def test_map_and_valid(logs_folder):
     for line in (logs_folder / "alexey-map.log").read_text().splitlines():
         assert parser.feed(line) == []
     found = parser.validation
-    assert (found.map, found.tp, found.fp, found.fn, found.avg_iou, len(found.ap)) == (0.470606, 2, 3, 24, pytest.approx(0.2569), 7)
+    assert (found.map, found.tp, found.fp, found.fn, found.avg_iou, len(found.ap)) == (
+        0.470606,
+        2,
+        3,
+        24,
+        pytest.approx(0.2569),
+        7,
+    )
     for name in ("alexey-classifier-valid.log", "debian-classifier-valid.log"):
         parser = logs.LogParser()
         for line in (logs_folder / name).read_text().splitlines():
             parser.feed(line)
-        assert (parser.validation.images, parser.validation.top1, parser.validation.topk, parser.validation.k) == (14, 0.357143, 0.642857, 2)
+        assert (parser.validation.images, parser.validation.top1, parser.validation.topk, parser.validation.k) == (
+            14,
+            0.357143,
+            0.642857,
+            2,
+        )
 
 
-@pytest.mark.parametrize("text, loss", [("nan", math.nan), ("-nan", math.nan), ("inf", math.inf), ("-inf", -math.inf), ("1.5e-05", 1.5e-5)])
+@pytest.mark.parametrize(
+    "text, loss", [("nan", math.nan), ("-nan", math.nan), ("inf", math.inf), ("-inf", -math.inf), ("1.5e-05", 1.5e-5)]
+)
 def test_numbers_that_are_none(text, loss):
     parser = logs.LogParser()
     parser.feed(f"7: {text}, {text} avg, 0.001000 rate, 0.1 seconds, 448 images")
@@ -89,7 +154,11 @@ def test_numbers_that_are_none(text, loss):
 def test_a_resumed_log_counts_back(tmp_path):
     line = "{0}: {1}, 2.0 avg, 0.001 rate, 0.1 seconds, 8 images\n"
     log = tmp_path / "train.log"
-    log.write_text("".join(line.format(number, 1.0) for number in (1, 2, 3, 4)) + "noise\n" + "".join(line.format(number, 9.0) for number in (3, 4, 5)))
+    log.write_text(
+        "".join(line.format(number, 1.0) for number in (1, 2, 3, 4))
+        + "noise\n"
+        + "".join(line.format(number, 9.0) for number in (3, 4, 5))
+    )
     assert [(row.iteration, row.loss) for row in logs.read(log)] == [(1, 1), (2, 1), (3, 9), (4, 9), (5, 9)]
 
 

@@ -53,7 +53,11 @@ def test_input_is_closed_or_told(tmp_path):
 
 
 def test_environment(tmp_path):
-    _, lines = process.run(python("import os; print(os.environ['OMP_WAIT_POLICY'], os.environ['OMP_NUM_THREADS'])"), cwd=tmp_path, threads=3)
+    _, lines = process.run(
+        python("import os; print(os.environ['OMP_WAIT_POLICY'], os.environ['OMP_NUM_THREADS'])"),
+        cwd=tmp_path,
+        threads=3,
+    )
     assert lines == ["passive 3"]
 
 
@@ -67,7 +71,11 @@ def test_the_whole_group_ends(tmp_path):
     code = (
         "import os, signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)'])\n"
+        "child = subprocess.Popen([sys.executable, '-c', "
+        "'import "
+        "signal, time; "
+        "signal.signal(signal.SIGTERM, "
+        "signal.SIG_IGN); time.sleep(600)'])\n"
         "print(child.pid, flush=True)\ntime.sleep(600)"
     )
     with process.Process(python(code), cwd=tmp_path) as running:
@@ -88,7 +96,13 @@ def test_it_dies_with_a_parent_that_was_killed(tmp_path):
         "with Process([sys.executable, '-c', 'import time; time.sleep(600)'], cwd=Path('.')) as running:\n"
         "    print(running.pid, flush=True)\n    for line in running.lines(): pass\n"
     )
-    parent = subprocess.Popen(python(code), stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
+    parent = subprocess.Popen(
+        python(code),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     child = int(parent.stdout.readline())
     assert alive(child)
     parent.kill()

@@ -25,7 +25,9 @@ def saved(run, name, seen, size=SIZE):
 
 
 def flavour(name):
-    return Binary(Path("/d"), name, None, gpu=False, cudnn=False, half=False, opencv=False, avx=None, openmp=False, banner="")
+    return Binary(
+        Path("/d"), name, None, gpu=False, cudnn=False, half=False, opencv=False, avx=None, openmp=False, banner=""
+    )
 
 
 @pytest.mark.parametrize(

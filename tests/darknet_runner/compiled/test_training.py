@@ -32,7 +32,10 @@ def orphans(run):
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if os.readlink(entry / "cwd") == str(run.path) and "Z" not in (entry / "stat").read_text().rpartition(")")[2].split()[0]:
+            if (
+                os.readlink(entry / "cwd") == str(run.path)
+                and "Z" not in (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            ):
                 found.append(int(entry.name))
         except OSError:
             pass
@@ -97,12 +100,18 @@ def test_interrupted_and_resumed(debian, job):
     result = engine.train(replace(todo, resume=True))
     assert (result.verdict, result.iterations) == ("finished", 260)
     told = todo.run.read_json()
-    assert told["resumed_at"] in (100, 200) and not any("resumed" in note for note in told["notes"])  # it may crash after saving
-    assert [int(row["iteration"]) for row in rows_of(todo.run)] == list(range(1, 261)), "no iteration is missing or there twice"
+    assert told["resumed_at"] in (100, 200) and not any(
+        "resumed" in note for note in told["notes"]
+    )  # it may crash after saving
+    assert [int(row["iteration"]) for row in rows_of(todo.run)] == list(range(1, 261)), (
+        "no iteration is missing or there twice"
+    )
     assert weights_file.header_bytes(todo.run.weights_file("final"))[1] == 260 * 4
 
     again = engine.train(replace(todo, resume=True))  # Debian's would crash
-    assert (again.verdict, again.iterations) == ("finished", 260) and "nothing to do" in todo.run.read_json()["notes"][0]
+    assert (again.verdict, again.iterations) == ("finished", 260) and "nothing to do" in todo.run.read_json()["notes"][
+        0
+    ]
 
 
 def test_goes_on_in_the_other_engine(debian, job):
@@ -124,7 +133,13 @@ def test_goes_on_in_the_other_engine(debian, job):
     assert [int(row["iteration"]) for row in rows_of(todo.run)] == list(range(1, 13))
 
 
-@pytest.mark.parametrize("fault, said", [("picture", "bad-file|Cannot load image|ended at iteration"), ("label", "Couldn't open file|trained nothing|ended at iteration")])
+@pytest.mark.parametrize(
+    "fault, said",
+    [
+        ("picture", "bad-file|Cannot load image|ended at iteration"),
+        ("label", "Couldn't open file|trained nothing|ended at iteration"),
+    ],
+)
 def test_exit_code_0_proves_nothing(debian, job, draw_set, tmp_path, fault, said):
     """Past the preflight: a picture or a label vanishes, and Debian's darknet ends with 0 or a crash."""
     data = draw_set("detector", tmp_path / "set")
@@ -148,15 +163,29 @@ def test_a_good_stand_in_passes(stand_in, job):
 
 def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
     """Debian's exits while a thread reads the next batch: seen now and then, with all pictures there."""
-    body = "for i in range(1, 5): row(i)\nsave('model_final.weights', 4)\nprint('Cannot load image \"feed/train/0000001.jpg\"', flush=True)"
+    body = (
+        "for i in range(1, 5): "
+        "row(i)\n"
+        "save('model_final.weights', 4)\n"
+        "print('Cannot "
+        "load image "
+        '"feed/train/0000001.jpg"\', '
+        "flush=True)"
+    )
     result = stand_in(body).train(todo := job(evaluate=False))
-    assert (result.verdict, result.reasons) == ("finished", ()) and "after everything was saved it said: Cannot load image" in (todo.run.path / "run.json").read_text()
+    assert (result.verdict, result.reasons) == (
+        "finished",
+        (),
+    ) and "after everything was saved it said: Cannot load image" in (todo.run.path / "run.json").read_text()
 
 
 @pytest.mark.parametrize(
     "body, said",
     [
-        ("row(1)\nprint('Cannot load image \"feed/train/0000001.jpg\"', flush=True)\nrow(2)\ntime.sleep(60)", "a file that cannot be read"),
+        (
+            "row(1)\nprint('Cannot load image \"feed/train/0000001.jpg\"', flush=True)\nrow(2)\ntime.sleep(60)",
+            "a file that cannot be read",
+        ),
         ("pass", "it trained nothing (exit code 0): it said nothing"),
         ("row(1); row(2); row(3)", "it ended at iteration 3 of 4 (exit code 0)"),
         ("for i in range(1, 5): row(i)", "there are no final weights"),
@@ -170,10 +199,23 @@ def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
         ("row(1)\nsys.stdout.write('2: 1.0, 1.')\nsys.stdout.flush()\ntime.sleep(60)", "no line for 2 s"),
         ("row(1)\nos.kill(os.getpid(), signal.SIGSEGV)", "it ended at iteration 1 of 4 (exit code -11)"),
         ("row(1)\nsave('model.backup', 1, 40)\nrow(2)\nrow(3)\nrow(4)\ntime.sleep(60)", "is the disk full?"),
-        (("for i in range(1, 5): row(i)\nsave('model_final.weights', 4)\nopen('weights/model_final.weights', 'r+b').seek(20)\n"
-         "f = open('weights/model_final.weights', 'r+b'); f.seek(100); f.write(struct.pack('<f', float('nan'))); f.close()"), "not finite numbers"),
+        (
+            (
+                "for i in range(1, 5): "
+                "row(i)\n"
+                "save('model_final.weights', 4)\n"
+                "open('weights/model_final.weights', "
+                "'r+b').seek(20)\n"
+                "f = open('weights/model_final.weights', "
+                "'r+b'); "
+                "f.seek(100); "
+                "f.write(struct.pack('<f', "
+                "float('nan'))); f.close()"
+            ),
+            "not finite numbers",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_it_does_wrong_is_seen(stand_in, job, body, said):
     todo = job(evaluate=False)
     result = stand_in(body, silence_s=2 if "no line" in said else 120).train(todo)
@@ -213,7 +255,9 @@ def test_noise_does_not_hide_the_rows(stand_in, job):
 
 
 def test_ctrl_c_ends_the_validation_after_the_run_at_once(stand_in, job, monkeypatch):
-    """While the binary runs a signal is noted first; the validation, which takes minutes, is ours and ends as anything does."""
+    """While the binary runs a signal is noted first; the validation, which takes minutes, is ours and ends as
+    anything does.
+    """
     engine, after = stand_in("for i in range(1, 5): row(i)\nsave('model_final.weights', 4)"), []
 
     def validate(*_, **__):
@@ -254,7 +298,12 @@ def test_auto_recover_doubles_subdivisions(stand_in, job):
     result = stand_in(body, auto_recover=True).train(todo)
     assert (result.verdict, result.iterations) == ("finished", 4)
     assert "subdivisions=2" in todo.cfg.read_text()
-    assert [(row["iteration"], row["loss"]) for row in rows_of(todo.run)] == [("1", "1.0"), ("2", "1.0"), ("3", "0.5"), ("4", "0.5")]
+    assert [(row["iteration"], row["loss"]) for row in rows_of(todo.run)] == [
+        ("1", "1.0"),
+        ("2", "1.0"),
+        ("3", "0.5"),
+        ("4", "0.5"),
+    ]
 
 
 @pytest.mark.parametrize("later, kept", [(0.2, 2), (0.6, 4)])
@@ -276,7 +325,9 @@ def test_the_best_of_a_resumed_run_is_the_best_of_all_its_starts(stand_in, job, 
     assert (result.verdict, result.metric) == ("finished", max(0.5, later))
     assert todo.run.read_json()["best"] == {"map": max(0.5, later)}
     assert weights_file.header_bytes(todo.run.weights_file("best"))[1] == 4 * kept
-    assert sorted(path.name for path in todo.run.weights.iterdir()) == [f"{STEM}_{tag}.weights" for tag in ("best", "final", "last")]
+    assert sorted(path.name for path in todo.run.weights.iterdir()) == [
+        f"{STEM}_{tag}.weights" for tag in ("best", "final", "last")
+    ]
 
 
 def test_a_second_signal_is_immediate(stand_in, job):
@@ -311,7 +362,9 @@ def test_refuses_what_it_cannot_do(stand_in, job):
 def _alexey():
     from darknet_runner.compiled.binary import Binary
 
-    return Binary(Path("/d"), "alexeyab", None, gpu=False, cudnn=False, half=False, opencv=False, avx=True, openmp=True, banner="")
+    return Binary(
+        Path("/d"), "alexeyab", None, gpu=False, cudnn=False, half=False, opencv=False, avx=True, openmp=True, banner=""
+    )
 
 
 def test_tensorboard_is_named_when_it_is_missing(stand_in, job):
@@ -327,5 +380,7 @@ def test_tensorboard_is_named_when_it_is_missing(stand_in, job):
 def test_run_json_survives_as_json(stand_in, job):
     todo = job(evaluate=False)
     stand_in("row(1, 'nan')").train(todo)
-    told = json.loads((todo.run.path / "run.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is not JSON"))
+    told = json.loads(
+        (todo.run.path / "run.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} is not JSON")
+    )
     assert told["verdict"] == "failed" and told["loss"] is None

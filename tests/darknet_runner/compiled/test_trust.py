@@ -1,4 +1,6 @@
-"""Only a program that the user named, or that lies in a system's place, is run: a folder from elsewhere runs nothing."""
+"""Only a program that the user named, or that lies in a system's place, is run: a folder from elsewhere runs
+nothing.
+"""
 
 import json
 from pathlib import Path
@@ -39,12 +41,18 @@ def emo(capsys, *args):
     return ended.value.code, told.out, told.err
 
 
-@pytest.mark.parametrize("place", ["here/darknet", "here/darknet/darknet", "home/darknet/darknet", "home/darknet/build/darknet"])
+@pytest.mark.parametrize(
+    "place", ["here/darknet", "here/darknet/darknet", "home/darknet/darknet", "home/darknet/build/darknet"]
+)
 def test_what_lies_about_is_told_and_not_run(place, here, capsys):
     program = spy(here.parent / place, here.parent / "trace")
     assert binary.find() is None
     code, _, err = emo(capsys, "darknet", "info")
-    shown = "./" + str(program.relative_to(here)) if here in program.parents else "~/" + str(program.relative_to(here.parent / "home"))
+    shown = (
+        "./" + str(program.relative_to(here))
+        if here in program.parents
+        else "~/" + str(program.relative_to(here.parent / "home"))
+    )
     assert code == 1 and f"--darknet {shown} runs the one there" in err
     assert not (here.parent / "trace").exists()
     assert emo(capsys, "darknet", "info", "--darknet", program)[0] == 0 and (here.parent / "trace").exists()
@@ -62,24 +70,43 @@ def run_folder(here, program, **changes):
     run = here / "runs" / "x-001"
     (run / "weights").mkdir(parents=True)
     (run / "weights" / "model_last.weights").write_bytes(bytes(20))
-    told = {"engine": "compiled", "data": "x.data", "settings": {"darknet": str(program), "engine": "compiled"}, "binary": {"path": str(program)}}
+    told = {
+        "engine": "compiled",
+        "data": "x.data",
+        "settings": {"darknet": str(program), "engine": "compiled"},
+        "binary": {"path": str(program)},
+    }
     (run / "run.json").write_text(json.dumps(told | changes))
     return run
 
 
-@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--print-command"], ["--engine", "compiled"], ["--engine", "auto", "--dry-run"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "more",
+    [[], ["--dry-run"], ["--print-command"], ["--engine", "compiled"], ["--engine", "auto", "--dry-run"]],
+    ids=" ".join,
+)
 def test_a_run_folder_names_no_program(more, here, capsys):
     program = spy(here.parent / "theirs" / "evil", here.parent / "trace")
     run = run_folder(here, program)
     code, out, err = emo(capsys, "darknet", "train", "--resume", run, *more)
     assert code == 1 and not (here.parent / "trace").exists() and not out
     if more[:1] != ["--engine"]:
-        assert f"was trained with {program}" in err and f"--darknet {program} does, if you trust it" in err and err.count("\n") == 1
+        assert (
+            f"was trained with {program}" in err
+            and f"--darknet {program} does, if you trust it" in err
+            and err.count("\n") == 1
+        )
 
 
 def test_a_pipelines_folder_names_no_program(here, capsys):
     program = spy(here.parent / "theirs" / "evil", here.parent / "trace")
-    plan = {"classifier": "darknet-ref", "detector": "v3-tiny", "classifier_data": "a.data", "detector_data": "b.data", "engine": {"engine": "compiled", "darknet": str(program)}}
+    plan = {
+        "classifier": "darknet-ref",
+        "detector": "v3-tiny",
+        "classifier_data": "a.data",
+        "detector_data": "b.data",
+        "engine": {"engine": "compiled", "darknet": str(program)},
+    }
     (here / "p").mkdir()
     (here / "p" / "pipeline.json").write_text(json.dumps({"plan": plan, "done": {}, "runs": {}}))
     code, _, err = emo(capsys, "darknet", "pipeline", "--resume", "p")
@@ -108,8 +135,14 @@ def test_the_one_of_the_system_goes_on_by_itself(here, monkeypatch):
         ('{"engine": "magic", "data": "x", "settings": {}}', "'engine' is 'magic'"),
         ('{"engine": "builtin", "data": "x", "settings": []}', "'settings' is a list; wanted: a table"),
         ('{"engine": "builtin", "data": "x", "settings": {}, "binary": "/bin/x"}', "'binary' is text; wanted: a table"),
-        ('{"engine": "compiled", "data": "x", "settings": {}, "binary": {"path": 3}}', "'binary.path' is a whole number"),
-        ('{"engine": "builtin", "data": "x.data", "settings": {"seed": "many"}}', "settings.seed = 'many' is not a value of --seed"),
+        (
+            '{"engine": "compiled", "data": "x", "settings": {}, "binary": {"path": 3}}',
+            "'binary.path' is a whole number",
+        ),
+        (
+            '{"engine": "builtin", "data": "x.data", "settings": {"seed": "many"}}',
+            "settings.seed = 'many' is not a value of --seed",
+        ),
         ('{"engine": "builtin", "data": "x.data", "settings": {"ema": [1]}}', "settings.ema"),
         ('{"engine": "builtin", "data": "x.data", "settings": {"evaluate": 3}}', "settings.evaluate"),
         ('{"engine": "builtin", "data": "x.data", "settings": {"gpus": "a"}}', "settings.gpus"),
@@ -137,7 +170,13 @@ def test_a_run_json_that_does_not_hold_what_it_must(content, words, here, capsys
     ],
 )
 def test_a_pipeline_json_that_does_not_hold_what_it_must(changes, words, here, capsys):
-    plan = {"classifier": "darknet-ref", "detector": "v3-tiny", "classifier_data": "a.data", "detector_data": "b.data", "engine": {"engine": "auto", "darknet": None}}
+    plan = {
+        "classifier": "darknet-ref",
+        "detector": "v3-tiny",
+        "classifier_data": "a.data",
+        "detector_data": "b.data",
+        "engine": {"engine": "auto", "darknet": None},
+    }
     content = {"plan": plan, "done": {}, "runs": {}}
     content |= changes if changes.keys() <= content.keys() else {"plan": plan | changes}
     Path("p").mkdir()

@@ -10,7 +10,9 @@ from darknet_runner.network import anchors
 
 def test_iou_of_sizes_by_hand():
     # 10x10 and 10x20: 100 of 200; 10x10 and 20x5: 50 of 150
-    np.testing.assert_allclose(anchors.iou_wh(np.array([[10, 10.0]]), np.array([[10, 20.0], [20, 5], [10, 10]])), [[0.5, 1 / 3, 1]])
+    np.testing.assert_allclose(
+        anchors.iou_wh(np.array([[10, 10.0]]), np.array([[10, 20.0], [20, 5], [10, 10]])), [[0.5, 1 / 3, 1]]
+    )
 
 
 def test_known_clusters_are_found_and_sorted_by_area():

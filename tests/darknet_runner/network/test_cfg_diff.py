@@ -26,7 +26,9 @@ def test_first_difference(a, b, layer):
     assert first_difference(templates.load(b), templates.load(a)) == layer
 
 
-@pytest.mark.parametrize(("name", "layer"), [("v4-tiny", 29), ("v4", 138), ("v3-tiny", 15), ("darknet-ref", 14), ("face-small", 11)])
+@pytest.mark.parametrize(
+    ("name", "layer"), [("v4-tiny", 29), ("v4", 138), ("v3-tiny", 15), ("darknet-ref", 14), ("face-small", 11)]
+)
 def test_other_classes_differ_in_the_first_head(name, layer):
     rendered = templates.render(name, 5, size=templates.load(name).size_wh[0] * 2)
     found = first_difference(templates.load(name), rendered)
@@ -37,7 +39,10 @@ def test_other_classes_differ_in_the_first_head(name, layer):
 @pytest.mark.parametrize(
     ("one", "two"),
     [
-        ("[conv]\nfilters=4\nsize=3\npad=1\nactivation=leaky", "[convolutional]\nactivation=leaky\nsize=3\nfilters=4.0\npadding=1\nstride=1\ngroups=1"),
+        (
+            "[conv]\nfilters=4\nsize=3\npad=1\nactivation=leaky",
+            "[convolutional]\nactivation=leaky\nsize=3\nfilters=4.0\npadding=1\nstride=1\ngroups=1",
+        ),
         ("[conv]\nfilters=4\nstride_x=2\nstride_y=2", "[conv]\nfilters=4\nstride=2"),
         ("[max]\nstride=2", "[max]\nstride=2\nsize=2\npadding=1"),
         ("[conv]\nfilters=4\n[route]\nlayers=-1", "[conv]\nfilters=4\n[route]\nlayers=0"),
@@ -49,7 +54,9 @@ def test_what_computes_the_same_is_no_first_difference(one, two):
     assert first_difference(cfg_file.parse(NET + one), cfg_file.parse(NET + two)) is None
 
 
-@pytest.mark.parametrize("change", ["filters=5", "size=1", "pad=0", "activation=mish", "batch_normalize=1", "stride_y=2", "dilation=2"])
+@pytest.mark.parametrize(
+    "change", ["filters=5", "size=1", "pad=0", "activation=mish", "batch_normalize=1", "stride_y=2", "dilation=2"]
+)
 def test_every_option_that_computes_counts(change):
     one = "[conv]\nfilters=4\nsize=3\npad=1\nactivation=leaky\nstride=1\n"
     key = change.split("=")[0]
@@ -80,8 +87,15 @@ def test_sections_are_compared_in_step():
 def test_effective_fills_in_what_darknet_would():
     section = cfg_file.parse(NET + "[conv]\nsize=5\npad=1\nactivation=linear").layers[0]
     assert effective(section, 0) == {
-        "filters": "1", "size": "5", "groups": "1", "dilation": "1", "batch_normalize": "0", "activation": "linear",
-        "stride_x": "1", "stride_y": "1", "padding": "2",
-    }  # fmt: skip
+        "filters": "1",
+        "size": "5",
+        "groups": "1",
+        "dilation": "1",
+        "batch_normalize": "0",
+        "activation": "linear",
+        "stride_x": "1",
+        "stride_y": "1",
+        "padding": "2",
+    }
     with pytest.raises(CfgError, match="does not name earlier layers"):
         effective(cfg_file.parse(NET + "[route]\nlayers=4").layers[0], 0)

@@ -61,7 +61,9 @@ def test_an_edit_changes_its_option_and_nothing_else(lines, end, data):
     key, value = data.draw(words), data.draw(st.integers(0, 99))
     edited = cfg.edit({index: {key: value}})
     assert edited.sections[index].options == cfg.sections[index].options | {key: str(value)}
-    for before, after in zip(cfg.sections[:index] + cfg.sections[index + 1 :], edited.sections[:index] + edited.sections[index + 1 :]):
+    for before, after in zip(
+        cfg.sections[:index] + cfg.sections[index + 1 :], edited.sections[:index] + edited.sections[index + 1 :]
+    ):
         assert (before.type, before.options) == (after.type, after.options)
     if end == "\r\n":
         assert "\n" not in edited.text.replace("\r\n", "")
@@ -115,12 +117,17 @@ def test_files_that_cannot_be_read(tmp_path):
 
 def test_findings_name_line_and_nearest():
     cfg = cfg_file.parse(
-        "[net]\nwidth=8\nwdth=8\nwidth=9\n[convolutonal]\nanything=1\n[conv]\nactivation=leeky\nstopbackward=1\n[yolo]\nnum=1\nmsk=0", "a.cfg"
+        "[net]\nwidth=8\nwdth=8\nwidth=9\n[convolutonal]\nanything=1\n[conv]\nactivation=leeky\nstopbackward=1\n[yolo]\nnum=1\nmsk=0",
+        "a.cfg",
     )
     found = {(one.code, one.line): one.message for one in cfg_file.findings(cfg)}
     assert set(found) == {
-        ("unknown-key", 3), ("repeated-key", 4), ("unknown-section", 5), ("unknown-activation", 8), ("unknown-key", 12),
-    }  # fmt: skip
+        ("unknown-key", 3),
+        ("repeated-key", 4),
+        ("unknown-section", 5),
+        ("unknown-activation", 8),
+        ("unknown-key", 12),
+    }
     assert "did you mean 'width'?" in found["unknown-key", 3]
     assert "did you mean 'convolutional'?" in found["unknown-section", 5]
     assert "did you mean 'leaky'?" in found["unknown-activation", 8]
@@ -145,13 +152,19 @@ def test_a_cfg_may_be_saved_by_any_editor(encoding, end, tmp_path):
     path.write_bytes(NET.replace("\n", end).encode(encoding))
     cfg = cfg_file.load(path)
     assert [section.type for section in cfg.sections] == ["net", "convolutional"] and cfg.size_wh == (32, 16)
-    cfg_file.save(cfg, tmp_path / "b.cfg")  # for Darknet: without a BOM, and what a comment has that is not UTF-8 as it was
+    cfg_file.save(
+        cfg, tmp_path / "b.cfg"
+    )  # for Darknet: without a BOM, and what a comment has that is not UTF-8 as it was
     wanted = NET.replace("\n", end if end != "\r" else "\n").encode("cp1252" if encoding == "cp1252" else "utf-8")
     assert (tmp_path / "b.cfg").read_bytes() == wanted
 
 
 def test_files_that_are_no_cfg(tmp_path):
-    for name, content in (("zip.cfg", b"PK\x03\x04" + bytes(100)), ("nul.cfg", b"[net]\nwidth=3\n" * 500 + b"\0\0\0"), ("folder.cfg", None)):
+    for name, content in (
+        ("zip.cfg", b"PK\x03\x04" + bytes(100)),
+        ("nul.cfg", b"[net]\nwidth=3\n" * 500 + b"\0\0\0"),
+        ("folder.cfg", None),
+    ):
         (tmp_path / name).write_bytes(content) if content is not None else (tmp_path / name).mkdir()
         with pytest.raises(CfgError) as caught:
             cfg_file.load(tmp_path / name)

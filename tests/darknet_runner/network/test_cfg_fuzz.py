@@ -13,8 +13,31 @@ from darknet_runner.network import cfg_diff, cfg_file, layers, templates, weight
 from darknet_runner.run import preflight
 
 CASES = Path(__file__).resolve().parents[4] / "shared/cases"
-DATA = DataFile(Path("x.data"), classes=7, names=tuple("abcdefg"), train=None, valid=None, backup=None, top=2, labels=None)
-VALUES = ("0", "-1", "1", "2", "65536", "99999999999", "1e400", "nan", "", "x", "1.5", ",", "0,1", "-1,-1", "999", "7", "0.0", "-0.5", "leaky", "mish")
+DATA = DataFile(
+    Path("x.data"), classes=7, names=tuple("abcdefg"), train=None, valid=None, backup=None, top=2, labels=None
+)
+VALUES = (
+    "0",
+    "-1",
+    "1",
+    "2",
+    "65536",
+    "99999999999",
+    "1e400",
+    "nan",
+    "",
+    "x",
+    "1.5",
+    ",",
+    "0,1",
+    "-1,-1",
+    "999",
+    "7",
+    "0.0",
+    "-0.5",
+    "leaky",
+    "mish",
+)
 
 
 def use(text):

@@ -20,7 +20,9 @@ def test_a_drawing_says_what_the_layers_are_and_is_the_same_every_time(tmp_path)
 
 @pytest.mark.parametrize(("suffix", "magic"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_other_formats(tmp_path, suffix, magic):
-    cfg = cfg_file.parse("[net]\nwidth=8\nheight=8\nchannels=1\n[conv]\nfilters=2\nsize=3\npad=1\n[shortcut]\nfrom=-1\n[avg]\n[softmax]")
+    cfg = cfg_file.parse(
+        "[net]\nwidth=8\nheight=8\nchannels=1\n[conv]\nfilters=2\nsize=3\npad=1\n[shortcut]\nfrom=-1\n[avg]\n[softmax]"
+    )
     assert cfg_plot.plot(cfg, tmp_path / f"a.{suffix}").read_bytes().startswith(magic)
 
 
@@ -29,6 +31,9 @@ def test_a_format_that_cannot_be_drawn(tmp_path):
         cfg_plot.plot(templates.load("v4-tiny"), tmp_path / "a.txt")
 
 
-@pytest.mark.parametrize(("name", "index", "label"), [("v4", 0, "32 3x3"), ("v4", 1, "64 3x3/2"), ("v4", 108, "max 5x5/1"), ("darknet-ref", 13, "avg")])
+@pytest.mark.parametrize(
+    ("name", "index", "label"),
+    [("v4", 0, "32 3x3"), ("v4", 1, "64 3x3/2"), ("v4", 108, "max 5x5/1"), ("darknet-ref", 13, "avg")],
+)
 def test_labels(name, index, label):
     assert cfg_plot.label(layers.trace(templates.load(name))[index]) == label

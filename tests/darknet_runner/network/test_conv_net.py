@@ -1,4 +1,6 @@
-"""A classifier from a description, and the classifiers that ship: each computes the same everywhere and can be trained."""
+"""A classifier from a description, and the classifiers that ship: each computes the same everywhere and can be
+trained.
+"""
 
 import numpy as np
 import pytest
@@ -15,27 +17,51 @@ def weights_of(cfg):
 
 
 def test_a_description_becomes_its_layers():
-    net = ConvNet.of("2*32x3, 64x5", "20,10", dropout=0.5, conv_dropout="0.1,0", classes=5, size=40, channels=3, activation="mish")
+    net = ConvNet.of(
+        "2*32x3, 64x5", "20,10", dropout=0.5, conv_dropout="0.1,0", classes=5, size=40, channels=3, activation="mish"
+    )
     cfg = cfg_file.parse(net.text("mine"))
     kinds = [layer.type for layer in cfg.layers]
     assert kinds == (
         ["convolutional", "convolutional", "maxpool", "dropout", "convolutional", "maxpool"]
-        + ["connected", "dropout"] * 2 + ["connected", "softmax"]
-    )  # fmt: skip
+        + ["connected", "dropout"] * 2
+        + ["connected", "softmax"]
+    )
     traced = layers.trace(cfg)
     assert [layer.out for layer in traced if layer.type in ("convolutional", "maxpool", "connected")] == [
-        (40, 40, 32), (40, 40, 32), (20, 20, 32), (20, 20, 64), (10, 10, 64), (1, 1, 20), (1, 1, 10), (1, 1, 5)
-    ]  # fmt: skip
+        (40, 40, 32),
+        (40, 40, 32),
+        (20, 20, 32),
+        (20, 20, 64),
+        (10, 10, 64),
+        (1, 1, 20),
+        (1, 1, 10),
+        (1, 1, 5),
+    ]
     assert cfg.size_wh == (40, 40) and cfg.net.integer("channels") == 3 and cfg.net.number("hue") == 0.02
     assert cfg.text.startswith("# mine: ") and not cfg_file.findings(cfg)
     assert [section.number("probability") for section in cfg.layers if section.type == "dropout"] == [0.1, 0.5, 0.5]
 
 
-@pytest.mark.parametrize("conv, dense, options", [
-    ("", "", {}), ("32", "", {}), ("32x4", "", {}), ("0x3", "", {}), ("0*8x3", "", {}), ("99999999x3", "", {}), ("32x3;64x3", "", {}),
-    ("32x3", "-4", {}), ("32x3", "0", {}), ("32x3", "1.5", {}), ("32x3", "", {"conv_dropout": "1"}), ("32x3", "", {"conv_dropout": ".1,.2"}),
-    ("32x3", "", {"conv_dropout": "nan"}), ("32x3", "", {"conv_dropout": "much"}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "conv, dense, options",
+    [
+        ("", "", {}),
+        ("32", "", {}),
+        ("32x4", "", {}),
+        ("0x3", "", {}),
+        ("0*8x3", "", {}),
+        ("99999999x3", "", {}),
+        ("32x3;64x3", "", {}),
+        ("32x3", "-4", {}),
+        ("32x3", "0", {}),
+        ("32x3", "1.5", {}),
+        ("32x3", "", {"conv_dropout": "1"}),
+        ("32x3", "", {"conv_dropout": ".1,.2"}),
+        ("32x3", "", {"conv_dropout": "nan"}),
+        ("32x3", "", {"conv_dropout": "much"}),
+    ],
+)
 def test_what_is_no_description(conv, dense, options):
     with pytest.raises(UsageError, match="--conv|--dense"):
         ConvNet.of(conv, dense, **options)
@@ -63,7 +89,9 @@ def test_the_networks_are_what_their_papers_say():
 
 def trainable(name):
     """The network as small as it may be: its own size, or 64 pixels where that is 224."""
-    return templates.render(name, 3, size=64 if name == "vgg-face" else None, batch=4, subdivisions=1, iterations=3, learning_rate=1e-4)
+    return templates.render(
+        name, 3, size=64 if name == "vgg-face" else None, batch=4, subdivisions=1, iterations=3, learning_rate=1e-4
+    )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +109,9 @@ def shades(tmp_path_factory):
         paths.append(str(path))
     (root / "train.txt").write_text("\n".join(paths) + "\n")
     (root / "emo.names").write_text("dark\ngrey\nlight\n")
-    write_data(root / "emo.data", classes=3, train="train.txt", valid="train.txt", names="emo.names", labels="emo.names")
+    write_data(
+        root / "emo.data", classes=3, train="train.txt", valid="train.txt", names="emo.names", labels="emo.names"
+    )
     return root / "emo.data"
 
 

@@ -1,4 +1,6 @@
-"""Weights of Keras, MatConvNet and torch: files made here in their forms, and the outputs of the networks they are of."""
+"""Weights of Keras, MatConvNet and torch: files made here in their forms, and the outputs of the networks they are
+of.
+"""
 
 import json
 import zipfile
@@ -75,7 +77,9 @@ def write_keras(path, layers, config=None):
     with h5py.File(path, "w") as file:
         group = file
         if config is not None:
-            file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"name": "sequential", "layers": config}})
+            file.attrs["model_config"] = json.dumps(
+                {"class_name": "Sequential", "config": {"name": "sequential", "layers": config}}
+            )
             group = file.create_group("model_weights")
         group.attrs["layer_names"] = [name.encode() for name, _ in layers]
         for name, weights in layers:
@@ -98,33 +102,45 @@ def keras_net():
             gamma, beta, mean, variance = map(torch.from_numpy, n)
             return (x - mean) / torch.sqrt(variance + eps) * gamma + beta
 
-        x = F.conv2d(x.permute(0, 3, 1, 2), torch.from_numpy(k1).permute(3, 2, 0, 1), torch.from_numpy(b1)).permute(0, 2, 3, 1)
+        x = F.conv2d(x.permute(0, 3, 1, 2), torch.from_numpy(k1).permute(3, 2, 0, 1), torch.from_numpy(b1)).permute(
+            0, 2, 3, 1
+        )
         x = torch.relu(norm(x, n1)).permute(0, 3, 1, 2)
-        x = F.max_pool2d(torch.relu(F.conv2d(x, torch.from_numpy(k2).permute(3, 2, 0, 1), torch.from_numpy(b2), padding=1)), 2)
+        x = F.max_pool2d(
+            torch.relu(F.conv2d(x, torch.from_numpy(k2).permute(3, 2, 0, 1), torch.from_numpy(b2), padding=1)), 2
+        )
         x = x.permute(0, 2, 3, 1).flatten(1)  # Keras flattens height, width, channel
         x = torch.tanh(norm(x @ torch.from_numpy(d1) + torch.from_numpy(c1), n2))
         return x @ torch.from_numpy(d2) + torch.from_numpy(c2)
 
     def batch_norm(name, n):
-        return name, [(f"{name}/{part}:0", array) for part, array in zip(("gamma", "beta", "moving_mean", "moving_variance"), n)]
+        return name, [
+            (f"{name}/{part}:0", array) for part, array in zip(("gamma", "beta", "moving_mean", "moving_variance"), n)
+        ]
 
     layers = [
-        ("conv2d", [("conv2d/kernel:0", k1), ("conv2d/bias:0", b1)]), batch_norm("batch_normalization", n1), ("activation", []),
-        ("conv2d_1", [("conv2d_1/kernel:0", k2), ("conv2d_1/bias:0", b2)]), ("max_pooling2d", []), ("flatten", []),
-        ("dense", [("dense/kernel:0", d1), ("dense/bias:0", c1)]), batch_norm("batch_normalization_1", n2),
+        ("conv2d", [("conv2d/kernel:0", k1), ("conv2d/bias:0", b1)]),
+        batch_norm("batch_normalization", n1),
+        ("activation", []),
+        ("conv2d_1", [("conv2d_1/kernel:0", k2), ("conv2d_1/bias:0", b2)]),
+        ("max_pooling2d", []),
+        ("flatten", []),
+        ("dense", [("dense/kernel:0", d1), ("dense/bias:0", c1)]),
+        batch_norm("batch_normalization_1", n2),
         ("dense_1", [("dense_1/kernel:0", d2), ("dense_1/bias:0", c2)]),
-    ]  # fmt: skip
+    ]
     config = [
         {"class_name": "Conv2D", "config": {"name": "conv2d", "activation": "linear", "padding": "valid"}},
         {"class_name": "BatchNormalization", "config": {"name": "batch_normalization", "epsilon": 0.01}},
         {"class_name": "Activation", "config": {"name": "activation", "activation": "relu"}},
         {"class_name": "Conv2D", "config": {"name": "conv2d_1", "activation": "relu", "padding": "same"}},
-        {"class_name": "MaxPooling2D", "config": {"name": "max_pooling2d"}}, {"class_name": "Flatten", "config": {"name": "flatten"}},
+        {"class_name": "MaxPooling2D", "config": {"name": "max_pooling2d"}},
+        {"class_name": "Flatten", "config": {"name": "flatten"}},
         {"class_name": "Dense", "config": {"name": "dense", "activation": "linear"}},
         {"class_name": "BatchNormalization", "config": {"name": "batch_normalization_1", "epsilon": 0.01}},
         {"class_name": "Activation", "config": {"name": "activation_1", "activation": "tanh"}},
         {"class_name": "Dense", "config": {"name": "dense_1", "activation": "softmax"}},
-    ]  # fmt: skip
+    ]
     return layers, config, forward
 
 
@@ -135,7 +151,11 @@ def test_a_keras_net_computes_the_same(norm, whole, tmp_path):
     path = write_keras(tmp_path / "net.h5", layers, config if whole else None)
     cfg = cfg_file.parse(KERAS_CFG.format(norm=norm))
     found = fit.import_weights(path, cfg, tmp_path / "net.weights")
-    assert found.whole and not found.unused and [row.source for row in found.rows] == ["conv2d", "conv2d_1", "dense", "dense_1"]
+    assert (
+        found.whole
+        and not found.unused
+        and [row.source for row in found.rows] == ["conv2d", "conv2d_1", "dense", "dense_1"]
+    )
     assert found.form == ("Keras model" if whole else "Keras weights")
     x, logits, _ = run(cfg, tmp_path / "net.weights")
     expected = forward(x.permute(0, 2, 3, 1), 0.01 if whole else 0.001)
@@ -163,13 +183,20 @@ def write_keras3(path, layers, config):
     arrays, used = {name: [array for _, array in weights] for name, weights in layers}, {}
     with h5py.File(path.with_suffix(".tmp"), "w") as file:
         for layer in config:
-            kind = {"Conv2D": "conv2d", "BatchNormalization": "batch_normalization", "Dense": "dense", "MaxPooling2D": "max_pooling2d"}.get(layer["class_name"], layer["class_name"].lower())
+            kind = {
+                "Conv2D": "conv2d",
+                "BatchNormalization": "batch_normalization",
+                "Dense": "dense",
+                "MaxPooling2D": "max_pooling2d",
+            }.get(layer["class_name"], layer["class_name"].lower())
             used[kind] = used.get(kind, -1) + 1
             group = file.create_group(f"layers/{kind}" + (f"_{used[kind]}" if used[kind] else "") + "/vars")
             for number, array in enumerate(arrays.get(layer["config"]["name"], [])):
                 group[str(number)] = array
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("config.json", json.dumps({"class_name": "Sequential", "config": {"name": "sequential", "layers": config}}))
+        file.writestr(
+            "config.json", json.dumps({"class_name": "Sequential", "config": {"name": "sequential", "layers": config}})
+        )
         file.write(path.with_suffix(".tmp"), "model.weights.h5")
     return path
 
@@ -179,10 +206,18 @@ def test_keras_3s_own_form(tmp_path):
     path = write_keras3(tmp_path / "net.keras", layers, config)
     cfg = cfg_file.parse(KERAS_CFG.format(norm=1))
     found = fit.import_weights(path, cfg, tmp_path / "net.weights")
-    assert found.whole and found.form == "Keras model" and [row.source for row in found.rows] == ["conv2d", "conv2d_1", "dense", "dense_1"]
+    assert (
+        found.whole
+        and found.form == "Keras model"
+        and [row.source for row in found.rows] == ["conv2d", "conv2d_1", "dense", "dense_1"]
+    )
     x, logits, _ = run(cfg, tmp_path / "net.weights")
     torch.testing.assert_close(logits, forward(x.permute(0, 2, 3, 1), 0.01), atol=2e-5, rtol=1e-5)
-    for content, what in (({"config.json": "{}"}, "not a Keras model"), ({"config.json": "{", "model.weights.h5": ""}, "not JSON"), ({"config.json": "{}", "model.weights.h5": "x"}, "cannot be read")):
+    for content, what in (
+        ({"config.json": "{}"}, "not a Keras model"),
+        ({"config.json": "{", "model.weights.h5": ""}, "not JSON"),
+        ({"config.json": "{}", "model.weights.h5": "x"}, "cannot be read"),
+    ):
         with zipfile.ZipFile(tmp_path / "bad.keras", "w") as file:
             for name, text in content.items():
                 file.writestr(name, text)
@@ -201,22 +236,40 @@ def test_what_keras_was_shown_is_worked_in(tmp_path):
     grey = cfg.edit({0: {"channels": 1}})
     fit.import_weights(path, grey, tmp_path / "grey.weights", "-1..1")
     x, logits, _ = run(grey, tmp_path / "grey.weights")
-    torch.testing.assert_close(logits, forward((2 * x - 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1), 0.01), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        logits, forward((2 * x - 1).expand(-1, 3, -1, -1).permute(0, 2, 3, 1), 0.01), atol=1e-4, rtol=1e-4
+    )
 
 
 def test_a_batch_norm_behind_an_activation_needs_a_layer_of_its_own(tmp_path):
     k, b, n, d, c = draw(3, 3, 1, 4), draw(4), norm_of(4), draw(4, 3), draw(3)
     layers = [
         ("conv2d", [("conv2d/kernel:0", k), ("conv2d/bias:0", b)]),
-        ("bn", [(f"bn/{part}:0", array) for part, array in zip(("gamma", "beta", "moving_mean", "moving_variance"), n)]),
+        (
+            "bn",
+            [(f"bn/{part}:0", array) for part, array in zip(("gamma", "beta", "moving_mean", "moving_variance"), n)],
+        ),
         ("dense", [("dense/kernel:0", d), ("dense/bias:0", c)]),
-    ]  # fmt: skip
+    ]
     config = [
-        {"class_name": "Conv2D", "config": {"name": "conv2d", "activation": "relu"}}, {"class_name": "BatchNormalization", "config": {"name": "bn"}},
-        {"class_name": "GlobalAveragePooling2D", "config": {"name": "pool"}}, {"class_name": "Dense", "config": {"name": "dense", "activation": "softmax"}},
-    ]  # fmt: skip
+        {"class_name": "Conv2D", "config": {"name": "conv2d", "activation": "relu"}},
+        {"class_name": "BatchNormalization", "config": {"name": "bn"}},
+        {"class_name": "GlobalAveragePooling2D", "config": {"name": "pool"}},
+        {"class_name": "Dense", "config": {"name": "dense", "activation": "softmax"}},
+    ]
     path = write_keras(tmp_path / "net.h5", layers, config)
-    text = "[net]\nwidth=8\nheight=8\nchannels=1\n[convolutional]\nfilters=4\nsize=3\nactivation=relu\n{}[avgpool]\n[connected]\noutput=3\nactivation=linear\n[softmax]\n"
+    text = (
+        "[net]\nwidth=8\nheight=8\n"
+        "channels=1\n"
+        "[convolutional]\n"
+        "filters=4\n"
+        "size=3\n"
+        "activation=relu\n"
+        "{}[avgpool]\n[connected]\n"
+        "output=3\n"
+        "activation=linear\n"
+        "[softmax]\n"
+    )
     cfg = cfg_file.parse(text.format("[batchnorm]\n"))
     assert fit.import_weights(path, cfg, tmp_path / "net.weights").whole
     x, logits, _ = run(cfg, tmp_path / "net.weights")
@@ -224,24 +277,39 @@ def test_a_batch_norm_behind_an_activation_needs_a_layer_of_its_own(tmp_path):
     y = F.batch_norm(y, *map(torch.from_numpy, (n[2], n[3], n[0], n[1])), False, eps=1e-3).mean((2, 3))
     torch.testing.assert_close(logits, y @ torch.from_numpy(d) + torch.from_numpy(c), atol=1e-4, rtol=1e-4)
     with pytest.raises(WeightsError, match="gives no layer|batch norm behind an activation, 'bn'"):
-        fit.import_weights(path, cfg_file.parse(text.format("[convolutional]\nfilters=4\nsize=1\nactivation=linear\n")), tmp_path / "x.weights")
+        fit.import_weights(
+            path,
+            cfg_file.parse(text.format("[convolutional]\nfilters=4\nsize=1\nactivation=linear\n")),
+            tmp_path / "x.weights",
+        )
 
 
 def test_separable_and_nested_keras_layers(tmp_path):
     """A SeparableConv2D is two layers here; a model in a model, Keras 3's names."""
     depthwise, pointwise, bias = draw(3, 3, 2, 2), draw(1, 1, 4, 5), draw(5)
     first, start = draw(1, 1, 3, 2), draw(2)
-    inner = [("base/conv/kernel", first), ("base/conv/bias", start), ("base/sep/depthwise_kernel", depthwise), ("base/sep/pointwise_kernel", pointwise), ("base/sep/bias", bias)]
+    inner = [
+        ("base/conv/kernel", first),
+        ("base/conv/bias", start),
+        ("base/sep/depthwise_kernel", depthwise),
+        ("base/sep/pointwise_kernel", pointwise),
+        ("base/sep/bias", bias),
+    ]
     path = write_keras(tmp_path / "net.h5", [("base", inner)])
     text = "[net]\nwidth=6\nheight=6\nchannels=3\n" + "".join(
-        f"[convolutional]\nfilters={filters}\nsize={size}\npad=1\ngroups={groups}\nactivation=linear\n" for filters, size, groups in ((2, 1, 1), (4, 3, 2), (5, 1, 1))
+        f"[convolutional]\nfilters={filters}\nsize={size}\npad=1\ngroups={groups}\nactivation=linear\n"
+        for filters, size, groups in ((2, 1, 1), (4, 3, 2), (5, 1, 1))
     )
     cfg = cfg_file.parse(text)
     found = fit.import_weights(path, cfg, tmp_path / "net.weights")
     assert found.whole and [row.source for row in found.rows] == ["conv", "sep", "sep"]
     x, out, _ = run(cfg, tmp_path / "net.weights")
     y = F.conv2d(x, torch.from_numpy(first).permute(3, 2, 0, 1), torch.from_numpy(start))
-    planes = [F.conv2d(y[:, c : c + 1], torch.from_numpy(depthwise[:, :, c, m].copy())[None, None], padding=1) for c in range(2) for m in range(2)]
+    planes = [
+        F.conv2d(y[:, c : c + 1], torch.from_numpy(depthwise[:, :, c, m].copy())[None, None], padding=1)
+        for c in range(2)
+        for m in range(2)
+    ]
     y = F.conv2d(torch.cat(planes, 1), torch.from_numpy(pointwise).permute(3, 2, 0, 1), torch.from_numpy(bias))
     torch.testing.assert_close(out, y.flatten(1), atol=1e-5, rtol=1e-5)
 
@@ -254,7 +322,9 @@ NAMES = [f"conv{stage}_{number}" for stage, count in enumerate((2, 2, 3, 3, 3), 
 
 @pytest.mark.parametrize("naming, scale", [("paper", "vgg-face"), ("numbered", "vgg-face-rgb")])
 def test_vgg_face_as_keras_h5(naming, scale, tmp_path):
-    """The published sizes with constant kernels: rcmalli's names with dense fc layers, and numbered ones with fc as convolutions."""
+    """The published sizes with constant kernels: rcmalli's names with dense fc layers, and numbered ones with fc as
+    convolutions.
+    """
     h5py = pytest.importorskip("h5py")
     names = NAMES if naming == "paper" else [f"conv2d_{number}" for number in range(1, 14)]
     with h5py.File(tmp_path / "vgg.h5", "w") as file:
@@ -269,13 +339,17 @@ def test_vgg_face_as_keras_h5(naming, scale, tmp_path):
             listed, before = [*listed, name], channels
         fc = file.create_group("fc6")
         fc.attrs["weight_names"] = ["fc6/kernel:0", "fc6/bias:0"]
-        fc.create_dataset("fc6/kernel:0", shape=(25088, 4096) if naming == "paper" else (7, 7, 512, 4096), dtype="f4", compression=1)  # zeros, not stored
+        fc.create_dataset(
+            "fc6/kernel:0", shape=(25088, 4096) if naming == "paper" else (7, 7, 512, 4096), dtype="f4", compression=1
+        )  # zeros, not stored
         fc.create_dataset("fc6/bias:0", data=np.zeros(4096, np.float32))
         file.attrs["layer_names"] = [*listed, "fc6"]
     cfg = templates.load("vgg-face")
     found = fit.import_weights(tmp_path / "vgg.h5", cfg, tmp_path / "vgg.weights")
     made = found.rows[0]
-    assert (made.how, [row.source for row in found.rows[1:14]]) == ("made", names) and [row.how for row in found.rows[14:]] == ["new", "new"]
+    assert (made.how, [row.source for row in found.rows[1:14]]) == ("made", names) and [
+        row.how for row in found.rows[14:]
+    ] == ["new", "new"]
     assert not found.whole and found.unused[0].startswith("fc6") and SCALES[scale].about in found.notes[0]
     # The file is the start of a training of the cfg, at 64 pixels as at 224.
     x, _, network = run(templates.render("vgg-face", 7, size=64), tmp_path / "vgg.weights")
@@ -288,7 +362,21 @@ def test_vgg_face_as_keras_h5(naming, scale, tmp_path):
     torch.testing.assert_close(seen[2][:, :3], seen[1][:, :3] + 0.25, atol=1e-5, rtol=1e-4)
 
 
-SMALL = "[net]\nwidth=8\nheight=8\nchannels={}\n{}[convolutional]\nfilters=4\nsize=3\npad=1\nactivation=relu\n[maxpool]\nsize=2\nstride=2\n[connected]\noutput=5\nactivation=relu\n[connected]\noutput=3\nactivation=linear\n[softmax]\n"
+SMALL = (
+    "[net]\nwidth=8\nheight=8\n"
+    "channels={}\n"
+    "{}[convolutional]\n"
+    "filters=4\n"
+    "size=3\npad=1\n"
+    "activation=relu\n[maxpool]\n"
+    "size=2\n"
+    "stride=2\n"
+    "[connected]\n"
+    "output=5\nactivation=relu\n"
+    "[connected]\n"
+    "output=3\n"
+    "activation=linear\n[softmax]\n"
+)
 SCALE = "[convolutional]\nfilters=3\nsize=1\nactivation=linear\n"
 
 
@@ -304,27 +392,48 @@ def test_matconvnet(holder, tmp_path):
             return {"type": "conv", "name": name, "filters": kernel, "biases": bias.reshape(1, -1)}
         return {"type": "conv", "name": name, "weights": np.array([kernel, bias.reshape(-1, 1)], object)}
 
-    layers = [conv("conv1_1", k, b), {"type": "relu", "name": "relu1_1"}, {"type": "pool", "name": "pool1"}, conv("fc6", fc, c), {"type": "relu", "name": "relu6"},
-              conv("fc8", last, e), {"type": "softmax", "name": "prob"}]  # fmt: skip
+    layers = [
+        conv("conv1_1", k, b),
+        {"type": "relu", "name": "relu1_1"},
+        {"type": "pool", "name": "pool1"},
+        conv("fc6", fc, c),
+        {"type": "relu", "name": "relu6"},
+        conv("fc8", last, e),
+        {"type": "softmax", "name": "prob"},
+    ]
     cells = np.empty((1, len(layers)), object)
     cells[0, :] = layers
-    meta = {"normalization": {"averageImage": mean.reshape(1, 1, 3) if holder != "top" else np.broadcast_to(mean, (8, 8, 3))}}
-    content = {"net": {"layers": cells, "meta": meta}, "top": {"layers": cells, "meta": meta}, "older": {"layers": cells, **meta}}
+    meta = {
+        "normalization": {
+            "averageImage": mean.reshape(1, 1, 3) if holder != "top" else np.broadcast_to(mean, (8, 8, 3))
+        }
+    }
+    content = {
+        "net": {"layers": cells, "meta": meta},
+        "top": {"layers": cells, "meta": meta},
+        "older": {"layers": cells, **meta},
+    }
     scipy.savemat(tmp_path / "net.mat", {"net": content["net"]} if holder == "net" else content[holder])
     cfg = cfg_file.parse(SMALL.format(3, SCALE))
     found = fit.import_weights(tmp_path / "net.mat", cfg, tmp_path / "net.weights")
     assert found.whole and [row.source for row in found.rows[1:]] == ["conv1_1", "fc6", "fc8"] and not found.notes[1:]
     x, logits, _ = run(cfg, tmp_path / "net.weights")
     y = 255 * x - torch.tensor(mean, dtype=torch.float32).view(3, 1, 1)
-    y = F.max_pool2d(torch.relu(F.conv2d(y, torch.from_numpy(k).permute(3, 2, 0, 1), torch.from_numpy(b), padding=1)), 2)
+    y = F.max_pool2d(
+        torch.relu(F.conv2d(y, torch.from_numpy(k).permute(3, 2, 0, 1), torch.from_numpy(b), padding=1)), 2
+    )
     y = torch.relu(F.conv2d(y, torch.from_numpy(fc).permute(3, 2, 0, 1), torch.from_numpy(c)))
     expected = F.conv2d(y, torch.from_numpy(last).permute(3, 2, 0, 1), torch.from_numpy(e)).flatten(1)
     torch.testing.assert_close(logits, expected, atol=2e-2, rtol=1e-4)
     # Without a layer for the scale it goes into the first convolution; what that changes at the border is said.
     plain = cfg_file.parse(SMALL.format(3, ""))
-    assert any("border" in note for note in fit.import_weights(tmp_path / "net.mat", plain, tmp_path / "plain.weights").notes)
+    assert any(
+        "border" in note for note in fit.import_weights(tmp_path / "net.mat", plain, tmp_path / "plain.weights").notes
+    )
     inner = run(plain, tmp_path / "plain.weights")[2].outputs(x)[0][:, :, 1:-1, 1:-1]
-    torch.testing.assert_close(inner, run(cfg, tmp_path / "net.weights")[2].outputs(x)[1][:, :, 1:-1, 1:-1], atol=1e-2, rtol=1e-4)
+    torch.testing.assert_close(
+        inner, run(cfg, tmp_path / "net.weights")[2].outputs(x)[1][:, :, 1:-1, 1:-1], atol=1e-2, rtol=1e-4
+    )
 
 
 # --- torch --------------------------------------------------------------------------------------------------------
@@ -336,12 +445,20 @@ class Block(torch.nn.Module):
     def __init__(self, before, filters, stride, deep):
         super().__init__()
         nn, out = torch.nn, filters * (4 if deep else 1)
-        shapes = [(before, filters, 1, 1), (filters, filters, 3, stride), (filters, out, 1, 1)] if deep else [(before, filters, 3, stride), (filters, out, 3, 1)]
+        shapes = (
+            [(before, filters, 1, 1), (filters, filters, 3, stride), (filters, out, 1, 1)]
+            if deep
+            else [(before, filters, 3, stride), (filters, out, 3, 1)]
+        )
         for number, (a, b, size, step) in enumerate(shapes, 1):
             setattr(self, f"conv{number}", nn.Conv2d(a, b, size, step, size // 2, bias=False))
             setattr(self, f"bn{number}", nn.BatchNorm2d(b))
         self.count = len(shapes)
-        self.downsample = nn.Sequential(nn.Conv2d(before, out, 1, stride, bias=False), nn.BatchNorm2d(out)) if stride > 1 or before != out else None
+        self.downsample = (
+            nn.Sequential(nn.Conv2d(before, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+            if stride > 1 or before != out
+            else None
+        )
 
     def forward(self, x):
         y = x
@@ -392,32 +509,62 @@ def test_torchvisions_resnets(name, blocks, deep, tmp_path):
     x, logits, _ = run(cfg, tmp_path / "net.weights")
     with torch.no_grad():
         torch.testing.assert_close(logits, source(x), atol=1e-3, rtol=1e-3)
-    # For seven classes and grey faces of 48 pixels, as it ships: all but the top, with ImageNet's scale in the first layer.
+    # For seven classes and grey faces of 48 pixels, as it ships: all but the top, with ImageNet's scale in the first
+    # layer.
     seven = templates.load(name)
     found = fit.import_weights(tmp_path / "net.pth", seven, tmp_path / "seven.weights")
     assert not found.whole and [row.how for row in found.rows].count("new") == 1 and found.rows[-1].kind == "connected"
     x, _, network = run(seven, tmp_path / "seven.weights")
-    mean, deviation = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    mean, deviation = (
+        torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1),
+        torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1),
+    )
     with torch.no_grad():
-        stem = torch.relu(source.bn1(F.conv2d((x.expand(-1, 3, -1, -1) - mean) / deviation, source.conv1.weight, padding=3)))
-        torch.testing.assert_close(network.outputs(x)[0][:, :, 3:-3, 3:-3], stem[:, :, 3:-3, 3:-3], atol=1e-4, rtol=1e-4)
+        stem = torch.relu(
+            source.bn1(F.conv2d((x.expand(-1, 3, -1, -1) - mean) / deviation, source.conv1.weight, padding=3))
+        )
+        torch.testing.assert_close(
+            network.outputs(x)[0][:, :, 3:-3, 3:-3], stem[:, :, 3:-3, 3:-3], atol=1e-4, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize("norm", [False, True], ids=["vgg", "vgg_bn"])
 @pytest.mark.parametrize("cfg_norm", [0, 1])
 def test_torchvisions_vgg(norm, cfg_norm, tmp_path):
-    """`features` and `classifier` of narrow layers; plain into batch norm, batch norm into plain, and each into its own."""
+    """`features` and `classifier` of narrow layers; plain into batch norm, batch norm into plain, and each into its
+    own.
+    """
     nn = torch.nn
     torch.manual_seed(3)
     parts = []
     for a, b in ((3, 6), (6, 8)):
         parts += [nn.Conv2d(a, b, 3, padding=1), *([nn.BatchNorm2d(b)] if norm else []), nn.ReLU(), nn.MaxPool2d(2)]
-    source = nn.ModuleDict({"features": nn.Sequential(*parts), "classifier": nn.Sequential(nn.Linear(8 * 4, 7), nn.ReLU(), nn.Dropout(), nn.Linear(7, 5))})
+    source = nn.ModuleDict(
+        {
+            "features": nn.Sequential(*parts),
+            "classifier": nn.Sequential(nn.Linear(8 * 4, 7), nn.ReLU(), nn.Dropout(), nn.Linear(7, 5)),
+        }
+    )
     lively(source)
-    torch.save({"epoch": 3, "state_dict": {f"module.{key}": value for key, value in source.state_dict().items()}}, tmp_path / "net.pth")
-    text = "[net]\nwidth=8\nheight=8\nchannels=3\n" + "".join(
-        f"[convolutional]\nfilters={filters}\nsize=3\npad=1\nbatch_normalize={cfg_norm}\nactivation=relu\n[maxpool]\nsize=2\nstride=2\n" for filters in (6, 8)
-    ) + "[connected]\noutput=7\nactivation=relu\n[dropout]\n[connected]\noutput=5\nactivation=linear\n[softmax]\n"  # fmt: skip
+    torch.save(
+        {"epoch": 3, "state_dict": {f"module.{key}": value for key, value in source.state_dict().items()}},
+        tmp_path / "net.pth",
+    )
+    text = (
+        "[net]\nwidth=8\nheight=8\nchannels=3\n"
+        + "".join(
+            (
+                f"[convolutional]\nfilters={filters}\n"
+                "size=3\npad=1\n"
+                f"batch_normalize={cfg_norm}\n"
+                "activation=relu\n[maxpool]\n"
+                "size=2\n"
+                "stride=2\n"
+            )
+            for filters in (6, 8)
+        )
+        + "[connected]\noutput=7\nactivation=relu\n[dropout]\n[connected]\noutput=5\nactivation=linear\n[softmax]\n"
+    )
     cfg = cfg_file.parse(text)
     found = fit.import_weights(tmp_path / "net.pth", cfg, tmp_path / "net.weights", "0..1")
     assert found.whole and found.rows[0].source == "features.0"
@@ -441,7 +588,9 @@ def test_another_network_is_refused(tmp_path):
         with pytest.raises(WeightsError, match=f"layer 0 .convolutional. takes {shapes}; next is 'conv2d', 6x3x3x3"):
             fit.import_weights(path, cfg, tmp_path / "x.weights")
     with pytest.raises(WeightsError, match="layer 1 .convolutional. takes 9x6x3x3; next is 'conv2d_1', 8x6x3x3"):
-        fit.import_weights(path, cfg_file.parse(KERAS_CFG.format(norm=1)).edit({2: {"filters": 9}}), tmp_path / "x.weights")
+        fit.import_weights(
+            path, cfg_file.parse(KERAS_CFG.format(norm=1)).edit({2: {"filters": 9}}), tmp_path / "x.weights"
+        )
     assert not (tmp_path / "x.weights").exists()
 
 
@@ -482,19 +631,29 @@ def test_a_checkpoint_runs_no_code(tmp_path):
 def test_a_grey_source_sees_colour_as_luminance():
     kernel = draw(2, 1, 1, 1)
     source = Source(None, "test", (SourceLayer("only", kernel, None),), InputScale("0..255", (255.0,) * 3, (0.0,) * 3))
-    cfg = cfg_file.parse("[net]\nwidth=4\nheight=4\nchannels=3\n[convolutional]\nfilters=2\nsize=1\nactivation=linear\n")
+    cfg = cfg_file.parse(
+        "[net]\nwidth=4\nheight=4\nchannels=3\n[convolutional]\nfilters=2\nsize=1\nactivation=linear\n"
+    )
     arrays, found = fit.fit(source, cfg)
-    np.testing.assert_allclose(arrays[0]["weights"][:, :, 0, 0], kernel[:, 0, 0] * 255 * np.array([0.299, 0.587, 0.114]), rtol=1e-6)
+    np.testing.assert_allclose(
+        arrays[0]["weights"][:, :, 0, 0], kernel[:, 0, 0] * 255 * np.array([0.299, 0.587, 0.114]), rtol=1e-6
+    )
     assert found.whole
     with pytest.raises(UsageError, match="--input vgg-face is of colour"):
         fit.fit(source, cfg, "vgg-face")
 
 
 def test_broken_files_are_one_line(tmp_path):
-    """Every byte of a small file turned, one at a time, or the end cut off: an answer or one line, never a traceback."""
+    """Every byte of a small file turned, one at a time, or the end cut off: an answer or one line, never a
+    traceback.
+    """
     layers, config, _ = keras_net()
     torch.save({"0.weight": torch.rand(6, 3, 3, 3), "0.bias": torch.rand(6)}, tmp_path / "net.pth")
-    paths = [write_keras(tmp_path / "net.h5", layers, config), write_keras3(tmp_path / "net.keras", layers, config), tmp_path / "net.pth"]
+    paths = [
+        write_keras(tmp_path / "net.h5", layers, config),
+        write_keras3(tmp_path / "net.keras", layers, config),
+        tmp_path / "net.pth",
+    ]
     cfg, rng, failed = cfg_file.parse(KERAS_CFG.format(norm=1)), np.random.default_rng(8), 0
     for path in paths:
         data = path.read_bytes()
@@ -502,7 +661,9 @@ def test_broken_files_are_one_line(tmp_path):
             changed = bytearray(data)
             for place in rng.integers(0, len(data) if turn % 2 else min(len(data), 2500), 1 + turn % 5):
                 changed[place] = rng.integers(256)
-            (tmp_path / f"bad{path.suffix}").write_bytes(changed[: len(data) if turn % 3 else int(rng.integers(len(data)))])
+            (tmp_path / f"bad{path.suffix}").write_bytes(
+                changed[: len(data) if turn % 3 else int(rng.integers(len(data)))]
+            )
             try:
                 fit.import_weights(tmp_path / f"bad{path.suffix}", cfg, tmp_path / "x.weights")
             except EmoError as error:

@@ -15,7 +15,9 @@ FIGURES = json.loads((Path(__file__).parents[1] / "fixtures" / "alexey_layers.js
 
 def network(*sections, size="24x16x6"):
     width, height, channels = size.split("x")
-    return cfg_file.parse(f"[net]\nwidth={width}\nheight={height}\nchannels={channels}\n" + "\n".join(sections), "test.cfg")
+    return cfg_file.parse(
+        f"[net]\nwidth={width}\nheight={height}\nchannels={channels}\n" + "\n".join(sections), "test.cfg"
+    )
 
 
 def last(*sections, **net):
@@ -40,8 +42,12 @@ def test_figures_are_those_that_a_binary_printed_for_the_upstream_cfg(name):
 @pytest.mark.parametrize("name", ["v3-tiny", "darknet-ref", "darknet-ref-17", "darknet-tiny", "face-small"])
 def test_operations_are_those_of_debians_darknet(name, debian):
     cfg = templates.load(name)
-    printed = subprocess.run([debian, "ops", str(cfg.path)], capture_output=True, text=True, timeout=120, check=False).stdout
-    assert re.search(r"Operations: (\d+)$", printed, re.MULTILINE)[1] == str(sum(layer.operations for layer in layers.trace(cfg)))
+    printed = subprocess.run(
+        [debian, "ops", str(cfg.path)], capture_output=True, text=True, timeout=120, check=False
+    ).stdout
+    assert re.search(r"Operations: (\d+)$", printed, re.MULTILINE)[1] == str(
+        sum(layer.operations for layer in layers.trace(cfg))
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,9 +55,16 @@ def test_operations_are_those_of_debians_darknet(name, debian):
     [
         # (24 + 2 - 3) // 2 + 1 = 12, (16 + 2 - 3) // 2 + 1 = 8
         ("[conv]\nfilters=4\nsize=3\nstride=2\npad=1", (12, 8, 4), {"biases": (4,), "weights": (4, 6, 3, 3)}),
-        ("[conv]\nfilters=4\nsize=3\nstride=1\npad=1\ngroups=2\nbatch_normalize=1", (24, 16, 4),
-         {"biases": (4,), "scales": (4,), "mean": (4,), "variance": (4,), "weights": (4, 3, 3, 3)}),
-        ("[conv]\nfilters=4\nsize=3\nstride_x=2\nstride_y=1\npad=1", (12, 16, 4), {"biases": (4,), "weights": (4, 6, 3, 3)}),
+        (
+            "[conv]\nfilters=4\nsize=3\nstride=1\npad=1\ngroups=2\nbatch_normalize=1",
+            (24, 16, 4),
+            {"biases": (4,), "scales": (4,), "mean": (4,), "variance": (4,), "weights": (4, 3, 3, 3)},
+        ),
+        (
+            "[conv]\nfilters=4\nsize=3\nstride_x=2\nstride_y=1\npad=1",
+            (12, 16, 4),
+            {"biases": (4,), "weights": (4, 6, 3, 3)},
+        ),
         ("[conv]\nfilters=4\nsize=3\ndilation=2\npad=1", (24, 16, 4), {"biases": (4,), "weights": (4, 6, 3, 3)}),
         ("[conv]\nfilters=4\nsize=2\npad=1", (25, 17, 4), {"biases": (4,), "weights": (4, 6, 2, 2)}),
         # padding is both sides together: (24 + 1 - 2) // 2 + 1
@@ -61,8 +74,11 @@ def test_operations_are_those_of_debians_darknet(name, debian):
         ("[max]\nmaxpool_depth=1\nout_channels=3\nsize=1", (24, 16, 3), {}),
         ("[local_avg]\nsize=3\nstride=3", (8, 6, 6), {}),
         ("[avg]", (1, 1, 6), {}),
-        ("[conn]\noutput=5\nbatch_normalize=1", (1, 1, 5),
-         {"biases": (5,), "weights": (5, 2304), "scales": (5,), "mean": (5,), "variance": (5,)}),
+        (
+            "[conn]\noutput=5\nbatch_normalize=1",
+            (1, 1, 5),
+            {"biases": (5,), "weights": (5, 2304), "scales": (5,), "mean": (5,), "variance": (5,)},
+        ),
         ("[batchnorm]", (24, 16, 6), {"biases": (6,), "scales": (6,), "mean": (6,), "variance": (6,)}),
         ("[reorg]\nstride=1", (24, 16, 6), {}),
         ("[reorg3d]\nstride=2", (12, 8, 24), {}),
@@ -72,7 +88,7 @@ def test_operations_are_those_of_debians_darknet(name, debian):
         ("[region]\nclasses=1\nnum=1", (24, 16, 6), {}),
         ("[dropout]\nprobability=.5", (24, 16, 6), {}),
     ],
-)  # fmt: skip
+)
 def test_shapes_and_blocks(section, out, blocks):
     layer = last(section)
     assert layer.out == out
@@ -105,9 +121,17 @@ def test_joins():
         (["[conv]\nfilters=4\nxnor=1"], 7, "xnor = 1 is not supported"),
         (["[gru]\noutput=4"], 5, r"section \[gru\] is not supported"),
         (["[route]\nlayers=-1"], 6, "does not name earlier layers"),
-        (["[max]\nsize=2\nstride=2", "[max]\nsize=2\nstride=2", "[route]\nlayers=0,1"], 12, "different sizes: 12x8x6 and 6x4x6"),
+        (
+            ["[max]\nsize=2\nstride=2", "[max]\nsize=2\nstride=2", "[route]\nlayers=0,1"],
+            12,
+            "different sizes: 12x8x6 and 6x4x6",
+        ),
         (["[max]\nsize=2\nstride=2", "[route]\nlayers=0\ngroups=4"], 10, "cannot take group 0 of 4 from 12x8x6"),
-        (["[max]\nsize=5\nstride=5", "[max]\nsize=2\nstride=2", "[shortcut]\nfrom=0"], 12, "adds layers of different sizes"),
+        (
+            ["[max]\nsize=5\nstride=5", "[max]\nsize=2\nstride=2", "[shortcut]\nfrom=0"],
+            12,
+            "adds layers of different sizes",
+        ),
         (["[max]\nsize=1", "[shortcut]\nfrom=0\nweights_type=each"], 9, "weights_type = each is not known"),
         (["[max]\nsize=1", "[scale_channels]\nfrom=0"], 8, "cannot scale 24x16x6 by 24x16x6"),
         (["[avg]", "[sam]\nfrom=0", "[avg]", "[max]\nsize=0"], 10, "size = 0 must be 1 or more"),
@@ -136,5 +160,7 @@ def test_every_template_renders_for_other_classes(name, classes):
 
 
 def test_nano_costs_a_quarter_of_tiny():
-    tiny, nano = (layers.total_bflops(layers.trace(templates.render(name, 7, size=320))) for name in ("v4-tiny", "v4-nano"))
+    tiny, nano = (
+        layers.total_bflops(layers.trace(templates.render(name, 7, size=320))) for name in ("v4-tiny", "v4-nano")
+    )
     assert 0.2 < nano / tiny < 0.3

@@ -32,18 +32,29 @@ def darknet_resize(picture, width, height):
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(2, 40), st.integers(2, 40), st.integers(0, 9))
 def test_resize_is_darknets(rows, columns, height, width, seed):
     picture = np.random.default_rng(seed).integers(0, 256, (rows, columns, 3), np.uint8)
-    assert np.allclose(resize.resize(picture, (width, height)), darknet_resize(picture.astype(np.float32), width, height), atol=2e-3)
+    assert np.allclose(
+        resize.resize(picture, (width, height)), darknet_resize(picture.astype(np.float32), width, height), atol=2e-3
+    )
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(1, 300), st.integers(1, 300), st.integers(2, 60), st.integers(2, 60), st.sampled_from([1, 3]), st.sampled_from([np.uint8, np.float32]))
+@given(
+    st.integers(1, 300),
+    st.integers(1, 300),
+    st.integers(2, 60),
+    st.integers(2, 60),
+    st.sampled_from([1, 3]),
+    st.sampled_from([np.uint8, np.float32]),
+)
 def test_both_ways_of_resizing_agree_to_the_last_bit(rows, columns, height, width, channels, kind):
     picture = np.random.default_rng(rows).integers(0, 256, (rows, columns, channels)).astype(kind)
     by_index, by_maps = resize._resize_by_index(picture, width, height), resize._resize_by_maps(picture, width, height)
     assert by_maps.dtype == np.float32 and np.array_equal(by_index, by_maps)
 
 
-@pytest.mark.parametrize("make", [lambda p: p[:, ::-1], lambda p: p[::2, ::3], lambda p: p.astype(np.uint16), lambda p: p[..., 0]])
+@pytest.mark.parametrize(
+    "make", [lambda p: p[:, ::-1], lambda p: p[::2, ::3], lambda p: p.astype(np.uint16), lambda p: p[..., 0]]
+)
 def test_views_and_other_number_types_are_resized_alike(make):
     picture = make(np.random.default_rng(0).integers(0, 256, (350, 500, 3), np.uint8))
     expected = resize._resize_by_index(np.ascontiguousarray(picture).reshape(*picture.shape[:2], -1), 200, 150)
@@ -80,7 +91,12 @@ def test_corners_are_kept():
 
 @pytest.mark.parametrize(
     ("shape", "place"),
-    [((100, 50), (16, 0, 32, 64)), ((50, 100), (0, 16, 64, 32)), ((64, 64), (0, 0, 64, 64)), ((30, 41), (0, 9, 64, 46))],  # 30 * 64 // 41 = 46
+    [
+        ((100, 50), (16, 0, 32, 64)),
+        ((50, 100), (0, 16, 64, 32)),
+        ((64, 64), (0, 0, 64, 64)),
+        ((30, 41), (0, 9, 64, 46)),
+    ],  # 30 * 64 // 41 = 46
 )
 def test_letterbox_keeps_proportions_and_fills_with_grey(shape, place):
     x, y, w, h = place

@@ -27,8 +27,13 @@ def test_there_and_back(images, batch, batches):
 
 def test_the_options_are_those_of_a_cfg():
     assert plan(1000, 10, epochs=1).net == {
-        "batch": 10, "burn_in": 10, "max_batches": 100, "policy": "steps", "steps": "80,90", "scales": ".1,.1",
-    }  # fmt: skip
+        "batch": 10,
+        "burn_in": 10,
+        "max_batches": 100,
+        "policy": "steps",
+        "steps": "80,90",
+        "scales": ".1,.1",
+    }
 
 
 @pytest.mark.parametrize("settings", [{}, {"epochs": 1, "max_batches": 1}, {"epochs": 0}, {"max_batches": -1}])

@@ -12,13 +12,23 @@ from darknet_runner.network import cfg_file, layers, templates, weights_file
 
 NET = "[net]\nwidth=8\nheight=8\nchannels=2\n"
 CONV = "[conv]\nfilters={filters}\nsize={size}\nstride=1\npad=1\nbatch_normalize={norm}\nactivation=leaky\n"
-SMALL = NET + CONV.format(filters=4, size=3, norm=1) + "[max]\nsize=2\nstride=2\n" + CONV.format(filters=3, size=1, norm=0)
+SMALL = (
+    NET + CONV.format(filters=4, size=3, norm=1) + "[max]\nsize=2\nstride=2\n" + CONV.format(filters=3, size=1, norm=0)
+)
 SMALL += "[conn]\noutput=5\nbatch_normalize=1\nactivation=linear\n[softmax]\n"
 
 section = st.one_of(
     st.builds(CONV.format, filters=st.integers(1, 4), size=st.sampled_from([1, 3]), norm=st.integers(0, 1)),
-    st.sampled_from(["[max]\nsize=2\nstride=1\n", "[batchnorm]\n", "[shortcut]\nfrom=-1\nweights_type=per_channel\nactivation=linear\n"]),
-    st.builds("[conn]\noutput={}\nbatch_normalize={}\nactivation=linear\n".format, st.integers(1, 4), st.integers(0, 1)),
+    st.sampled_from(
+        [
+            "[max]\nsize=2\nstride=1\n",
+            "[batchnorm]\n",
+            "[shortcut]\nfrom=-1\nweights_type=per_channel\nactivation=linear\n",
+        ]
+    ),
+    st.builds(
+        "[conn]\noutput={}\nbatch_normalize={}\nactivation=linear\n".format, st.integers(1, 4), st.integers(0, 1)
+    ),
 )
 old_and_new = st.sampled_from([(0, 1, 0), (0, 2, 0), (0, 2, 5), (1, 0, 0), (0, 1001, 0), (2000, 0, 0)])
 
@@ -44,12 +54,20 @@ def test_any_network_round_trips_byte_for_byte(tmp_path_factory, seeded_arrays, 
 
 
 def test_the_bytes_are_those_that_the_format_says(tmp_path):
-    cfg = build(NET.replace("8", "1") + "[conv]\nfilters=1\nsize=1\nbatch_normalize=1\nactivation=linear\n[conn]\noutput=2\nactivation=linear\n")
+    cfg = build(
+        NET.replace("8", "1")
+        + "[conv]\nfilters=1\nsize=1\nbatch_normalize=1\nactivation=linear\n[conn]\noutput=2\nactivation=linear\n"
+    )
     arrays = [
-        {"biases": np.float32([1]), "scales": np.float32([2]), "mean": np.float32([3]), "variance": np.float32([4]),
-         "weights": np.float32([5, 6]).reshape(1, 2, 1, 1)},
+        {
+            "biases": np.float32([1]),
+            "scales": np.float32([2]),
+            "mean": np.float32([3]),
+            "variance": np.float32([4]),
+            "weights": np.float32([5, 6]).reshape(1, 2, 1, 1),
+        },
         {"biases": np.float32([7, 8]), "weights": np.float32([[9], [10]])},
-    ]  # fmt: skip
+    ]
     weights_file.write(cfg, tmp_path / "new", arrays, seen=2**40)
     assert (tmp_path / "new").read_bytes() == struct.pack("<iiiQ10f", 0, 2, 5, 2**40, *range(1, 11))
     weights_file.write(cfg, tmp_path / "old", arrays, seen=64, version=(0, 1, 0))
@@ -115,7 +133,9 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, seeded_arrays):
     with pytest.raises(WeightsError, match="layer 2 weights is missing"):
         weights_file.write(cfg, path, arrays, 0)
     with pytest.raises(WeightsError, match=r"layer 0 biases is \(5,\), not \(4,\)"):
-        weights_file.write(cfg, path, [{**seeded_arrays(cfg, 0)[0], "biases": np.zeros(5)}, *seeded_arrays(cfg, 0)[1:]], 0)
+        weights_file.write(
+            cfg, path, [{**seeded_arrays(cfg, 0)[0], "biases": np.zeros(5)}, *seeded_arrays(cfg, 0)[1:]], 0
+        )
     with pytest.raises(WeightsError, match="1 layers to write, the cfg has 5"):
         weights_file.write(cfg, path, arrays[:1], 0)
     assert path.read_bytes() == b"before" and [one.name for one in tmp_path.iterdir()] == ["a.weights"]
@@ -143,7 +163,12 @@ def test_partial_refuses_a_number_out_of_range(tmp_path, seeded_arrays, number):
 
 @pytest.mark.parametrize(
     ("source", "target", "count"),
-    [("csdarknet53", "v4", 105), ("darknet-ref", "v3-tiny", 11), ("darknet-ref-17", "v3-tiny", 11), ("v4-tiny", "7 classes", 29)],
+    [
+        ("csdarknet53", "v4", 105),
+        ("darknet-ref", "v3-tiny", 11),
+        ("darknet-ref-17", "v3-tiny", 11),
+        ("v4-tiny", "7 classes", 29),
+    ],
 )
 def test_partial_for_another_cfg(tmp_path, seeded_arrays, source, target, count):
     cfg = templates.load(source)
@@ -163,12 +188,20 @@ def test_partial_for_a_cfg_that_shares_nothing_or_all(tmp_path, seeded_arrays):
         weights_file.partial(cfg, path, tmp_path / "b.weights", for_cfg=cfg)
 
 
-@pytest.mark.parametrize(("name", "number"), [("v3-tiny", 1), ("v3-tiny", 15), ("face-small", 14), ("darknet-tiny", 22)])
+@pytest.mark.parametrize(
+    ("name", "number"), [("v3-tiny", 1), ("v3-tiny", 15), ("face-small", 14), ("darknet-tiny", 22)]
+)
 def test_partial_writes_the_bytes_of_debians_darknet(tmp_path, seeded_arrays, debian, name, number):
     cfg = templates.render(name, 7, batch=1, subdivisions=1)
     cfg_file.save(cfg, tmp_path / "a.cfg")
     weights_file.write(cfg, tmp_path / "a.weights", seeded_arrays(cfg, 3), seen=12345)
-    subprocess.run([debian, "partial", "a.cfg", "a.weights", "theirs", str(number)], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [debian, "partial", "a.cfg", "a.weights", "theirs", str(number)],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     weights_file.partial(cfg, tmp_path / "a.weights", tmp_path / "ours", number, version=(0, 2, 0))
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
@@ -189,7 +222,13 @@ def test_old_files_mean_to_us_what_they_mean_to_debians_darknet(tmp_path, seeded
     cfg = build(SMALL.replace("channels=2\n", "channels=2\nbatch=1\n"))
     cfg_file.save(cfg, tmp_path / "a.cfg")
     weights_file.write(cfg, tmp_path / "a.weights", seeded_arrays(cfg, 4), seen=77, version=version)
-    subprocess.run([debian, "partial", "a.cfg", "a.weights", "theirs", "5"], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [debian, "partial", "a.cfg", "a.weights", "theirs", "5"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     weights_file.partial(cfg, tmp_path / "a.weights", tmp_path / "ours", 5, version=(0, 2, 0))
     assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
@@ -202,7 +241,10 @@ def test_reading_copies_nothing(tmp_path, seeded_arrays):
             assert isinstance(array, np.memmap) and not array.flags.owndata
 
 
-@pytest.mark.parametrize("name, classes", [("v4-nano", 7), ("v4-nano", 80), ("face-small", 7), ("emonet", 8), ("resnet18", 1), ("v4-tiny-3l", 3)])
+@pytest.mark.parametrize(
+    "name, classes",
+    [("v4-nano", 7), ("v4-nano", 80), ("face-small", 7), ("emonet", 8), ("resnet18", 1), ("v4-tiny-3l", 3)],
+)
 def test_the_length_tells_a_shipped_networks_classes(name, classes, tmp_path):
     rendered = templates.render(name, classes)
     path = tmp_path / "a.weights"

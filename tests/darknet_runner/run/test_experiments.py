@@ -16,16 +16,28 @@ def runs(tmp_path):
         folder = tmp_path / "runs" / name
         (folder / "weights").mkdir(parents=True)
         told = {
-            "engine": "builtin", "verdict": verdict, "started": started, "iterations": 20, "data": "/x/emo.data",
-            "settings": {"learning_rate": rate, "seed": 0, "quiet": bool(rate > 0.005), "silence": rate}, "hashes": {"cfg": "c", "data": {"train": data, "valid": data}},
-        }  # fmt: skip
+            "engine": "builtin",
+            "verdict": verdict,
+            "started": started,
+            "iterations": 20,
+            "data": "/x/emo.data",
+            "settings": {"learning_rate": rate, "seed": 0, "quiet": bool(rate > 0.005), "silence": rate},
+            "hashes": {"cfg": "c", "data": {"train": data, "valid": data}},
+        }
         (folder / "run.json").write_text(json.dumps(told))
         (folder / "metrics.csv").write_text("iteration,loss,top1,valid_loss\n" + "".join(rows))
         (folder / "model.cfg").write_text("[net]\nwidth=32\nheight=32\n[softmax]\n")
         (folder / "recipe.toml").write_text(recipe)
         return folder
 
-    make("a-001", "2026-01-01T00:00:00", 0.01, "one", ["10,2.0,,\n", "20,1.5,0.4,1.9\n", "30,1.6,0.3,nan\n"], recipe='name = "best"\nmixup = 0.2\n')
+    make(
+        "a-001",
+        "2026-01-01T00:00:00",
+        0.01,
+        "one",
+        ["10,2.0,,\n", "20,1.5,0.4,1.9\n", "30,1.6,0.3,nan\n"],
+        recipe='name = "best"\nmixup = 0.2\n',
+    )
     make("b-001", "2026-01-02T00:00:00", 0.001, "one", ["10,1.9,0.6,1.2\n"], recipe='name = "best"\nmixup = 0.4\n')
     make("c-001", "2026-01-03T00:00:00", 0.001, "two", [], verdict="interrupted")
     (tmp_path / "runs" / "d").mkdir()
@@ -70,8 +82,19 @@ def test_mlflows_file_store(runs, tmp_path):
     log_run(runs / "c-001", str(tmp_path / "store"))
     client = MlflowClient((tmp_path / "store").absolute().as_uri())
     experiment = client.get_experiment_by_name("emo").experiment_id
-    assert {run.info.run_name: run.info.status for run in client.search_runs([experiment])} == {"a-001": "FINISHED", "c-001": "KILLED"}
+    assert {run.info.run_name: run.info.status for run in client.search_runs([experiment])} == {
+        "a-001": "FINISHED",
+        "c-001": "KILLED",
+    }
     run = client.get_run(number)
-    assert run.data.params["learning_rate"] == "0.01" and run.data.params["recipe.mixup"] == "0.2" and run.data.metrics["top1"] == 0.3
-    assert [(point.step, point.value) for point in client.get_metric_history(number, "loss")] == [(10, 2.0), (20, 1.5), (30, 1.6)]
+    assert (
+        run.data.params["learning_rate"] == "0.01"
+        and run.data.params["recipe.mixup"] == "0.2"
+        and run.data.metrics["top1"] == 0.3
+    )
+    assert [(point.step, point.value) for point in client.get_metric_history(number, "loss")] == [
+        (10, 2.0),
+        (20, 1.5),
+        (30, 1.6),
+    ]
     assert {file.path for file in client.list_artifacts(number)} >= {"run.json", "model.cfg", "metrics.csv"}

@@ -36,7 +36,12 @@ def test_the_verdict_is_written_also_where_nothing_else_can_be(tmp_path, monkeyp
     run = RunDir(tmp_path)
     run.write_json(verdict="running", engine="builtin")
     run.end("failed", "the reason", iterations=7)
-    assert {key: run.read_json()[key] for key in ("verdict", "reasons", "iterations", "engine")} == {"verdict": "failed", "reasons": ["the reason"], "iterations": 7, "engine": "builtin"}
+    assert {key: run.read_json()[key] for key in ("verdict", "reasons", "iterations", "engine")} == {
+        "verdict": "failed",
+        "reasons": ["the reason"],
+        "iterations": 7,
+        "engine": "builtin",
+    }
     run.write_json(verdict="running")
 
     def full(*args, **more):
@@ -61,7 +66,11 @@ def test_the_data_is_found_from_anywhere(tmp_path, monkeypatch):
     (tmp_path / "data" / "emo.data").touch()
     run = RunDir(tmp_path / "runs" / "x-001")
     run.path.mkdir(parents=True)
-    for told, where in ((tmp_path / "data" / "emo.data", "/"), ("../../data/emo.data", "/"), ("data/emo.data", tmp_path)):
+    for told, where in (
+        (tmp_path / "data" / "emo.data", "/"),
+        ("../../data/emo.data", "/"),
+        ("data/emo.data", tmp_path),
+    ):
         monkeypatch.chdir(where)
         run.write_json(data=str(told))
         assert run.data_file().samefile(tmp_path / "data" / "emo.data")

@@ -8,7 +8,15 @@ from darknet_runner.run import metrics_plot
 
 
 def test_a_chart_with_and_without_scores(tmp_path):
-    rows = [{"iteration": number, "loss": 10 / number, "avg_loss": 11 / number, "map": number / 100 if number % 10 == 0 else None} for number in range(1, 60)]
+    rows = [
+        {
+            "iteration": number,
+            "loss": 10 / number,
+            "avg_loss": 11 / number,
+            "map": number / 100 if number % 10 == 0 else None,
+        }
+        for number in range(1, 60)
+    ]
     metrics_plot.draw(rows, tmp_path / "a.png", "a run")
     metrics_plot.draw([row | {"map": ""} for row in rows], tmp_path / "b.png")
     one, two = cv2.imread(str(tmp_path / "a.png")), cv2.imread(str(tmp_path / "b.png"))
@@ -18,7 +26,10 @@ def test_a_chart_with_and_without_scores(tmp_path):
 
 
 def test_rows_that_are_no_numbers(tmp_path):
-    metrics_plot.draw([{"iteration": "1", "loss": "nan", "avg_loss": "-inf"}, {"iteration": "2", "loss": "1.5", "avg_loss": "x"}], tmp_path / "c.png")
+    metrics_plot.draw(
+        [{"iteration": "1", "loss": "nan", "avg_loss": "-inf"}, {"iteration": "2", "loss": "1.5", "avg_loss": "x"}],
+        tmp_path / "c.png",
+    )
     assert cv2.imread(str(tmp_path / "c.png")) is not None
     metrics_plot.draw([], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
@@ -34,15 +45,27 @@ def test_read_metrics(tmp_path):
 
 
 def test_a_classifier_is_drawn_by_epoch(tmp_path):
-    """Loss and accuracy of both sides: the picture has the colours of all five lines, and is another than that of iterations."""
+    """Loss and accuracy of both sides: the picture has the colours of all five lines, and is another than that of
+    iterations.
+    """
     import cv2
     import numpy as np
 
     rows = [
-        {"iteration": str(n), "loss": "1", "avg_loss": "1", "rate": "0.1", "epoch": str(n / 2) if n % 2 == 0 else "", "train_loss": str(2 / n), "train_top1": str(1 - 1 / n),
-         "valid_loss": "1.5", "top1": str(0.9 - 1 / n), "macro_f1": "0.4"}
+        {
+            "iteration": str(n),
+            "loss": "1",
+            "avg_loss": "1",
+            "rate": "0.1",
+            "epoch": str(n / 2) if n % 2 == 0 else "",
+            "train_loss": str(2 / n),
+            "train_top1": str(1 - 1 / n),
+            "valid_loss": "1.5",
+            "top1": str(0.9 - 1 / n),
+            "macro_f1": "0.4",
+        }
         for n in range(1, 21)
-    ]  # fmt: skip
+    ]
     metrics_plot.draw(rows, tmp_path / "epochs.png", "a run")
     picture = cv2.cvtColor(cv2.imread(str(tmp_path / "epochs.png")), cv2.COLOR_BGR2RGB).reshape(-1, 3)
     for colour in ((31, 119, 180), (214, 39, 40), (44, 160, 44), (77, 77, 77)):

@@ -137,7 +137,10 @@ def test_lists_that_emo_reads_and_darknets_do_not(data, tmp_path):
     (spaced / "train.txt").write_bytes("\r\n".join(lines).encode())
     found = preflight.check(cfg(), read_data(spaced / "emo.data"))
     assert [(item.code, item.severity, item.line) for item in found if item.subset == "train"] == [
-        ("list-crlf", "warning", 1), ("list-spaces", "warning", 1), ("duplicate-row", "warning", 5)]  # fmt: skip
+        ("list-crlf", "warning", 1),
+        ("list-spaces", "warning", 1),
+        ("duplicate-row", "warning", 5),
+    ]
 
 
 def test_classifiers_paths(tmp_path):
@@ -200,9 +203,15 @@ def test_all_at_once(data, tmp_path):
 
 def test_many_faults_are_counted(data):
     path = data.path.parent / "0.txt"
-    found = [preflight.Finding("class-range", "error", "train", str(path), number, "class 9") for number in range(1, 101)]
+    found = [
+        preflight.Finding("class-range", "error", "train", str(path), number, "class 9") for number in range(1, 101)
+    ]
     told = preflight.listed(found, "fault")
-    assert told.startswith("preflight: 100 faults:") and len(told.splitlines()) == preflight.SHOWN + 2 and "and 80 more" in told
+    assert (
+        told.startswith("preflight: 100 faults:")
+        and len(told.splitlines()) == preflight.SHOWN + 2
+        and "and 80 more" in told
+    )
 
 
 def test_pretrained_weights(data, tmp_path):
@@ -242,7 +251,9 @@ def test_the_run_folder(data, tmp_path, monkeypatch):
 def test_gpu_memory():
     """By hand: conv 4 filters 3x3 on 8x8x3, batch norm: output, delta and two copies of 8*8*4 floats a picture;
     params 4 + 12 + 108 twice; the workspace is 8*8 * 3*3*3 floats."""
-    one = cfg_file.parse("[net]\nbatch=8\nsubdivisions=2\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\nactivation=leaky\n")
+    one = cfg_file.parse(
+        "[net]\nbatch=8\nsubdivisions=2\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\nactivation=leaky\n"
+    )
     expected = preflight.CUDA_CONTEXT + 4 * 4 * 8 * 8 * 4 * 4 + 2 * 4 * (4 + 12 + 108) + 4 * 8 * 8 * 27
     assert preflight.gpu_bytes(layers.trace(one), 4) == expected
     assert preflight.check_gpu(one, memory=expected + 1) == []
@@ -274,4 +285,6 @@ def test_the_shared_set():
     if not sample.is_dir():
         pytest.skip("../shared is not here")
     pictures = sorted(path for path in sample.rglob("*.*") if path.suffix.lower() in (".jpg", ".png", ".jpeg"))
-    assert pictures and not [item for path in pictures for item in preflight_files._picture(path, "") if item.severity == "error"]
+    assert pictures and not [
+        item for path in pictures for item in preflight_files._picture(path, "") if item.severity == "error"
+    ]

@@ -1,4 +1,6 @@
-"""The search of settings: every combination once, what was cut off again, bad ones given up, the best written as a recipe."""
+"""The search of settings: every combination once, what was cut off again, bad ones given up, the best written as a
+recipe.
+"""
 
 import csv
 
@@ -27,7 +29,9 @@ def test_a_grid_is_all_combinations_once_and_the_best_is_a_recipe(tmp_path):
     assert len(seen) == 6 and len({tuple(item.items()) for item in seen}) == 6
     assert search.best(Recipe(epochs=3)) == Recipe(epochs=3, learning_rate=0.01, optimizer="adam")
     search.write(Recipe(name="mine", epochs=3), "top1")
-    assert recipes.load(str(tmp_path / "best.toml")) == Recipe(name="mine", epochs=3, learning_rate=0.01, optimizer="adam")
+    assert recipes.load(str(tmp_path / "best.toml")) == Recipe(
+        name="mine", epochs=3, learning_rate=0.01, optimizer="adam"
+    )
     assert (tmp_path / "trials.png").read_bytes()[:4] == b"\x89PNG"
     with open(tmp_path / "trials.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -101,12 +105,28 @@ def test_bad_trials_are_given_up_early_and_told(tmp_path):
 
 def test_a_loss_is_made_small_and_a_training_that_diverged_is_no_value(tmp_path):
     search = Search(tmp_path, parse_space(["lr=1,2,3"]), "grid", direction="minimize")
-    search.run(lambda number, changes, report: float("nan") if changes["learning_rate"] == "1" else float(changes["learning_rate"]))
+    search.run(
+        lambda number, changes, report: (
+            float("nan") if changes["learning_rate"] == "1" else float(changes["learning_rate"])
+        )
+    )
     assert search.best(Recipe()).learning_rate == 2 and search.done == 3
 
 
-@pytest.mark.parametrize("told, words", [(["lrr=1,2"], "learning_rate"), (["lr=a,b"], "a number"), (["lr"], "KEY="), (["lr=0.1,0.1"], "twice"), (["lr=2..1"], "larger"), (["lr=0..nan"], "larger"),
-                                         (["lr=1,2", "learning_rate=3,4"], "twice"), (["optimizer=sgd,rmsprop"], "adamw"), (["lr=x..y"], "two numbers")])  # fmt: skip
+@pytest.mark.parametrize(
+    "told, words",
+    [
+        (["lrr=1,2"], "learning_rate"),
+        (["lr=a,b"], "a number"),
+        (["lr"], "KEY="),
+        (["lr=0.1,0.1"], "twice"),
+        (["lr=2..1"], "larger"),
+        (["lr=0..nan"], "larger"),
+        (["lr=1,2", "learning_rate=3,4"], "twice"),
+        (["optimizer=sgd,rmsprop"], "adamw"),
+        (["lr=x..y"], "two numbers"),
+    ],
+)
 def test_a_space_that_is_none_is_one_line(told, words):
     with pytest.raises(UsageError, match=words):
         parse_space(told)

@@ -35,7 +35,14 @@ def test_show_json_has_exactly_the_keys_that_were_agreed(emo, name):
     found, traced = json.loads(out), layers.trace(templates.load(name))
     assert code == 0 and list(found) == ["layers", "operations", "params", "weights_bytes"]
     assert found["layers"] == [
-        {"index": layer.index, "type": layer.type, "out": list(layer.out), "params": layer.params, "bflops": layer.bflops} for layer in traced
+        {
+            "index": layer.index,
+            "type": layer.type,
+            "out": list(layer.out),
+            "params": layer.params,
+            "bflops": layer.bflops,
+        }
+        for layer in traced
     ]
     assert found["operations"] == sum(layer.operations for layer in traced)
     assert found["weights_bytes"] == weights_file.weights_bytes(traced) == 20 + 4 * found["params"]
@@ -46,13 +53,22 @@ def test_show_prints_a_line_a_layer_and_the_sums(emo):
     lines = out.splitlines()
     assert (code, err, len(lines)) == (0, "", 40)
     assert lines[1].split() == ["0", "convolutional", "32", "3x3/2", "416x416x3", "208x208x32", "992", "0.075"]
-    assert lines[-1] == "38 layers, 6,062,814 parameters, weights of 24,251,276 bytes, 6.910 BFLOPs, 6,907,876,352 operations"
+    assert (
+        lines[-1]
+        == "38 layers, 6,062,814 parameters, weights of 24,251,276 bytes, 6.910 BFLOPs, 6,907,876,352 operations"
+    )
 
 
 def test_show_tells_what_darknet_would_ignore(emo, tmp_path):
-    (tmp_path / "my.cfg").write_text("[net]\nwidth=8\nheight=8\nchannels=3\nwdth=9\n[conv]\nfilters=2\nactivation=linear\n")
+    (tmp_path / "my.cfg").write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=3\nwdth=9\n[conv]\nfilters=2\nactivation=linear\n"
+    )
     code, out, err = emo("show", "my.cfg")
-    assert code == 0 and err.startswith("emo: my.cfg:5: [net] knows no 'wdth' (did you mean 'width'?") and "convolutional" in out
+    assert (
+        code == 0
+        and err.startswith("emo: my.cfg:5: [net] knows no 'wdth' (did you mean 'width'?")
+        and "convolutional" in out
+    )
     assert emo("show", "my.cfg", "--strict")[0] == 1
     assert emo("show", "v4-tiny", "--strict")[0] == 0
 
@@ -68,7 +84,18 @@ def test_a_name_that_does_not_exist(emo):
 
 
 def test_render_prints_or_writes_and_does_not_overwrite(emo, tmp_path):
-    code, out, _ = emo("render", "v4-tiny", "--classes", 7, "--size", 320, "--anchors", "1,2,3,4,5,6,7,8,9,10,11,12", "--iterations", 5000)
+    code, out, _ = emo(
+        "render",
+        "v4-tiny",
+        "--classes",
+        7,
+        "--size",
+        320,
+        "--anchors",
+        "1,2,3,4,5,6,7,8,9,10,11,12",
+        "--iterations",
+        5000,
+    )
     cfg = cfg_file.parse(out)
     assert code == 0 and cfg.size_wh == (320, 320) and templates.classes_of(cfg) == 7
     assert cfg.layers[-1].integers("anchors") == tuple(range(1, 13)) and cfg.net.integer("max_batches") == 5000
@@ -104,7 +131,14 @@ def test_diff_says_where_two_networks_part(emo):
 def test_schedule_goes_both_ways(emo, tmp_path):
     assert "400,000 batches: 90 epochs" in emo("schedule", "--images", 283901, "--batches", 400000)[1]
     found = json.loads(emo("schedule", "--images", 283901, "--epochs", 90, "--round", 1000, "--json")[1])
-    assert found == {"images": 283901, "batch": 64, "epochs": 90.172, "max_batches": 400000, "steps": [320000, 360000], "burn_in": 1000}
+    assert found == {
+        "images": 283901,
+        "batch": 64,
+        "epochs": 90.172,
+        "max_batches": 400000,
+        "steps": [320000, 360000],
+        "burn_in": 1000,
+    }
     assert emo("schedule", "--images", 10)[0] == emo("schedule", "--epochs", 10)[0] == 2
 
 
@@ -116,7 +150,10 @@ def test_anchors_print_the_line_to_paste(emo, tmp_path):
     (tmp_path / "emo.data").write_text("classes=1\nnames=emo.names\ntrain=train.txt\n")
     code, out, _ = emo("anchors", "--data", "emo.data", "--num", 2, "--size", 320)
     assert (code, out) == (0, "anchors = 32,32,  80,160\nmean IoU 100.00% over 2 boxes\n")
-    assert json.loads(emo("anchors", "--data", "emo.data", "--num", 2, "--size", 320, "--json")[1])["anchors"] == [[32, 32], [80, 160]]
+    assert json.loads(emo("anchors", "--data", "emo.data", "--num", 2, "--size", 320, "--json")[1])["anchors"] == [
+        [32, 32],
+        [80, 160],
+    ]
     code, _, err = emo("anchors", "--data", "emo.data", "--num", 3)
     assert code == 2 and "cannot make 3 anchors of 2" in err
 
@@ -125,7 +162,9 @@ def test_conv_writes_a_network_that_is_a_template(emo, tmp_path):
     code, out, err = emo("conv", "--conv", "32x3,2*64x3", "--dense", "64,64", "--dropout", "0.5", "--out", "my.cfg")
     assert (code, out, err) == (0, "", "")
     written = cfg_file.load(tmp_path / "my.cfg")
-    assert [layer.type for layer in written.layers if layer.type in ("convolutional", "connected")] == ["convolutional"] * 3 + ["connected"] * 3
+    assert [layer.type for layer in written.layers if layer.type in ("convolutional", "connected")] == [
+        "convolutional"
+    ] * 3 + ["connected"] * 3
     assert templates.classes_of(templates.render("my.cfg", 5)) == 5
     assert emo("conv", "--conv", "32x3")[1].startswith("# my: ")
     assert emo("conv", "--conv", "32x3", "--out", "my.cfg")[0] == 2  # there already
@@ -134,17 +173,56 @@ def test_conv_writes_a_network_that_is_a_template(emo, tmp_path):
 
 def test_import_tells_what_went_where(emo, tmp_path):
     torch = pytest.importorskip("torch", reason="the checkpoint is made with PyTorch")
-    torch.save({"0.weight": torch.rand(4, 1, 3, 3), "0.bias": torch.rand(4), "2.weight": torch.rand(9, 4)}, tmp_path / "net.pth")
-    text = "[net]\nwidth=8\nheight=8\nchannels=1\n[convolutional]\nfilters=4\nsize=3\nactivation=relu\n[avgpool]\n[connected]\noutput=3\n[softmax]\n"
+    torch.save(
+        {"0.weight": torch.rand(4, 1, 3, 3), "0.bias": torch.rand(4), "2.weight": torch.rand(9, 4)},
+        tmp_path / "net.pth",
+    )
+    text = (
+        "[net]\nwidth=8\nheight=8\n"
+        "channels=1\n"
+        "[convolutional]\n"
+        "filters=4\n"
+        "size=3\n"
+        "activation=relu\n"
+        "[avgpool]\n[connected]\n"
+        "output=3\n"
+        "[softmax]\n"
+    )
     (tmp_path / "net.cfg").write_text(text)
     code, out, err = emo("import", "net.pth", "--for", "net.cfg", "--out", "net.weights", "--input", "0..1")
-    assert code == 0 and "not used: 2 (9x4)" in err and out.splitlines()[-1] == "net.weights: torch checkpoint, layers 0 to 1"
-    assert [line.split()[:4] for line in out.splitlines()[1:3]] == [["0", "convolutional", "4x1x3x3", "0"], ["2", "connected", "3x4", "-"]]
+    assert (
+        code == 0
+        and "not used: 2 (9x4)" in err
+        and out.splitlines()[-1] == "net.weights: torch checkpoint, layers 0 to 1"
+    )
+    assert [line.split()[:4] for line in out.splitlines()[1:3]] == [
+        ["0", "convolutional", "4x1x3x3", "0"],
+        ["2", "connected", "3x4", "-"],
+    ]
     assert (tmp_path / "net.weights").stat().st_size == 20 + 4 * (4 + 36)
-    found = json.loads(emo("import", "net.pth", "--for", "net.cfg", "--out", "net.weights", "--input", "0..1", "--classes", "9", "--force", "--json")[1])
+    found = json.loads(
+        emo(
+            "import",
+            "net.pth",
+            "--for",
+            "net.cfg",
+            "--out",
+            "net.weights",
+            "--input",
+            "0..1",
+            "--classes",
+            "9",
+            "--force",
+            "--json",
+        )[1]
+    )
     assert found["whole"] and [row["how"] for row in found["rows"]] == ["copied", "copied"]
     code, _, err = emo("import", "net.pth", "--for", "emonet", "--out", "other.weights")
-    assert code == 1 and err.count("\n") == 1 and "does not fit emonet.cfg: its layer 0 [convolutional] takes 32x1x3x3; next is '0', 4x1x3x3" in err
+    assert (
+        code == 1
+        and err.count("\n") == 1
+        and "does not fit emonet.cfg: its layer 0 [convolutional] takes 32x1x3x3; next is '0', 4x1x3x3" in err
+    )
     assert emo("import", "net.tflite", "--for", "emonet", "--out", "other.weights")[0] == 2
 
 

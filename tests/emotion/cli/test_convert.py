@@ -20,13 +20,20 @@ def folder(tmp_path):
         cv2.imwrite(str(images / f"{number}.jpg"), np.full((80, 100, 3), 30 * number, np.uint8))
         rows.append(f"1/{number}.jpg,10,10,50,60,,{expression},0,0")
     (tmp_path / "affectnet" / "training.csv").write_text("\n".join(rows) + "\n")
-    (tmp_path / "affectnet" / "validation.csv").write_text("\n".join([rows[0], rows[2].replace("1/1.jpg", "1/v.jpg")]) + "\n")
+    (tmp_path / "affectnet" / "validation.csv").write_text(
+        "\n".join([rows[0], rows[2].replace("1/1.jpg", "1/v.jpg")]) + "\n"
+    )
     cv2.imwrite(str(images / "v.jpg"), np.zeros((80, 100, 3), np.uint8))
     return tmp_path
 
 
 def emo(folder, *arguments):
-    done = subprocess.run([sys.executable, "-c", "from emotion.cli import main; main()", *arguments], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from emotion.cli import main; main()", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
     assert "Traceback" not in done.stderr
     return done
 
@@ -52,23 +59,42 @@ def test_json_is_the_report_and_quiet_is_quiet(folder):
     assert not (folder / "data" / "affectnet-crops").exists()
 
 
-@pytest.mark.parametrize("arguments, code, said", [
-    (["affectnet", "nowhere"], 1, "emo: nowhere: no such folder (give the folder"),
-    (["affectnet", "affectnet", "--out", "affectnet/out"], 2, "the output lies in, or around, the source"),
-    (["afectnet"], 2, "'afectnet' is not one of"),
-    (["affectnet", "--with", "imagenet=x"], 2, "no dataset kind 'imagenet'"),
-    (["affectnet", "--classes", "5"], 2, "'5' is not one of"),
-    (["affectnet", "--size", "big"], 2, "'big' is neither N nor WxH"),
-    (["affectnet", "--task", "csv", "--colour"], 2, "grey pictures only"),
-    (["affectnet", "--align"], 2, "--align has no effect here (only --task crops or csv or hdf5 or npz or pickle uses it)"),
-    (["affectnet", "--task", "classifier", "--size", "96"], 2, "--size has no effect here (only --task detector or coco or crops or csv or hdf5 or npz or pickle uses it)"),
-    (["affectnet", "--colour"], 2, "--grey/--colour has no effect here"),
-    (["affectnet", "--task", "csv", "--link", "copy"], 2, "--link has no effect here (only --task detector or coco or classifier uses it)"),
-    (["affectnet", "--labels", "votes", "--with", "fer2013=f.csv"], 2, "--labels has no effect here (only ferplus has it)"),
-    (["affectnet", "--cluster", "tcp://127.0.0.1:9"], 1, "no Dask scheduler answers at tcp://127.0.0.1:9"),
-    (["fer2013", "affectnet/training.csv"], 1, "training.csv:1: has no column emotion, pixels, Usage"),
-    (["yolo", "affectnet"], 2, "expected one .data file, found none"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments, code, said",
+    [
+        (["affectnet", "nowhere"], 1, "emo: nowhere: no such folder (give the folder"),
+        (["affectnet", "affectnet", "--out", "affectnet/out"], 2, "the output lies in, or around, the source"),
+        (["afectnet"], 2, "'afectnet' is not one of"),
+        (["affectnet", "--with", "imagenet=x"], 2, "no dataset kind 'imagenet'"),
+        (["affectnet", "--classes", "5"], 2, "'5' is not one of"),
+        (["affectnet", "--size", "big"], 2, "'big' is neither N nor WxH"),
+        (["affectnet", "--task", "csv", "--colour"], 2, "grey pictures only"),
+        (
+            ["affectnet", "--align"],
+            2,
+            "--align has no effect here (only --task crops or csv or hdf5 or npz or pickle uses it)",
+        ),
+        (
+            ["affectnet", "--task", "classifier", "--size", "96"],
+            2,
+            "--size has no effect here (only --task detector or coco or crops or csv or hdf5 or npz or pickle uses it)",
+        ),
+        (["affectnet", "--colour"], 2, "--grey/--colour has no effect here"),
+        (
+            ["affectnet", "--task", "csv", "--link", "copy"],
+            2,
+            "--link has no effect here (only --task detector or coco or classifier uses it)",
+        ),
+        (
+            ["affectnet", "--labels", "votes", "--with", "fer2013=f.csv"],
+            2,
+            "--labels has no effect here (only ferplus has it)",
+        ),
+        (["affectnet", "--cluster", "tcp://127.0.0.1:9"], 1, "no Dask scheduler answers at tcp://127.0.0.1:9"),
+        (["fer2013", "affectnet/training.csv"], 1, "training.csv:1: has no column emotion, pixels, Usage"),
+        (["yolo", "affectnet"], 2, "expected one .data file, found none"),
+    ],
+)
 def test_a_fault_is_one_clear_line(folder, arguments, code, said):
     done = emo(folder, "convert", *arguments)
     assert done.returncode == code and said in done.stderr.splitlines()[-1] and done.stdout == ""
@@ -83,17 +109,31 @@ def test_what_is_set_for_all_conversions_is_not_told_of_each(folder):
 
 def test_a_size_that_nothing_gets_is_told(folder):
     done = emo(folder, "convert", "affectnet", "--size", "416", "--scenes", "3")
-    assert done.returncode == 0 and "noted: --size and --scenes: no face fills its picture, so no scene is composed" in done.stdout
+    assert (
+        done.returncode == 0
+        and "noted: --size and --scenes: no face fills its picture, so no scene is composed" in done.stdout
+    )
 
 
 def test_a_second_run_is_refused_without_force(folder):
     assert emo(folder, "convert", "affectnet", "--quiet").returncode == 0
     done = emo(folder, "convert", "affectnet")
-    assert done.returncode == 2 and done.stderr == "emo: data/affectnet-detector: the output exists and is not empty (--force replaces it, or choose another --out)\n"
+    assert done.returncode == 2 and done.stderr == (
+        "emo: data/affectnet-detector: "
+        "the output "
+        "exists and is "
+        "not empty "
+        "(--force "
+        "replaces it, "
+        "or choose "
+        "another --out)\n"
+    )
 
 
 def test_the_help_has_an_example_and_every_kind(folder):
     text = emo(folder, "convert", "--help").stdout
     from converters.readers import KINDS
 
-    assert "emo convert affectnet --task detector" in text and all(re.search(rf"^  (\w+, )*{kind}\b", text, re.M) for kind in KINDS)
+    assert "emo convert affectnet --task detector" in text and all(
+        re.search(rf"^  (\w+, )*{kind}\b", text, re.M) for kind in KINDS
+    )

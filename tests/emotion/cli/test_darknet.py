@@ -88,15 +88,36 @@ def test_all_faults_at_once_and_nothing_is_left(folder, debian, capsys):
     (folder / "data" / "2.jpg").write_bytes(b"")
     code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--net", "width=60")
     assert code == 1
-    for said in ("width=60 is not a multiple of 32", "0.jpg: ", "1.txt:1: class 9 is not in 0..2", "2.jpg: is empty", "nothing was started"):
+    for said in (
+        "width=60 is not a multiple of 32",
+        "0.jpg: ",
+        "1.txt:1: class 9 is not in 0..2",
+        "2.jpg: is empty",
+        "nothing was started",
+    ):
         assert said in err, err
     assert not list(Path("runs").glob("*"))
 
 
 def test_print_command_and_dry_run_leave_nothing(folder, debian, capsys):
-    code, out, err = emo(capsys, "darknet", "train", "--cfg", "v4-tiny", "--pretrained", "csdarknet53.conv.105", "--map", "--gpus", "0,1",
-                         "--clear", "--print-command")  # fmt: skip
-    assert code == 0 and out.strip() == f"{debian} detector train feed/feed.data model.cfg feed/start.weights -gpus 0,1 -clear"
+    code, out, err = emo(
+        capsys,
+        "darknet",
+        "train",
+        "--cfg",
+        "v4-tiny",
+        "--pretrained",
+        "csdarknet53.conv.105",
+        "--map",
+        "--gpus",
+        "0,1",
+        "--clear",
+        "--print-command",
+    )
+    assert (
+        code == 0
+        and out.strip() == f"{debian} detector train feed/feed.data model.cfg feed/start.weights -gpus 0,1 -clear"
+    )
     assert "groups in [route]" in err and "built without GPU" in err
     code, out, _ = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--dry-run", "--engine", "compiled")
     assert code == 0 and out.startswith("would train small.cfg on data/emo.data with pjreddie/darknet")
@@ -112,8 +133,16 @@ def test_a_binary_that_cannot(folder, debian, capsys):
 
 def test_info(folder, debian, capsys):
     code, out, _ = emo(capsys, "darknet", "info", "--cfg", "v4-tiny")
-    assert code == 0 and "pjreddie/darknet" in out and "GPU no" in out and "groups in [route]: would be another network" in out
-    assert "trains    v4-tiny: no: pjreddie/darknet cannot do groups in [route]" in out and "evaluates v4-tiny: no: " in out
+    assert (
+        code == 0
+        and "pjreddie/darknet" in out
+        and "GPU no" in out
+        and "groups in [route]: would be another network" in out
+    )
+    assert (
+        "trains    v4-tiny: no: pjreddie/darknet cannot do groups in [route]" in out
+        and "evaluates v4-tiny: no: " in out
+    )
     code, out, _ = emo(capsys, "darknet", "info", "--cfg", "face-small", "--json")
     told = json.loads(out)
     assert code == 0 and "channels=1" in told["cannot_train"][0] and told["cannot_evaluate"] == []
@@ -124,7 +153,10 @@ def test_info(folder, debian, capsys):
     assert code == 1 and "is not a Darknet that emo knows" in err
 
 
-@pytest.mark.parametrize("name, best", [("alexey-detector", 0.470606), ("hank-detector", 0.469), ("alexey-classifier", None), ("debian-classifier", None)])
+@pytest.mark.parametrize(
+    "name, best",
+    [("alexey-detector", 0.470606), ("hank-detector", 0.469), ("alexey-classifier", None), ("debian-classifier", None)],
+)
 def test_log(folder, capsys, name, best):
     code, out, _ = emo(capsys, "darknet", "log", LOGS / f"{name}.log", "--out", "report", "--json")
     told = json.loads(out)
@@ -161,8 +193,13 @@ def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
     (folder / "small.cfg").write_text((folder / "small.cfg").read_text().replace("max_batches=4", "max_batches=100000"))
     args = ["darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--no-map", "--threads", "1"]
     code = "import sys; from emotion.cli import main; main(sys.argv[1:])"
-    running = subprocess.Popen([sys.executable, "-c", code, *args], cwd=folder, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *args],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     last = folder / "runs" / "small-001" / "weights" / "model_last.weights"
     while not last.exists() and running.poll() is None:
         time.sleep(0.05)
@@ -179,12 +216,30 @@ def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
 
 
 def test_a_resumed_run_keeps_its_binary_and_its_options(folder, debian, capsys):
-    """The one of --darknet, named again, not whichever is found first; what would change the training is refused, not passed over."""
+    """The one of --darknet, named again, not whichever is found first; what would change the training is refused,
+    not passed over.
+    """
     own = folder / "mine" / "darknet"
     own.parent.mkdir()
     own.write_text(f'#!/bin/sh\nexec {debian} "$@"\n')
     own.chmod(0o755)
-    assert emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--no-map", "--darknet", own, "--threads", 1)[0] == 0
+    assert (
+        emo(
+            capsys,
+            "darknet",
+            "train",
+            "--cfg",
+            "small.cfg",
+            "--engine",
+            "compiled",
+            "--no-map",
+            "--darknet",
+            own,
+            "--threads",
+            1,
+        )[0]
+        == 0
+    )
     run = folder / "runs" / "small-001"
     os.replace(run / "weights" / "model_final.weights", run / "weights" / "model_last.weights")
     (run / "model.cfg").write_text((run / "model.cfg").read_text().replace("max_batches=4", "max_batches=6"))
@@ -201,11 +256,30 @@ def test_a_resumed_run_keeps_its_binary_and_its_options(folder, debian, capsys):
 
 
 def test_what_saved_nothing_is_not_to_be_resumed(folder, debian):
-    (folder / "small.cfg").write_text((folder / "small.cfg").read_text().replace("width=64", "width=1024").replace("height=64", "height=1024"))
+    (folder / "small.cfg").write_text(
+        (folder / "small.cfg").read_text().replace("width=64", "width=1024").replace("height=64", "height=1024")
+    )
     code = "import sys; from emotion.cli import main; main(sys.argv[1:])"
-    args = ["darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--no-map", "--threads", "1", "--iterations", "10000"]
-    running = subprocess.Popen([sys.executable, "-c", code, *args], cwd=folder, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    args = [
+        "darknet",
+        "train",
+        "--cfg",
+        "small.cfg",
+        "--engine",
+        "compiled",
+        "--no-map",
+        "--threads",
+        "1",
+        "--iterations",
+        "10000",
+    ]
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, *args],
+        cwd=folder,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     metrics = folder / "runs" / "small-001" / "metrics.csv"
     while not metrics.exists() and running.poll() is None:
         time.sleep(0.02)
@@ -222,15 +296,21 @@ def test_run_json_of_either_engine_has_the_hashes(folder, debian, capsys):
         if engine == "builtin":
             pytest.importorskip("torch")
         args = ("--pretrained", "first.weights", "--clear") if Path("first.weights").exists() else ()
-        code, out, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", engine, "--no-map", "--json", *more, *args)
+        code, out, err = emo(
+            capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", engine, "--no-map", "--json", *more, *args
+        )
         assert code == 0, err
         run = Path(json.loads(out)["run"])
         told = json.loads((run / "run.json").read_text())
-        digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (run / "weights").glob("*.weights")}
+        digests = {
+            path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (run / "weights").glob("*.weights")
+        }
         assert told["weights"] == digests and "model_final.weights" in digests
         assert told["hashes"]["cfg"] == hashlib.sha256((run / "model.cfg").read_bytes()).hexdigest()
         assert told["hashes"]["data"]["train"] == hashlib.sha256(Path("data/train.txt").read_bytes()).hexdigest()
-        assert (told["started_from"] or {}).get("sha256") == (hashlib.sha256(Path("first.weights").read_bytes()).hexdigest() if args else None)
+        assert (told["started_from"] or {}).get("sha256") == (
+            hashlib.sha256(Path("first.weights").read_bytes()).hexdigest() if args else None
+        )
         Path("first.weights").write_bytes((run / "weights" / "model_final.weights").read_bytes())
 
 
@@ -246,9 +326,31 @@ def test_a_pipeline_that_goes_on_keeps_its_engine(folder, debian, capsys):
         cv2.imwrite(str(rows[-1]), np.full((40, 40, 3), 80 * number, np.uint8))
     (folder / "crops" / "train.txt").write_text("".join(f"{path}\n" for path in rows))
     (folder / "crops" / "labels.txt").write_text("\n".join(NAMES) + "\n")
-    write_data(folder / "crops" / "emo.data", classes=3, train="train.txt", valid="train.txt", names="labels.txt", labels="labels.txt")
-    code, _, err = emo(capsys, "darknet", "pipeline", "--classifier", "classifier.cfg", "--detector", "small.cfg", "--data", "crops/emo.data",
-                       "--data", "data/emo.data", "--engine", "compiled", "--threads", 1)  # fmt: skip
+    write_data(
+        folder / "crops" / "emo.data",
+        classes=3,
+        train="train.txt",
+        valid="train.txt",
+        names="labels.txt",
+        labels="labels.txt",
+    )
+    code, _, err = emo(
+        capsys,
+        "darknet",
+        "pipeline",
+        "--classifier",
+        "classifier.cfg",
+        "--detector",
+        "small.cfg",
+        "--data",
+        "crops/emo.data",
+        "--data",
+        "data/emo.data",
+        "--engine",
+        "compiled",
+        "--threads",
+        1,
+    )
     assert code == 0, err
     state = folder / "runs" / "pipeline-001" / "pipeline.json"
     told = json.loads(state.read_text())
@@ -260,7 +362,11 @@ def test_a_pipeline_that_goes_on_keeps_its_engine(folder, debian, capsys):
     code, _, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent, "--detector-size", 96)
     assert code == 2 and "--detector-size: a pipeline that goes on keeps its own" in err
     code, out, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent)
-    assert code == 0 and "detector-001 with pjreddie/darknet" in err.replace(str(state.parent) + "/", "") and "built-in" not in err, out + err
+    assert (
+        code == 0
+        and "detector-001 with pjreddie/darknet" in err.replace(str(state.parent) + "/", "")
+        and "built-in" not in err
+    ), out + err
 
 
 def test_a_full_disk_at_the_start(folder, debian, capsys):
@@ -280,9 +386,26 @@ def test_faults_of_the_cfg_are_told_in_the_users_file_and_before_the_pictures(fo
     (folder / "small.cfg").write_text(text)
     (folder / "short.weights").write_bytes(bytes(100))
     (folder / "data" / "0.jpg").unlink()
-    code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--pretrained", "short.weights", "--net", "width=60")
+    code, _, err = emo(
+        capsys,
+        "darknet",
+        "train",
+        "--cfg",
+        "small.cfg",
+        "--engine",
+        "compiled",
+        "--pretrained",
+        "short.weights",
+        "--net",
+        "width=60",
+    )
     line = text.splitlines().index("mask=0,1,3") + 1
-    assert code == 1 and f"small.cfg:{line}: [yolo] mask=0,1,3" in err and "small.cfg: width=60" in err and "runs/small-001/model.cfg:" not in err
+    assert (
+        code == 1
+        and f"small.cfg:{line}: [yolo] mask=0,1,3" in err
+        and "small.cfg: width=60" in err
+        and "runs/small-001/model.cfg:" not in err
+    )
     assert err.index("mask=0,1,3") < err.index("short.weights: ") < err.index("0.jpg: ")
 
 
@@ -299,8 +422,25 @@ def test_a_dry_run_refuses_what_the_run_refuses(folder, capsys):
     pytest.importorskip("torch")
     text = (folder / "small.cfg").read_text()
     (folder / "other.cfg").write_text(text.replace("[maxpool]", "[gru]"))
-    common = ("darknet", "train", "--data", "data/emo.data", "--engine", "builtin", "--no-map", "--workers", 0, "--threads", 1)
-    for more in (("--cfg", "small.cfg", "--net", "policy=plateau"), ("--cfg", "other.cfg"), ("--cfg", "small.cfg", "--set", "augment=recipe"), ("--cfg", "small.cfg", "--device", "cuda:77")):
+    common = (
+        "darknet",
+        "train",
+        "--data",
+        "data/emo.data",
+        "--engine",
+        "builtin",
+        "--no-map",
+        "--workers",
+        0,
+        "--threads",
+        1,
+    )
+    for more in (
+        ("--cfg", "small.cfg", "--net", "policy=plateau"),
+        ("--cfg", "other.cfg"),
+        ("--cfg", "small.cfg", "--set", "augment=recipe"),
+        ("--cfg", "small.cfg", "--device", "cuda:77"),
+    ):
         (looked, out, short), (ran, _, long) = (emo(capsys, *common, *more, *dry) for dry in (("--dry-run",), ()))
         assert looked == ran in (1, 2) and "would train" not in out and "/emo-" not in short, more
         assert short.rstrip().rpartition(": ")[2] == long.rstrip().rpartition(": ")[2], "the same line"
@@ -318,10 +458,15 @@ def test_patience_without_validations_is_refused(folder, capsys):
 
 
 def test_a_class_count_that_is_rewritten_is_told(folder, capsys):
-    (folder / "five.cfg").write_text((folder / "small.cfg").read_text().replace("classes=3", "classes=5").replace("filters=24", "filters=30"))
+    (folder / "five.cfg").write_text(
+        (folder / "small.cfg").read_text().replace("classes=3", "classes=5").replace("filters=24", "filters=30")
+    )
     told = "five.cfg is made for 5 classes, data/emo.data has 3: the run's cfg is for 3"
     code, _, err = emo(capsys, "darknet", "train", "--cfg", "five.cfg", "--engine", "builtin", "--dry-run")
     assert code == 0 and told in err
-    assert told not in emo(capsys, "darknet", "train", "--cfg", "five.cfg", "--engine", "builtin", "--dry-run", "--quiet")[2]
+    assert (
+        told
+        not in emo(capsys, "darknet", "train", "--cfg", "five.cfg", "--engine", "builtin", "--dry-run", "--quiet")[2]
+    )
     for own in ("small.cfg", "v4-tiny"):
         assert "is made for" not in emo(capsys, "darknet", "train", "--cfg", own, "--engine", "builtin", "--dry-run")[2]

@@ -30,33 +30,63 @@ def emo(capsys, monkeypatch, tmp_path):
 
 
 def test_a_made_set_through_every_command(emo, tmp_path):
-    assert emo("dataset", "synth", "--as", "yolo", "--count", 20, "--out", "data/a") == (0, "data/a: 16 train, 4 valid\n", "")
+    assert emo("dataset", "synth", "--as", "yolo", "--count", 20, "--out", "data/a") == (
+        0,
+        "data/a: 16 train, 4 valid\n",
+        "",
+    )
     code, out, _ = emo("dataset", "synth", "--as", "yolo", "--count", 10, "--seed", 1, "--out", "b", "--json")
     assert code == 0 and json.loads(out)["rows"] == {"train": 8, "valid": 2}
     code, out, _ = emo("dataset", "collage", "--count", 5, "--size", "160x128", "--out", "collages", "--jobs", 1)
-    assert (code, out) == (0, "collages/emo.data: 4 train, 1 valid\n") and cv2.imread("collages/train/collage0000000.jpg").shape == (128, 160, 3)
+    assert (code, out) == (0, "collages/emo.data: 4 train, 1 valid\n") and cv2.imread(
+        "collages/train/collage0000000.jpg"
+    ).shape == (128, 160, 3)
     code, out, err = emo("dataset", "check", "--strict")
     assert (code, out, err) == (0, "data/a/emo.data: 16 train, 4 valid\nnothing found\n", "")
     code, out, _ = emo("dataset", "stats", "--out", "plots")
-    assert code == 0 and "Neutral" in out and json.loads(Path("plots/stats.json").read_text())["splits"]["train"]["pictures"] == 16
-    assert {path.name for path in Path("plots").iterdir()} == {".emo-files", "classes.png", "faces.png", "pictures.png", "stats.json"}
+    assert (
+        code == 0
+        and "Neutral" in out
+        and json.loads(Path("plots/stats.json").read_text())["splits"]["train"]["pictures"] == 16
+    )
+    assert {path.name for path in Path("plots").iterdir()} == {
+        ".emo-files",
+        "classes.png",
+        "faces.png",
+        "pictures.png",
+        "stats.json",
+    }
     code, out, _ = emo("dataset", "view", "--count", 6, "--columns", 3, "--tile", 64, "--out", "sheet.png")
     assert code == 0 and cv2.imread("sheet.png").shape == (2 * 68 + 4, 3 * 68 + 4, 3)
     assert emo("dataset", "merge", "data/a", "b", "--out", "both")[1] == "both/emo.data: 24 train, 6 valid\n"
-    code, out, _ = emo("dataset", "split", "both", "--valid", 0.3, "--test", 0.2, "--by", "picture", "--out", "dealt", "--json")
+    code, out, _ = emo(
+        "dataset", "split", "both", "--valid", 0.3, "--test", 0.2, "--by", "picture", "--out", "dealt", "--json"
+    )
     assert code == 0 and sum(json.loads(out)["pictures"].values()) == 30
     code, out, _ = emo("dataset", "balance", "dealt", "--out", "balanced")
-    assert code == 0 and "Neutral" in out and len(load("balanced").images["train"]) >= len(load("dealt").images["train"])
+    assert (
+        code == 0 and "Neutral" in out and len(load("balanced").images["train"]) >= len(load("dealt").images["train"])
+    )
     Path("b/train/000000.jpg").write_bytes(b"")
     code, out, _ = emo("dataset", "check", "both", "--strict", "--csv", "f.csv")
     assert code == 1 and "zero-bytes" in out
-    assert [row["code"] for row in csv.DictReader(Path("f.csv").read_text().splitlines()) if row["severity"] == "error"] == ["zero-bytes"]
+    assert [
+        row["code"] for row in csv.DictReader(Path("f.csv").read_text().splitlines()) if row["severity"] == "error"
+    ] == ["zero-bytes"]
     assert emo("dataset", "check", "both", "--quiet")[:2] == (0, "")
     assert json.loads(emo("dataset", "check", "both", "--json")[1])["counts"]["zero-bytes"] == 1
-    assert emo("dataset", "view", "both", "--findings", "f.csv", "--code", "zero-bytes")[1] == "contact-sheet.png: 1 pictures\n"
+    assert (
+        emo("dataset", "view", "both", "--findings", "f.csv", "--code", "zero-bytes")[1]
+        == "contact-sheet.png: 1 pictures\n"
+    )
     Path("reject.txt").write_text("a/../b/train/000001.jpg\nb/train/1.jpg\n")
     code, out, _ = emo("dataset", "clean", "both", "--findings", "f.csv", "--reject", "reject.txt", "--out", "clean")
-    assert code == 0 and "clean/emo.data: 22 train, 6 valid" in out and "1 left out as zero-bytes" in out and "train: 1 left out as rejected" in out
+    assert (
+        code == 0
+        and "clean/emo.data: 22 train, 6 valid" in out
+        and "1 left out as zero-bytes" in out
+        and "train: 1 left out as rejected" in out
+    )
     assert f"1 paths in reject.txt are none of the set's, such as {tmp_path}/b/train/1.jpg" in out
     code, out, _ = emo("dataset", "check", "clean", "--strict")
     assert code == 0 and "error" not in out
@@ -87,7 +117,10 @@ def test_a_set_that_names_a_missing_list(emo, tmp_path):
     Path("n").write_text("a\nb\n")
     code, _, err = emo("dataset", "check", "x.data")
     assert code == 1 and err == "emo: x.data: the train list is missing: no.txt (run emo convert again)\n"
-    assert emo("dataset", "split", "x.data", "--valid", 0.7, "--test", 0.7, "--out", "y")[0] == 1 and not Path("y").exists()
+    assert (
+        emo("dataset", "split", "x.data", "--valid", 0.7, "--test", 0.7, "--out", "y")[0] == 1
+        and not Path("y").exists()
+    )
 
 
 def test_a_made_affectnet_converts(emo):
@@ -99,10 +132,15 @@ def test_a_made_affectnet_converts(emo):
     assert len(one.images["train"]) == len(kept) < 24
     assert emo("dataset", "check", "--strict")[0] == 0
     _, out, _ = emo("convert", "affectnet", "--out", "my data")
-    assert "noted: the output's own path has characters that a Darknet binary cannot take: ' '" in out and "unsafe-path" not in out
+    assert (
+        "noted: the output's own path has characters that a Darknet binary cannot take: ' '" in out
+        and "unsafe-path" not in out
+    )
 
 
-@pytest.mark.skipif(not (SHARED / "datasets" / "lfw-affectnet").is_dir(), reason="needs ../shared/datasets/lfw-affectnet")
+@pytest.mark.skipif(
+    not (SHARED / "datasets" / "lfw-affectnet").is_dir(), reason="needs ../shared/datasets/lfw-affectnet"
+)
 def test_the_real_photographs(emo):
     """Nobody on both sides, eight lookalikes (crops of one photograph, looked at), nothing broken."""
     assert emo("convert", "affectnet", SHARED / "datasets" / "lfw-affectnet", "--quiet")[0] == 0

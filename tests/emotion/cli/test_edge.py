@@ -1,4 +1,6 @@
-"""The edge of the command line, in real processes: one line on stderr, the exit code, streams that are closed or full."""
+"""The edge of the command line, in real processes: one line on stderr, the exit code, streams that are closed or
+full.
+"""
 
 import json
 import os
@@ -123,15 +125,35 @@ def test_environment_and_settings_have_the_names_of_the_command_line(monkeypatch
                     told = command.make_context(path[-1], [], parent=ctx.parent, resilient_parsing=True)
                     assert told.get_parameter_source(option.name) is not ParameterSource.ENVIRONMENT, name
             wanted = True if option.is_flag else "1"
-            assert config._checked({long: wanted}, command, ctx, "my.toml", "") == {option.name: ["1"] if option.multiple else wanted}
+            assert config._checked({long: wanted}, command, ctx, "my.toml", "") == {
+                option.name: ["1"] if option.multiple else wanted
+            }
             seen.add(name)
-    assert {"EMO_DETECT_JSON", "EMO_CONVERT_WITH", "EMO_DATASET_SYNTH_AS", "EMO_DARKNET_MAP_JSON", "EMO_DARKNET_TOP_K_JSON"} <= seen and len(seen) > 100
+    assert {
+        "EMO_DETECT_JSON",
+        "EMO_CONVERT_WITH",
+        "EMO_DATASET_SYNTH_AS",
+        "EMO_DARKNET_MAP_JSON",
+        "EMO_DARKNET_TOP_K_JSON",
+    } <= seen and len(seen) > 100
 
 
 def test_an_option_from_the_environment(tmp_path):
-    run = emo("cfg", "schedule", "--images", "10", "--epochs", "3", env={"EMO_CFG_SCHEDULE_JSON": "1", "EMO_CFG_SCHEDULE_ROUND": "100", "EMO_VERSION": "1.2"}, cwd=tmp_path)
+    run = emo(
+        "cfg",
+        "schedule",
+        "--images",
+        "10",
+        "--epochs",
+        "3",
+        env={"EMO_CFG_SCHEDULE_JSON": "1", "EMO_CFG_SCHEDULE_ROUND": "100", "EMO_VERSION": "1.2"},
+        cwd=tmp_path,
+    )
     assert run.returncode == 0 and json.loads(run.stdout)["max_batches"] % 100 == 0
-    assert b"from EMO_CFG_SCHEDULE_ROUND" in emo("cfg", "schedule", env={"EMO_CFG_SCHEDULE_ROUND": "x"}, cwd=tmp_path).stderr
+    assert (
+        b"from EMO_CFG_SCHEDULE_ROUND"
+        in emo("cfg", "schedule", env={"EMO_CFG_SCHEDULE_ROUND": "x"}, cwd=tmp_path).stderr
+    )
     assert b"from EMO_CONFIG" in emo("cfg", "list", env={"EMO_CONFIG": str(tmp_path)}).stderr
 
 
@@ -159,7 +181,9 @@ def test_config_that_does_not_fit(text, said, tmp_path):
 
 
 def test_config_takes_the_names_of_the_command_line(tmp_path):
-    """`with` and `json` are not what the functions call them; a byte order mark and a number for a choice do no harm."""
+    """`with` and `json` are not what the functions call them; a byte order mark and a number for a choice do no
+    harm.
+    """
     (tmp_path / "my.toml").write_text('\ufeff[dataset.synth]\nas = "fer2013"\ncount = 9\njson = true\nout = "fer"\n')
     run = emo("--config", "my.toml", "dataset", "synth", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
@@ -203,7 +227,19 @@ def test_a_name_cannot_break_or_colour_the_line(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ended_from_outside(number, tmp_path):
     """130, one line, and nothing that looks finished."""
-    command = [sys.executable, "-m", "emotion.cli", "dataset", "synth", "--as", "yolo", "--count", "100000", "--out", "big"]
+    command = [
+        sys.executable,
+        "-m",
+        "emotion.cli",
+        "dataset",
+        "synth",
+        "--as",
+        "yolo",
+        "--count",
+        "100000",
+        "--out",
+        "big",
+    ]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for _ in range(600):
         if list(tmp_path.glob(".big.partial/*")):
@@ -229,21 +265,42 @@ def test_ended_from_outside(number, tmp_path):
 )
 def test_a_full_disk_is_told_with_the_file_and_not_as_standard_output(command, file, tmp_path):
     """A limit on the files' size stands in for it."""
-    (tmp_path / "train.log").write_text("".join(f"{number}: 3.5, 3.5 avg, 0.001 rate, 0.1 seconds, 640 images\n" for number in range(1, 400)))
+    (tmp_path / "train.log").write_text(
+        "".join(f"{number}: 3.5, 3.5 avg, 0.001 rate, 0.1 seconds, 640 images\n" for number in range(1, 400))
+    )
     Image.new("RGB", (64, 64)).save(tmp_path / "1.png")
     (tmp_path / "set").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "set" / "1.png")
-    for name, text in (("1.txt", "0 0.5 0.5 0.5 0.5\n"), ("train.txt", "1.png\n"), ("names.txt", "Happy\n"), ("emo.data", "classes=1\ntrain=train.txt\nnames=names.txt\n")):
+    for name, text in (
+        ("1.txt", "0 0.5 0.5 0.5 0.5\n"),
+        ("train.txt", "1.png\n"),
+        ("names.txt", "Happy\n"),
+        ("emo.data", "classes=1\ntrain=train.txt\nnames=names.txt\n"),
+    ):
         (tmp_path / "set" / name).write_text(text)
-    run = subprocess.run(["sh", "-c", f'ulimit -f 1; exec "{sys.executable}" -m emotion.cli {command}'], cwd=tmp_path, capture_output=True, text=True)
-    assert run.returncode == 1 and run.stdout == "" and "File too large" in run.stderr and "standard output" not in run.stderr
+    run = subprocess.run(
+        ["sh", "-c", f'ulimit -f 1; exec "{sys.executable}" -m emotion.cli {command}'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        run.returncode == 1
+        and run.stdout == ""
+        and "File too large" in run.stderr
+        and "standard output" not in run.stderr
+    )
     assert run.stderr.splitlines()[-1].startswith(f"emo: {file}"), run.stderr
     assert not (tmp_path / file).is_file()
 
 
-@pytest.mark.parametrize("fault", ["MissingExtra('onnxruntime', 'onnx', 'this')", "SystemError('initialization failed')"])
+@pytest.mark.parametrize(
+    "fault", ["MissingExtra('onnxruntime', 'onnx', 'this')", "SystemError('initialization failed')"]
+)
 def test_an_interruption_is_one_whatever_it_broke_in(fault):
-    """A library in C that is interrupted while it is imported tells a fault of its own, and what it broke in makes something of that."""
+    """A library in C that is interrupted while it is imported tells a fault of its own, and what it broke in makes
+    something of that.
+    """
     code = f"""
 import signal
 from converters.errors import MissingExtra
@@ -257,5 +314,10 @@ def broken(*args):
 detect_many.expand = broken
 main(["detect", "a.mp4"])
 """
-    run = subprocess.run([sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code], capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert run.returncode == 130 and run.stderr == "emo: interrupted\n"

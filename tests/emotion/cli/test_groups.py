@@ -69,12 +69,19 @@ def test_settings_of_the_environment_hold_for_the_other_name_too(capsys, monkeyp
 def test_completion_in_the_shell():
     def completed(words):
         asked = {"_EMO_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
-        done = subprocess.run([sys.executable, "-m", "emotion.cli"], env=os.environ | asked, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "emotion.cli"], env=os.environ | asked, capture_output=True, text=True, check=True
+        )
         return [line.partition(",")[2] for line in done.stdout.splitlines()]
 
     assert completed("emo de") == ["detect"]
     assert completed("emo detect --back") == ["--backend"]
     assert completed("emo dataset ch") == ["check"]
     assert "opencv" in completed("emo detect --backend o")
-    source = subprocess.run([sys.executable, "-m", "emotion.cli"], env=os.environ | {"_EMO_COMPLETE": "zsh_source"}, capture_output=True, text=True)
+    source = subprocess.run(
+        [sys.executable, "-m", "emotion.cli"],
+        env=os.environ | {"_EMO_COMPLETE": "zsh_source"},
+        capture_output=True,
+        text=True,
+    )
     assert "compdef" in source.stdout

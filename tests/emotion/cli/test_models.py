@@ -37,10 +37,16 @@ def test_what_ships_and_what_was_trained_here(emo):
     code, out, _ = emo("models", "list")
     lines = {line.split()[0]: line for line in out.splitlines()[1:]}
     assert code == 0 and set(lines) == {*models.shipped(), "runs/whole-001", "runs/cut-001"}
-    assert "detector" in lines["runs/whole-001"] and "64x64" in lines["runs/whole-001"] and "bytes" in lines["runs/cut-001"]
+    assert (
+        "detector" in lines["runs/whole-001"]
+        and "64x64" in lines["runs/whole-001"]
+        and "bytes" in lines["runs/cut-001"]
+    )
     assert re.search(r"top-1 \d\d\.\d%, .*fer", lines["emo-fer"])
     found = {one["name"]: one for one in json.loads(emo("models", "list", "--json")[1])}
-    assert found["emo-v4-nano"]["metrics"] and "fault" in found["runs/cut-001"] and found["runs/whole-001"]["classes"] == 7
+    assert (
+        found["emo-v4-nano"]["metrics"] and "fault" in found["runs/cut-001"] and found["runs/whole-001"]["classes"] == 7
+    )
 
 
 def test_verify_tells_what_is_not_whole(emo):
@@ -54,7 +60,12 @@ def test_verify_tells_what_is_not_whole(emo):
 def test_a_card_is_shown(emo):
     code, out, _ = emo("models", "show", "emo-fer")
     card = models.find("emo-fer", None).card
-    assert code == 0 and f"sha256: {card['sha256']}\n" in out and "classes: Neutral, Happy" in out and "metrics (fer2013 PublicTest): top1" in out
+    assert (
+        code == 0
+        and f"sha256: {card['sha256']}\n" in out
+        and "classes: Neutral, Happy" in out
+        and "metrics (fer2013 PublicTest): top1" in out
+    )
     assert json.loads(emo("models", "show", "emo-fer", "--json")[1])["card"] == card
     code, _, err = emo("models", "show", "nobody")
     assert code == 2 and err.startswith("emo: there is no model 'nobody'")

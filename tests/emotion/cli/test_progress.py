@@ -1,4 +1,6 @@
-"""How long work takes, told on stderr: nothing of short work, one line of long work without a terminal, a bar on one."""
+"""How long work takes, told on stderr: nothing of short work, one line of long work without a terminal, a bar on
+one.
+"""
 
 import os
 import pty
@@ -56,7 +58,10 @@ def test_an_item_may_stand_for_many(clock, capsys):
     assert capsys.readouterr().err == "emo: 400 pictures, about 3.0 hours to go\n"
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(0.2, "1 seconds"), (89, "89 seconds"), (90, "2 minutes"), (5399, "90 minutes"), (9000, "2.5 hours")])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.2, "1 seconds"), (89, "89 seconds"), (90, "2 minutes"), (5399, "90 minutes"), (9000, "2.5 hours")],
+)
 def test_in_words(seconds, said):
     assert progress.in_words(seconds) == said
 
@@ -70,7 +75,15 @@ def test_nobody_knows_how_many(clock, capsys):
 
 
 def test_a_bar_on_a_terminal():
-    code = "import time\nfrom emotion.cli import progress\nprogress.FIRST_S = 0\nfor _ in progress.going_through(range(5), False): time.sleep(0.15)"
+    code = (
+        "import time\nfrom emotion.cli import "
+        "progress\n"
+        "progress.FIRST_S = 0\n"
+        "for _ in "
+        "progress.going_through(range(5), "
+        "False): "
+        "time.sleep(0.15)"
+    )
     mine, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     done = subprocess.Popen([sys.executable, "-c", code], stderr=theirs, stdout=subprocess.DEVNULL)

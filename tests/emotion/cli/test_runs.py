@@ -14,10 +14,18 @@ def here(tmp_path, monkeypatch):
     for name, rate, top1 in (("a-001", 0.01, 0.4), ("b-001", 0.001, 0.6)):
         folder = tmp_path / "runs" / name
         folder.mkdir(parents=True)
-        told = {"engine": "builtin", "verdict": "finished", "started": f"2026-01-0{1 + (name > 'b')}T00:00:00", "iterations": 20, "settings": {"learning_rate": rate}}
+        told = {
+            "engine": "builtin",
+            "verdict": "finished",
+            "started": f"2026-01-0{1 + (name > 'b')}T00:00:00",
+            "iterations": 20,
+            "settings": {"learning_rate": rate},
+        }
         (folder / "run.json").write_text(json.dumps(told))
         (folder / "metrics.csv").write_text(f"iteration,loss,top1\n20,1.5,{top1}\n")
-        (folder / "model.cfg").write_text(f"[net]\nwidth={32 if name < 'b' else 64}\nheight=32\nchannels=3\n[softmax]\n")
+        (folder / "model.cfg").write_text(
+            f"[net]\nwidth={32 if name < 'b' else 64}\nheight=32\nchannels=3\n[softmax]\n"
+        )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -33,7 +41,10 @@ def test_list(here, capsys):
     assert code == 0 and out.index("b-001") < out.index("a-001") and "learning_rate" in out and "0.6" in out
     code, out, _ = emo(capsys, "list", "--sort", "learning-rate", "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert [(row["run"], row["learning_rate"], row["top1"]) for row in rows] == [("runs/b-001", "0.001", "0.6"), ("runs/a-001", "0.01", "0.4")]
+    assert [(row["run"], row["learning_rate"], row["top1"]) for row in rows] == [
+        ("runs/b-001", "0.001", "0.6"),
+        ("runs/a-001", "0.01", "0.4"),
+    ]
     code, out, _ = emo(capsys, "list", "--sort", "top1", "--json")
     assert [row["top1"] for row in json.loads(out)] == [0.6, 0.4]
     code, _, err = emo(capsys, "list", "--sort", "top2")
@@ -48,7 +59,10 @@ def test_show_and_diff(here, capsys):
     assert json.loads(emo(capsys, "show", "runs/a-001", "--json")[1])["best"]["top1"] == 0.4
     code, out, _ = emo(capsys, "diff", "runs/a-001", "runs/b-001")
     assert code == 0 and "0.001" in out and "options of the cfg that differ from the first" in out
-    assert json.loads(emo(capsys, "diff", "runs/a-001", "runs/b-001", "--json")[1])["differ"]["learning_rate"] == [0.01, 0.001]
+    assert json.loads(emo(capsys, "diff", "runs/a-001", "runs/b-001", "--json")[1])["differ"]["learning_rate"] == [
+        0.01,
+        0.001,
+    ]
     assert "differ in no setting" in emo(capsys, "diff", "runs/a-001", "runs/a-001")[1]
     assert emo(capsys, "diff", "runs/a-001")[0] == 2
     code, _, err = emo(capsys, "show", "runs/c")

@@ -1,4 +1,6 @@
-"""What files hold reaches the terminal as plain text: no command lets a control character of a class name, cfg or log through."""
+"""What files hold reaches the terminal as plain text: no command lets a control character of a class name, cfg or
+log through.
+"""
 
 import json
 import os
@@ -26,7 +28,9 @@ def folder(tmp_path_factory):
     for name in ("emo-v4-nano", "emo-fer"):
         shutil.copytree(shipped()[name], root / name)
         names = (root / name / "emo.names").read_text().splitlines()
-        (root / name / "emo.names").write_text("\n".join([EVIL + str(index) for index in range(len(names))]) + "\n", encoding="utf-8")
+        (root / name / "emo.names").write_text(
+            "\n".join([EVIL + str(index) for index in range(len(names))]) + "\n", encoding="utf-8"
+        )
         card = (root / name / "model.toml").read_text()
         (root / name / "model.toml").write_text(card.replace("\n[", '\nnote = "\\u001b[31mred"\n[', 1))
     (root / "names.txt").write_text(f"{EVIL}\nb\n", encoding="utf-8")
@@ -37,7 +41,9 @@ def folder(tmp_path_factory):
     write_data(root / "emo.data", classes=2, train="train.txt", valid="train.txt", names="names.txt")
     (root / "evil.cfg").write_text(f"[net]\nwidth={EVIL}\n")
     (root / f"{EVIL}.toml").write_text("x")
-    (root / "bad.toml").write_text(f'[detect]\n"{EVIL.encode("unicode_escape").decode()}" = 1\n'.replace("\\x", "\\u00"))
+    (root / "bad.toml").write_text(
+        f'[detect]\n"{EVIL.encode("unicode_escape").decode()}" = 1\n'.replace("\\x", "\\u00")
+    )
     (root / "classes" / EVIL).mkdir(parents=True)
     cv2.imwrite(str(root / "classes" / EVIL / "1.png"), np.full((64, 64, 3), 90, np.uint8))
     return root
@@ -65,7 +71,12 @@ def folder(tmp_path_factory):
 )
 def test_no_control_character_reaches_the_terminal(args, folder):
     args = [str(folder / arg) if arg in ("emo-v4-nano", "emo-fer") else arg for arg in args]
-    ran = subprocess.run([sys.executable, "-m", "emotion.cli", *args], cwd=folder, capture_output=True, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])})
+    ran = subprocess.run(
+        [sys.executable, "-m", "emotion.cli", *args],
+        cwd=folder,
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])},
+    )
     said = ran.stdout.decode("utf-8") + ran.stderr.decode("utf-8")
     assert said and not CONTROLS.search(said) and "Traceback" not in said, said
     if "--json" in args:
@@ -81,14 +92,31 @@ def test_a_traceback_too():
 @pytest.mark.parametrize(
     "command",
     [
-        "detect {address}", "compare yolo vs two-stage {address}", "draw {address} x.mp4", "convert affectnet {address}", "convert folder classes --cluster {cluster} --out never",
-        "darknet train --cfg v4-tiny --data {address}", "evaluate emo-fer --data {address}", "models show {address}", "models pull yunet --from {address}", "detect 1.png --face-model {address} --system two-stage",
-        "detect {address} --bad", "cfg show {address}",
+        "detect {address}",
+        "compare yolo vs two-stage {address}",
+        "draw {address} x.mp4",
+        "convert affectnet {address}",
+        "convert folder classes --cluster {cluster} --out never",
+        "darknet train --cfg v4-tiny --data {address}",
+        "evaluate emo-fer --data {address}",
+        "models show {address}",
+        "models pull yunet --from {address}",
+        "detect 1.png --face-model {address} --system two-stage",
+        "detect {address} --bad",
+        "cfg show {address}",
     ],
-)  # fmt: skip
+)
 def test_no_password_of_an_address_is_printed(command, folder):
     """Nobody answers at port 9; whoever complains of it, the address is shown without its secrets."""
-    args = command.format(address="http://me:p@ss@127.0.0.1:9/x/password=sekret?token=sekret", cluster="tcp://me:p@ss@127.0.0.1:9").split()
-    ran = subprocess.run([sys.executable, "-m", "emotion.cli", *args], cwd=folder, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])})
+    args = command.format(
+        address="http://me:p@ss@127.0.0.1:9/x/password=sekret?token=sekret", cluster="tcp://me:p@ss@127.0.0.1:9"
+    ).split()
+    ran = subprocess.run(
+        [sys.executable, "-m", "emotion.cli", *args],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])},
+    )
     assert ran.returncode in (1, 2) and ran.stderr.startswith("emo: ")
     assert not any(secret in ran.stdout + ran.stderr for secret in ("p@ss", "ss@", "sekret"))

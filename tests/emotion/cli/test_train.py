@@ -79,12 +79,37 @@ def test_a_folder_of_pictures_is_trained_on_by_the_default_recipe(emo, folder):
         assert [row["epoch"] for row in csv.DictReader(file) if row["top1"]] == ["1", "2", "3"]
     assert (run / "chart.png").is_file()
     # Seven classes, as everywhere, though the folder shows three of them.
-    assert (run / "emo.names").read_text().split() == ["Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger"]
+    assert (run / "emo.names").read_text().split() == [
+        "Neutral",
+        "Happy",
+        "Sad",
+        "Surprise",
+        "Fear",
+        "Disgust",
+        "Anger",
+    ]
 
 
 def test_settings_of_a_recipe_are_overruled_in_every_way(emo, folder):
-    (folder / "mine.toml").write_text("# mine\nepochs = 2\nlearning_rate = 0.5\noptimizer = 'adamw'\nschedule = 'constant'\naugment = 'recipe'\n")
-    code, out, err = emo("train", "net.cfg", "--data", "faces", "--recipe", "mine.toml", "--set", "lr=0.004", "--set", "dropout=0.1", "--optimizer", "adam", "--json", *QUICK)
+    (folder / "mine.toml").write_text(
+        "# mine\nepochs = 2\nlearning_rate = 0.5\noptimizer = 'adamw'\nschedule = 'constant'\naugment = 'recipe'\n"
+    )
+    code, out, err = emo(
+        "train",
+        "net.cfg",
+        "--data",
+        "faces",
+        "--recipe",
+        "mine.toml",
+        "--set",
+        "lr=0.004",
+        "--set",
+        "dropout=0.1",
+        "--optimizer",
+        "adam",
+        "--json",
+        *QUICK,
+    )
     assert code == 0, err
     run = folder / json.loads(out)["run"]
     told = (run / "recipe.toml").read_text()
@@ -94,7 +119,22 @@ def test_settings_of_a_recipe_are_overruled_in_every_way(emo, folder):
 
 
 def test_a_run_goes_on_at_a_tenth_of_its_rate(emo, folder):
-    code, out, err = emo("train", "net.cfg", "--data", "faces", "--epochs", "2", "--set", "lr=0.02", "--set", "schedule=constant", "--set", "warmup_epochs=0", "--json", *QUICK)
+    code, out, err = emo(
+        "train",
+        "net.cfg",
+        "--data",
+        "faces",
+        "--epochs",
+        "2",
+        "--set",
+        "lr=0.02",
+        "--set",
+        "schedule=constant",
+        "--set",
+        "warmup_epochs=0",
+        "--json",
+        *QUICK,
+    )
     assert code == 0, err
     first = folder / json.loads(out)["run"]
     code, out, err = emo("train", "--continue", first, "--epochs", "2", "--json", *QUICK)
@@ -109,11 +149,25 @@ def test_a_run_goes_on_at_a_tenth_of_its_rate(emo, folder):
 
 def test_a_grid_from_the_command_line(emo, folder):
     pytest.importorskip("optuna", reason="the search needs Optuna")
-    code, out, err = emo("train", "net.cfg", "--data", "faces", "--epochs", "2", "--grid", "lr=0.05,0.005", "--grid", "optimizer=sgd,adam", *QUICK)
+    code, out, err = emo(
+        "train",
+        "net.cfg",
+        "--data",
+        "faces",
+        "--epochs",
+        "2",
+        "--grid",
+        "lr=0.05,0.005",
+        "--grid",
+        "optimizer=sgd,adam",
+        *QUICK,
+    )
     assert code == 0, err
     assert out.count("\n") == 6 and "best.toml" in out  # a head, four trials, the best
     (search,) = (folder / "runs").glob("*-search-*")
-    assert {"search.json", "study.db", "trials.csv", "trials.png", "best.toml", "trials"} <= {path.name for path in search.iterdir()}
+    assert {"search.json", "study.db", "trials.csv", "trials.png", "best.toml", "trials"} <= {
+        path.name for path in search.iterdir()
+    }
     code, out, err = emo("train", "--resume", search, "--json")
     assert code == 0 and len(json.loads(out)["trials"]) == 4, err
     assert len(list((search / "trials").iterdir())) == 4, "nothing was trained again"
@@ -127,11 +181,19 @@ def test_a_grid_from_the_command_line(emo, folder):
 @pytest.mark.parametrize(
     "words, code, said",
     [
-        (("--grid", "lr=0.1", "--grid", "lr=0.2"), 2, "twice"), (("--grid", "lrate=0.1"), 2, "learning_rate"), (("--trials", "3"), 2, "--search"),
-        (("--set", "lr=fast"), 2, "a number"), (("--set", "speed=1"), 2, "there is no setting"), (("--recipe", "bst"), 2, "best"), (("--recipe", "no.toml"), 1, "no.toml"),
-        (("--grid", "lr=0.1..1"), 2, "--search tpe"), (("--monitor", "map"), 2, "map"), (("--freeze-until", "9"), 1, "layer"), (("--search", "tpe", "--dry-run"), 2, "--dry-run"),
+        (("--grid", "lr=0.1", "--grid", "lr=0.2"), 2, "twice"),
+        (("--grid", "lrate=0.1"), 2, "learning_rate"),
+        (("--trials", "3"), 2, "--search"),
+        (("--set", "lr=fast"), 2, "a number"),
+        (("--set", "speed=1"), 2, "there is no setting"),
+        (("--recipe", "bst"), 2, "best"),
+        (("--recipe", "no.toml"), 1, "no.toml"),
+        (("--grid", "lr=0.1..1"), 2, "--search tpe"),
+        (("--monitor", "map"), 2, "map"),
+        (("--freeze-until", "9"), 1, "layer"),
+        (("--search", "tpe", "--dry-run"), 2, "--dry-run"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_one_line_and_leaves_nothing(emo, folder, words, code, said):
     found, _out, err = emo("train", "net.cfg", "--data", "faces", *words, *QUICK)
     assert found == code and said in err and "Traceback" not in err, err
@@ -140,7 +202,14 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(emo, folder, words, code,
 
 def test_recipes_are_listed_and_shown(emo):
     code, out, _ = emo("recipes", "list")
-    assert code == 0 and [line.split()[0] for line in out.splitlines()] == ["best", "darknet", "ssd-cnn", "tencrop", "transfer", "vgg-noise"]
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == [
+        "best",
+        "darknet",
+        "ssd-cnn",
+        "tencrop",
+        "transfer",
+        "vgg-noise",
+    ]
     code, out, _ = emo("recipes", "show", "vgg-noise")
     assert code == 0 and out.startswith("# A VGG") and "standardise = true" in out
     code, out, _ = emo("recipes", "show", "best", "--set", "mixup=0.4")

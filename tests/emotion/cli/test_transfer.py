@@ -40,7 +40,15 @@ activation=leaky
 [avgpool]
 """
 OLD = BODY + "[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[softmax]\n"
-NEW = BODY + "[dropout]\nprobability=0.1\n[connected]\noutput=12\nactivation=leaky\n[connected]\noutput=2\nactivation=linear\n[softmax]\n"
+NEW = BODY + (
+    "[dropout]\nprobability=0.1\n"
+    "[connected]\n"
+    "output=12\n"
+    "activation=leaky\n"
+    "[connected]\n"
+    "output=2\n"
+    "activation=linear\n[softmax]\n"
+)
 
 
 def drawn(folder, kinds, count=24):
@@ -54,11 +62,21 @@ def drawn(folder, kinds, count=24):
         y, x = np.mgrid[:32, :32] + rng.integers(0, 8, 2)[:, None, None]
         wave = (y // rows % 2 if rows else 0) + (x // columns % 2 if columns else 0)
         path = folder / f"{index}-{name}.png"
-        cv2.imwrite(str(path), np.clip(120 * np.broadcast_to(wave, (32, 32)) + rng.normal(60, 15, (32, 32)), 0, 255).astype(np.uint8))
+        cv2.imwrite(
+            str(path),
+            np.clip(120 * np.broadcast_to(wave, (32, 32)) + rng.normal(60, 15, (32, 32)), 0, 255).astype(np.uint8),
+        )
         paths.append(str(path))
     (folder / "train.txt").write_text("\n".join(paths) + "\n")
     (folder / "emo.names").write_text("\n".join(kinds) + "\n")
-    write_data(folder / "emo.data", classes=len(kinds), train="train.txt", valid="train.txt", names="emo.names", labels="emo.names")
+    write_data(
+        folder / "emo.data",
+        classes=len(kinds),
+        train="train.txt",
+        valid="train.txt",
+        names="emo.names",
+        labels="emo.names",
+    )
     return folder / "emo.data"
 
 
@@ -84,37 +102,122 @@ def test_a_new_head_on_kept_layers(tmp_path, capsys, monkeypatch):
     second = drawn(tmp_path / "second", {"crossed": (4, 4), "narrow": (0, 2)})
     machine = ("--engine", "builtin", "--device", "cpu", "--threads", 1, "--workers", 0)
     emo(capsys, "darknet", "train", "--cfg", "old.cfg", "--data", first, "--name", "old", *machine)
-    emo(capsys, "darknet", "partial", "old.cfg", "runs/old-001/weights/model_final.weights", "old.conv", "--for", "new.cfg")
-    told = emo(capsys, "train", "new.cfg", "--recipe", "transfer", "--learning-rate", 0.02, "--epochs", 20, "--data", second, "--pretrained", "old.conv",
-               "--freeze-until", "dropout", "--name", "new", *machine)[1]  # fmt: skip
+    emo(
+        capsys,
+        "darknet",
+        "partial",
+        "old.cfg",
+        "runs/old-001/weights/model_final.weights",
+        "old.conv",
+        "--for",
+        "new.cfg",
+    )
+    told = emo(
+        capsys,
+        "train",
+        "new.cfg",
+        "--recipe",
+        "transfer",
+        "--learning-rate",
+        0.02,
+        "--epochs",
+        20,
+        "--data",
+        second,
+        "--pretrained",
+        "old.conv",
+        "--freeze-until",
+        "dropout",
+        "--name",
+        "new",
+        *machine,
+    )[1]
     assert "layers 0 to 2 are frozen" in told
     before, after = of(tmp_path / "runs/old-001", "final"), of(tmp_path / "runs/new-001", "final")
     for index in (0, 1):
         assert set(before[index]) == {"biases", "scales", "mean", "variance", "weights"}
         for block, array in before[index].items():
             assert np.array_equal(array, after[index][block]), f"layer {index} {block} moved"
-    out, _ = emo(capsys, "darknet", "top-k", "runs/new-001", "--data", second, "--split", "train", "--engine", "builtin", "--json")
+    out, _ = emo(
+        capsys,
+        "darknet",
+        "top-k",
+        "runs/new-001",
+        "--data",
+        second,
+        "--split",
+        "train",
+        "--engine",
+        "builtin",
+        "--json",
+    )
     assert json.loads(out)["top1"] > 0.9  # two classes that the kept layers have never seen, learnt by the head alone
     # The same start, of the run by its folder, without freezing moves them.
-    told = emo(capsys, "train", "new.cfg", "--recipe", "transfer", "--data", second, "--pretrained", "runs/old-001", "--name", "free", "--epochs", 1, *machine)[1]
+    told = emo(
+        capsys,
+        "train",
+        "new.cfg",
+        "--recipe",
+        "transfer",
+        "--data",
+        second,
+        "--pretrained",
+        "runs/old-001",
+        "--name",
+        "free",
+        "--epochs",
+        1,
+        *machine,
+    )[1]
     assert "runs/old-001: layers 0 to 2 are the same and are taken" in told
     free = of(tmp_path / "runs/free-001", "final")
-    assert all(not np.array_equal(before[index][block], free[index][block]) for index in (0, 1) for block in before[index])
+    assert all(
+        not np.array_equal(before[index][block], free[index][block]) for index in (0, 1) for block in before[index]
+    )
 
 
 def test_a_checkpoint_of_torch_as_pretrained(tmp_path, capsys, monkeypatch):
     """--pretrained takes what `emo cfg import` reads; a rate of 0 keeps it to the bit."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    state = {"a.weight": torch.randn(8, 1, 3, 3), "b.weight": torch.ones(8), "b.bias": torch.zeros(8), "b.running_mean": torch.randn(8), "b.running_var": torch.rand(8)}
+    state = {
+        "a.weight": torch.randn(8, 1, 3, 3),
+        "b.weight": torch.ones(8),
+        "b.bias": torch.zeros(8),
+        "b.running_mean": torch.randn(8),
+        "b.running_var": torch.rand(8),
+    }
     torch.save(state, tmp_path / "net.pth")
     (tmp_path / "new.cfg").write_text(NEW.format(batches=3))
     data = drawn(tmp_path / "set", {"crossed": (4, 4), "narrow": (0, 2)})
-    _, err = emo(capsys, "train", "new.cfg", "--recipe", "darknet", "--data", data, "--pretrained", "net.pth", "--freeze-until", 1, "--name", "new",
-                 "--engine", "builtin", "--device", "cpu", "--threads", 1, "--workers", 0)  # fmt: skip
+    _, err = emo(
+        capsys,
+        "train",
+        "new.cfg",
+        "--recipe",
+        "darknet",
+        "--data",
+        data,
+        "--pretrained",
+        "net.pth",
+        "--freeze-until",
+        1,
+        "--name",
+        "new",
+        "--engine",
+        "builtin",
+        "--device",
+        "cpu",
+        "--threads",
+        1,
+        "--workers",
+        0,
+    )
     assert "net.pth: torch checkpoint, layers 0 to 0" in err
     layer = of(tmp_path / "runs/new-001", "final")[0]
-    assert np.array_equal(layer["weights"], state["a.weight"].numpy()) and np.array_equal(layer["mean"], state["b.running_mean"].numpy())
+    assert np.array_equal(layer["weights"], state["a.weight"].numpy()) and np.array_equal(
+        layer["mean"], state["b.running_mean"].numpy()
+    )
 
 
 def test_partial_takes_the_name_of_a_network_that_ships(tmp_path, capsys, monkeypatch):
@@ -132,7 +235,11 @@ def test_a_model_that_is_not_there_as_pretrained(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "new.cfg").write_text(NEW.format(batches=3))
     data = drawn(tmp_path / "set", {"crossed": (4, 4), "narrow": (0, 2)})
-    for given, what in (("emo-fur", "did you mean 'emo-fer'"), ("gone.weights", "no such weights"), ("emo-fer", "differ from the first layer on")):
+    for given, what in (
+        ("emo-fur", "did you mean 'emo-fer'"),
+        ("gone.weights", "no such weights"),
+        ("emo-fer", "differ from the first layer on"),
+    ):
         with pytest.raises(SystemExit) as caught:
             main(["train", "new.cfg", "--data", str(data), "--pretrained", given])
         err = capsys.readouterr().err

@@ -52,7 +52,14 @@ def systems(detector_folder, classifier_folder):
 
 def test_labelled_figures_are_those_of_the_construction(labelled, systems, tmp_path):
     result = compare.run(systems, data=labelled, out=tmp_path / "out")
-    assert result["subject"] == {"data": str(labelled), "split": "valid", "names": list(CLASSES), "frames": 10, "judged": 10, "task": "detector"}
+    assert result["subject"] == {
+        "data": str(labelled),
+        "split": "valid",
+        "names": list(CLASSES),
+        "frames": 10,
+        "judged": 10,
+        "task": "detector",
+    }
     for system in result["systems"]:
         found = system["labelled"]
         assert (found["faces"], found["matched"], found["missed"], found["extra"]) == (20, 18, 2, 1)
@@ -66,10 +73,19 @@ def test_labelled_figures_are_those_of_the_construction(labelled, systems, tmp_p
         assert system["latency"]["total_ms"] > 0 and system["latency"]["frames_timed"] == 10
     assert set(result["systems"][0]["latency"]["stages_ms"]) == {"face", "classify"}
     assert set(result["systems"][1]["latency"]["stages_ms"]) == {"prepare", "network", "boxes"}
-    assert result["settings"]["ap_iou"] == 0.5 and result["settings"]["score_floor"] == {"yolo": 0.005, "two-stage": 0.1} and result["settings"]["nms_iou"] == 0.45
+    assert (
+        result["settings"]["ap_iou"] == 0.5
+        and result["settings"]["score_floor"] == {"yolo": 0.005, "two-stage": 0.1}
+        and result["settings"]["nms_iou"] == 0.45
+    )
     # Both networks name a square by its colour, so they agree on all 19.
     agreement = result["pairs"][0]
-    assert (agreement["matched"], agreement["same_emotion"], agreement["only"], agreement["share"]) == (19, 19, [0, 0], 1.0)
+    assert (agreement["matched"], agreement["same_emotion"], agreement["only"], agreement["share"]) == (
+        19,
+        19,
+        [0, 0],
+        1.0,
+    )
     saved = json.loads((tmp_path / "out" / "compare.json").read_text())
     assert saved == {key: value for key, value in result.items() if key != "files"}
 
@@ -83,10 +99,17 @@ def test_what_is_counted_again_is_what_was_counted(labelled, systems):
             (found,) = detector.detect([frame.bgr])
             tally.add(found, truth)
         result, again = tally.result(), bootstrap.figures(tally.evidence(), np.ones((10, 1), np.int32))
-        assert {name: again[name][0] for name in bootstrap.FIGURES} == pytest.approx({name: result[name] for name in bootstrap.FIGURES})
+        assert {name: again[name][0] for name in bootstrap.FIGURES} == pytest.approx(
+            {name: result[name] for name in bootstrap.FIGURES}
+        )
         scores = result["calibration"]
-        assert (scores["faces"], scores["accuracy"]) == (18, pytest.approx(14 / 18)) and sum(row["faces"] for row in scores["bins"]) == 18
-        assert scores["confidence"] == pytest.approx(np.nanmean(np.concatenate(tally.confidence))) and tally.right().tolist().count(-1) == 2
+        assert (scores["faces"], scores["accuracy"]) == (18, pytest.approx(14 / 18)) and sum(
+            row["faces"] for row in scores["bins"]
+        ) == 18
+        assert (
+            scores["confidence"] == pytest.approx(np.nanmean(np.concatenate(tally.confidence)))
+            and tally.right().tolist().count(-1) == 2
+        )
 
 
 def systems_of(spec):
@@ -99,12 +122,28 @@ def test_significance_of_two_that_agree(labelled, systems, tmp_path):
     result = compare.run(systems, data=labelled, out=tmp_path / "out", replicates=200, seed=5)
     about = result["significance"]
     assert (about["replicates"], about["seed"], about["unit"], about["units"]) == (200, 5, "picture", 10)
-    assert result["pairs"][0]["mcnemar"] == {"faces": 18, "right_right": 14, "right_wrong": 0, "wrong_right": 0, "wrong_wrong": 4, "p": 1.0}
+    assert result["pairs"][0]["mcnemar"] == {
+        "faces": 18,
+        "right_right": 14,
+        "right_wrong": 0,
+        "wrong_right": 0,
+        "wrong_wrong": 4,
+        "p": 1.0,
+    }
     accuracy = about["figures"]["accuracy"]
-    assert accuracy["differences"][0] == {"pair": [0, 1], "value": 0, "low": 0, "high": 0, "shown": False} and accuracy["systems"][0] == accuracy["systems"][1]
+    assert (
+        accuracy["differences"][0] == {"pair": [0, 1], "value": 0, "low": 0, "high": 0, "shown": False}
+        and accuracy["systems"][0] == accuracy["systems"][1]
+    )
     assert accuracy["systems"][0]["low"] < 14 / 18 < accuracy["systems"][0]["high"]
     page, said = (tmp_path / "out" / "report.html").read_text(), report.text(result)
-    for words in ("no difference was shown", "200 resamples of 10 pictures", "exact McNemar test, p = 1.000", "expected calibration error", "fewer than 10 pictures (Neutral "):
+    for words in (
+        "no difference was shown",
+        "200 resamples of 10 pictures",
+        "exact McNemar test, p = 1.000",
+        "expected calibration error",
+        "fewer than 10 pictures (Neutral ",
+    ):
         assert words in page and words in " ".join(said.split()), words
     assert page.count("<svg") == 2 and "is better" not in page
     assert all(row[2] is None for row in report.figures(result)[:7])  # nothing is marked as better
@@ -120,43 +159,79 @@ def test_a_difference_that_is_shown(tmp_path, systems, squares, detector_factory
     (tmp_path / "list.txt").write_text("".join(f"{index}.png\n" for index in range(30)))
     (tmp_path / "emo.names").write_text("\n".join(CLASSES))
     write_data(tmp_path / "emo.data", classes=7, valid="list.txt", names="emo.names")
-    result = compare.run((systems[1], f"yolo:{detector_factory(tmp_path / 'shy', gain=0.0)}"), data=tmp_path / "emo.data", out=tmp_path / "out")
+    result = compare.run(
+        (systems[1], f"yolo:{detector_factory(tmp_path / 'shy', gain=0.0)}"),
+        data=tmp_path / "emo.data",
+        out=tmp_path / "out",
+    )
     found, test = result["significance"]["figures"], result["pairs"][0]["mcnemar"]
-    assert found["accuracy"]["differences"][0]["value"] == pytest.approx(5 / 30 - 1) and found["accuracy"]["differences"][0]["shown"]
-    assert (test["right_right"], test["right_wrong"], test["wrong_right"]) == (5, 25, 0) and test["p"] == pytest.approx(2 / 2**25)
+    assert (
+        found["accuracy"]["differences"][0]["value"] == pytest.approx(5 / 30 - 1)
+        and found["accuracy"]["differences"][0]["shown"]
+    )
+    assert (test["right_right"], test["right_wrong"], test["wrong_right"]) == (5, 25, 0) and test["p"] == pytest.approx(
+        2 / 2**25
+    )
     assert not found["face_ap"]["differences"][0]["shown"] and not found["missed"]["differences"][0]["shown"]
     assert wording.better(result, "accuracy") == 0 and wording.better(result, "missed") is None
     said, name = report.text(result), result["systems"][0]["system"]
     assert f"{name} is better" in said and "p < 0.001" in said and f"{name} names them better" in " ".join(said.split())
-    assert found["map"]["differences"][0]["high"] < 0 and not found["map"]["differences"][0]["shown"]  # of four or five faces a class
-    assert result["significance"]["scarce"] == {**dict.fromkeys(CLASSES, 4), "Neutral": 5, "Happy": 5} and "too few faces of some classes to say" in said
+    assert (
+        found["map"]["differences"][0]["high"] < 0 and not found["map"]["differences"][0]["shown"]
+    )  # of four or five faces a class
+    assert (
+        result["significance"]["scarce"] == {**dict.fromkeys(CLASSES, 4), "Neutral": 5, "Happy": 5}
+        and "too few faces of some classes to say" in said
+    )
 
 
 def test_names_of_systems_are_short_unless_folders_tell_them_apart():
-    assert compare.labels(("two-stage:a/b/yunet.onnx+runs/fer-001/", "yolo:/x/y.cfg")) == ["two-stage:yunet.onnx+fer-001", "yolo:y.cfg"]
+    assert compare.labels(("two-stage:a/b/yunet.onnx+runs/fer-001/", "yolo:/x/y.cfg")) == [
+        "two-stage:yunet.onnx+fer-001",
+        "yolo:y.cfg",
+    ]
     assert compare.labels(("yolo:a/model.cfg", "yolo:b/model.cfg")) == ["yolo:a/model.cfg", "yolo:b/model.cfg"]
-    assert compare.labels(("yolo", "yolo", "yolo@320")) == ["yolo (1)", "yolo (2)", "yolo@320"] and compare.labels(("two-stage:+x/m", "two-stage")) == ["two-stage:+m", "two-stage"]
+    assert compare.labels(("yolo", "yolo", "yolo@320")) == ["yolo (1)", "yolo (2)", "yolo@320"] and compare.labels(
+        ("two-stage:+x/m", "two-stage")
+    ) == ["two-stage:+m", "two-stage"]
 
 
 def test_fewer_is_better_of_missed_and_extra_faces():
     def shown(value):
-        return {"differences": [{"pair": [0, 1], "value": value, "low": value - 0.1, "high": value + 0.1, "shown": True}]}
+        return {
+            "differences": [{"pair": [0, 1], "value": value, "low": value - 0.1, "high": value + 0.1, "shown": True}]
+        }
 
-    result = {"systems": [{}, {}], "significance": {"figures": {"missed": shown(3.0), "extra": shown(-3.0), "map": shown(0.3), "accuracy": shown(-0.3)}}}
+    result = {
+        "systems": [{}, {}],
+        "significance": {
+            "figures": {"missed": shown(3.0), "extra": shown(-3.0), "map": shown(0.3), "accuracy": shown(-0.3)}
+        },
+    }
     assert [wording.better(result, name) for name in ("missed", "extra", "map", "accuracy")] == [0, 1, 1, 0]
 
 
 def test_people_in_several_pictures_are_one_unit(labelled, systems, tmp_path):
-    """Pictures 0 and 1 show A; 2 shows A and B, 3 B: one unit of four. 4 and 5 are C's; 6 has no group, 7 to 9 no row."""
+    """Pictures 0 and 1 show A; 2 shows A and B, 3 B: one unit of four. 4 and 5 are C's; 6 has no group, 7 to 9 no
+    row.
+    """
     people = {0: "A", 1: "A", 3: "B", 4: "C", 5: "C", 6: ""}
-    rows = [f"{index:02d}.png,{name}\n" for index, name in people.items()] + ["02.png,A\n", "02.png,B\n", "elsewhere.png,A\n"]
+    rows = [f"{index:02d}.png,{name}\n" for index, name in people.items()] + [
+        "02.png,A\n",
+        "02.png,B\n",
+        "elsewhere.png,A\n",
+    ]
     (labelled.parent / "manifest.csv").write_text("image,group\n" + "".join(rows))
     units, grouped = units_of(read_data(labelled), "valid")
-    assert grouped and len(set(units[:4])) == len(set(units[4:6])) == 1 and sorted(set(units.tolist())) == list(range(6))
+    assert (
+        grouped and len(set(units[:4])) == len(set(units[4:6])) == 1 and sorted(set(units.tolist())) == list(range(6))
+    )
     assert units_of(read_data(labelled), "valid", 3)[0].tolist() == [0, 0, 0]
     result = compare.run(systems, data=labelled, out=tmp_path / "out")
     assert result["significance"]["figures"] is None and result["significance"]["units"] == 6
-    assert "6 people or sources (as the manifest names them, each with all its pictures) are too few" in " ".join(report.text(result).split())
+    assert "6 people or sources (as the manifest names them, each with all its pictures) are too few" in " ".join(
+        report.text(result).split()
+    )
 
 
 def test_without_resamples(labelled, systems, tmp_path, capsys):
@@ -179,7 +254,14 @@ def test_a_perfect_system_scores_one(tmp_path, systems, squares):
         result = compare.run(systems, data=tmp_path / "emo.data", split=split, out=tmp_path / split)
         for system in result["systems"]:
             found = system["labelled"]
-            assert [found[key] for key in ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")] == [1, 1, 1, 1, 0, 0]
+            assert [found[key] for key in ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")] == [
+                1,
+                1,
+                1,
+                1,
+                0,
+                0,
+            ]
     with pytest.raises(DataError, match="no 'train' list"):
         compare.run(systems, data=tmp_path / "emo.data", split="train", out=tmp_path / "train")
 
@@ -191,7 +273,11 @@ def test_unlabelled_media(tmp_path, systems, squares, video_factory, detector_fa
     result = compare.run((systems[1], systems[1]), media=[video, tmp_path / "b.png"], out=tmp_path / "out")
     assert [system["faces_found"] for system in result["systems"]] == [7, 7] and result["subject"]["frames"] == 4
     assert [system["system"] for system in result["systems"]] == [f"{systems[1]} (1)", f"{systems[1]} (2)"]
-    assert result["pairs"][0]["share"] == 1 and "labelled" not in result["systems"][0] and "score_floor" not in result["settings"]
+    assert (
+        result["pairs"][0]["share"] == 1
+        and "labelled" not in result["systems"][0]
+        and "score_floor" not in result["settings"]
+    )
 
     shy = detector_factory(tmp_path / "shy", gain=0.0)  # every class scores one half of the objectness
     result = compare.run((systems[1], f"yolo:{shy}"), media=[video], out=tmp_path / "out2")
@@ -201,7 +287,11 @@ def test_unlabelled_media(tmp_path, systems, squares, video_factory, detector_fa
     assert names == list(CLASSES) and matrix[1, 0] == 3 and matrix[6, 0] == 3 and matrix.sum() == 6
     blind = detector_factory(tmp_path / "blind", bias=-60.0)  # objectness is a half at most, on white
     result = compare.run((systems[1], f"yolo:{blind}"), media=[video], conf=0.7, out=tmp_path / "out3")
-    assert result["pairs"][0]["matched"] == 0 and result["pairs"][0]["only"] == [6, 0] and result["pairs"][0]["share"] is None
+    assert (
+        result["pairs"][0]["matched"] == 0
+        and result["pairs"][0]["only"] == [6, 0]
+        and result["pairs"][0]["share"] is None
+    )
     assert "–" in report.text(result)
 
 
@@ -232,8 +322,22 @@ def test_the_report_holds_everything_itself(labelled, systems, tmp_path):
     for link in page.links:
         head, data = link.split(",", 1)
         assert head == "data:image/jpeg;base64"
-        assert cv2.imdecode(np.frombuffer(base64.b64decode(data, validate=True), np.uint8), cv2.IMREAD_COLOR).shape == (640, 640, 3)
-    for words in ("mAP@0.5", "face AP@0.5", "macro-F1", "missed faces", "ms a frame", "score_floor", "nms_iou", "sha256", "labelled (white box)"):
+        assert cv2.imdecode(np.frombuffer(base64.b64decode(data, validate=True), np.uint8), cv2.IMREAD_COLOR).shape == (
+            640,
+            640,
+            3,
+        )
+    for words in (
+        "mAP@0.5",
+        "face AP@0.5",
+        "macro-F1",
+        "missed faces",
+        "ms a frame",
+        "score_floor",
+        "nms_iou",
+        "sha256",
+        "labelled (white box)",
+    ):
         assert words in text, words
 
 
@@ -264,7 +368,9 @@ def shown(gallery, index, differ, time_s=None, name="a"):
     from emotion.systems.detections import Detections
 
     empty = Detections.empty(1)
-    gallery.add(Frame(index, time_s, np.zeros((4, 4, 3), np.uint8), name), (empty, empty), (("x",), ("x",)), None, (), differ)
+    gallery.add(
+        Frame(index, time_s, np.zeros((4, 4, 3), np.uint8), name), (empty, empty), (("x",), ("x",)), None, (), differ
+    )
 
 
 def test_the_gallery_is_bounded_spread_and_worst_first():
@@ -283,7 +389,11 @@ def test_the_gallery_takes_one_frame_a_second_of_a_video():
     for index in range(100):
         shown(gallery, index, differ=1 + (index == 13), time_s=index / 25)
     worst = gallery.chosen()["worst"]
-    assert worst[0].index == 13 and len(worst) <= 4 and min(abs(a.time_s - b.time_s) for a in worst for b in worst if a is not b) >= 1
+    assert (
+        worst[0].index == 13
+        and len(worst) <= 4
+        and min(abs(a.time_s - b.time_s) for a in worst for b in worst if a is not b) >= 1
+    )
 
 
 def emo(*args):
@@ -296,7 +406,9 @@ def test_the_command(labelled, systems, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert emo("compare", systems[0], "vs", systems[1], "--data", labelled, "--out", "a") == 0
     printed = capsys.readouterr().out
-    assert re.search(r"mAP@0\.5 +\d+\.\d% +\d+\.\d%", printed) and "missed faces" in printed and "a/report.html" in printed
+    assert (
+        re.search(r"mAP@0\.5 +\d+\.\d% +\d+\.\d%", printed) and "missed faces" in printed and "a/report.html" in printed
+    )
     assert emo("compare", *systems, "--data", labelled, "--out", "b", "--json", "--limit", 3) == 0
     assert json.loads(capsys.readouterr().out)["subject"]["frames"] == 3
     assert emo("compare", *systems, "--data", labelled, "--out", "a") == 2
@@ -351,9 +463,19 @@ def test_a_full_disk_is_told_of_the_file_and_leaves_nothing(tmp_path, systems, s
     import sys
 
     cv2.imwrite(str(tmp_path / "a.png"), squares([(0, 0, 1)])[0])
-    line = f"ulimit -f 1; exec {sys.executable} -m emotion.cli compare {' '.join(systems)} {tmp_path / 'a.png'} --out {tmp_path / 'out'}"
+    line = (
+        f"ulimit -f 1; exec {sys.executable} -m "
+        "emotion.cli "
+        "compare "
+        f"{' '.join(systems)} "
+        f"{tmp_path / 'a.png'} --out "
+        f"{tmp_path / 'out'}"
+    )
     run = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
-    assert (run.returncode, run.stdout) == (1, "") and run.stderr == f"emo: {tmp_path / 'out' / 'report.html'}: cannot be written: File too large\n"
+    assert (run.returncode, run.stdout) == (
+        1,
+        "",
+    ) and run.stderr == f"emo: {tmp_path / 'out' / 'report.html'}: cannot be written: File too large\n"
     assert not (tmp_path / "out").exists()
 
 
@@ -401,15 +523,31 @@ def test_a_set_without_a_face_or_without_a_find(tmp_path, systems, squares, dete
     (tmp_path / "emo.names").write_text("\n".join(CLASSES))
     write_data(tmp_path / "emo.data", classes=7, valid="list.txt", names="emo.names")
     blind = f"yolo:{detector_factory(tmp_path / 'blind', bias=-60.0)}"
-    result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "negatives", replicates=100)
+    result = compare.run(
+        (systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "negatives", replicates=100
+    )
     found = result["significance"]["figures"]
-    assert found["map"]["differences"][0] == {"pair": [0, 1], "value": None, "low": None, "high": None, "shown": False} and found["accuracy"]["systems"][0]["low"] is None
-    assert found["extra"]["differences"][0]["value"] == -6 and found["extra"]["differences"][0]["shown"] and "blind finds fewer" in report.text(result)
+    assert (
+        found["map"]["differences"][0] == {"pair": [0, 1], "value": None, "low": None, "high": None, "shown": False}
+        and found["accuracy"]["systems"][0]["low"] is None
+    )
+    assert (
+        found["extra"]["differences"][0]["value"] == -6
+        and found["extra"]["differences"][0]["shown"]
+        and "blind finds fewer" in report.text(result)
+    )
     assert result["pairs"][0]["mcnemar"]["faces"] == 0 and "McNemar" not in report.text(result)
     for index in range(1, 12, 2):
         (tmp_path / f"{index}.txt").write_text(f"{index % 7} 0.375 0.375 0.25 0.25\n")
-    result = compare.run((systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "blind-one", replicates=100)
+    result = compare.run(
+        (systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "blind-one", replicates=100
+    )
     found = result["significance"]["figures"]
-    assert found["missed"]["differences"][0]["value"] == 6 and f"{result['systems'][0]['system']} misses fewer" in report.text(result)
-    assert found["accuracy"]["differences"][0]["value"] is None and "nan" not in (tmp_path / "blind-one" / "compare.json").read_text().lower()
+    assert found["missed"]["differences"][0][
+        "value"
+    ] == 6 and f"{result['systems'][0]['system']} misses fewer" in report.text(result)
+    assert (
+        found["accuracy"]["differences"][0]["value"] is None
+        and "nan" not in (tmp_path / "blind-one" / "compare.json").read_text().lower()
+    )
     assert result["systems"][1]["labelled"]["calibration"]["ece"] is None

@@ -61,28 +61,49 @@ def test_three_systems_each_with_each(boxes, systems, detector_factory, tmp_path
     assert [pair["pair"] for pair in result["pairs"]] == [[0, 1], [0, 2], [1, 2]]
     assert [pair["same_emotion"] for pair in result["pairs"]] == [20, 3, 3]  # of Neutral there are three
     found = result["significance"]["figures"]["accuracy"]
-    assert [each["value"] for each in found["systems"]] == [1, 1, pytest.approx(3 / 20)] and [each["shown"] for each in found["differences"]] == [False, True, True]
+    assert [each["value"] for each in found["systems"]] == [1, 1, pytest.approx(3 / 20)] and [
+        each["shown"] for each in found["differences"]
+    ] == [False, True, True]
     assert wording.better(result, "accuracy") is None  # two are equally good
     assert wording.winner("accuracy", found["differences"][1]) == 0
     said = report.text(result)
-    assert said.count("exact McNemar test") == 3 and "shy - " in said and said.startswith("No difference in quality was shown")
+    assert (
+        said.count("exact McNemar test") == 3
+        and "shy - " in said
+        and said.startswith("No difference in quality was shown")
+    )
     page = (tmp_path / "out" / "report.html").read_text()
-    assert result["verdict"] in page.replace("&#39;", "'") and 'class="t2"' in page and result["machine"]["processor"] in page
+    assert (
+        result["verdict"] in page.replace("&#39;", "'")
+        and 'class="t2"' in page
+        and result["machine"]["processor"] in page
+    )
 
 
 def test_a_system_against_itself_differs_in_nothing(boxes, systems, tmp_path):
     result = compare.run((systems[1], systems[1]), data=boxes, out=tmp_path / "out", replicates=200)
     for name, figure in result["significance"]["figures"].items():
         (difference,) = figure["differences"]
-        assert (difference["value"], difference["low"], difference["high"], difference["shown"]) == (0, 0, 0, False), name
-    assert result["pairs"][0]["mcnemar"]["p"] == 1 and result["pairs"][0]["share"] == 1 and result["pairs"][0]["only"] == [0, 0]
+        assert (difference["value"], difference["low"], difference["high"], difference["shown"]) == (0, 0, 0, False), (
+            name
+        )
+    assert (
+        result["pairs"][0]["mcnemar"]["p"] == 1
+        and result["pairs"][0]["share"] == 1
+        and result["pairs"][0]["only"] == [0, 0]
+    )
 
 
 def test_two_classifiers_on_a_classifiers_set(faces, classifier_folder, detector_folder, tmp_path):
     specs = (str(classifier_folder), f"two-stage:{detector_folder}+{classifier_folder}")
     result = compare.run((specs[0], specs[0]), data=faces, out=tmp_path / "same", replicates=200)
-    assert result["subject"]["task"] == "classifier" and [row[0] for row in report.figures(result)][:2] == ["accuracy", "macro-F1"]
-    assert all(system["labelled"]["accuracy"] == 1 and system["labelled"]["missed"] == 0 for system in result["systems"])
+    assert result["subject"]["task"] == "classifier" and [row[0] for row in report.figures(result)][:2] == [
+        "accuracy",
+        "macro-F1",
+    ]
+    assert all(
+        system["labelled"]["accuracy"] == 1 and system["labelled"]["missed"] == 0 for system in result["systems"]
+    )
     assert "mAP" not in report.text(result) and result["pairs"][0]["mcnemar"]["right_right"] == 28
     result = compare.run(specs, data=faces, out=tmp_path / "two", replicates=0)
     told = result["systems"][1]["labelled"]
@@ -97,24 +118,50 @@ def test_results_of_other_programs(boxes, systems, tmp_path):
 
     detector = open_subject(systems[1], conf=0.25)
     run_detection.run(boxes.parent, detector, tmp_path / "found")
-    coco = {"images": [], "categories": [{"id": index + 1, "name": name.lower()} for index, name in enumerate(CLASSES)], "annotations": []}
+    coco = {
+        "images": [],
+        "categories": [{"id": index + 1, "name": name.lower()} for index, name in enumerate(CLASSES)],
+        "annotations": [],
+    }
     for index in range(20):
         coco["images"].append({"id": index, "file_name": f"x/{index:02d}.png"})
         x1, y1, x2, y2 = map(float, detector.detect([cv2.imread(str(boxes.parent / f"{index:02d}.png"))])[0].xyxy_px[0])
-        coco["annotations"].append({"image_id": index, "category_id": index % 7 + 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": 0.9})
+        coco["annotations"].append(
+            {"image_id": index, "category_id": index % 7 + 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": 0.9}
+        )
     (tmp_path / "coco.json").write_text(json.dumps(coco))
     (tmp_path / "results.json").write_text(json.dumps(coco["annotations"]))
-    (tmp_path / "plain.csv").write_text("picture,x1,y1,x2,y2,emotion,score\n" + "".join(
-        f"{index:02d}.png,{16 * (index % 3)},32,{16 * (index % 3) + 16},48,{['neutral', 'happiness', 'sadness', 'surprise', 'fear', 'disgust', 'angry'][index % 7]},0.8\n" for index in range(20)
-    ))  # fmt: skip
-    files = ["found/detections.jsonl", "found/detections.csv", "coco.json", f"results.json+{tmp_path / 'coco.json'}", "plain.csv"]
+    (tmp_path / "plain.csv").write_text(
+        "picture,x1,y1,x2,y2,emotion,score\n"
+        + "".join(
+            f"{index:02d}.png,{16 * (index % 3)},32,{16 * (index % 3) + 16},48,{['neutral', 'happiness', 'sadness', 'surprise', 'fear', 'disgust', 'angry'][index % 7]},0.8\n"  # noqa: E501
+            for index in range(20)
+        )
+    )
+    files = [
+        "found/detections.jsonl",
+        "found/detections.csv",
+        "coco.json",
+        f"results.json+{tmp_path / 'coco.json'}",
+        "plain.csv",
+    ]
     specs = [f"file:{tmp_path / name}" for name in files]
     result = compare.run((systems[1], *specs), data=boxes, out=tmp_path / "out", replicates=0)
     for system in result["systems"]:
-        assert (system["labelled"]["accuracy"], system["labelled"]["missed"], system["labelled"]["extra"]) == (1, 0, 0), system["system"]
-    assert all(pair["same_emotion"] == 20 for pair in result["pairs"]) and result["systems"][1]["cost"]["megabytes"] is None
+        assert (system["labelled"]["accuracy"], system["labelled"]["missed"], system["labelled"]["extra"]) == (
+            1,
+            0,
+            0,
+        ), system["system"]
+    assert (
+        all(pair["same_emotion"] == 20 for pair in result["pairs"])
+        and result["systems"][1]["cost"]["megabytes"] is None
+    )
     frame = Frame(0, None, np.zeros((4, 4, 3), np.uint8), "00.png")
-    assert FileSystem(str(tmp_path / "plain.csv"), 0.9).of_frame(frame).xyxy_px.shape == (0, 4) and len(FileSystem(str(tmp_path / "plain.csv"), 0.5).of_frame(frame)) == 1
+    assert (
+        FileSystem(str(tmp_path / "plain.csv"), 0.9).of_frame(frame).xyxy_px.shape == (0, 4)
+        and len(FileSystem(str(tmp_path / "plain.csv"), 0.5).of_frame(frame)) == 1
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,29 +183,53 @@ def test_files_that_are_no_results(tmp_path, name, text, words):
 
 
 def test_another_size_or_backend_behind_an_at_sign(detector_folder, classifier_folder):
-    assert overrules("yolo:runs/a@416@onnx") == ("yolo:runs/a", (416, 416), "onnx") and overrules("yolo@640x384") == ("yolo", (640, 384), None)
-    assert overrules("me@home/model.cfg") == ("me@home/model.cfg", None, None) and overrules("a@b@opencv") == ("a@b", None, "opencv")
+    assert overrules("yolo:runs/a@416@onnx") == ("yolo:runs/a", (416, 416), "onnx") and overrules("yolo@640x384") == (
+        "yolo",
+        (640, 384),
+        None,
+    )
+    assert overrules("me@home/model.cfg") == ("me@home/model.cfg", None, None) and overrules("a@b@opencv") == (
+        "a@b",
+        None,
+        "opencv",
+    )
     assert open_subject(f"{detector_folder}@128x96").settings["model"]["input"] == [128, 96, 3]
     assert open_subject(f"yolo:{detector_folder}@opencv", backend="onnx").settings["backend"] == "opencv"
-    for spec, words in ((f"{detector_folder}@100", "multiples of 32"), (f"{classifier_folder}@64", "is a classifier"), ("two-stage@64", "size of its own")):
+    for spec, words in (
+        (f"{detector_folder}@100", "multiples of 32"),
+        (f"{classifier_folder}@64", "is a classifier"),
+        ("two-stage@64", "size of its own"),
+    ):
         with pytest.raises(UsageError, match=words):
             open_subject(spec)
 
 
 def test_media_with_labels_are_judged(systems, squares, video_factory, tmp_path):
-    """A picture, rightly labelled; a video of six frames, of which four are labelled, two of them wrongly and one as empty."""
+    """A picture, rightly labelled; a video of six frames, of which four are labelled, two of them wrongly and one
+    as empty.
+    """
     cv2.imwrite(str(tmp_path / "a.png"), squares([(1, 1, 6)])[0])
     video_factory(tmp_path / "b.mp4", [squares([(2, 2, 1)], scale=4)[0]] * 6)
-    rows = [("a.png", 0, 16, 16, 32, 32, "Anger"), *(("b.mp4", frame, 128, 128, 192, 192, "Happy" if frame < 1 else "Sad") for frame in range(3)), ("b.mp4", 3, "", "", "", "", "")]
+    rows = [
+        ("a.png", 0, 16, 16, 32, 32, "Anger"),
+        *(("b.mp4", frame, 128, 128, 192, 192, "Happy" if frame < 1 else "Sad") for frame in range(3)),
+        ("b.mp4", 3, "", "", "", "", ""),
+    ]
     with open(tmp_path / "labels.csv", "w", newline="") as file:
         csv.writer(file).writerows([media_labels.COLUMNS, *rows])
     result = compare.run(systems, media=[tmp_path / "a.png", tmp_path / "b.mp4"], out=tmp_path / "out", clip=True)
     assert (result["subject"]["frames"], result["subject"]["judged"]) == (7, 5)
     for system in result["systems"]:
         told = system["labelled"]
-        assert (told["faces"], told["missed"], told["extra"], told["accuracy"]) == (4, 0, 1, 0.5) and system["faces_found"] == 7
+        assert (told["faces"], told["missed"], told["extra"], told["accuracy"]) == (4, 0, 1, 0.5) and system[
+            "faces_found"
+        ] == 7
         assert system["flicker"]["tracks"] == 1 and system["flicker"]["changes"] == 0
-    assert result["significance"]["unit"] == "medium" and result["significance"]["figures"] is None and "4 of 4 faces and 1 more that nobody labelled" in result["verdict"]
+    assert (
+        result["significance"]["unit"] == "medium"
+        and result["significance"]["figures"] is None
+        and "4 of 4 faces and 1 more that nobody labelled" in result["verdict"]
+    )
     clip = cv2.VideoCapture(str(tmp_path / "out" / side_by_side.FILE))
     count = 0
     while clip.read()[0]:
@@ -184,7 +255,11 @@ def test_the_labels_that_ship_are_those_of_the_script():
 
 
 def test_peak_memory_is_of_a_process_of_its_own(systems, squares):
-    found = peak_megabytes(systems[1], [squares([(0, 0, 1)])[0]], {"conf": 0.25, "iou": 0.45, "face_model": None, "backend": "opencv", "device": "cpu"})
+    found = peak_megabytes(
+        systems[1],
+        [squares([(0, 0, 1)])[0]],
+        {"conf": 0.25, "iou": 0.45, "face_model": None, "backend": "opencv", "device": "cpu"},
+    )
     assert found is not None and 20 < found < 2000
     assert peak_megabytes("file:x.json", [], {}) is None
 
@@ -203,7 +278,10 @@ def browser():
     chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
 
     def load(page, width):
-        chrome.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False})
+        chrome.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False},
+        )
         chrome.get(page.as_uri())
         return chrome
 
@@ -217,8 +295,20 @@ def test_the_page_in_a_browser(boxes, systems, detector_factory, tmp_path, brows
     compare.run((*systems, shy), data=boxes, out=tmp_path / "out", replicates=200)
     for width in (390, 800, 1400):
         chrome = browser(tmp_path / "out" / "report.html", width)
-        over = "return [...document.querySelectorAll('body *')].filter(e => e.getBoundingClientRect().right > innerWidth + 1 || e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX != 'visible').length"
-        assert chrome.execute_script("return document.documentElement.scrollWidth") <= width and chrome.execute_script(over) == 0, width
+        over = (
+            "return [...document.querySelectorAll('body "
+            "*')].filter(e => "
+            "e.getBoundingClientRect().right "
+            "> innerWidth + 1 || "
+            "e.scrollWidth > "
+            "e.clientWidth + 1 && "
+            "getComputedStyle(e).overflowX != "
+            "'visible').length"
+        )
+        assert (
+            chrome.execute_script("return document.documentElement.scrollWidth") <= width
+            and chrome.execute_script(over) == 0
+        ), width
     shown = "return [...document.querySelectorAll('.frame')].filter(e => e.style.display != 'none').length"
     every = chrome.execute_script(shown)
     choose = "const s = document.getElementById(arguments[0]); s.value = arguments[1]; s.onchange();"
@@ -226,5 +316,8 @@ def test_the_page_in_a_browser(boxes, systems, detector_factory, tmp_path, brows
     wrong = chrome.execute_script(shown)
     chrome.execute_script(choose, "class", "Happy")
     happy = chrome.execute_script(shown)
-    assert 0 < happy < wrong <= every and chrome.execute_script("return document.getElementById('count').textContent") == f"{happy} of {every} frames"
+    assert (
+        0 < happy < wrong <= every
+        and chrome.execute_script("return document.getElementById('count').textContent") == f"{happy} of {every} frames"
+    )
     assert not [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]

@@ -38,15 +38,32 @@ def test_coco_figures_are_those_of_pycocotools(count, seed):
     annotations, results = [], []
     for image, ((xyxy, scores), (boxes, ids)) in enumerate(zip(predictions, truths)):
         for (x1, y1, x2, y2), kind in zip(boxes, ids):
-            annotations.append({"id": len(annotations) + 1, "image_id": image, "category_id": int(kind), "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1), "iscrowd": 0})
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image,
+                    "category_id": int(kind),
+                    "bbox": [x1, y1, x2 - x1, y2 - y1],
+                    "area": (x2 - x1) * (y2 - y1),
+                    "iscrowd": 0,
+                }
+            )
         for (x1, y1, x2, y2), each in zip(xyxy, scores):
-            results += [{"image_id": image, "category_id": kind, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score} for kind, score in enumerate(each) if score > 0]
+            results += [
+                {"image_id": image, "category_id": kind, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": score}
+                for kind, score in enumerate(each)
+                if score > 0
+            ]
     if not annotations or not results:
         assert found["ap"] in (None, 0)
         return
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = coco.COCO()
-        theirs.dataset = {"images": [{"id": i} for i in range(count)], "annotations": annotations, "categories": [{"id": i, "name": n} for i, n in enumerate(NAMES)]}
+        theirs.dataset = {
+            "images": [{"id": i} for i in range(count)],
+            "annotations": annotations,
+            "categories": [{"id": i, "name": n} for i, n in enumerate(NAMES)],
+        }
         theirs.createIndex()
         judge = cocoeval.COCOeval(theirs, theirs.loadRes(results), "bbox")
         judge.evaluate()
@@ -70,27 +87,53 @@ def test_best_f1_is_the_best_of_all_confidences(found, more):
         assert best["best_conf"] is None
         return
     f1 = {at: 2 * taken[scores >= at].sum() / ((scores >= at).sum() + truths) for at in scores}
-    assert best["best_f1"] == pytest.approx(max(f1.values())) and f1[best["best_conf"]] == pytest.approx(best["best_f1"])
+    assert best["best_f1"] == pytest.approx(max(f1.values())) and f1[best["best_conf"]] == pytest.approx(
+        best["best_f1"]
+    )
 
 
 def test_by_hand():
-    """One picture, two faces of class a, one of b. Boxes: a at .9 on the first, a at .8 beside all, b at .6 on the b."""
+    """One picture, two faces of class a, one of b. Boxes: a at .9 on the first, a at .8 beside all, b at .6 on the
+    b.
+    """
     truths = [(np.array([(0, 0, 10, 10), (50, 50, 90, 90), (0, 50, 20, 70)], float), np.array([0, 0, 1]))]
     boxes = np.array([(0, 0, 10, 10), (200, 200, 220, 220), (0, 50, 20, 70)], float)
     scores = np.array([(0.9, 0, 0), (0.8, 0, 0), (0, 0.6, 0)])
     found = detection.detection_figures([(boxes, scores)], truths, [(300, 300)], NAMES, conf=0.25)
     assert (found["tp"], found["fp"], found["fn"]) == (2, 1, 1) and found["f1"] == pytest.approx(2 / 3)
-    assert found["classes"]["a"]["ap"] == pytest.approx(0.5) and found["classes"]["b"]["ap"] == 1 and found["classes"]["c"]["ap"] is None
-    assert found["map"] == pytest.approx(0.75) and found["map_darknet"] == pytest.approx(0.5) and found["map_11"] == pytest.approx((6 / 11 + 1) / 2)
+    assert (
+        found["classes"]["a"]["ap"] == pytest.approx(0.5)
+        and found["classes"]["b"]["ap"] == 1
+        and found["classes"]["c"]["ap"] is None
+    )
+    assert (
+        found["map"] == pytest.approx(0.75)
+        and found["map_darknet"] == pytest.approx(0.5)
+        and found["map_11"] == pytest.approx((6 / 11 + 1) / 2)
+    )
     assert found["mean_iou"] == pytest.approx(2 / 3) and found["coco"]["ap50"] == pytest.approx((51 / 101 + 1) / 2)
     assert found["classes"]["a"] | {"best_conf": 0.9, "best_recall": 0.5, "best_precision": 1} == found["classes"]["a"]
-    assert set(found["curves"]) == {"a", "b"} and found["curves"]["a"]["recall"][0] == 0.5 and found["curves"]["a"]["precision"][-1] is None
-    assert found["curves"]["a"]["envelope"][100] == 1 and found["curves"]["a"]["envelope"][101] == 0  # recall .5, then nothing
+    assert (
+        set(found["curves"]) == {"a", "b"}
+        and found["curves"]["a"]["recall"][0] == 0.5
+        and found["curves"]["a"]["precision"][-1] is None
+    )
+    assert (
+        found["curves"]["a"]["envelope"][100] == 1 and found["curves"]["a"]["envelope"][101] == 0
+    )  # recall .5, then nothing
 
 
 def test_sizes_by_hand():
-    rows = detection.by_size(np.array([8, 16, 31.9, 200]), np.array([False, True, True, True]), np.array([True, True, False, True]))
-    assert [(row["from_px"], row["faces"], row["missed"], row["right"]) for row in rows] == [(0, 1, 1, 0), (16, 2, 0, 1), (32, 0, 0, 0), (64, 0, 0, 0), (128, 1, 0, 1)]
+    rows = detection.by_size(
+        np.array([8, 16, 31.9, 200]), np.array([False, True, True, True]), np.array([True, True, False, True])
+    )
+    assert [(row["from_px"], row["faces"], row["missed"], row["right"]) for row in rows] == [
+        (0, 1, 1, 0),
+        (16, 2, 0, 1),
+        (32, 0, 0, 0),
+        (64, 0, 0, 0),
+        (128, 1, 0, 1),
+    ]
 
 
 @pytest.mark.parametrize("yolo", ["", "nms_kind=greedynms\nbeta_nms=0.6\n"])
@@ -114,7 +157,13 @@ def test_darknets_figures_are_those_of_emo_darknet_map(tmp_path, squares, detect
         rows = []
         for (_, _, kind), (x1, y1, x2, y2) in zip(drawn, boxes + rng.uniform(-1.5, 1.5, (2, 4))):
             x1, y1, x2, y2 = np.clip((x1 / (64 + wide), y1 / 64, x2 / (64 + wide), y2 / 64), 0, 1)
-            rows.append(f"{kind if rng.random() < 0.8 else (kind + 1) % 7} {(x1 + x2) / 2} {(y1 + y2) / 2} {x2 - x1} {y2 - y1}\n")
+            rows.append(
+                f"{kind if rng.random() < 0.8 else (kind + 1) % 7} "
+                f"{(x1 + x2) / 2} "
+                f"{(y1 + y2) / 2} "
+                f"{x2 - x1} "
+                f"{y2 - y1}\n"
+            )
         (tmp_path / f"{index}.txt").write_text("".join(rows))
     (tmp_path / "list.txt").write_text("".join(f"{index}.png\n" for index in range(12)))
     (tmp_path / "emo.names").write_text("\n".join(names))
@@ -122,7 +171,9 @@ def test_darknets_figures_are_those_of_emo_darknet_map(tmp_path, squares, detect
     model = find(folder, "detector")
     network = Network(model.cfg)
     network.load(weights_file.read(model.cfg, model.weights))
-    (told,) = evaluate([str(folder)], tmp_path / "emo.data", backend="torch", device="cpu", out=tmp_path / "out", conf=0.1)["models"]
+    (told,) = evaluate(
+        [str(folder)], tmp_path / "emo.data", backend="torch", device="cpu", out=tmp_path / "out", conf=0.1
+    )["models"]
     found = told["detector"]
     for points, name in ((0, "map"), (11, "map_11"), (101, "map_101")):
         theirs = evaluate_detector(network, read_data(tmp_path / "emo.data"), conf=0.1, points=points)

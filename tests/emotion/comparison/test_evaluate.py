@@ -27,8 +27,8 @@ def read_csv(path):
 
 @pytest.fixture
 def faces(tmp_path, squares):
-    """A classifier's set of 28 pictures, each one colour, four a class; the first of each class but Anger lies in the next class's
-    folder: 22 right, 6 wrong."""
+    """A classifier's set of 28 pictures, each one colour, four a class; the first of each class but Anger lies in the
+    next class's folder: 22 right, 6 wrong."""
     folder, names = tmp_path / "faces", []
     for index in range(28):
         drawn, wrong = index % 7, index < 6
@@ -44,7 +44,9 @@ def faces(tmp_path, squares):
 
 @pytest.fixture
 def boxes(tmp_path, squares):
-    """A detector's set of 12 pictures with a square each; two labels name another class, two squares are not drawn; one more is drawn."""
+    """A detector's set of 12 pictures with a square each; two labels name another class, two squares are not drawn;
+    one more is drawn.
+    """
     folder = tmp_path / "boxes"
     folder.mkdir()
     for index in range(12):
@@ -67,15 +69,26 @@ def test_a_classifier_on_pictures(faces, classifier_folder, tmp_path):
     assert spans["low"] < 22 / 28 < spans["high"] and result["significance"]["unit"] == "picture"
     out = tmp_path / "out"
     table = read_csv(out / "classes.csv")
-    assert table[0] == ["class", "precision", "recall", "f1-score", "support"] and [row[0] for row in table[1:]] == [*CLASSES, "accuracy", "macro avg", "weighted avg"]
+    assert table[0] == ["class", "precision", "recall", "f1-score", "support"] and [row[0] for row in table[1:]] == [
+        *CLASSES,
+        "accuracy",
+        "macro avg",
+        "weighted avg",
+    ]
     assert float(table[8][3]) == pytest.approx(22 / 28, abs=1e-6)
     confusion = read_csv(out / "confusion.csv")
     assert confusion[0] == ["labelled", *CLASSES] and np.trace(np.array([row[1:] for row in confusion[1:]], int)) == 22
     predictions = read_csv(out / "predictions.csv")
-    assert len(predictions) == 29 and sum(int(row[3]) for row in predictions[1:]) == 22 and predictions[1][1:3] == ["Happy", "Neutral"]
+    assert (
+        len(predictions) == 29
+        and sum(int(row[3]) for row in predictions[1:]) == 22
+        and predictions[1][1:3] == ["Happy", "Neutral"]
+    )
     for name in ("confusion.png", "calibration.png"):
         assert cv2.imread(str(out / name)).std() > 5
-    assert json.loads((out / "report.json").read_text()) == {key: value for key, value in result.items() if key != "files"}
+    assert json.loads((out / "report.json").read_text()) == {
+        key: value for key, value in result.items() if key != "files"
+    }
     with pytest.raises(UsageError, match="not empty"):
         evaluate([str(classifier_folder)], faces, out=out)
     evaluate([str(classifier_folder)], faces, out=out, force=True, replicates=0)
@@ -83,7 +96,12 @@ def test_a_classifier_on_pictures(faces, classifier_folder, tmp_path):
 
 def test_a_two_stage_system_end_to_end_and_what_it_missed(boxes, detector_folder, classifier_folder, tmp_path):
     """10 of 12 squares are drawn; 8 of them are what their label says."""
-    specs = [f"two-stage:{detector_folder}+{classifier_folder}", f"yolo:{detector_folder}", str(detector_folder), str(classifier_folder)]
+    specs = [
+        f"two-stage:{detector_folder}+{classifier_folder}",
+        f"yolo:{detector_folder}",
+        str(detector_folder),
+        str(classifier_folder),
+    ]
     result = evaluate(specs, boxes, out=tmp_path / "out")
     for told in result["models"][:3]:
         assert (told["faces"], told["missed"], told["extra"]) == (12, 2, 1)
@@ -93,9 +111,17 @@ def test_a_two_stage_system_end_to_end_and_what_it_missed(boxes, detector_folder
     alone = result["models"][3]  # cuts out what is labelled, so it misses nothing; the black squares are some class
     assert alone["missed"] == 0 and 8 / 12 <= alone["accuracy"] <= 10 / 12
     first = next((tmp_path / "out").glob("two-stage*"))
-    assert read_csv(first / "confusion.csv")[0][-1] == "missed" and [row[2] for row in read_csv(first / "predictions.csv")].count("missed") == 2
+    assert (
+        read_csv(first / "confusion.csv")[0][-1] == "missed"
+        and [row[2] for row in read_csv(first / "predictions.csv")].count("missed") == 2
+    )
     rows = read_csv(tmp_path / "out" / "table.csv")
-    assert len(rows) == 5 and rows[0][0] == "model" and "missed" in rows[0] and rows[1][rows[0].index("missed")] == "2 of 12"
+    assert (
+        len(rows) == 5
+        and rows[0][0] == "model"
+        and "missed" in rows[0]
+        and rows[1][rows[0].index("missed")] == "2 of 12"
+    )
     same = result["significance"]["figures"]["accuracy"]["differences"][0]
     assert same["pair"] == [0, 1] and (same["value"], same["low"], same["high"], same["shown"]) == (0, 0, 0, False)
 
@@ -109,7 +135,10 @@ def test_a_detector_on_pictures_of_one_face(faces, detector_folder, tmp_path):
 @pytest.mark.parametrize("tta", ["tencrop", 3])
 def test_colours_are_the_same_in_all_views(faces, classifier_folder, tmp_path, tta):
     result = evaluate([str(classifier_folder)], faces, out=tmp_path / "out", tta=tta, seed=4)
-    assert result["models"][0]["accuracy"] == pytest.approx(22 / 28) and result["models"][0]["model_settings"]["tta"] == tta
+    assert (
+        result["models"][0]["accuracy"] == pytest.approx(22 / 28)
+        and result["models"][0]["model_settings"]["tta"] == tta
+    )
 
 
 def test_tta_needs_crops(boxes, detector_folder, tmp_path):
@@ -119,21 +148,34 @@ def test_tta_needs_crops(boxes, detector_folder, tmp_path):
 
 
 def test_what_the_split_was_to_the_weights(faces, classifier_folder, tmp_path):
-    """A run knows by its lists' hashes, or by the pictures themselves, whatever the name under which they are listed."""
+    """A run knows by its lists' hashes, or by the pictures themselves, whatever the name under which they are
+    listed.
+    """
     from converters.darknet_format.files import read_data
 
     run = tmp_path / "runs" / "x-001"
     (run / "weights").mkdir(parents=True)
-    for name, to in (("model.cfg", "model.cfg"), ("emo.names", "emo.names"), ("model.weights", "weights/model_best.weights")):
+    for name, to in (
+        ("model.cfg", "model.cfg"),
+        ("emo.names", "emo.names"),
+        ("model.weights", "weights/model_best.weights"),
+    ):
         (run / to).write_bytes((classifier_folder / name).read_bytes())
     data = read_data(faces)
 
     def told(**hashes):
-        (run / "run.json").write_text(json.dumps({"data": str(tmp_path / "gone.data"), "hashes": {"cfg": "", "data": hashes}}))
+        (run / "run.json").write_text(
+            json.dumps({"data": str(tmp_path / "gone.data"), "hashes": {"cfg": "", "data": hashes}})
+        )
         return use_of(find(run, "classifier"), data, "valid")["use"]
 
     here = sha256(data.list_of("valid"))
-    assert (told(valid=here), told(train=here, valid=here), told(train="other"), told()) == ("chosen", "trained", "unknown", "unknown")
+    assert (told(valid=here), told(train=here, valid=here), told(train="other"), told()) == (
+        "chosen",
+        "trained",
+        "unknown",
+        "unknown",
+    )
     other = tmp_path / "other"
     (other / "valid" / "Happy").mkdir(parents=True)
     linked = other / "valid" / "Happy" / "again.png"
@@ -142,7 +184,10 @@ def test_what_the_split_was_to_the_weights(faces, classifier_folder, tmp_path):
     (other / "emo.names").write_text("\n".join(CLASSES))
     write_data(other / "emo.data", classes=7, train="valid.txt", labels="emo.names")
     (run / "run.json").write_text(json.dumps({"data": str(other / "emo.data")}))
-    assert use_of(find(run, "classifier"), data, "valid") == {"use": "trained", "why": "4% of these pictures were trained on"}
+    assert use_of(find(run, "classifier"), data, "valid") == {
+        "use": "trained",
+        "why": "4% of these pictures were trained on",
+    }
     (run / "weights" / "model_best.weights").rename(run / "weights" / "model_final.weights")
     (run / "run.json").write_text(json.dumps({"data": str(faces), "hashes": {"data": {"valid": here}}}))
     assert use_of(find(run, "classifier"), data, "valid")["use"] == "unseen"
@@ -164,7 +209,10 @@ def test_a_card_says_it_too(faces, tmp_path, classifier_folder):
 
 
 def test_the_shipped_models_say_what_they_were_chosen_on():
-    assert "fer2013 valid" in find("emo-fer", "classifier").card["chosen_on"] and "fer2013 train" in find("emo-v4-nano", "detector").card["trained_on"]
+    assert (
+        "fer2013 valid" in find("emo-fer", "classifier").card["chosen_on"]
+        and "fer2013 train" in find("emo-v4-nano", "detector").card["trained_on"]
+    )
 
 
 def test_command_line(faces, classifier_folder, tmp_path, capsys, monkeypatch):
@@ -196,7 +244,9 @@ def test_command_line(faces, classifier_folder, tmp_path, capsys, monkeypatch):
 
 def test_names_are_short_unless_folders_tell_them_apart():
     assert names_of(["runs/a/", "emo-fer"]) == ["a", "emo-fer"] and names_of(["x/a", "y/a"]) == ["x/a", "y/a"]
-    assert names_of(["a", "a"]) == ["a (1)", "a (2)"] and names_of(["two-stage:d/yunet.onnx+r/m"]) == ["two-stage:yunet.onnx+m"]
+    assert names_of(["a", "a"]) == ["a (1)", "a (2)"] and names_of(["two-stage:d/yunet.onnx+r/m"]) == [
+        "two-stage:yunet.onnx+m"
+    ]
 
 
 def test_a_list_that_names_nothing_usable(faces, classifier_folder, tmp_path):
@@ -210,16 +260,36 @@ def test_the_gate_of_the_command(faces, classifier_folder, tmp_path, capsys, mon
 
     def run(*args):
         with pytest.raises(SystemExit) as end:
-            main(["evaluate", str(classifier_folder), "--data", str(faces), "--bootstrap", "0", "--force", "--out", "out", *args])
+            main(
+                [
+                    "evaluate",
+                    str(classifier_folder),
+                    "--data",
+                    str(faces),
+                    "--bootstrap",
+                    "0",
+                    "--force",
+                    "--out",
+                    "out",
+                    *args,
+                ]
+            )
         return end.value.code, capsys.readouterr().err
 
     assert run("--fail-under", "accuracy=0.78") == (0, "")
     shutil.copy(tmp_path / "out" / "report.json", tmp_path / "old.json")
     code, err = run("--fail-under", "accuracy=0.8", "--junit", "gate.xml", "--summary", "gate.md")
-    assert code == 1 and "colours: accuracy 0.7857, at least 0.8000" in err and 'failures="1"' in (tmp_path / "gate.xml").read_text()
+    assert (
+        code == 1
+        and "colours: accuracy 0.7857, at least 0.8000" in err
+        and 'failures="1"' in (tmp_path / "gate.xml").read_text()
+    )
     assert "1 of 1 checks failed" in (tmp_path / "gate.md").read_text()
     assert run("--baseline", "old.json")[0] == 0
     lines = (faces.parent / "valid.txt").read_text().splitlines()
     (faces.parent / "valid.txt").write_text("\n".join(lines[:14]))  # half of what is wrong is among a quarter more
-    assert run("--baseline", "old.json", "--tolerance", "0.01")[0] == 1 and run("--baseline", "old.json", "--tolerance", "0.4")[0] == 0
+    assert (
+        run("--baseline", "old.json", "--tolerance", "0.01")[0] == 1
+        and run("--baseline", "old.json", "--tolerance", "0.4")[0] == 0
+    )
     assert run("--junit", "x.xml")[0] == 2

@@ -69,11 +69,16 @@ def test_mcnemar_by_hand():
 
 
 def test_calibration_by_hand():
-    """Two faces at 0.9, one right: |0.5 - 0.9|; two at 0.55 and 0.65, both right, a bin each; 1.0 belongs to the last bin."""
+    """Two faces at 0.9, one right: |0.5 - 0.9|; two at 0.55 and 0.65, both right, a bin each; 1.0 belongs to the
+    last bin.
+    """
     found = metrics.calibration([0.9, 0.9, 0.55, 0.65, 1.0], [1, 0, 1, 1, 1])
     assert found["ece"] == pytest.approx((2 * 0.4 + 0.45 + 0.35 + 0) / 5)
     assert [row["faces"] for row in found["bins"]] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 1]
-    assert found["bins"][8] == {"low": 0.8, "high": 0.9, "faces": 2, "confidence": 0.9, "accuracy": 0.5} and found["bins"][0]["accuracy"] is None
+    assert (
+        found["bins"][8] == {"low": 0.8, "high": 0.9, "faces": 2, "confidence": 0.9, "accuracy": 0.5}
+        and found["bins"][0]["accuracy"] is None
+    )
     assert (found["faces"], found["confidence"], found["accuracy"]) == (5, pytest.approx(0.8), 0.8)
     empty = metrics.calibration([], [])
     assert (empty["ece"], empty["faces"], empty["confidence"]) == (None, 0, None)

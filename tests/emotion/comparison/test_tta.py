@@ -7,7 +7,11 @@ from emotion.comparison import tta
 
 
 def numbered(count=3, height=6, width=12, channels=1):
-    return np.arange(count * height * width * channels, dtype=np.uint32).reshape(count, height, width, channels).astype(np.uint8)
+    return (
+        np.arange(count * height * width * channels, dtype=np.uint32)
+        .reshape(count, height, width, channels)
+        .astype(np.uint8)
+    )
 
 
 def test_ten_crops_lie_in_the_corners_and_the_middle_and_are_mirrored():

@@ -17,7 +17,9 @@ def test_the_frame_itself_stays_as_it_is():
     frame = np.zeros((100, 100, 3), np.uint8)
     out = draw(frame, detections((20, 30, 60, 80)), EMOTIONS)
     assert not frame.any() and out.any()
-    assert (out[55, 20] == colour_of("Neutral")).all() and not out[50:60, 30:50].any()  # the outline, and nothing on the face
+    assert (out[55, 20] == colour_of("Neutral")).all() and not out[
+        50:60, 30:50
+    ].any()  # the outline, and nothing on the face
 
 
 def test_nothing_found_changes_nothing():
@@ -33,4 +35,6 @@ def test_boxes_anywhere_can_be_drawn(box, size):
 
 
 def test_emotions_have_colours_of_their_own():
-    assert len({colour_of(name) for name in EMOTIONS}) == 8 and colour_of("Boredom", 3) in {colour_of(name) for name in EMOTIONS}
+    assert len({colour_of(name) for name in EMOTIONS}) == 8 and colour_of("Boredom", 3) in {
+        colour_of(name) for name in EMOTIONS
+    }

@@ -30,7 +30,7 @@ def make(path, sound, seconds=3):
         output.mux(stream.encode())
         if track:
             wave = (20_000 * np.sin(np.arange(RATE * seconds) / 20)).astype(np.int16)
-            wave[: RATE] = wave[2 * RATE :] = 0
+            wave[:RATE] = wave[2 * RATE :] = 0
             for start in range(0, len(wave) - 1023, 1024):
                 frame = av.AudioFrame.from_ndarray(wave[None, start : start + 1024], format="s16", layout="mono")
                 frame.sample_rate, frame.pts, frame.time_base = RATE, start, Fraction(1, RATE)
@@ -65,10 +65,15 @@ def test_sides_become_even_and_the_picture_is_there(tmp_path, size_wh):
     with av.open(str(write(tmp_path, [0, 0.1, 0.2], size_wh))) as file:
         assert file.streams.video[0].codec_context.name == "h264" and file.streams.video[0].pix_fmt == "yuv420p"
         frames = [frame.to_ndarray(format="bgr24") for frame in file.decode(video=0)]
-    assert frames[0].shape == (size_wh[1] + size_wh[1] % 2, size_wh[0] + size_wh[0] % 2, 3) and [int(frame.mean() > 100) for frame in frames] == [0, 1, 0]
+    assert frames[0].shape == (size_wh[1] + size_wh[1] % 2, size_wh[0] + size_wh[0] % 2, 3) and [
+        int(frame.mean() > 100) for frame in frames
+    ] == [0, 1, 0]
 
 
-@pytest.mark.parametrize("name, sound, kept", [("a.mp4", "aac", "aac"), ("b.avi", "pcm_s16le", "aac"), ("c.mkv", "flac", "flac"), ("d.mp4", None, None)])
+@pytest.mark.parametrize(
+    "name, sound, kept",
+    [("a.mp4", "aac", "aac"), ("b.avi", "pcm_s16le", "aac"), ("c.mkv", "flac", "flac"), ("d.mp4", None, None)],
+)
 @pytest.mark.parametrize("begin", [0.0, 0.5])
 def test_the_sound_is_kept_and_in_step(tmp_path, name, sound, kept, begin):
     source = make(tmp_path / name, sound)
@@ -76,7 +81,10 @@ def test_the_sound_is_kept_and_in_step(tmp_path, name, sound, kept, begin):
         assert [stream.codec_context.name for stream in file.streams.audio] == ([kept] if kept else [])
         if not kept:
             return
-        loud = [(float(frame.pts * frame.time_base), np.abs(frame.to_ndarray().astype(float)).max()) for frame in file.decode(audio=0)]
+        loud = [
+            (float(frame.pts * frame.time_base), np.abs(frame.to_ndarray().astype(float)).max())
+            for frame in file.decode(audio=0)
+        ]
     peak = max(level for _, level in loud)
     heard = [time_s for time_s, level in loud if level > peak / 2]
     assert heard[0] == pytest.approx(1 - begin, abs=0.08) and heard[-1] == pytest.approx(2 - begin, abs=0.08)

@@ -25,7 +25,9 @@ def faces(*rows):
         scores[index] = (1 - score) / 2
         scores[index, class_id] = score
     box = np.tile(np.float32([10, 10, 40, 40]), (len(rows), 1))
-    return Detections(box, scores, np.ones(len(rows), np.float32), np.array([row[0] for row in rows], np.int64), scores).doubted(0.5)
+    return Detections(
+        box, scores, np.ones(len(rows), np.float32), np.array([row[0] for row in rows], np.int64), scores
+    ).doubted(0.5)
 
 
 def answers(folder, frames, fps=10.0):
@@ -36,22 +38,56 @@ def answers(folder, frames, fps=10.0):
 
 
 def test_shares_changes_and_gaps_are_those_of_the_time_not_of_the_frames(tmp_path):
-    """One is Happy for 1 s (in ten frames), Sad for 3 s (one frame that lasts), then gone for 2 s; another is Neutral, unsurely, for the last 0.1 s."""
-    frames = [(index / 10, faces((1, 1, 0.9))) for index in range(10)] + [(1.0, faces((1, 2, 0.8))), (4.0, faces()), (6.0, faces((2, 0, 0.4)))]
+    """One is Happy for 1 s (in ten frames), Sad for 3 s (one frame that lasts), then gone for 2 s; another is
+    Neutral, unsurely, for the last 0.1 s.
+    """
+    frames = [(index / 10, faces((1, 1, 0.9))) for index in range(10)] + [
+        (1.0, faces((1, 2, 0.8))),
+        (4.0, faces()),
+        (6.0, faces((2, 0, 0.4))),
+    ]
     found = answers(tmp_path, frames).result()
-    assert (found["from_s"], found["to_s"], found["frames"], found["frames_without_face"], found["seconds_without_face"]) == (0, 6.1, 13, 1, 2)
-    assert found["face_seconds"] == 4.1 and found["shares"] == {"Neutral": round(0.1 / 4.1, 4), "Happy": round(1 / 4.1, 4), "Sad": round(3 / 4.1, 4)}
+    assert (
+        found["from_s"],
+        found["to_s"],
+        found["frames"],
+        found["frames_without_face"],
+        found["seconds_without_face"],
+    ) == (0, 6.1, 13, 1, 2)
+    assert found["face_seconds"] == 4.1 and found["shares"] == {
+        "Neutral": round(0.1 / 4.1, 4),
+        "Happy": round(1 / 4.1, 4),
+        "Sad": round(3 / 4.1, 4),
+    }
     assert found["uncertain_share"] == round(0.1 / 4.1, 4) and found["changes"] == 1
     first, second = found["tracks"]
-    assert first["stretches"] == [{"from_s": 0, "to_s": 1, "emotion": "Happy"}, {"from_s": 1, "to_s": 4, "emotion": "Sad"}]
+    assert first["stretches"] == [
+        {"from_s": 0, "to_s": 1, "emotion": "Happy"},
+        {"from_s": 1, "to_s": 4, "emotion": "Sad"},
+    ]
     assert (first["emotion"], first["seconds"], first["shares"]["Sad"], first["changes"]) == ("Sad", 4, 0.75, 1)
     assert (second["track"], second["first_s"], second["last_s"], second["changes"]) == (2, 6, 6.1, 0)
 
 
 def test_the_strongest_moments_are_the_best_scores_some_seconds_apart(tmp_path):
-    scores = [0.6, 0.99, 0.7, 0.95, 0.5, 0.97, 0.8, 0.9]  # one a second: 0.99 at 1 s keeps its neighbours out, and so on
-    found = answers(tmp_path, [(float(index), faces((1, 1, score))) for index, score in enumerate(scores)]).result()["strongest"]
-    assert [(one["time_s"], one["frame"], one["track"]) for one in found["Happy"]] == [(1, 1, 1), (5, 5, 1), (3, 3, 1)] and found["Sad"] == []
+    scores = [
+        0.6,
+        0.99,
+        0.7,
+        0.95,
+        0.5,
+        0.97,
+        0.8,
+        0.9,
+    ]  # one a second: 0.99 at 1 s keeps its neighbours out, and so on
+    found = answers(tmp_path, [(float(index), faces((1, 1, score))) for index, score in enumerate(scores)]).result()[
+        "strongest"
+    ]
+    assert [(one["time_s"], one["frame"], one["track"]) for one in found["Happy"]] == [
+        (1, 1, 1),
+        (5, 5, 1),
+        (3, 3, 1),
+    ] and found["Sad"] == []
 
 
 @settings(deadline=None, max_examples=20)
@@ -59,11 +95,17 @@ def test_the_strongest_moments_are_the_best_scores_some_seconds_apart(tmp_path):
 def test_a_long_video_takes_no_more_memory_and_loses_no_time(tmp_path_factory, people, step, seed):
     rng, made = np.random.default_rng(seed), Answers(tmp_path_factory.mktemp("a"), NAMES, {}, 1 / step)
     for index in range(400):
-        made.write(Frame(index, index * step * 10, BGR), faces(*((person, int(rng.integers(3)), float(rng.uniform(0.4, 1))) for person in range(1, people + 1))), None)
+        made.write(
+            Frame(index, index * step * 10, BGR),
+            faces(*((person, int(rng.integers(3)), float(rng.uniform(0.4, 1))) for person in range(1, people + 1))),
+            None,
+        )
     found = made.result()
     assert made.bins.shape == (BINS, 3) and all(len(kept) <= MOMENTS for kept in made.moments)
     lasts = min(step * 10, 10) * 399 + step
-    assert found["face_seconds"] == pytest.approx(people * lasts, rel=1e-4) and made.bins.sum() == pytest.approx(people * lasts, rel=1e-3)
+    assert found["face_seconds"] == pytest.approx(people * lasts, rel=1e-4) and made.bins.sum() == pytest.approx(
+        people * lasts, rel=1e-3
+    )
     assert sum(found["shares"].values()) == pytest.approx(1, abs=1e-3)
 
 
@@ -75,9 +117,11 @@ def test_the_three_files(tmp_path):
     plotted, page = cv2.imread(str(part(tmp_path / "timeline.png"))), part(tmp_path / "summary.html").read_text()
     colours = {tuple(colour) for colour in plotted.reshape(-1, 3).tolist()}
     assert {(200, 200, 200), (80, 220, 250), (240, 150, 60)} <= colours  # each emotion's own
-    assert "&lt;a&gt; &amp; b.mp4" in page and "<a>" not in page and "src=\"http" not in page
+    assert "&lt;a&gt; &amp; b.mp4" in page and "<a>" not in page and 'src="http' not in page
     pictures = [base64.b64decode(data) for data in re.findall(r"data:image/jpeg;base64,([A-Za-z0-9+/=]+)", page)]
-    assert len(pictures) == 4 and all(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (160, 160, 3) for data in pictures)  # Neutral has two, 3 s apart
+    assert len(pictures) == 4 and all(
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape == (160, 160, 3) for data in pictures
+    )  # Neutral has two, 3 s apart
 
 
 def test_clock():

@@ -1,4 +1,6 @@
-"""The server's addresses, asked as programs ask: answers, limits, tokens, a queue that drops, sources that are watched."""
+"""The server's addresses, asked as programs ask: answers, limits, tokens, a queue that drops, sources that are
+watched.
+"""
 
 import asyncio
 import json
@@ -40,7 +42,10 @@ def client(settings, tmp_path_factory, video_factory, squares):
 
 def test_a_picture_as_body_or_form_gives_its_faces(client, squares):
     picture, truth = squares([(0, 0, 1), (2, 3, 6)], scale=4)
-    for answer in (client.post("/detect", content=png(picture), headers={"Content-Type": "image/png"}), client.post("/detect", files={"file": ("ä.png", png(picture))})):
+    for answer in (
+        client.post("/detect", content=png(picture), headers={"Content-Type": "image/png"}),
+        client.post("/detect", files={"file": ("ä.png", png(picture))}),
+    ):
         assert answer.status_code == 200, answer.text
         told = answer.json()
         assert told["size_wh"] == [256, 256] and told["ms"] > 0 and len(told["names"]) == 7
@@ -51,17 +56,29 @@ def test_a_picture_as_body_or_form_gives_its_faces(client, squares):
 
 def test_frames_of_a_session_are_followed(client, squares):
     picture = png(squares([(1, 1, 3)], scale=4)[0])
-    first, second = (client.post(f"/detect?session=a&time_s={index / 10}", content=picture).json()["faces"] for index in range(2))
+    first, second = (
+        client.post(f"/detect?session=a&time_s={index / 10}", content=picture).json()["faces"] for index in range(2)
+    )
     (other,) = client.post("/detect?session=b", content=picture).json()["faces"]
     assert [face["track"] for face in (*first, *second, other)] == [1, 1, 1]
     assert client.post("/detect?session=a&time_s=0.3&conf=0.9999999", content=picture).json()["faces"] == []
 
 
-@pytest.mark.parametrize("query, body, status, said", [
-    ("", b"", 400, "send a picture"), ("", b"no picture", 422, "not a picture"), ("?system=nosuch", None, 422, "nosuch"), ("?model=nosuch", None, 422, "no model"),
-    ("?model=/etc", None, 422, "no model"), ("?conf=2", None, 422, "conf is"), ("?conf=nan", None, 422, "conf is"), ("?time_s=x", None, 422, "time_s is"), ("?session=" + "x" * 65, None, 422, "session"),
-    ("", b"x" * 600_000, 413, "0.5 MB"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "query, body, status, said",
+    [
+        ("", b"", 400, "send a picture"),
+        ("", b"no picture", 422, "not a picture"),
+        ("?system=nosuch", None, 422, "nosuch"),
+        ("?model=nosuch", None, 422, "no model"),
+        ("?model=/etc", None, 422, "no model"),
+        ("?conf=2", None, 422, "conf is"),
+        ("?conf=nan", None, 422, "conf is"),
+        ("?time_s=x", None, 422, "time_s is"),
+        ("?session=" + "x" * 65, None, 422, "session"),
+        ("", b"x" * 600_000, 413, "0.5 MB"),
+    ],
+)
 def test_what_makes_no_sense_is_said(client, squares, query, body, status, said):
     answer = client.post(f"/detect{query}", content=png(squares([])[0]) if body is None else body)
     assert answer.status_code == status and said in answer.json()["error"]
@@ -81,14 +98,24 @@ def test_a_picture_of_too_many_pixels_is_refused_by_its_header(client, monkeypat
 def test_health_choices_page_and_interface(client):
     assert client.get("/healthz").json()["status"] == "ok"
     told = client.get("/choices").json()
-    assert told["systems"] == ["yolo", "two-stage"] and "emo-fer" in told["models"]["two-stage"] and len(told["sources"]) == 2
+    assert (
+        told["systems"] == ["yolo", "two-stage"]
+        and "emo-fer" in told["models"]["two-stage"]
+        and len(told["sources"]) == 2
+    )
     page = client.get("/")
     assert page.status_code == 200 and "default-src 'self'" in page.headers["content-security-policy"]
     for file in re.findall(r'(?:src|href)="(static/[^"]+)"', page.text):
         assert client.get(f"/{file}").status_code == 200
     assert client.get("/static/%2e%2e/app.py").status_code == 404
     document = client.get("/openapi.json").json()
-    assert document["openapi"].startswith("3.1") and {"/detect", "/stream.mjpg", "/events", "/choices", "/healthz"} == set(document["paths"])
+    assert document["openapi"].startswith("3.1") and {
+        "/detect",
+        "/stream.mjpg",
+        "/events",
+        "/choices",
+        "/healthz",
+    } == set(document["paths"])
     for name in re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document)):
         assert name in document["components"]["schemas"]
 
@@ -105,11 +132,13 @@ def test_a_source_is_watched_as_events_and_as_pictures(client):
         assert answer.headers["content-type"].startswith("text/event-stream")
         events = []
         for line in answer.iter_lines():
-            if line.startswith("data: {\"size_wh"):
+            if line.startswith('data: {"size_wh'):
                 events.append(json.loads(line[6:]))
             if line == "event: end":
                 break
-    assert 3 <= len(events) <= 20 and all(face["emotion"] == event["names"][2] for event in events for face in event["faces"])
+    assert 3 <= len(events) <= 20 and all(
+        face["emotion"] == event["names"][2] for event in events for face in event["faces"]
+    )
     assert [event["time_s"] for event in events] == sorted({event["time_s"] for event in events})
     with client.stream("GET", "/stream.mjpg") as answer:
         body = b"".join(answer.iter_bytes())
@@ -117,10 +146,16 @@ def test_a_source_is_watched_as_events_and_as_pictures(client):
     assert len(parts) >= 3
     for part in parts:
         head, _, jpeg = part.partition(b"\r\n\r\n")
-        assert b"image/jpeg" in head and cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (256, 256, 3)
+        assert b"image/jpeg" in head and cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape == (
+            256,
+            256,
+            3,
+        )
 
 
-@pytest.mark.parametrize("source, status, said", [("1", 422, "no such file"), ("2", 404, "no source 2"), ("x", 404, "no source x")])
+@pytest.mark.parametrize(
+    "source, status, said", [("1", 422, "no such file"), ("2", 404, "no source 2"), ("x", 404, "no source x")]
+)
 def test_sources_that_cannot_be_watched(client, source, status, said):
     for path in ("/events", "/stream.mjpg"):
         answer = client.get(f"{path}?source={source}")
@@ -143,11 +178,17 @@ def test_a_token_is_asked_for_and_the_page_keeps_it(settings):
     app = make_app(settings, token="s3cret", loopback=False)
     with TestClient(app, "http://emo.example") as client:
         assert client.get("/healthz").status_code == 200
-        assert [client.get(path).status_code for path in ("/", "/choices", "/?token=wrong", "/choices?token=s3cret")] == [401] * 4
+        assert [
+            client.get(path).status_code for path in ("/", "/choices", "/?token=wrong", "/choices?token=s3cret")
+        ] == [401] * 4
         assert client.get("/choices", headers={"Authorization": "Bearer s3cret"}).status_code == 200
         assert client.get("/choices", headers={"Authorization": "Bearer s3cre"}).status_code == 401
         opened = client.get("/?token=s3cret")  # goes on to / with a cookie
-        assert opened.status_code == 200 and "token" not in str(opened.url) and "httponly" in opened.history[0].headers["set-cookie"].lower()
+        assert (
+            opened.status_code == 200
+            and "token" not in str(opened.url)
+            and "httponly" in opened.history[0].headers["set-cookie"].lower()
+        )
         assert client.get("/choices").status_code == 200
 
 
@@ -201,7 +242,13 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
     from emotion.cli import main
 
     real = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", lambda name, *rest: (_ for _ in ()).throw(ImportError(name="uvicorn")) if name == "uvicorn" else real(name, *rest))
+    monkeypatch.setattr(
+        builtins,
+        "__import__",
+        lambda name, *rest: (
+            (_ for _ in ()).throw(ImportError(name="uvicorn")) if name == "uvicorn" else real(name, *rest)
+        ),
+    )
     with pytest.raises(SystemExit) as ended:
         main(["serve"])
     said = capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""The page in a real browser, Chromium without a window: its fake camera shows drawn frames, and what a user does is done."""
+"""The page in a real browser, Chromium without a window: its fake camera shows drawn frames, and what a user does
+is done.
+"""
 
 import os
 import shutil
@@ -22,7 +24,9 @@ def work(tmp_path_factory, squares):
     """A camera's frames, a picture and a short video: squares that the detector of these tests knows."""
     folder = tmp_path_factory.mktemp("page")
     frames = [squares([(1, 1, 3)], scale=8)[0]] * 30  # 512x512, as still as the tracker wants it
-    (folder / "camera.mjpeg").write_bytes(b"".join(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes() for frame in frames))
+    (folder / "camera.mjpeg").write_bytes(
+        b"".join(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes() for frame in frames)
+    )
     cv2.imwrite(str(folder / "two.png"), squares([(0, 0, 1), (2, 3, 6)], scale=4)[0])
     (folder / "broken.png").write_bytes(b"no picture")
     return folder
@@ -30,9 +34,29 @@ def work(tmp_path_factory, squares):
 
 @pytest.fixture(scope="module")
 def address(work, detector_folder, video_factory, squares):
-    video = video_factory(work / "source.mp4", [squares([(index // 10, 2, 5)], scale=4)[0] for index in range(40)], fps=10)
-    command = [sys.executable, "-m", "emotion.cli", "serve", "--port", "0", "--model", str(detector_folder), "--backend", "opencv", "--source", str(video)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONUNBUFFERED": "1"}) as server:
+    video = video_factory(
+        work / "source.mp4", [squares([(index // 10, 2, 5)], scale=4)[0] for index in range(40)], fps=10
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "emotion.cli",
+        "serve",
+        "--port",
+        "0",
+        "--model",
+        str(detector_folder),
+        "--backend",
+        "opencv",
+        "--source",
+        str(video),
+    ]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "PYTHONUNBUFFERED": "1"},
+    ) as server:
         line = server.stdout.readline()
         assert line.startswith("emo: serving at http://127.0.0.1:"), line
         yield line.split()[-1]
@@ -44,17 +68,32 @@ def address(work, detector_folder, video_factory, squares):
 def browser(request, work):
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "use-fake-ui-for-media-stream", "use-fake-device-for-media-stream", f"use-file-for-fake-video-capture={work / 'camera.mjpeg'}"):
+    for argument in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-dev-shm-usage",
+        "use-fake-ui-for-media-stream",
+        "use-fake-device-for-media-stream",
+        f"use-file-for-fake-video-capture={work / 'camera.mjpeg'}",
+    ):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     options.add_experimental_option("prefs", {"download.default_directory": str(work)})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     try:
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": request.param < 500})
+        driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": request.param, "height": 900, "deviceScaleFactor": 1, "mobile": request.param < 500},
+        )
         driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(work)})
         yield driver
-        assert [entry for entry in driver.get_log("browser") if entry["level"] != "INFO" and "422" not in entry["message"]] == []  # the broken picture's answer
-        assert driver.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")  # nothing sticks out
+        assert [
+            entry for entry in driver.get_log("browser") if entry["level"] != "INFO" and "422" not in entry["message"]
+        ] == []  # the broken picture's answer
+        assert driver.execute_script(
+            "return document.documentElement.scrollWidth <= window.innerWidth"
+        )  # nothing sticks out
     finally:
         driver.quit()
 
@@ -70,7 +109,9 @@ def wait(check, seconds=40):
 
 def test_what_a_user_does(browser, address, work):
     by_id = lambda name: browser.find_element("id", name)
-    faces = lambda: browser.execute_script("return [...document.querySelectorAll('#faces h3')].map((e) => e.textContent)")
+    faces = lambda: browser.execute_script(
+        "return [...document.querySelectorAll('#faces h3')].map((e) => e.textContent)"
+    )
     browser.get(address)
     wait(lambda: by_id("system").find_elements("tag name", "option"))
     assert not by_id("csv").is_enabled()
@@ -79,7 +120,11 @@ def test_what_a_user_does(browser, address, work):
     assert wait(lambda: faces() and "frames/s" in by_id("rate").text and faces())[0].startswith("#1 Surprise")
     wait(lambda: by_id("picture").get_attribute("aria-label") == "1 face: face 1 Surprise")
     assert wait(lambda: by_id("spoken").get_attribute("textContent")) == "face 1 Surprise"
-    pixels = browser.execute_script("const c = document.getElementById('line'); return Array.from(c.getContext('2d').getImageData(0, 0, c.width, c.height).data)")
+    pixels = browser.execute_script(
+        "const c = document.getElementById('line'); return "
+        "Array.from(c.getContext('2d').getImageData(0, 0, "
+        "c.width, c.height).data)"
+    )
     assert (np.array(pixels).reshape(-1, 4)[:, :3] == (255, 160, 60)).all(1).sum() > 20  # the line of Surprise
 
     for button, name in (("csv", "emotions.csv"), ("snapshot", "emo.png")):
@@ -87,7 +132,11 @@ def test_what_a_user_does(browser, address, work):
         by_id(button).click()
         wait(lambda name=name: (work / name).exists() and (work / name).stat().st_size)
     head, *rows = (work / "emotions.csv").read_text().splitlines()
-    assert head.startswith("time_s,x1,y1,x2,y2,face,emotion,score,uncertain,Neutral") and rows and all(row.count(",") == head.count(",") for row in rows)
+    assert (
+        head.startswith("time_s,x1,y1,x2,y2,face,emotion,score,uncertain,Neutral")
+        and rows
+        and all(row.count(",") == head.count(",") for row in rows)
+    )
     assert cv2.imread(str(work / "emo.png")) is not None
     by_id("stop").click()
     assert by_id("state").text == "Stopped." and not by_id("stop").is_enabled()
@@ -97,7 +146,9 @@ def test_what_a_user_does(browser, address, work):
     by_id("file").send_keys(str(work / "broken.png"))
     wait(lambda: "not a picture" in by_id("state").text)
 
-    browser.execute_script("const s = document.getElementById('server'); s.value = '0'; s.dispatchEvent(new Event('change'))")
+    browser.execute_script(
+        "const s = document.getElementById('server'); s.value = '0'; s.dispatchEvent(new Event('change'))"
+    )
     wait(lambda: faces() and faces()[0].startswith("#1 "))
     wait(lambda: by_id("state").text == "The source has ended.")
 
@@ -108,11 +159,13 @@ def test_everything_that_can_be_used_has_a_name_and_the_order_is_that_of_the_pag
     unnamed = browser.execute_script("""
         return [...document.querySelectorAll('button, select, input, canvas, meter, section')]
             .filter((e) => !(e.ariaLabel || e.getAttribute('aria-labelledby') || e.closest('label') || (e.tagName === 'BUTTON' && e.textContent.trim())))
-            .map((e) => e.id || e.tagName)""")
+            .map((e) => e.id || e.tagName)""")  # noqa: E501
     assert unnamed == []
     assert browser.execute_script("return document.documentElement.lang") == "en"
     seen = []
     for _ in range(9):
         browser.switch_to.active_element.send_keys("\t")
         seen.append(browser.switch_to.active_element.get_attribute("id"))
-    assert seen[1:7] == ["camera", "open", "server", "system", "model", "conf"] and "found" in seen  # the skip link comes first
+    assert (
+        seen[1:7] == ["camera", "open", "server", "system", "model", "conf"] and "found" in seen
+    )  # the skip link comes first

@@ -1,4 +1,6 @@
-"""What a container states as a fact, on videos written here and on those of ../shared/cases whose count is an estimate."""
+"""What a container states as a fact, on videos written here and on those of ../shared/cases whose count is an
+estimate.
+"""
 
 import struct
 from pathlib import Path
@@ -17,7 +19,15 @@ from emotion.systems.backends import quiet_opencv
 
 CASES = Path(__file__).resolve().parents[4] / "shared/cases"
 COUNT = 40
-WRITTEN = (("webm", "VP80"), ("mkv", "mp4v"), ("ts", "mp2v"), ("avi", "MJPG"), ("mov", "mp4v"), ("mp4", "mp4v"), ("flv", "FLV1"))
+WRITTEN = (
+    ("webm", "VP80"),
+    ("mkv", "mp4v"),
+    ("ts", "mp2v"),
+    ("avi", "MJPG"),
+    ("mov", "mp4v"),
+    ("mp4", "mp4v"),
+    ("flv", "FLV1"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,10 +137,32 @@ def box(kind, *body):
 
 def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000):
     """The headers of an MP4 with `count` samples; edits: (duration in milliseconds, begin in the media)."""
-    stbl = box(b"stbl", box(b"stsz", struct.pack(">III", 0, 0, count)), box(b"stts", struct.pack(">II", 0, len(runs or [1])), *(struct.pack(">II", *run) for run in runs or [(count, 100)])))
-    mdia = box(b"mdia", box(b"mdhd", struct.pack(">IIIII", 0, 0, 0, scale, 0)), box(b"hdlr", bytes(8), kind, bytes(12)), box(b"minf", stbl))
-    edts = box(b"edts", box(b"elst", struct.pack(">II", 0, len(edits)), *(struct.pack(">Iihh", *edit, 1, 0) for edit in edits))) if edits else b""
-    return box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 0)), box(b"trak", edts, mdia))
+    stbl = box(
+        b"stbl",
+        box(b"stsz", struct.pack(">III", 0, 0, count)),
+        box(
+            b"stts",
+            struct.pack(">II", 0, len(runs or [1])),
+            *(struct.pack(">II", *run) for run in runs or [(count, 100)]),
+        ),
+    )
+    mdia = box(
+        b"mdia",
+        box(b"mdhd", struct.pack(">IIIII", 0, 0, 0, scale, 0)),
+        box(b"hdlr", bytes(8), kind, bytes(12)),
+        box(b"minf", stbl),
+    )
+    edts = (
+        box(
+            b"edts",
+            box(b"elst", struct.pack(">II", 0, len(edits)), *(struct.pack(">Iihh", *edit, 1, 0) for edit in edits)),
+        )
+        if edits
+        else b""
+    )
+    return box(b"ftyp", b"isom") + box(
+        b"moov", box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 0)), box(b"trak", edts, mdia)
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,10 +202,19 @@ def test_a_gif_and_one_that_is_cut(tmp_path):
     assert facts(tmp_path / "a.gif") == Facts(None, True)
 
 
-SEEDS = [mp4(50, [(2000, 0)]), b"\x1aE\xdf\xa3\x84abcd\x18S\x80g\x01\0\0\0\0\0\0\x10", b"RIFF\x10\0\0\0AVI LIST", b"GIF89a\1\0\1\0\x80\0\0abcdef,\0\0\0\0\1\0\1\0\0\2\1a\0;"]
+SEEDS = [
+    mp4(50, [(2000, 0)]),
+    b"\x1aE\xdf\xa3\x84abcd\x18S\x80g\x01\0\0\0\0\0\0\x10",
+    b"RIFF\x10\0\0\0AVI LIST",
+    b"GIF89a\1\0\1\0\x80\0\0abcdef,\0\0\0\0\1\0\1\0\0\2\1a\0;",
+]
 
 
-@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8), st.integers(0, 300))
+@given(
+    st.sampled_from(SEEDS),
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), max_size=8),
+    st.integers(0, 300),
+)
 def test_any_bytes_give_an_answer(tmp_path_factory, seed, changes, keep):
     data = bytearray(seed[: keep or None])
     for at, value in changes:

@@ -41,7 +41,10 @@ def server(tmp_path):
                 try:
                     for index in range(count):
                         data = cv2.imencode(".jpg", np.full((48, 64, 3), min(4 * index, 255), np.uint8))[1].tobytes()
-                        self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(data), data))
+                        self.wfile.write(
+                            b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
+                            % (len(data), data)
+                        )
                         serve.sent = index + 1
                         time.sleep(every_s)
                     self.wfile.write(b"--frame--\r\n")
@@ -116,7 +119,12 @@ def test_what_is_not_there_is_told():
 def test_ctrl_c_ends_a_stream_with_everything_written(server, tmp_path):
     url = server(100_000, 0.03).replace("//", "//me:secret@")
     code = "from emotion.cli import main; main()"
-    process = subprocess.Popen([sys.executable, "-c", code, "detect", url, "--out", str(tmp_path / "out"), "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "detect", url, "--out", str(tmp_path / "out"), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not (begun := list((tmp_path / "out").glob("*.mp4*"))) and process.poll() is None:
         time.sleep(0.05)
     assert begun, process.communicate()
@@ -125,9 +133,20 @@ def test_ctrl_c_ends_a_stream_with_everything_written(server, tmp_path):
     said, error = process.communicate(timeout=60)
     assert process.returncode == 0, error
     assert json.loads(said)["frames"] >= 3
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {".emo-files", "detections.jsonl", "detections.csv", "tracks.csv", "annotated.mp4", "summary.html", "summary.json", "timeline.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        ".emo-files",
+        "detections.jsonl",
+        "detections.csv",
+        "tracks.csv",
+        "annotated.mp4",
+        "summary.html",
+        "summary.json",
+        "timeline.png",
+    }
     header = json.loads((tmp_path / "out" / "detections.jsonl").read_text().splitlines()[0])
-    assert "secret" not in (tmp_path / "out" / "detections.jsonl").read_text() and header["source"].endswith("/stream.mjpg")
+    assert "secret" not in (tmp_path / "out" / "detections.jsonl").read_text() and header["source"].endswith(
+        "/stream.mjpg"
+    )
     video = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))
     last = json.loads((tmp_path / "out" / "detections.jsonl").read_text().splitlines()[-1])
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) / video.get(cv2.CAP_PROP_FPS) == pytest.approx(last["time_s"], abs=0.4)

@@ -88,7 +88,9 @@ def test_a_video_and_its_times(tmp_path, video_factory):
     assert [frame.index for frame in frames] == list(range(12))
     assert np.allclose([frame.time_s for frame in frames], np.arange(12) / 8, atol=1e-3)
     assert np.allclose(np.diff([frame.bgr.mean() for frame in frames]), 10, atol=4)  # each is the next one drawn
-    assert len(list(open_source(tmp_path / "a.mp4", limit=5))) == 5 and open_source(tmp_path / "a.mp4", limit=5).count == 5
+    assert (
+        len(list(open_source(tmp_path / "a.mp4", limit=5))) == 5 and open_source(tmp_path / "a.mp4", limit=5).count == 5
+    )
 
 
 def test_a_variable_frame_rate_keeps_its_times(tmp_path, video_factory):
@@ -181,7 +183,11 @@ def test_an_animated_gif_is_a_video_with_its_own_times(tmp_path):
     source = open_source(tmp_path / "a.gif")
     frames = list(source)
     assert source.kind == "video" and [frame.time_s for frame in frames] == [0, 0.1, 0.6]
-    assert frames[1].bgr[10, 10].tolist() == [0, 255, 0] and frames[1].bgr[40, 40].tolist() == [0, 0, 255]  # drawn over the one before
+    assert frames[1].bgr[10, 10].tolist() == [0, 255, 0] and frames[1].bgr[40, 40].tolist() == [
+        0,
+        0,
+        255,
+    ]  # drawn over the one before
     assert open_source(tmp_path / "still.gif").kind == "picture"
     assert [frame.name for frame in open_source(tmp_path)] == ["a.gif", "still.gif"]
     (tmp_path / "junk.gif").write_bytes(b"GIF89a junk")
@@ -218,7 +224,10 @@ def test_a_folder_takes_pictures_by_content_and_counts_the_rest(tmp_path, video_
         (tmp_path / name).write_text("no picture")
     source = open_source(tmp_path)
     assert [frame.name for frame in source] == ["a.png", "b.jfif", "noname"]
-    assert source.passed_over == {".txt": 3, ".mp4": 1, "README": 1} and counted(source.passed_over) == "3 .txt, 1 .mp4, 1 README"
+    assert (
+        source.passed_over == {".txt": 3, ".mp4": 1, "README": 1}
+        and counted(source.passed_over) == "3 .txt, 1 .mp4, 1 README"
+    )
     with pytest.raises(MediaError, match=r"holds no pictures, only 1 \.txt"):
         open_source(tmp_path / "sub")
 
@@ -256,7 +265,11 @@ def test_a_picture_or_video_of_too_many_pixels_is_refused_by_its_header(name, tm
     if name == "a.mp4":
         video_factory(tmp_path / name, [large])
     else:
-        Image.fromarray(large).save(tmp_path / name, save_all=name == "a.gif", **({"append_images": [Image.fromarray(large + 9)]} if name == "a.gif" else {}))
+        Image.fromarray(large).save(
+            tmp_path / name,
+            save_all=name == "a.gif",
+            **({"append_images": [Image.fromarray(large + 9)]} if name == "a.gif" else {}),
+        )
     monkeypatch.setenv("EMO_MAX_PIXELS", "119999")
     with pytest.raises(MediaError, match="400x300: more than 119999 pixels.*--max-pixels"):
         list(open_source(tmp_path / name))

@@ -1,4 +1,7 @@
-"""Files that people edit or mix up: a card, a settings file, a network of another kind. One line each, when they are read."""
+"""Files that people edit or mix up: a card, a settings file, a network of another kind.
+
+One line each, when they are read.
+"""
 
 import json
 import shutil
@@ -51,7 +54,20 @@ def emo(capsys, *args):
 
 @pytest.mark.parametrize("json_", [[], ["--json"]])
 def test_a_card_with_dates_numbers_and_tables_of_all_kinds_is_shown(json_, copy, capsys):
-    (copy / "model.toml").write_text("trained = 2024-05-01\nat = 2024-05-01T10:00:00Z\nx = nan\ny = [[1, 2], ['a']]\n[odd]\nz = 1\n[odd.deep]\nw = 10:00:00\n[metrics.all]\nmap50 = inf\n", encoding="utf-8-sig")
+    (copy / "model.toml").write_text(
+        (
+            "trained = 2024-05-01\nat = "
+            "2024-05-01T10:00:00Z\nx = "
+            "nan\ny = "
+            "[[1, 2], "
+            "['a']]\n"
+            "[odd]\nz = 1\n"
+            "[odd.deep]\nw = 10:00:00\n"
+            "[metrics.all]\n"
+            "map50 = inf\n"
+        ),
+        encoding="utf-8-sig",
+    )
     code, said = emo(capsys, "models", "show", copy, *json_)
     assert code == 0 and "2024-05-01" in said.out
     if json_:
@@ -86,7 +102,17 @@ def test_an_onnx_of_another_kind_is_no_face_model(tmp_path):
         assert str(fault.value).startswith(str(path)) and "\n" not in str(fault.value)
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.onnx", b""), ("a.onnx", b"junk"), ("a.pb", b"junk"), ("a.xml", b"<x/>"), ("a.xml", b""), ("a.caffemodel", b"junk")])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.onnx", b""),
+        ("a.onnx", b"junk"),
+        ("a.pb", b"junk"),
+        ("a.xml", b"<x/>"),
+        ("a.xml", b""),
+        ("a.caffemodel", b"junk"),
+    ],
+)
 def test_files_that_are_no_face_models(name, content, tmp_path):
     (tmp_path / name).write_bytes(content)
     (tmp_path / "a.prototxt").write_text("junk")
@@ -101,7 +127,8 @@ def test_a_real_one_under_another_kinds_suffix(name, tmp_path):
         pytest.skip("../shared/models is not here")
     other = tmp_path / ("a.pb" if name.endswith(".onnx") else "a.onnx")
     shutil.copy(SHARED / name, other)
-    code = f"from emotion.systems.face_finders import open_finder; open_finder({str(other)!r})"  # in its own process: a crash is one too
+    # in its own process: a crash is one too
+    code = f"from emotion.systems.face_finders import open_finder; open_finder({str(other)!r})"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3])
     assert ran.returncode == 1 and "MediaError" in ran.stderr
 

@@ -42,10 +42,15 @@ def test_a_darknet_detector_is_a_face_finder(detector_folder, squares):
     picture, truth = squares([(1, 1, 2), (3, 0, 6)])
     finder = open_finder(detector_folder)
     xyxy, scores = finder.find(picture)
-    assert finder.name == "yolo" and sorted(map(tuple, xyxy.round())) == sorted(map(tuple, truth)) and (scores > 0.9).all()
+    assert (
+        finder.name == "yolo" and sorted(map(tuple, xyxy.round())) == sorted(map(tuple, truth)) and (scores > 0.9).all()
+    )
 
 
-@pytest.mark.parametrize(("name", "files"), [("ssd", ""), ("ssd", "opencv_face_detector_uint8.pb"), ("yunet", "face_detection_yunet_2026may.onnx")])
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("ssd", ""), ("ssd", "opencv_face_detector_uint8.pb"), ("yunet", "face_detection_yunet_2026may.onnx")],
+)
 def test_finders_that_need_files(portrait, name, files):
     if not (SHARED / "models").is_dir():
         pytest.skip("../shared/models is not here")

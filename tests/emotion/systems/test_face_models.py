@@ -1,4 +1,6 @@
-"""`emo models pull` against a server on this machine: whole, broken off, changed, absent; and what two-stage then takes."""
+"""`emo models pull` against a server on this machine: whole, broken off, changed, absent; and what two-stage then
+takes.
+"""
 
 import hashlib
 import http.server
@@ -34,7 +36,11 @@ def published(monkeypatch):
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         server = self.server
-        start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if "Range" in self.headers and server.ranges else 0
+        start = (
+            int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            if "Range" in self.headers and server.ranges
+            else 0
+        )
         server.asked.append(self.headers.get("Range"))
         self.send_response(server.status if server.status != 200 else 206 if start else 200)
         body = server.content[start:]
@@ -78,7 +84,9 @@ def test_a_broken_download_goes_on_where_it_broke(server, published, cache, rang
     assert server.asked == [None, f"bytes={kept}-"]
 
 
-@pytest.mark.parametrize("content", [b"<html>", CONTENT[:-1] + b"x", CONTENT + b"more"], ids=["a page", "a changed byte", "too long"])
+@pytest.mark.parametrize(
+    "content", [b"<html>", CONTENT[:-1] + b"x", CONTENT + b"more"], ids=["a page", "a changed byte", "too long"]
+)
 def test_another_file_than_published_is_refused_and_not_kept(server, published, cache, content):
     server.content = content
     with pytest.raises(MediaError, match="sha256 differs"):
@@ -122,8 +130,12 @@ def test_two_stage_takes_the_best_finder_at_hand(cache):
 def test_the_ssds_graph_computes_what_its_publishers_mended_one_does():
     weights, shape = SHARED / "opencv_face_detector_uint8.pb", (300, 300, 3)
     theirs = cv2.dnn.readNetFromTensorflow(str(weights), str(SHARED / "opencv_face_detector.pbtxt"))
-    ours = cv2.dnn.readNetFromTensorflow(np.fromfile(weights, np.uint8), np.frombuffer(ssd_graph.text().encode(), np.uint8))
-    blob = cv2.dnn.blobFromImage(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8), 1.0, (300, 300), (104, 177, 123))
+    ours = cv2.dnn.readNetFromTensorflow(
+        np.fromfile(weights, np.uint8), np.frombuffer(ssd_graph.text().encode(), np.uint8)
+    )
+    blob = cv2.dnn.blobFromImage(
+        np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8), 1.0, (300, 300), (104, 177, 123)
+    )
     theirs.setInput(blob), ours.setInput(blob)
     np.testing.assert_array_equal(ours.forward(), theirs.forward())
 
@@ -138,4 +150,9 @@ def test_the_command_fetches_and_prints_where(server, published, cache, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["models", "pull", "yunet", "ssd", "--from", server.url])
     said = capsys.readouterr()
-    assert ended.value.code == 1 and said.out.startswith("yunet: ") and said.err.count("\n") == 1 and "says 503" in said.err
+    assert (
+        ended.value.code == 1
+        and said.out.startswith("yunet: ")
+        and said.err.count("\n") == 1
+        and "says 503" in said.err
+    )

@@ -1,4 +1,6 @@
-"""Faces and landmarks for pictures without boxes: YuNet's five points, dlib's, aligned crops; pictures that are all face; score bars."""
+"""Faces and landmarks for pictures without boxes: YuNet's five points, dlib's, aligned crops; pictures that are all
+face; score bars.
+"""
 
 import csv
 from pathlib import Path
@@ -22,7 +24,11 @@ needs_shared = pytest.mark.skipif(not (YUNET.is_file() and GRID.is_file()), reas
 
 
 def stub(xyxy, points):
-    return lambda frame: (np.array(xyxy, float).reshape(-1, 4), np.ones(len(xyxy)), None if points is None else np.array(points, float))
+    return lambda frame: (
+        np.array(xyxy, float).reshape(-1, 4),
+        np.ones(len(xyxy)),
+        None if points is None else np.array(points, float),
+    )
 
 
 @pytest.fixture
@@ -35,7 +41,10 @@ def records(tmp_path):
 def test_the_largest_face_is_the_pictures_and_boxes_keep_theirs(records):
     points = [np.full((5, 2), 1.0), np.full((5, 2), 2.0)]
     table = with_found(records, stub([(50, 5, 60, 15), (8, 8, 32, 32)], points), notes := Notes(), True)
-    assert table.xyxy.tolist() == [[8, 8, 32, 32], [10, 10, 30, 30]] and [mark[0, 0] for mark in table.landmarks] == [2, 2]
+    assert table.xyxy.tolist() == [[8, 8, 32, 32], [10, 10, 30, 30]] and [mark[0, 0] for mark in table.landmarks] == [
+        2,
+        2,
+    ]
     assert [finding.code for finding in notes.findings] == ["undecodable"]
     table = with_found(records, stub([(50, 5, 60, 15)], points[:1]), Notes(), True)
     assert table.landmarks[1] is None  # another's face
@@ -43,7 +52,11 @@ def test_the_largest_face_is_the_pictures_and_boxes_keep_theirs(records):
 
 def test_a_picture_without_a_face_is_left_out(records):
     table = with_found(records, stub([], None), notes := Notes(), True)
-    assert len(table) == 1 and notes.left_out["train", "picture in which no face was found"] == 1 and table.landmarks is None
+    assert (
+        len(table) == 1
+        and notes.left_out["train", "picture in which no face was found"] == 1
+        and table.landmarks is None
+    )
 
 
 @needs_shared
@@ -63,14 +76,23 @@ def test_pictures_without_boxes_become_level_crops(tmp_path):
     x1, y1, x2, y2 = xyxy[0].astype(int)
     side = int(1.5 * max(x2 - x1, y2 - y1))
     scene = grid[max(0, y1 - side // 2) : y2 + side // 2, max(0, x1 - side // 2) : x2 + side // 2]
-    turned = cv2.warpAffine(scene, cv2.getRotationMatrix2D((scene.shape[1] / 2, scene.shape[0] / 2), 20, 1), scene.shape[1::-1])
+    turned = cv2.warpAffine(
+        scene, cv2.getRotationMatrix2D((scene.shape[1] / 2, scene.shape[0] / 2), 20, 1), scene.shape[1::-1]
+    )
     for name, picture in (("happy/a.png", turned), ("sad/none.png", np.full((100, 100, 3), 90, np.uint8))):
         (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "photos" / name), picture)
     finder = open_finder(YUNET)
-    report = convert([("folder", str(tmp_path / "photos"))], tmp_path / "out", Settings(task="crops", find="yunet", align=True), jobs=1,
-                     find=lambda frame: find_landmarks(finder, frame))  # fmt: skip
-    assert report["splits"]["train"]["faces"] == 1 and report["left_out"] == [{"split": "train", "reason": "picture in which no face was found", "rows": 1}]
+    report = convert(
+        [("folder", str(tmp_path / "photos"))],
+        tmp_path / "out",
+        Settings(task="crops", find="yunet", align=True),
+        jobs=1,
+        find=lambda frame: find_landmarks(finder, frame),
+    )
+    assert report["splits"]["train"]["faces"] == 1 and report["left_out"] == [
+        {"split": "train", "reason": "picture in which no face was found", "rows": 1}
+    ]
     (row,) = csv.DictReader(open(tmp_path / "out" / "landmarks.csv"))
     eyes = np.array([[float(row[f"{axis}{i}"]) for axis in "xy"] for i in (0, 1)])
     assert abs(eyes[0, 1] - eyes[1, 1]) < 1 and eyes[1, 0] - eyes[0, 0] > 20
@@ -86,13 +108,21 @@ def test_dlib_finds_the_faces_that_yunet_finds():
     xyxy, scores, points = find_landmarks(finder, grid)
     from converters.boxes import iou
 
-    assert points is None and len(xyxy) >= 0.6 * len(ours) and (iou(xyxy, ours).max(1) > 0.3).all() and ((scores > 0.2) & (scores < 1)).all()
+    assert (
+        points is None
+        and len(xyxy) >= 0.6 * len(ours)
+        and (iou(xyxy, ours).max(1) > 0.3).all()
+        and ((scores > 0.2) & (scores < 1)).all()
+    )
     np.testing.assert_array_equal(finder.find(grid)[0], xyxy)
 
 
 def test_dlibs_files_that_are_not_there_or_none(tmp_path):
     (tmp_path / "bad.dat").write_bytes(b"no shape predictor")
-    for path, said in ((tmp_path / "none.dat", "no such face model"), (tmp_path / "bad.dat", "is not a shape predictor")):
+    for path, said in (
+        (tmp_path / "none.dat", "no such face model"),
+        (tmp_path / "bad.dat", "is not a shape predictor"),
+    ):
         with pytest.raises((MediaError, MissingExtra)) as told:
             open_finder(path)
         assert said in str(told.value) or "dlib" in str(told.value)
@@ -124,4 +154,9 @@ def test_nothing_but_pictures_without_faces_is_one_error(tmp_path):
     (tmp_path / "set" / "happy").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "set" / "happy" / "a.png"), np.zeros((50, 50, 3), np.uint8))
     with pytest.raises(DataError, match="no row that can be used: 1 x picture in which no face was found"):
-        convert([("folder", str(tmp_path / "set"))], tmp_path / "out", Settings(task="crops", find="haar"), find=stub([], None))
+        convert(
+            [("folder", str(tmp_path / "set"))],
+            tmp_path / "out",
+            Settings(task="crops", find="haar"),
+            find=stub([], None),
+        )

@@ -31,7 +31,9 @@ def test_a_file_names_its_neighbours(folder, file):
 def test_weights_and_names_may_lie_elsewhere(folder, tmp_path):
     (folder / "emo.names").rename(tmp_path / "other.txt")
     (folder / "model.weights").rename(tmp_path / "other.weights")
-    model = find(folder / "model.cfg", "detector", weights_file=tmp_path / "other.weights", names_file=tmp_path / "other.txt")
+    model = find(
+        folder / "model.cfg", "detector", weights_file=tmp_path / "other.weights", names_file=tmp_path / "other.txt"
+    )
     assert len(model.names) == 7
     with pytest.raises(UsageError, match="weights"):
         find(folder / "model.cfg", "detector")
@@ -63,7 +65,10 @@ def test_the_newest_run_of_the_task_is_found(folder, classifier_folder, tmp_path
     assert models.newest_run("classifier", root) == made[1]
 
 
-@pytest.mark.parametrize("change", [lambda data: data[:-4], lambda data: data + b"\0\0\0\0", lambda data: b"", lambda data: b"<html>not found</html>"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda data: data[:-4], lambda data: data + b"\0\0\0\0", lambda data: b"", lambda data: b"<html>not found</html>"],
+)
 def test_weights_of_another_length_are_refused_before_opencv_sees_them(folder, change):
     file = folder / "model.weights"
     file.write_bytes(change(file.read_bytes()))
@@ -74,7 +79,10 @@ def test_weights_of_another_length_are_refused_before_opencv_sees_them(folder, c
 
 def test_weights_that_are_not_numbers_are_refused(folder):
     cfg = cfg_file.load(folder / "model.cfg")
-    read = [{name: np.array(array) for name, array in blocks.items()} for blocks in weights_file.read(cfg, folder / "model.weights").layers]
+    read = [
+        {name: np.array(array) for name, array in blocks.items()}
+        for blocks in weights_file.read(cfg, folder / "model.weights").layers
+    ]
     read[0]["biases"][3] = np.nan
     weights_file.write(cfg, folder / "model.weights", read, seen=0)
     with pytest.raises(WeightsError, match="not finite"):
@@ -123,7 +131,9 @@ def shipped_models():
     return sorted(models.shipped().items())
 
 
-@pytest.mark.parametrize(("name", "folder"), shipped_models() or [pytest.param("", None, marks=pytest.mark.skip("no model ships yet"))])
+@pytest.mark.parametrize(
+    ("name", "folder"), shipped_models() or [pytest.param("", None, marks=pytest.mark.skip("no model ships yet"))]
+)
 def test_what_ships_is_whole(name, folder):
     task = "detector" if cfg_file.load(folder / "model.cfg").is_detector else "classifier"
     model = find(name, task)

@@ -15,23 +15,58 @@ pytest.importorskip("onnxruntime", reason="the onnx extra is not installed")
 CONV = "[convolutional]\nfilters={}\nsize=3\nstride={}\npad=1\nbatch_normalize=1\nactivation={}\n"
 DETECTOR = (
     "[net]\nwidth=64\nheight=96\nchannels=3\n"
-    + CONV.format(8, 2, "mish") + CONV.format(8, 1, "swish")
+    + CONV.format(8, 2, "mish")
+    + CONV.format(8, 1, "swish")
     + "[shortcut]\nfrom=-2\nweights_type=per_channel\nweights_normalization=softmax\nactivation=leaky\n"  # 2
-    + "[maxpool]\nsize=3\nstride=2\n" + CONV.format(12, 1, "relu6") + CONV.format(6, 2, "tanh")  # 5
+    + "[maxpool]\nsize=3\nstride=2\n"
+    + CONV.format(12, 1, "relu6")
+    + CONV.format(6, 2, "tanh")  # 5
     + "[shortcut]\nfrom=3\nactivation=elu\n"  # twice as large, with more channels
     + "[shortcut]\nfrom=4\nactivation=linear\n[batchnorm]\n[local_avgpool]\nsize=3\nstride=1\n"  # 9
-    + "[avgpool]\n[convolutional]\nfilters=6\nsize=1\nactivation=logistic\n[scale_channels]\nfrom=9\nactivation=relu\n"  # 12
+    # 12
+    + "[avgpool]\n[convolutional]\nfilters=6\nsize=1\nactivation=logistic\n[scale_channels]\nfrom=9\nactivation=relu\n"
     + "[convolutional]\nfilters=6\nsize=1\nactivation=logistic\n[sam]\nfrom=12\n[upsample]\nstride=2\nscale=1.5\n"  # 15
     + "[route]\nlayers=-1,4\n[convolutional]\nfilters=24\nsize=1\nactivation=linear\n"
     + "[yolo]\nmask=0,2\nanchors=8,9,20,11,30,40\nnum=3\nclasses=7\nscale_x_y=1.1\n"  # 18
-    + "[route]\nlayers=-3\ngroups=2\ngroup_id=1\n[convolutional]\nfilters=24\nsize=3\nstride=2\nstride_x=1\npad=1\ndilation=2\nactivation=logistic\n"
+    + (
+        "[route]\nlayers=-3\n"
+        "groups=2\n"
+        "group_id=1\n"
+        "[convolutional]\n"
+        "filters=24\n"
+        "size=3\n"
+        "stride=2\n"
+        "stride_x=1\n"
+        "pad=1\ndilation=2\nactivation=logistic\n"
+    )
     + "[yolo]\nmask=0,1\nanchors=8,9,20,11,30,40\nnum=3\nclasses=7\nscale_x_y=2\nnew_coords=1\n"
-    + "[route]\nlayers=16\n[convolutional]\nfilters=24\nsize=1\nactivation=linear\n[region]\nanchors=1,1.5,3,2\nnum=2\nclasses=7\nsoftmax=1\n"
-)  # fmt: skip
+    + (
+        "[route]\nlayers=16\n"
+        "[convolutional]\n"
+        "filters=24\n"
+        "size=1\n"
+        "activation=linear\n"
+        "[region]\n"
+        "anchors=1,1.5,3,2\nnum=2\n"
+        "classes=7\n"
+        "softmax=1\n"
+    )
+)
 CLASSIFIER = (
-    "[net]\nwidth=24\nheight=24\nchannels=1\n" + CONV.format(8, 2, "leaky") + "[maxpool]\nsize=2\nstride=2\npadding=0\n[dropout]\n"
-    + "[connected]\noutput=10\nactivation=selu\nbatch_normalize=1\n[connected]\noutput=7\nactivation=linear\n[softmax]\ntemperature=2\n[cost]\n"
-)  # fmt: skip
+    "[net]\nwidth=24\nheight=24\nchannels=1\n"
+    + CONV.format(8, 2, "leaky")
+    + "[maxpool]\nsize=2\nstride=2\npadding=0\n[dropout]\n"
+    + (
+        "[connected]\noutput=10\n"
+        "activation=selu\n"
+        "batch_normalize=1\n"
+        "[connected]\n"
+        "output=7\n"
+        "activation=linear\n"
+        "[softmax]\ntemperature=2\n"
+        "[cost]\n"
+    )
+)
 
 
 def model_of(cfg, folder, seed=0):
@@ -45,10 +80,16 @@ def model_of(cfg, folder, seed=0):
     for layer in arrays:
         for name, array in layer.items():
             if name != "weights" or array.ndim < 2:
-                layer[name] = rng.uniform(0.5, 1.5, array.shape).astype(np.float32) if name in ("scales", "variance") else rng.normal(0, 0.3, array.shape).astype(np.float32)
+                layer[name] = (
+                    rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
+                    if name in ("scales", "variance")
+                    else rng.normal(0, 0.3, array.shape).astype(np.float32)
+                )
     weights_file.write(cfg, folder / "model.weights", arrays, 0)
     network.load(weights_file.read(cfg, folder / "model.weights"))
-    return models.Model("random", cfg, folder / "model.weights", tuple(f"c{index}" for index in range(templates.classes_of(cfg)))), network
+    return models.Model(
+        "random", cfg, folder / "model.weights", tuple(f"c{index}" for index in range(templates.classes_of(cfg)))
+    ), network
 
 
 @pytest.mark.parametrize("text", [DETECTOR, CLASSIFIER], ids=["detector", "classifier"])
@@ -78,9 +119,17 @@ def test_every_layer_that_has_a_form(text, tmp_path):
 def test_what_has_no_form_is_named(tmp_path):
     from emotion.systems.onnx_export import to_onnx
 
-    for section, said in (("[reorg]\nstride=2\n", r"\[reorg\] has no form"), ("[maxpool]\nmaxpool_depth=1\nout_channels=2\n", "maxpool_depth has no form"),
-                          ("[convolutional]\nfilters=4\nactivation=stair\n", "activation stair has no form")):  # fmt: skip
-        model, _ = model_of(cfg_file.parse(f"[net]\nwidth=8\nheight=8\nchannels=3\n{CONV.format(4, 1, 'leaky')}{section}[avgpool]\n[softmax]\n"), tmp_path)
+    for section, said in (
+        ("[reorg]\nstride=2\n", r"\[reorg\] has no form"),
+        ("[maxpool]\nmaxpool_depth=1\nout_channels=2\n", "maxpool_depth has no form"),
+        ("[convolutional]\nfilters=4\nactivation=stair\n", "activation stair has no form"),
+    ):
+        model, _ = model_of(
+            cfg_file.parse(
+                f"[net]\nwidth=8\nheight=8\nchannels=3\n{CONV.format(4, 1, 'leaky')}{section}[avgpool]\n[softmax]\n"
+            ),
+            tmp_path,
+        )
         with pytest.raises(CfgError, match=said):
             to_onnx(model)
 
@@ -93,7 +142,12 @@ def test_the_file_is_whole(tmp_path):
 
     model = models.find("emo-fer", "classifier")
     made = to_onnx(model)
-    assert {entry.key: entry.value for entry in made.metadata_props} == {"names": "\n".join(model.names), "task": "classifier", "crop_scale": "0.9", "sha256": model.describe()["sha256"]}
+    assert {entry.key: entry.value for entry in made.metadata_props} == {
+        "names": "\n".join(model.names),
+        "task": "classifier",
+        "crop_scale": "0.9",
+        "sha256": model.describe()["sha256"],
+    }
     assert made.SerializeToString() == to_onnx(model).SerializeToString()
     onnx.save(made, tmp_path / "a.onnx")
     onnx.checker.check_model(str(tmp_path / "a.onnx"), full_check=True)

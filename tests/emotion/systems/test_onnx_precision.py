@@ -61,27 +61,51 @@ def data(tmp_path, squares, detector_folder):
         picture, boxes = squares([(index % 4, 1, index % 7), (3, 3, 6)])
         paths.append(folder / f"{index}.png")
         cv2.imwrite(str(paths[-1]), picture)
-        rows = ((class_id, *((box[:2] + box[2:]) / 2 / 64), *((box[2:] - box[:2]) / 64)) for class_id, box in zip((index % 7, 6), boxes))
+        rows = (
+            (class_id, *((box[:2] + box[2:]) / 2 / 64), *((box[2:] - box[:2]) / 64))
+            for class_id, box in zip((index % 7, 6), boxes)
+        )
         paths[-1].with_suffix(".txt").write_text("".join(" ".join(map(str, row)) + "\n" for row in rows))
     (folder / "list.txt").write_text("".join(f"{path}\n" for path in paths))
     (folder / "emo.names").write_text((detector_folder / "emo.names").read_text())
-    (folder / "emo.data").write_text(f"classes = 7\ntrain = {folder}/list.txt\nvalid = {folder}/list.txt\nnames = {folder}/emo.names\nbackup = {folder}\n")
+    (folder / "emo.data").write_text(
+        "classes = 7\ntrain = "
+        f"{folder}/list.txt\n"
+        "valid = "
+        f"{folder}/list.txt\n"
+        "names = "
+        f"{folder}/emo.names\n"
+        f"backup = {folder}\n"
+    )
     return folder / "emo.data"
 
 
 @pytest.mark.parametrize("bits", ["--half", "--int8"])
 def test_the_command_measures_what_it_costs(tmp_path, detector_folder, data, capsys, bits):
     with pytest.raises(SystemExit) as ended:
-        main(["export", str(detector_folder), bits, "--data", str(data), "--out", str(tmp_path / "less.onnx"), "--json"])
+        main(
+            ["export", str(detector_folder), bits, "--data", str(data), "--out", str(tmp_path / "less.onnx"), "--json"]
+        )
     told = json.loads(capsys.readouterr().out)
-    assert not ended.value.code and told["costs"].keys() == {"before", "after"} and (tmp_path / "less.onnx").stat().st_size == told["bytes"]
+    assert (
+        not ended.value.code
+        and told["costs"].keys() == {"before", "after"}
+        and (tmp_path / "less.onnx").stat().st_size == told["bytes"]
+    )
     for row in told["costs"].values():
         assert row["accuracy"] == 1 and row["face_ap"] > 0.99 and row["ms"] > 0
     kinds = {node.op_type for node in onnx.load(tmp_path / "less.onnx").graph.node}
     assert ("QuantizeLinear" in kinds) == (bits == "--int8") and ("Cast" in kinds) == (bits == "--half")
 
 
-@pytest.mark.parametrize("arguments, said", [(("--int8",), "--int8 needs --data"), (("--half", "--int8"), "not both"), (("--data", "x"), "--data has no effect")])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (("--int8",), "--int8 needs --data"),
+        (("--half", "--int8"), "not both"),
+        (("--data", "x"), "--data has no effect"),
+    ],
+)
 def test_options_that_do_not_go_together(detector_folder, arguments, said, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["export", str(detector_folder), *arguments])

@@ -22,7 +22,9 @@ def model(tmp_path):
         "[connected]\noutput=7\nactivation=linear\n[softmax]\n"
     )
     cfg, rng = cfg_file.parse(text), np.random.default_rng(3)
-    arrays = [{name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in layer.blocks} for layer in trace(cfg)]
+    arrays = [
+        {name: rng.normal(0, 0.3, shape).astype(np.float32) for name, shape in layer.blocks} for layer in trace(cfg)
+    ]
     (tmp_path / "model.cfg").write_text(text)
     weights_file.write(cfg, tmp_path / "model.weights", arrays, 0)
     (tmp_path / "emo.names").write_text("Neutral\nHappy\nSad\nSurprise\nFear\nDisgust\nAnger" + "\n")
@@ -49,7 +51,10 @@ def test_every_backend_heeds_the_card(model, backend):
 
 def test_an_export_standardises_by_itself(model):
     """An exported file is given plain pictures of its input's size; the cut that it asks for stands in its metadata."""
-    onnxruntime, _ = pytest.importorskip("onnxruntime", reason="needs onnxruntime"), pytest.importorskip("onnx", reason="needs onnx")
+    onnxruntime, _ = (
+        pytest.importorskip("onnxruntime", reason="needs onnxruntime"),
+        pytest.importorskip("onnx", reason="needs onnx"),
+    )
     from emotion.systems.onnx_export import to_onnx
 
     made = to_onnx(model)
@@ -71,7 +76,16 @@ def test_a_standardised_picture_has_mean_0_and_deviation_1():
     assert (Preprocessing(standardise=True).blob([np.full((20, 20, 3), 7, np.uint8)], (20, 20), 1) == 0).all()
 
 
-@pytest.mark.parametrize("text", ["preprocessing = 3", "[preprocessing]\ncrop_scale = 'x'", "[preprocessing]\ncrop_from = 1.5", "[preprocessing]\nstandardise = 1", "[preprocessing]\ncrop_from = true"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "preprocessing = 3",
+        "[preprocessing]\ncrop_scale = 'x'",
+        "[preprocessing]\ncrop_from = 1.5",
+        "[preprocessing]\nstandardise = 1",
+        "[preprocessing]\ncrop_from = true",
+    ],
+)
 def test_a_card_that_says_nonsense_is_one_line(tmp_path, text):
     (tmp_path / "model.toml").write_text(text)
     with pytest.raises(DataError, match=r"model\.toml"):

@@ -14,7 +14,13 @@ from emotion.systems.face_finders import BOX_SCALE
 from emotion.systems.open import open_system
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/models"
-FINDERS = {"haar": "haar", "ssd": SHARED / "opencv_face_detector_uint8.pb", "yunet": SHARED / "face_detection_yunet_2026may.onnx", "dlib": "dlib", "yolo": "emo-v4-nano"}
+FINDERS = {
+    "haar": "haar",
+    "ssd": SHARED / "opencv_face_detector_uint8.pb",
+    "yunet": SHARED / "face_detection_yunet_2026may.onnx",
+    "dlib": "dlib",
+    "yolo": "emo-v4-nano",
+}
 THREADS, ROUNDS = 4, 3
 
 
@@ -29,7 +35,11 @@ def test_every_finder_is_here():
     assert FINDERS.keys() == BOX_SCALE.keys()
 
 
-@pytest.mark.parametrize("spec", [*(("yolo", backend) for backend in BACKENDS), *((f"two-stage:{name}", "opencv") for name in FINDERS)], ids=" ".join)
+@pytest.mark.parametrize(
+    "spec",
+    [*(("yolo", backend) for backend in BACKENDS), *((f"two-stage:{name}", "opencv") for name in FINDERS)],
+    ids=" ".join,
+)
 def test_threads_get_what_one_alone_gets(spec, pictures):
     system, backend = spec
     finder = FINDERS.get(system.partition(":")[2], "")
@@ -53,7 +63,11 @@ def test_threads_get_what_one_alone_gets(spec, pictures):
         for number in range(ROUNDS * len(pictures)):
             at = (first + number) % len(pictures)
             found = detector.detect([pictures[at]])[0]
-            if found.xyxy_px.shape != alone[at].xyxy_px.shape or not np.allclose(found.xyxy_px, alone[at].xyxy_px, atol=1e-2) or not np.allclose(found.scores, alone[at].scores, atol=1e-4):
+            if (
+                found.xyxy_px.shape != alone[at].xyxy_px.shape
+                or not np.allclose(found.xyxy_px, alone[at].xyxy_px, atol=1e-2)
+                or not np.allclose(found.scores, alone[at].scores, atol=1e-4)
+            ):
                 faults.append(at)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
@@ -90,4 +104,6 @@ def test_what_is_no_frame_is_said_so(system, frames, words):
 def test_no_frames_and_a_stack_of_frames(system, pictures):
     detector = open_system(system)
     assert detector.detect([]) == []
-    assert [len(found) for found in detector.detect(np.stack([pictures[0]] * 2))] == [len(detector.detect(pictures[:1])[0])] * 2
+    assert [len(found) for found in detector.detect(np.stack([pictures[0]] * 2))] == [
+        len(detector.detect(pictures[:1])[0])
+    ] * 2

@@ -22,7 +22,11 @@ def faces(*rows):
     rows = sorted(rows, key=lambda row: -row[3])
     xyxy = [(x - side / 2, y - side / 2, x + side / 2, y + side / 2) for x, y, side, _, _ in rows]
     scores = [(happy, 1 - happy) for *_, happy in rows]
-    return Detections(np.array(xyxy, np.float32).reshape(-1, 4), np.array(scores, np.float32).reshape(-1, 2), np.array([row[3] for row in rows], np.float32))
+    return Detections(
+        np.array(xyxy, np.float32).reshape(-1, 4),
+        np.array(scores, np.float32).reshape(-1, 2),
+        np.array([row[3] for row in rows], np.float32),
+    )
 
 
 def test_two_who_pass_each_other_keep_their_numbers():
@@ -42,7 +46,9 @@ def test_two_who_pass_each_other_keep_their_numbers():
 
 @pytest.mark.parametrize("fps", [5, 25])
 def test_a_crowd_keeps_its_numbers(fps):
-    """Five people on curves of their own, boxes that tremble, faces that are missed or hidden, false ones; none has two numbers at once."""
+    """Five people on curves of their own, boxes that tremble, faces that are missed or hidden, false ones; none has
+    two numbers at once.
+    """
     bench = runpy.run_path(str(Path(__file__).parents[3] / "scripts" / "bench_tracking.py"))
     found = bench["follow"](range(4), fps, seconds=10)
     assert found["faces"] > 160 * fps and found["changes"] <= found["faces"] / (500 if fps == 25 else 50), found
@@ -58,12 +64,18 @@ def test_time_counts_not_frames():
 
 @pytest.mark.parametrize("gap", [0.5, 2.0, 4.0])
 def test_who_looks_seldom_still_knows_whom_one_saw_last(gap):
-    """As with --detect-every, or of a video of a frame every few seconds; only one who was not there at the last look is given up."""
+    """As with --detect-every, or of a video of a frame every few seconds; only one who was not there at the last
+    look is given up.
+    """
     tracker = Tracker()
-    assert [tracker.update(faces((100, 100, 60, 0.9, 1.0)), gap * index).track_ids.tolist() for index in range(4)] == [[1]] * 4
+    assert [tracker.update(faces((100, 100, 60, 0.9, 1.0)), gap * index).track_ids.tolist() for index in range(4)] == [
+        [1]
+    ] * 4
     tracker.update(faces(), gap * 4)
     assert tracker.update(faces((100, 100, 60, 0.9, 1.0)), gap * 4 + 1.1).track_ids.tolist() == [2]
-    assert Tracker().update(faces((1, 1, 9, 0.9, 1.0)), 0.0) is not None and tracker.update(faces((100, 100, 60, 0.9, 1.0)), gap * 4 + 9).track_ids.tolist() == [3]
+    assert Tracker().update(faces((1, 1, 9, 0.9, 1.0)), 0.0) is not None and tracker.update(
+        faces((100, 100, 60, 0.9, 1.0)), gap * 4 + 9
+    ).track_ids.tolist() == [3]
 
 
 def test_a_weak_face_goes_on_with_a_track_and_begins_none():
@@ -89,14 +101,20 @@ def test_a_cut_ends_all_tracks_and_their_scores():
     one = tracker.update(faces((50, 50, 40, 0.9, 1.0)), 0.0, here)
     brighter = np.clip(here.astype(int) + 20, 0, 255).astype(np.uint8)
     moved = np.roll(brighter, 3, 1)
-    assert [tracker.update(faces((50, 50, 40, 0.9, 1.0)), 0.04 * (1 + step), frame).track_ids.tolist() for step, frame in enumerate([brighter, moved])] == [[1], [1]]
+    assert [
+        tracker.update(faces((50, 50, 40, 0.9, 1.0)), 0.04 * (1 + step), frame).track_ids.tolist()
+        for step, frame in enumerate([brighter, moved])
+    ] == [[1], [1]]
     other = tracker.update(faces((50, 50, 40, 0.9, 0.0)), 0.12, there)
     assert one.track_ids.tolist() == [1] and other.track_ids.tolist() == [2] and other.scores[0].tolist() == [0, 1]
 
 
 def test_frames_of_one_colour_are_a_cut_only_when_it_changes():
     tracker, grey = Tracker(), np.full((40, 60, 3), 90, np.uint8)
-    numbers = [tracker.update(faces((30, 20, 10, 0.9, 0.5)), 0.1 * step, frame).track_ids.tolist() for step, frame in enumerate([grey, grey, grey + 2, 255 - grey])]
+    numbers = [
+        tracker.update(faces((30, 20, 10, 0.9, 0.5)), 0.1 * step, frame).track_ids.tolist()
+        for step, frame in enumerate([grey, grey, grey + 2, 255 - grey])
+    ]
     assert numbers == [[1], [1], [1], [2]]
 
 
@@ -128,7 +146,9 @@ def test_times_below_zero_are_refused():
 @pytest.fixture
 def video(tmp_path, video_factory, squares):
     """Two squares of classes 3 and 5; the first is of class 4 in one frame; both are gone in the first two."""
-    frames = [squares([(1, 2, 4 if index == 6 else 3), (3, 0, 5)] if index > 1 else [], scale=4)[0] for index in range(10)]
+    frames = [
+        squares([(1, 2, 4 if index == 6 else 3), (3, 0, 5)] if index > 1 else [], scale=4)[0] for index in range(10)
+    ]
     return video_factory(tmp_path / "clip.mp4", frames, fps=10)
 
 
@@ -136,20 +156,34 @@ def test_what_is_written(video, detector_folder, tmp_path, capsys):
     with pytest.raises(SystemExit) as code:
         main(["detect", str(video), "--model", str(detector_folder), "--out", str(tmp_path / "out")])
     printed = capsys.readouterr()
-    assert code.value.code in (0, None) and "2 tracks" in printed.out and str(tmp_path / "out" / "tracks.csv") in printed.out
+    assert (
+        code.value.code in (0, None)
+        and "2 tracks" in printed.out
+        and str(tmp_path / "out" / "tracks.csv") in printed.out
+    )
     header, *frames = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
     assert header["settings"]["tracking"]["smooth_s"] == 0.5 and header["settings"]["conf"] == pytest.approx(0.1)
-    by_track = {number: [face for frame in frames for face in frame["faces"] if face["track"] == number] for number in (1, 2)}
+    by_track = {
+        number: [face for frame in frames for face in frame["faces"] if face["track"] == number] for number in (1, 2)
+    }
     first, second = sorted(by_track.values(), key=lambda track: track[0]["class_id"])
     assert [face["class_id"] for face in first] == [3] * 8 and [face["class_id"] for face in second] == [5] * 8
-    assert int(np.argmax(first[4]["frame_scores"])) == 4 and len(first[4]["scores"]) == 7  # one odd frame does not change who this is
+    assert (
+        int(np.argmax(first[4]["frame_scores"])) == 4 and len(first[4]["scores"]) == 7
+    )  # one odd frame does not change who this is
     rows = list(csv.DictReader((tmp_path / "out" / "tracks.csv").open()))
-    assert [(row["frames"], row["first_s"], row["last_s"]) for row in rows] == [("8", "0.2", "0.9")] * 2 and {row["emotion"] for row in rows} == {"Surprise", "Disgust"}
+    assert [(row["frames"], row["first_s"], row["last_s"]) for row in rows] == [("8", "0.2", "0.9")] * 2 and {
+        row["emotion"] for row in rows
+    } == {"Surprise", "Disgust"}
     mean = np.mean([face["frame_scores"] for face in first], axis=0)
     mine = next(row for row in rows if row["emotion"] == "Surprise")
     np.testing.assert_allclose([float(mine[name]) for name in header["names"]], mean, atol=2e-6)
     assert float(mine["score"]) == pytest.approx(mean.max(), abs=2e-6)
-    assert {row["track"] for row in csv.DictReader((tmp_path / "out" / "detections.csv").open())} == {"1", "2", ""}  # two frames have no face
+    assert {row["track"] for row in csv.DictReader((tmp_path / "out" / "detections.csv").open())} == {
+        "1",
+        "2",
+        "",
+    }  # two frames have no face
 
 
 def test_without_tracking_nothing_changes(video, detector_folder, tmp_path):
@@ -157,16 +191,38 @@ def test_without_tracking_nothing_changes(video, detector_folder, tmp_path):
     summary = run_detection.run(video, detector, tmp_path / "out")
     assert summary.tracks is None and not (tmp_path / "out" / "tracks.csv").exists()
     header, *frames = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
-    assert "tracking" not in header["settings"] and all(face.keys() == {"xyxy_px", "face", "class_id", "scores", "uncertain"} for frame in frames for face in frame["faces"])
+    assert "tracking" not in header["settings"] and all(
+        face.keys() == {"xyxy_px", "face", "class_id", "scores", "uncertain"}
+        for frame in frames
+        for face in frame["faces"]
+    )
     assert "track" not in (tmp_path / "out" / "detections.csv").read_text().splitlines()[0]
 
 
-@pytest.mark.parametrize("arguments, said", [(["--start", "1"], "pictures have no time"), (["--raw", "--smooth", "1"], "--smooth has no effect with --raw"), (["--raw", "--detect-every", "2"], "--detect-every has no effect"), (["--smooth", "-1"], "-1")])
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--start", "1"], "pictures have no time"),
+        (["--raw", "--smooth", "1"], "--smooth has no effect with --raw"),
+        (["--raw", "--detect-every", "2"], "--detect-every has no effect"),
+        (["--smooth", "-1"], "-1"),
+    ],
+)
 def test_what_cannot_be_tracked_is_one_line(detector_folder, tmp_path, squares, capsys, arguments, said):
     import cv2
 
     cv2.imwrite(str(tmp_path / "a.png"), squares([(0, 0, 1)])[0])
     with pytest.raises(SystemExit) as code:
-        main(["detect", str(tmp_path / "a.png"), "--model", str(detector_folder), "--out", str(tmp_path / "out"), *arguments])
+        main(
+            [
+                "detect",
+                str(tmp_path / "a.png"),
+                "--model",
+                str(detector_folder),
+                "--out",
+                str(tmp_path / "out"),
+                *arguments,
+            ]
+        )
     lines = capsys.readouterr().err.strip().splitlines()
     assert code.value.code == 2 and len(lines) == 1 and said in lines[0] and not (tmp_path / "out").exists()

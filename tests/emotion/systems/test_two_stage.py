@@ -75,7 +75,11 @@ def test_probabilities_are_those_of_the_built_in_network(tmp_path):
     cfg, rng = templates.render("face-small", 7), np.random.default_rng(0)
     arrays = []
     for layer in layers.trace(cfg):
-        made = {name: rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape) for name, shape in layer.blocks if name == "weights"}
+        made = {
+            name: rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
+            for name, shape in layer.blocks
+            if name == "weights"
+        }
         made |= {name: rng.uniform(0.5, 1.5, shape) for name, shape in layer.blocks if name != "weights"}
         arrays.append(made)
     cfg_file.save(cfg, tmp_path / "model.cfg")

@@ -22,7 +22,9 @@ def random_weights(cfg, path, seed=0):
             if name == "weights":
                 made[name] = rng.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
             else:
-                made[name] = rng.uniform(0.6, 1.4, shape) if name in ("scales", "variance") else rng.normal(0, 0.1, shape)
+                made[name] = (
+                    rng.uniform(0.6, 1.4, shape) if name in ("scales", "variance") else rng.normal(0, 0.1, shape)
+                )
         arrays.append(made)
     weights_file.write(cfg, path, arrays, seen=0)
 
@@ -107,7 +109,9 @@ def test_boxes_are_those_of_the_built_in_network(tmp_path, template):
     network.load(weights_file.read(model.cfg, model.weights))
     network.eval()
     with torch.no_grad():
-        [(expected, scores)] = found_boxes(network, network(fitted(np.ascontiguousarray(picture[..., ::-1]), (128, 128))), 0.01)
+        [(expected, scores)] = found_boxes(
+            network, network(fitted(np.ascontiguousarray(picture[..., ::-1]), (128, 128))), 0.01
+        )
     detector = YoloDetector(model)
     rows = np.concatenate(detector.backend.forward(detector.prepare([picture])[0]), axis=1)[0]
     rows = rows[rows[:, 4] > 0.01]
@@ -129,14 +133,21 @@ def test_boxes_are_those_of_debians_darknet(tmp_path):
         pytest.skip("no darknet binary on PATH")
     import cv2
 
-    model = find(random_model(tmp_path / "m", "v3-tiny", 96, net={"letter_box": 1, "batch": 1, "subdivisions": 1}), "detector")
+    model = find(
+        random_model(tmp_path / "m", "v3-tiny", 96, net={"letter_box": 1, "batch": 1, "subdivisions": 1}), "detector"
+    )
     names = [f"photo{index}.png" for index in range(4)]  # it loads four at once, however short the list
     for index, name in enumerate(names):
         cv2.imwrite(str(tmp_path / name), photo(seed=index))
     (tmp_path / "results").mkdir()
     (tmp_path / "valid.txt").write_text("\n".join(names) + "\n")
     (tmp_path / "emo.data").write_text("classes=7\nvalid=valid.txt\nnames=m/emo.names\nresults=results\neval=voc\n")
-    subprocess.run([binary, "detector", "valid", "emo.data", "m/model.cfg", "m/model.weights"], cwd=tmp_path, capture_output=True, timeout=60)
+    subprocess.run(
+        [binary, "detector", "valid", "emo.data", "m/model.cfg", "m/model.weights"],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+    )
     expected = {}  # (picture, class) -> rows of score, x1, y1, x2, y2
     for class_id, letter in enumerate("abcdefg"):
         for line in (tmp_path / "results" / f"comp4_det_test_{letter}.txt").read_text().splitlines():
@@ -156,7 +167,9 @@ def test_boxes_are_those_of_debians_darknet(tmp_path):
             scores = rows[:, 5 + class_id]
             kept = nms(xyxy, scores, 0.45)
             kept = kept[scores[kept] > 0.02]
-            theirs = np.array(sorted(expected.get((f"photo{index}", class_id), []), key=lambda row: -row[0])).reshape(-1, 5)
+            theirs = np.array(sorted(expected.get((f"photo{index}", class_id), []), key=lambda row: -row[0])).reshape(
+                -1, 5
+            )
             theirs = theirs[theirs[:, 0] > 0.02]
             assert len(kept) == len(theirs)
             assert np.allclose(scores[kept], theirs[:, 0], atol=4e-4)
@@ -201,7 +214,11 @@ def test_nms_keeps_the_best_and_nothing_that_overlaps_or_lies_within(count, seed
     kept = nms(xyxy, scores, 0.45, beta, inside)
 
     def gone(better, others):
-        within = 0 if inside is None else (share_within(better, others) >= inside) & (boxes.area(others) < boxes.area(better))
+        within = (
+            0
+            if inside is None
+            else (share_within(better, others) >= inside) & (boxes.area(others) < boxes.area(better))
+        )
         return (overlap(better[None], others, beta)[0] > 0.45) | (within > 0)
 
     assert (np.diff(scores[kept]) <= 0).all()
@@ -216,7 +233,9 @@ def test_a_mouth_within_a_face_by_hand():
     """IoU of the mouth 0.04; 3/4 of the ear lies in the face; the better small face and the head about it both stay."""
     face, mouth, ear = (0, 0, 50, 50), (20, 30, 30, 40), (47, 0, 51, 10)
     xyxy = np.array([face, mouth, ear], float)
-    assert share_within(xyxy[0], xyxy).tolist() == [1, 1, 0.75] and share_within(xyxy[1], np.zeros((1, 4))).tolist() == [0]
+    assert share_within(xyxy[0], xyxy).tolist() == [1, 1, 0.75] and share_within(
+        xyxy[1], np.zeros((1, 4))
+    ).tolist() == [0]
     assert nms(xyxy, np.array([0.9, 0.8, 0.7]), 0.45, None, 0.8).tolist() == [0, 2]
     assert nms(xyxy, np.array([0.9, 0.8, 0.7]), 0.45).tolist() == [0, 1, 2]
     assert nms(xyxy, np.array([0.8, 0.9, 0.7]), 0.45, None, 0.8).tolist() == [1, 0, 2]
@@ -227,7 +246,9 @@ def test_a_detector_drops_a_mouth_unless_told_to_keep_all(detector_folder):
     rows[:, :6] = (0.5, 0.5, 0.6, 0.6, 0.9, 0.9), (0.5, 0.7, 0.1, 0.1, 0.8, 0.8)
     for iou, count in ((0.45, 1), (1, 2)):
         detector = YoloDetector(find(detector_folder, "detector"), iou=iou)
-        assert len(detector.faces_of(rows, (100, 100))) == count and (detector.settings["nms_inside"] is None) == (count == 2)
+        assert len(detector.faces_of(rows, (100, 100))) == count and (detector.settings["nms_inside"] is None) == (
+            count == 2
+        )
 
 
 def test_one_face_keeps_one_emotion(detector_folder):
@@ -241,7 +262,9 @@ def test_one_face_keeps_one_emotion(detector_folder):
     assert np.allclose(found.class_scores[0, :2], (0.8, 0.1)) and found.face[0] == np.float32(0.9)
 
 
-@pytest.mark.parametrize(("objectness", "score", "kept"), [(0.3, 0.3, 1), (0.2, 0.2, 0), (0.3, 0.05, 1), (0.25, 0.2, 0)])
+@pytest.mark.parametrize(
+    ("objectness", "score", "kept"), [(0.3, 0.3, 1), (0.2, 0.2, 0), (0.3, 0.05, 1), (0.25, 0.2, 0)]
+)
 def test_objectness_must_exceed_the_threshold_however_unclear_the_emotion(detector_folder, objectness, score, kept):
     rows = np.zeros((1, 12), np.float32)
     rows[0, :6] = (0.5, 0.5, 0.2, 0.2, objectness, score)

@@ -44,10 +44,16 @@ class WholePicture:
                 found = list(self.subject.classify(frames))
         else:
             found = [each.scores[each.face.argmax()] if len(each) else None for each in self.subject.detect(frames)]
-        return [
-            Detections.empty(len(self.names)) if scores is None else whole(frame, scores)
-            for frame, scores in zip(frames, found)
-        ]
+        return [self._whole(frame, scores) for frame, scores in zip(frames, found)]
+
+    def of_frame(self, frame: Frame) -> Detections:
+        if not hasattr(self.subject, "of_frame"):
+            return self.detect([frame.bgr])[0]
+        found = self.subject.of_frame(frame)
+        return self._whole(frame.bgr, found.scores[found.face.argmax()] if len(found) else None)
+
+    def _whole(self, frame: np.ndarray, scores: np.ndarray | None) -> Detections:
+        return Detections.empty(len(self.names)) if scores is None else whole(frame, scores)
 
 
 def whole(frame: np.ndarray, scores: np.ndarray) -> Detections:
@@ -97,7 +103,18 @@ class Contestant:
         return found
 
     def latency(self) -> dict:
-        """Milliseconds a frame: the median of each stage, the median (p50) and the 95th percentile (p95) in all."""
+        """Milliseconds a frame: the median of each stage, the median (p50) and the 95th percentile (p95) in all;
+        None for results from a file.
+        """
+        if self.spec.startswith("file:"):  # nobody was at work
+            return {
+                "stages_ms": {},
+                "total_ms": None,
+                "p95_ms": None,
+                "frames_per_s": None,
+                "frames_timed": 0,
+                "warm_up": 0,
+            }
         names = list(dict.fromkeys(name for time in self.times for name in time))
         stages = {
             name: round(1000 * float(np.median([time.get(name, 0.0) for time in self.times])), 2) for name in names

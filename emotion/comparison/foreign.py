@@ -20,8 +20,7 @@ import numpy as np
 
 from converters.emotions import EMOTIONS, SYNONYMS
 from converters.errors import DataError, UsageError
-from converters.text_files import number as as_number
-from converters.text_files import numbered_lines, read_json, table_rows
+from converters.text_files import number as as_number, numbered_lines, read_json, table_rows
 
 from ..sources.frame import Frame
 from ..systems.detections import Detections

@@ -69,33 +69,36 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
             number,
             "changes of a followed face's emotion a minute, in videos",
         )
-    timed = systems[0]["latency"]["frames_timed"]
-    row(
-        "ms a frame",
-        [system["latency"]["total_ms"] for system in systems],
-        number,
-        (
-            f"median of {timed} frames, one at "
-            "a time, "
-            f"{threads} "
-            f"{'thread' if threads == 1 else 'threads'}, "
-            "without decoding"
-        ),
-        min,
-    )
-    row(
-        "ms, slowest 5%",
-        [system["latency"]["p95_ms"] for system in systems],
-        number,
-        f"95th percentile; {systems[0]['latency']['warm_up']} passes went before",
-    )
-    row(
-        "frames/s",
-        [system["latency"]["frames_per_s"] for system in systems],
-        number,
-        "that follow from the median",
-        max,
-    )
+    clocked = next((system["latency"] for system in systems if system["latency"]["frames_timed"]), None)
+    if clocked:
+        row(
+            "ms a frame",
+            [system["latency"]["total_ms"] for system in systems],
+            number,
+            (
+                f"median of {clocked['frames_timed']} "
+                "frames, one at "
+                "a time, "
+                f"{threads} "
+                f"{'thread' if threads == 1 else 'threads'}, "
+                "without "
+                "decoding"
+            ),
+            min,
+        )
+        row(
+            "ms, slowest 5%",
+            [system["latency"]["p95_ms"] for system in systems],
+            number,
+            f"95th percentile; {clocked['warm_up']} passes went before",
+        )
+        row(
+            "frames/s",
+            [system["latency"]["frames_per_s"] for system in systems],
+            number,
+            "that follow from the median",
+            max,
+        )
     costs = [system["cost"] for system in systems]
     if any(cost["megabytes"] for cost in costs):
         row("MB", [cost["megabytes"] for cost in costs], number, "of the files: weights, and the face finder's")
@@ -137,7 +140,7 @@ def text(result: dict) -> str:
         lines.append(
             "  ".join([name.ljust(first), *(value.rjust(width) for value, width in zip(values, wide)), f" {meaning}"])
         )
-    for system in result["systems"]:
+    for system in [each for each in result["systems"] if each["latency"]["stages_ms"]]:
         stages = " + ".join(f"{stage} {spent:g}" for stage, spent in system["latency"]["stages_ms"].items())
         lines.append(f"{system['system']}: {stages} ms")
     if "significance" in result:
@@ -217,7 +220,7 @@ def render(result: dict, shown: dict, clip: Path | None = None) -> str:
         result=result,
         rows=figures(result),
         shown=shown,
-        slowest=max(system["latency"]["total_ms"] for system in result["systems"]) or 1,
+        slowest=max(system["latency"]["total_ms"] or 0 for system in result["systems"]) or 1,
         differences=wording.differences(result) if "significance" in result else [],
         sentences=wording.sentences(result) if "significance" in result else [],
         agreements=agreement(result),

@@ -25,7 +25,10 @@ UNITS = {"group": "people or sources", "medium": "pictures and videos", "picture
 
 def figures_of(result: dict) -> list[str]:
     """The figures that the comparison has."""
-    return [name for name in NAMES if result["subject"]["task"] == "detector" or name not in OF_BOXES]
+    if result["subject"]["task"] == "detector":
+        return list(NAMES)
+    misses = any(system["labelled"]["missed"] for system in result["systems"])
+    return [name for name in NAMES if name not in OF_BOXES and (misses or name != "missed")]
 
 
 def difference_of(result: dict, name: str, i: int, j: int) -> dict | None:
@@ -90,20 +93,7 @@ def verdict(result: dict) -> str:
     """The comparison in one sentence."""
     systems = result["systems"]
     heads = [system["system"] for system in systems]
-    times = [system["latency"]["total_ms"] for system in systems]
-    quick, slow = times.index(min(times)), times.index(max(times))
-    if times[quick] and times[slow] / times[quick] >= 1.1:
-        speed = (
-            f"{heads[quick]} is {times[slow] / times[quick]:.1f} "
-            "times as "
-            "fast as "
-            f"{heads[slow]} "
-            f"({times[quick]:.1f} and "
-            f"{times[slow]:.1f} ms "
-            "a frame)"
-        )
-    else:
-        speed = f"none is clearly faster ({', '.join(f'{time:.1f}' for time in times)} ms a frame)"
+    speed = speed_of(systems)
     if not result["subject"].get("judged"):
         found = ", ".join(f"{head} found {system['faces_found']} faces" for head, system in zip(heads, systems))
         alike = [pair for pair in result["pairs"] if pair["share"] is not None]
@@ -146,6 +136,17 @@ def verdict(result: dict) -> str:
         "these few "
         f"{UNITS.get(result.get('significance', {}).get('unit', 'picture'))} cannot say."
     )
+
+
+def speed_of(systems: list[dict]) -> str:
+    """Which system is the quickest, of those that were timed."""
+    timed = [(system["system"], system["latency"]["total_ms"]) for system in systems if system["latency"]["total_ms"]]
+    if len(timed) < 2:
+        return "how fast they are was not compared"
+    (quick, low), (slow, high) = min(timed, key=lambda pair: pair[1]), max(timed, key=lambda pair: pair[1])
+    if high / low < 1.1:
+        return f"none is clearly faster ({', '.join(f'{time:.1f}' for _, time in timed)} ms a frame)"
+    return f"{quick} is {high / low:.1f} times as fast as {slow} ({low:.1f} and {high:.1f} ms a frame)"
 
 
 def listed(words: list[str]) -> str:
@@ -260,10 +261,13 @@ def sentences(result: dict) -> list[str]:
         scores = found["calibration"]
         if scores["faces"]:
             out.append(
-                f"{head} scores the emotions it names at {scores['confidence']:.1%} on average and is right "
+                f"{head} scores the emotions it "
+                "names at "
+                f"{scores['confidence']:.1%} on "
+                "average and "
+                "is right "
                 f"in {scores['accuracy']:.1%} "
-                "(expected calibration error "
-                f"{scores['ece']:.1%}, "
+                f"(expected calibration error {scores['ece']:.1%}, "
                 f"{len(scores['bins'])} bins, "
                 f"{scores['faces']} matched faces)."
             )

@@ -106,6 +106,14 @@ def test_two_classifiers_on_a_classifiers_set(faces, classifier_folder, detector
     )
     assert "mAP" not in report.text(result) and result["pairs"][0]["mcnemar"]["right_right"] == 28
     result = compare.run(specs, data=faces, out=tmp_path / "two", replicates=0)
+    (tmp_path / "said.csv").write_text(
+        "picture,x1,y1,x2,y2,emotion,score\n"
+        + "".join(f"p{index:02d}.png,0,0,16,16,{CLASSES[index % 7]},0.8\n" for index in range(14))
+    )
+    half = compare.run((specs[0], f"file:{tmp_path / 'said.csv'}"), data=faces, out=tmp_path / "half", replicates=0)[
+        "systems"
+    ][1]["labelled"]
+    assert (half["matched"], half["missed"], half["accuracy"]) == (14, 14, 1)
     told = result["systems"][1]["labelled"]
     assert told["matched"] + told["missed"] == 28
     with pytest.raises(UsageError, match="it finds no faces"):
@@ -156,6 +164,11 @@ def test_results_of_other_programs(boxes, systems, tmp_path):
     assert (
         all(pair["same_emotion"] == 20 for pair in result["pairs"])
         and result["systems"][1]["cost"]["megabytes"] is None
+    )
+    assert (
+        result["systems"][1]["latency"]["total_ms"] is None
+        and "how fast they are was not compared" in result["verdict"]
+        and "look up" not in report.text(result)
     )
     frame = Frame(0, None, np.zeros((4, 4, 3), np.uint8), "00.png")
     assert (

@@ -34,6 +34,7 @@ tools: $(VENV)/.check
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
 

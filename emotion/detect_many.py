@@ -48,6 +48,7 @@ class Settings:
     iou: float = 0.45
     backend: str = "auto"
     device: str = "auto"
+    onnx: str | None = None
     threads: int | None = None
     raw: bool = False
     smooth_s: float = 0.5
@@ -73,12 +74,13 @@ class Settings:
             self.iou,
             self.backend,
             self.device,
+            self.onnx,
             self.threads,
         )
 
 
 @lru_cache(maxsize=2)
-def _detector(system, model, weights, names, face_model, conf, iou, backend, device, threads) -> Detector:
+def _detector(system, model, weights, names, face_model, conf, iou, backend, device, onnx, threads) -> Detector:
     set_threads(threads)
     return open_system(
         system,
@@ -90,6 +92,7 @@ def _detector(system, model, weights, names, face_model, conf, iou, backend, dev
         iou=iou,
         backend=backend,
         device=device,
+        exported=onnx,
     )
 
 

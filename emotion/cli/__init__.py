@@ -40,7 +40,7 @@ COMMANDS = {
 
 SECTIONS = {
     "Data": ("convert", "dataset"),
-    "Networks and training": ("cfg", "train", "recipes", "darknet"),
+    "Networks and training": ("cfg", "train", "recipes", "runs", "darknet"),
     "Use and measure": ("detect", "draw", "serve", "evaluate", "compare"),
     "Models": ("models", "export"),
 }

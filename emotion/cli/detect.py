@@ -63,6 +63,11 @@ OUTPUTS = (
 @options.backend
 @options.device
 @click.option(
+    "--onnx",
+    type=click.Path(dir_okay=False),
+    help="The model as emo export wrote it, such as one of 8 bits; ONNX Runtime computes it.",
+)
+@click.option(
     "--outputs",
     type=options.Names(OUTPUTS),
     default="media,jsonl,csv,summary",

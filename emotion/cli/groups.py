@@ -33,7 +33,7 @@ SECTIONS = {
     "A Darknet binary": "engine darknet allow-broken-cpu mjpeg-port auto-recover silence gpus print-command",
     "Statistics": "bootstrap table memory",
     "A gate": "fail-under baseline tolerance junit summary",
-    "Where it computes": "backend device threads workers jobs cluster cache seed",
+    "Where it computes": "backend device onnx threads workers jobs cluster cache seed",
     "What is written": (
         "out outputs clip runs name "
         "no-annotate "

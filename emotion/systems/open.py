@@ -16,10 +16,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from converters.errors import UsageError, nearest
+from converters.errors import MissingExtra, UsageError, nearest
 
 from . import models
-from .backends import CHOICES
+from .backends import CHOICES, OnnxBackend
 from .classifier import Classifier
 from .detections import Detector
 from .face_finders import open_finder
@@ -41,6 +41,7 @@ def open_system(
     iou: float = 0.45,
     backend: str = "auto",
     device: str = "auto",
+    exported: str | Path | None = None,
 ) -> Detector:
     """The detector that `spec` names. `model` and `face_model` hold where `spec` does not say.
 
@@ -49,6 +50,7 @@ def open_system(
     backend  what computes the networks, see `backends.CHOICES`; face finders that are not Darknet networks have their
              own
     device  auto, cpu, cuda or cuda:N; OpenCV has only the CPU
+    exported  the model as `emo export` wrote it, such as one of 8 bits, which ONNX Runtime then computes
     """
     kind, _, rest = spec.partition(":")
     if kind not in SYSTEMS:
@@ -58,10 +60,32 @@ def open_system(
     compute = partial(CHOICES[backend], device=device)
     if kind == "yolo":
         found = models.find(rest or model, "detector", weights_file=weights, names_file=names)
-        return YoloDetector(found, conf, iou, compute(found))
+        return YoloDetector(found, conf, iou, of_file(exported, found, device) if exported else compute(found))
     face, _, classifier = rest.partition("+")
     found = models.find(classifier or model, "classifier", weights_file=weights, names_file=names)
-    return TwoStage(open_finder(face or face_model, conf, iou, compute), Classifier(found, compute(found)))
+    named = Classifier(found, of_file(exported, found, device) if exported else compute(found))
+    return TwoStage(open_finder(face or face_model, conf, iou, compute), named)
+
+
+def of_file(path: str | Path, model: Model, device: str) -> OnnxBackend:
+    """The backend of an exported file; UsageError when it is not one, or of other weights than the model's."""
+    try:
+        import onnx
+    except ImportError:
+        raise MissingExtra("onnx", "onnx", "--onnx") from None
+    try:
+        made = onnx.load(path)
+    except OSError as error:
+        raise UsageError(f"cannot be read: {error.strerror or error}", where=path) from None
+    except Exception:  # protobuf's own, of which there are several
+        raise UsageError("is not an ONNX file", where=path, mend="emo export writes one") from None
+    told = {entry.key: entry.value for entry in made.metadata_props}
+    if told.get("sha256") != model.describe()["sha256"]:
+        mend = f"emo export {model.name}, or name its model with --model"
+        raise UsageError(f"was not exported from the weights of {model.name}", where=path, mend=mend)
+    backend = OnnxBackend(model, device, made)
+    backend.name = f"onnx, {Path(path).name}"
+    return backend
 
 
 def open_subject(

@@ -123,13 +123,29 @@ def test_detect_takes_the_exported_file(tmp_path, detector_folder, squares, caps
     picture, truth = squares([(1, 2, 3), (3, 0, 6)])
     cv2.imwrite(str(tmp_path / "a.png"), picture)
     assert emo("export", detector_folder, "--half", "--out", tmp_path / "half.onnx") == 0
-    assert emo("detect", tmp_path / "a.png", "--model", detector_folder, "--onnx", tmp_path / "half.onnx", "--out", tmp_path / "o") == 0
+    assert (
+        emo(
+            "detect",
+            tmp_path / "a.png",
+            "--model",
+            detector_folder,
+            "--onnx",
+            tmp_path / "half.onnx",
+            "--out",
+            tmp_path / "o",
+        )
+        == 0
+    )
     header, frame = map(json.loads, (tmp_path / "o" / "detections.jsonl").read_text().splitlines())
     assert header["settings"]["backend"] == "onnx, half.onnx"
     np.testing.assert_allclose(sorted(face["xyxy_px"] for face in frame["faces"]), sorted(truth.tolist()), atol=1)
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     capsys.readouterr()
-    for file, said in (("junk.onnx", "not an ONNX file"), ("gone.onnx", "cannot be read"), ("half.onnx", "not exported from the weights of emo-v4-nano")):
+    for file, said in (
+        ("junk.onnx", "not an ONNX file"),
+        ("gone.onnx", "cannot be read"),
+        ("half.onnx", "not exported from the weights of emo-v4-nano"),
+    ):
         model = () if file == "half.onnx" else ("--model", detector_folder)
         assert emo("detect", tmp_path / "a.png", *model, "--onnx", tmp_path / file, "--out", tmp_path / "p") == 2
         assert said in capsys.readouterr().err

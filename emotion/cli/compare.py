@@ -14,7 +14,7 @@ from .progress import Progress
 
 @click.command(cls=Command)
 @click.argument("words", nargs=-1, required=True, metavar="SYSTEM vs SYSTEM [vs SYSTEM]... [MEDIA]...")
-@click.option("--data", type=click.Path(dir_okay=False), help="A labelled set: the .data file that emo convert wrote.")
+@click.option("--data", type=click.Path(), help="A labelled set: a .data file, the folder that holds it, or any form that emo evaluate takes.")
 @click.option(
     "--split",
     type=click.Choice(["train", "valid", "test"]),

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from converters.darknet_format.files import DataFile, read_data, read_list
+from converters.darknet_format.files import DataFile, read_list
+from converters.darknet_format.open_set import open_set
 from converters.errors import MediaError, UsageError
 from converters.output_folder import finish, free, in_place, part
 
@@ -105,7 +106,7 @@ def run(
             f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none"
         )
     settings = {"face_model": face_model, "iou": iou, "backend": backend, "device": device}
-    data_file = read_data(data) if data else None
+    data_file = open_set(data) if data else None
     pictures = data_file is not None and data_file.is_classifier
 
     def opened(spec, conf):

@@ -26,6 +26,7 @@ from ..systems import models
 from ..systems.open import SYSTEMS, open_subject
 from ..version import __version__
 from . import bootstrap, classification, detection, evaluation_files
+from .contestant import cost
 from .judge import Judgement, judge
 from .provenance import provenance
 from .split_use import use_of
@@ -103,6 +104,7 @@ def evaluate(
                 }
                 | {"model_settings": settings_of(subject, tta, seed)}
                 | provenance(model)
+                | {"megabytes": cost(subject)["megabytes"]}
                 | detector_part(judged, data.names, conf)
             )
             counts.append(

@@ -14,7 +14,11 @@ from .progress import Progress
 
 @click.command(cls=Command)
 @click.argument("words", nargs=-1, required=True, metavar="SYSTEM vs SYSTEM [vs SYSTEM]... [MEDIA]...")
-@click.option("--data", type=click.Path(), help="A labelled set: a .data file, the folder that holds it, or any form that emo evaluate takes.")
+@click.option(
+    "--data",
+    type=click.Path(),
+    help="A labelled set: a .data file, the folder that holds it, or any form that emo evaluate takes.",
+)
 @click.option(
     "--split",
     type=click.Choice(["train", "valid", "test"]),

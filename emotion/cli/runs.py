@@ -206,10 +206,11 @@ def mlflow(paths, uri, experiment):
     \b
     emo runs mlflow runs/a-001 runs/b-001 --uri mlruns
     """
+    from converters.terminal_text import redacted
     from darknet_runner.run.mlflow_log import log_run
 
     for path in paths:
-        click.echo(f"{path} -> {log_run(path, uri, experiment)} in {uri}")
+        click.echo(f"{path} -> {log_run(path, uri, experiment)} in {redacted(uri)}")
 
 
 def plain(value: Any, digits: int = 4) -> str:

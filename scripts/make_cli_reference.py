@@ -36,7 +36,9 @@ def pages(command: click.Command, parent: click.Context | None, name: str) -> It
 
 def reference() -> str:
     """The whole page."""
-    return HEAD + "".join(f"\n## {path}\n\n```text\n{text.rstrip()}\n```\n" for path, text in pages(emo, None, "emo"))
+    return HEAD + "".join(
+        f"\n## {path}\n\n```text\n{text.replace(chr(8), '').rstrip()}\n```\n" for path, text in pages(emo, None, "emo")
+    )
 
 
 if __name__ == "__main__":

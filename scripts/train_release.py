@@ -5,16 +5,18 @@
     python scripts/train_release.py --fer fer2013 --only emo-s
     tail -f release/log.txt                                                                 # where it stands
 
---fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv. Settings are the recipes in scripts/release/. One
-thread, seed 0. Each stage is commands of `emo`; they are printed, so that any of them can be run by hand.
+--fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv. Settings are the recipes in scripts/release/. One thread,
+seed 0. Each stage is commands of `emo`; they are printed, so that any of them can be run by hand.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 RECIPES = Path(__file__).resolve().parent / "release"
@@ -33,21 +35,50 @@ def emo(*args: object, log: Path) -> None:
         sys.exit(f"emo {' '.join(words)}: exit code {done.returncode}; see {log}")
 
 
+CROPS = ("0.9", "1.0", "1.25")  # sides of LFW's crops over their boxes, which a card tells beside each other
+
+
 def convert(args: argparse.Namespace) -> None:
-    """FER2013 with its own labels and FER+'s votes; and FER+'s own eight classes."""
-    for name, extra in (("fer", ("--labels", "fer2013")), ("fer8", ("--labels", "votes", "--classes", 8))):
+    """FER2013 with its own labels and FER+'s votes; FER+'s own seven and eight classes; LFW's faces, cut three ways."""
+    sets = {
+        "fer": ("ferplus", args.fer, "--labels", "fer2013", "--task", "classifier"),
+        "fer7": ("ferplus", args.fer, "--labels", "votes", "--task", "classifier"),
+        "fer8": ("ferplus", args.fer, "--labels", "votes", "--classes", 8, "--task", "classifier"),
+    }
+    if args.lfw:
+        sets |= {
+            f"lfw-{side}": ("affectnet", args.lfw, "--task", "crops", "--grey", "--size", 96, "--enlarge", side)
+            for side in CROPS
+        }
+    for name, words in sets.items():
         if not (args.work / "data" / name / "emo.data").is_file():
-            emo(
-                "convert",
-                "ferplus",
-                args.fer,
-                *extra,
-                "--task",
-                "classifier",
-                "--out",
-                args.work / "data" / name,
-                log=args.log,
-            )
+            emo("convert", *words, "--out", args.work / "data" / name, log=args.log)
+
+
+def ship(name: str, args: argparse.Namespace) -> None:
+    """The finished run as a model folder under --out, with its card; nothing when the card is of these weights."""
+    run, data = args.work / "runs" / f"{name}-001", args.work / "data"
+    card, best = args.out / name / "model.toml", run / "weights" / "model_best.weights"
+    if (
+        card.is_file()
+        and tomllib.loads(card.read_text()).get("sha256") == hashlib.sha256(best.read_bytes()).hexdigest()
+    ):
+        return
+    own = CLASSIFIERS[name][1]
+    sets = [f"fer2013={data / own / 'emo.data'}"] if own == "fer" else [f"fer+ of eight={data / own / 'emo.data'}"]
+    if own == "fer":
+        sets.append(f"fer+ test={data / 'fer7' / 'emo.data'}:test")
+        sets += [
+            f"lfw-affectnet validation crops {side}={data / f'lfw-{side}' / 'emo.data'}:valid"
+            for side in CROPS
+            if args.lfw
+        ]
+    words = [str(Path(__file__).with_name("ship_model.py")), str(run), "--name", name, "--out", str(args.out)]
+    for item in sets:
+        words += ["--set", item]
+    with open(args.log, "a") as out:
+        if subprocess.run([sys.executable, *words], stdout=out, stderr=subprocess.STDOUT).returncode:
+            sys.exit(f"ship_model.py {name} failed; see {args.log}")
 
 
 def classifier(name: str, args: argparse.Namespace) -> None:
@@ -62,26 +93,19 @@ def classifier(name: str, args: argparse.Namespace) -> None:
         emo("train", "--resume", run, "--threads", args.threads, log=args.log)
         return
     recipe = RECIPES / f"{name}.toml"
-    emo(
-        "train",
-        network,
-        "--recipe",
-        recipe,
-        "--data",
-        args.work / "data" / data / "emo.data",
-        "--runs",
-        args.work / "runs",
-        "--name",
-        name,
-        "--threads",
-        args.threads,
-        log=args.log,
-    )
+    emo("train", network, "--recipe", recipe, "--data", args.work / "data" / data / "emo.data", "--runs", args.work / "runs", "--name", name,
+        "--threads", args.threads, log=args.log)  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fer", type=Path, required=True, help="folder with fer2013.csv and fer2013new.csv")
+    parser.add_argument(
+        "--lfw", type=Path, help="LFW laid out as AffectNet: its validation list is measured for the cards"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("cfg/models"), help="where model folders go (default: cfg/models)"
+    )
     parser.add_argument("--work", type=Path, default=Path("release"), help="where sets and runs go (default: release)")
     parser.add_argument("--only", choices=[*CLASSIFIERS], action="append", help="only this model; may be repeated")
     parser.add_argument("--threads", type=int, default=1)
@@ -92,6 +116,7 @@ def main() -> None:
     convert(args)
     for name in args.only or CLASSIFIERS:
         classifier(name, args)
+        ship(name, args)
 
 
 if __name__ == "__main__":

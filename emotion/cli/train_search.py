@@ -67,6 +67,7 @@ def begin(
         "study": name,
     }
     run_folder.write_text(folder / SEARCH, json.dumps(told, indent=1) + "\n")
+    (folder / SEARCH).chmod(0o600)  # a storage's address may hold a password
     _search(folder, told, as_json, settings["quiet"])
 
 

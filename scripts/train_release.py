@@ -7,7 +7,7 @@
 
 --fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv. Settings are the recipes in scripts/release/. One thread,
 seed 0. Each stage is commands of `emo`; they are printed, so that any of them can be run by hand.
-"""
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def classifier(name: str, args: argparse.Namespace) -> None:
         emo("train", "--resume", run, "--threads", args.threads, log=args.log)
         return
     recipe = RECIPES / f"{name}.toml"
-    emo("train", network, "--recipe", recipe, "--data", args.work / "data" / data / "emo.data", "--runs", args.work / "runs", "--name", name,
+    emo("train", network, "--recipe", recipe, "--data", args.work / "data" / data / "emo.data", "--runs", args.work / "runs", "--name", name,  # noqa: E501
         "--threads", args.threads, log=args.log)  # fmt: skip
 
 

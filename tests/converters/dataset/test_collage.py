@@ -61,7 +61,9 @@ def test_boxes_are_where_the_faces_are(black, seed, width, height):
             assert (x2 - x1) <= LARGEST * (c - a) + 1.5 and abs(
                 (x2 - x1) / (c - a) - (y2 - y1) / (d - b)
             ) < 0.15  # the shape is kept
-            fade = 3 + 0.05 * max(pieces[which][0].shape[:2]) * (x2 - x1) / (c - a)  # a soft edge may reach into the box
+            fade = 3 + 0.05 * max(pieces[which][0].shape[:2]) * (x2 - x1) / (
+                c - a
+            )  # a soft edge may reach into the box
             inner = canvas[int(y1 + fade) : int(y2 - fade), int(x1 + fade) : int(x2 - fade)]
             if inner.size:
                 assert inner.std(axis=(0, 1)).max() < 12, "the box holds something else than its face"

@@ -64,7 +64,7 @@ def measured(folder: Path, data: Path, split: str, tta: str | None = None) -> di
             [str(folder)], str(data), split, out=Path(out) / "e", tta=tta, backend="onnx", replicates=1000, seed=0
         )
     model = report["models"][0]
-    intervals = model.get("intervals", {})
+    figures = report["significance"]["figures"]
     found = {
         "faces": model["faces"],
         "top1": round(model["accuracy"], 4),
@@ -72,8 +72,8 @@ def measured(folder: Path, data: Path, split: str, tta: str | None = None) -> di
         "calibration_error": round(model["calibration"]["ece"], 4),
     }
     for key, name in (("accuracy", "top1_interval"), ("macro_f1", "macro_f1_interval")):
-        if intervals.get(key):
-            found[name] = [round(value, 4) for value in intervals[key]]
+        value = figures[key]["systems"][0]
+        found[name] = [round(value["low"], 4), round(value["high"], 4)]
     recalls = {name: round(row["recall"], 4) for name, row in model["classes"].items() if row["support"]}
     return found | {"recall": recalls}
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.darknet_format.files import class_of_path, read_data, read_list
-from darknet_runner.network import cfg_file
+from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.run.folder import RunDir, sha256
 from emotion.comparison.evaluate import evaluate
 from emotion.systems.backends import TorchBackend
@@ -29,6 +29,14 @@ from emotion.systems.classifier import Classifier
 from emotion.systems.models import find
 
 CROP_SCALE = 1.0  # a face's crop over its box: the middle of what the training's zoom spans
+
+
+def blend(cfg, target: Path, other: Path) -> None:
+    """The mean of two runs' weights, in place of `target`: between their strengths (arXiv:2203.05482)."""
+    one, two = (weights_file.read(cfg, path) for path in (target, other))
+    pairs = zip(one.layers, two.layers, strict=True)
+    layers = [{name: (first[name] + second[name]) / 2 for name in first} for first, second in pairs]
+    weights_file.write(cfg, target, layers, one.seen + two.seen)
 
 
 def probabilities(run: Path, data, split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -99,22 +107,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("cfg/models"))
     parser.add_argument("--set", dest="sets", action="append", required=True, metavar="TITLE=DATA[:SPLIT]")
     parser.add_argument(
-        "--about", default="FER2013, usage Training; half of the target are FER+'s votes", help="the data, in words"
+        "--blend", type=Path, metavar="RUN", help="mean of the weights with those of a run that went on from it"
+    )
+    parser.add_argument(
+        "--about", default="FER2013, usage Training; with FER+'s votes in the targets", help="the data, in words"
     )
     args = parser.parse_args()
     run = RunDir(args.run)
     data = read_data(run.data_file())
-    temperature = fitted_temperature(*probabilities(args.run, data, "valid"))
     folder = args.out / args.name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     cfg = cfg_file.load(run.cfg)
+    shutil.copy(run.cfg, folder / "model.cfg")
+    shutil.copy(run.names, folder / "emo.names")
+    shutil.copy(run.weights_file("best"), folder / "model.weights")
+    if args.blend:
+        blend(cfg, folder / "model.weights", RunDir(args.blend).weights_file("best"))
+    temperature = fitted_temperature(*probabilities(folder, data, "valid"))
     last = max(index for index, section in enumerate(cfg.sections) if section.type == "softmax")
     cfg_file.save(cfg.edit({last: {"temperature": temperature}}), folder / "model.cfg")
-    weights = run.weights_file("best")
-    shutil.copy(weights, folder / "model.weights")
-    shutil.copy(run.names, folder / "emo.names")
     recipe = tomllib.loads(run.recipe.read_text())
+    tuned = tomllib.loads(RunDir(args.blend).recipe.read_text()) if args.blend else {}
+    tuned = {key: tuned[key] for key in ("epochs", "learning_rate", "vote_share") if key in tuned}
     old = tomllib.loads(run.card.read_text()).get("preprocessing", {}) if run.card.is_file() else {}
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
@@ -137,6 +152,9 @@ def main() -> None:
         "preprocessing": {"input": "grey / 255, stretched to the size with corners aligned"}
         | old
         | {"crop_scale": CROP_SCALE},
+        **(
+            {"tuning": {"blend": "the mean of the weights before and after these epochs"} | tuned} if args.blend else {}
+        ),
         "calibration": {"temperature": temperature, "fitted_on": "fer2013 PublicTest"},
     }
 

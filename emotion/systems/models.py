@@ -34,7 +34,7 @@ CARD = {
     **dict.fromkeys(("trained_on", "chosen_on"), list),
 }
 LARGEST = 8192  # side of a network's input; a cfg may ask for more than any memory holds
-DEFAULTS = {"detector": "emo-v4-nano", "classifier": "emo-fer"}
+DEFAULTS = {"detector": "emo-v4-nano", "classifier": "emo-s"}
 
 # a class that is less likely right than wrong is not named alone: on FER2013's PublicTest `emo-fer` has 40% right below
 # it and 75% above

@@ -48,7 +48,9 @@ def test_addresses(address, shown):
 def test_errors_show_neither_passwords_nor_controls():
     fault = MediaError("no \x1b[31msuch\x07 stream", where="rtsp://me:p@ss@cam/x?token=1", mend="try http://a:b@c")
     assert str(fault) == "rtsp://cam/x: no \\u001b[31msuch\\u0007 stream (try http://c)"
-    assert str(DataError("two\nlines", where="a\nname\u202e")) == "a\\nname\\u202e: two\nlines"
+    assert str(DataError("two\nlines", where="a\nname\u202e")) == "a\\nname\\u202e: two\\nlines", (
+        "one line, whatever a file brings"
+    )
 
 
 @given(st.text())

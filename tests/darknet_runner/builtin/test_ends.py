@@ -141,12 +141,11 @@ def test_a_worker_that_ends_before_the_stop_is_heard_is_no_crash(tiny_text, squa
     monkeypatch.setattr(trainer_module, "HEARD_S", LONG_S if stop else 0.1)
     job = make_job(tiny_text(batches=500), squares, workers=1, evaluate=False)
     trainer, step = Trainer(job), Trainer.step
+    before = set(children(os.getpid()))  # what other tests have started
 
     def bereft(batches):
         if trainer.progress.iteration == 3:
-            (worker,) = [
-                child for child in children(os.getpid()) if "python" in Path(f"/proc/{child}/cmdline").read_text()
-            ]
+            (worker,) = set(children(os.getpid())) - before
             os.kill(worker, signal.SIGKILL)
             if stop:
                 threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()

@@ -4,6 +4,8 @@ VENV   ?= .venv
 # CPU-only machines: `make test TORCH='torch==2.13.0'` (or any build you prefer) keeps CUDA away.
 TORCH  ?= torch>=2.2
 BIN    := $(VENV)/bin
+# What codespell reads: runs, sets and models of whoever works here lie beside it.
+TEXTS  := converters cfg darknet_runner emotion scripts tests docs notebooks .ci .github Makefile setup.cfg pyproject.toml $(wildcard *.md)
 
 .PHONY: demo test check tools format docs clean
 
@@ -35,7 +37,7 @@ tools: $(VENV)/.check
 check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell
+	$(BIN)/codespell $(TEXTS)
 	$(BIN)/mypy
 
 format: $(VENV)/.check

@@ -87,7 +87,7 @@ def sniff(head: bytes) -> str:
 def pictures_in(folder: str | Path) -> Pictures:
     """The pictures in a folder and the folders in it, hidden ones left out.
 
-    A file that is called like a picture is one, so that a broken one is told of and not passed over; any other is one
+    A file that is called like a picture is one, so that a broken one is reported and not skipped; any other is one
     when its content is.
     """
     out = Pictures()

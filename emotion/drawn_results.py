@@ -20,16 +20,13 @@ from .systems.tracking import Tracker
 
 
 class _Read:
-    """Stands where a detector stands: names and settings, of faces that somebody else found."""
+    """What the outputs' header says of faces that somebody else found: names and settings; it finds none itself."""
 
     name, uncertain_below = "results", 0.0
 
     def __init__(self, results: Results, path: Path, conf: float):
         self.names, self.clock = results.names, StageTimer()
         self.settings = {"system": "results", "file": path.name, "conf": conf}
-
-    def detect(self, frames) -> list[Detections]:
-        raise NotImplementedError("the faces are in a file")
 
 
 def run(

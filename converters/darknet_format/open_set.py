@@ -29,7 +29,7 @@ def open_set(
     """The set at `where`; without it the one under ./data, where there are several the only one that fits `task`.
 
     task  classifier or detector: what it is wanted for
-    say   is told before a conversion
+    say   called with one line before a conversion
 
     UsageError or DataError when there is none, or more than one.
     """

@@ -29,7 +29,7 @@ from .sources.open import open_source
 from .sources.pictures import Pictures
 from .sources.video import Video
 from .sources.window import Window
-from .systems.detections import Detections, Detector
+from .systems.detections import Detections, Detector, FaceSource
 from .systems.models import UNCERTAIN
 from .systems.stage_timer import StageTimer
 from .systems.tracking import Tracker
@@ -97,7 +97,7 @@ def _numbered(items):
 
 def run(
     source: str | Path | Pictures | Video | Live | Window,
-    detector: Detector,
+    detector: FaceSource,
     out: str | Path | None = None,
     *,
     limit: int | None = None,
@@ -122,7 +122,7 @@ def run(
     bars      draw the scores of all classes beside each face
     skipped   told of every unreadable picture of a folder or list; without it the first one is an error
     progress  called with (frames done, frames expected or None)
-    through   what finds the faces of the frames, instead of `stream` with the detector
+    through   what finds the faces of the frames, instead of `stream` with the detector, which then need not be one
     Raises UsageError for an output that is not empty, MediaError for a source that cannot be read to its end;
     then what was written keeps its `.part` name.
     """
@@ -221,7 +221,7 @@ def annotated_video(path: Path, source: Video | Live | Window) -> sinks.Video | 
 
 def sinks_for(
     source: Pictures | Video | Live | Window,
-    detector: Detector,
+    detector: FaceSource,
     folder: Path,
     outputs: Collection[str],
     tracker: Tracker | None,

@@ -86,8 +86,8 @@ class Detections:
         return replace(self, uncertain=self.scores[np.arange(len(self)), self.class_ids] < below)
 
 
-class Detector(Protocol):
-    """Anything that finds faces and names their emotion. One may be shared by threads."""
+class FaceSource(Protocol):
+    """Where faces come from, as outputs describe it: a detector, or a file of results."""
 
     name: str
     names: tuple[str, ...]  # class names, in id order
@@ -95,6 +95,10 @@ class Detector(Protocol):
     uncertain_below: float  # the score from which a class may be named alone
 
     clock: StageTimer  # seconds per stage so far
+
+
+class Detector(FaceSource, Protocol):
+    """Anything that finds faces and names their emotion. One may be shared by threads."""
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """frames: BGR uint8 (H, W, 3), each of its own size -> one Detections a frame.

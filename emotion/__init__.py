@@ -13,7 +13,7 @@
     emotion.train("v4-tiny")
     emotion.detect("video.mp4")
     emotion.compare("two-stage", "yolo")
-    emotion.evaluate("emo-fer", "data/fer2013-classifier", "test")
+    emotion.evaluate("emo-s", "data/fer2013-classifier", "test")
 
 Importing it imports neither torch nor cv2. What a user can cause is an `EmoError`, whose text says how to mend it.
 """

@@ -92,30 +92,56 @@ def detect(
 
 
 def evaluate(
-    models: str | Path | Sequence[str | Path], data: str | Path | None = None, split: str = "valid", **settings: Any
+    models: str | Path | Sequence[str | Path],
+    data: str | Path | None = None,
+    split: str = "valid",
+    *,
+    out: str | Path | None = None,
+    tta: str | int | None = None,
+    top: int | None = None,
+    force: bool = False,
+    **settings: Any,
 ) -> dict:
     """Measure one or several models on a labelled set, as `emo evaluate` does; what its report.json holds.
 
     data      a .data file or the folder that holds one; default: the run's, or the one under ./data that fits
-    settings  out, conf, iou, face_model, backend, device, tta, top, limit, replicates, seed, force
+    out       the folder; default evaluate-out/<model>
+    tta       look at each face in so many views, or in ten crops (`tencrop`), and average
+    top       k of top-k; default: as the .data file says
+    settings  of `comparison.settings.Settings`: conf, iou, face_model, backend, device, limit, replicates, seed
     """
     from .comparison.evaluate import evaluate as run
+    from .comparison.settings import Settings
 
     specs = [models] if isinstance(models, (str, Path)) else models
-    return run([str(spec) for spec in specs], data, split, **settings)
+    chosen = Settings(split=split, **settings)
+    return run([str(spec) for spec in specs], data, settings=chosen, out=out, tta=tta, top=top, force=force)
 
 
 def compare(
-    *systems: str | Path, data: str | Path | None = None, media: Sequence[str | Path] = (), **settings: Any
+    *systems: str | Path,
+    data: str | Path | None = None,
+    media: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    memory: bool = False,
+    clip: bool = False,
+    force: bool = False,
+    **settings: Any,
 ) -> dict:
     """Compare two or more systems on labelled `data`, on `media`, or on the media that ship, as `emo compare` does.
 
-    settings  split, out, conf, iou, face_model, backend, device, limit, replicates, seed, memory, clip, force
+    out       the folder; default compare-out/<system>-vs-<system>
+    memory    measure each system's peak of memory, in a process of its own
+    clip      of a video, write the systems side by side too
+    settings  of `comparison.settings.Settings`: split, conf, iou, face_model, backend, device, limit, replicates, seed
     What compare.json holds comes back.
     """
     from .comparison.compare import run
+    from .comparison.settings import Settings
 
-    return run([str(system) for system in systems], data=data, media=media, **settings)
+    specs = [str(system) for system in systems]
+    chosen = Settings(**settings)
+    return run(specs, data=data, media=media, out=out, settings=chosen, memory=memory, clip=clip, force=force)
 
 
 def convert(

@@ -25,6 +25,7 @@ from converters.darknet_format.files import read_data, write_data
 from emotion.comparison import compare, wording
 from emotion.comparison.machine import machine
 from emotion.comparison.memory import peak_megabytes
+from emotion.comparison.settings import Settings
 from emotion.comparison.tables import markdown
 from emotion.comparison.tally import labelled_frames
 from emotion.systems import models
@@ -66,9 +67,6 @@ def sets(args: argparse.Namespace) -> dict[str, Path]:
         )
     if not collages.is_dir():
         emo("dataset", "collage", alone, "--count", args.pictures, "--out", collages)
-        (
-            collages / "manifest.csv"
-        ).unlink()  # several people a collage join them all to one group, which cannot be drawn again
     if not scenes.is_dir():
         emo(
             "convert",
@@ -329,32 +327,9 @@ def page(
             "",
         ]
     out += [
-        (
-            "In brackets 95% intervals, "
-            "from 1,000 "
-            "resamples of the "
-            "people or "
-            "sources, "
-            "else the "
-            "pictures "
-            "(paired "
-            "bootstrap); those of the"
-        ),
-        (
-            "collages are by picture, though "
-            "people come "
-            "again in "
-            "them, so "
-            "they are a "
-            "little too "
-            "narrow. "
-            "Accuracy and macro-F1 "
-            "are of the "
-            "faces that "
-            "were found: "
-            "a finder"
-        ),
-        "that finds only large faces leaves its classifier the easy ones.",
+        "In brackets 95% intervals, from 1,000 resamples of the people or sources (paired bootstrap); where several",
+        "meet in a collage or scene, of the people and of the pictures. Accuracy and macro-F1 are of the faces that were",
+        "found: a finder that finds only large faces leaves its classifier the easy ones.",
         "",
     ]
     out += ["## Missed faces by size", "", "![Missed faces by size](pictures/stages-missed.png)", ""]
@@ -578,11 +553,15 @@ def measure(args: argparse.Namespace, systems: list[str]) -> None:
     data = sets(args)
     speeds = speed(systems, next(iter(data.values())))
     results = {
-        title: compare.run(systems, data=path, out=args.work / "compare" / str(index), force=True, conf=CONF)
+        title: compare.run(
+            systems, data=path, out=args.work / "compare" / str(index), force=True, settings=Settings(conf=CONF)
+        )
         for index, (title, path) in enumerate(data.items())
     }
     video = (
-        compare.run(systems, media=[args.video], out=args.work / "compare" / "video", force=True, conf=CONF)
+        compare.run(
+            systems, media=[args.video], out=args.work / "compare" / "video", force=True, settings=Settings(conf=CONF)
+        )
         if args.video
         else None
     )

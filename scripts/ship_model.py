@@ -24,6 +24,7 @@ from converters.darknet_format.files import class_of_path, read_data, read_list
 from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.run.folder import RunDir, sha256
 from emotion.comparison.evaluate import evaluate
+from emotion.comparison.settings import Settings
 from emotion.systems.backends import TorchBackend
 from emotion.systems.classifier import Classifier
 from emotion.systems.models import find
@@ -69,7 +70,7 @@ def measured(folder: Path, data: Path, split: str, tta: str | None = None) -> di
     """The figures of a card for one split."""
     with tempfile.TemporaryDirectory() as out:
         report = evaluate(
-            [str(folder)], str(data), split, out=Path(out) / "e", tta=tta, backend="onnx", replicates=1000, seed=0
+            [str(folder)], data, out=Path(out) / "e", tta=tta, settings=Settings(split=split, backend="onnx")
         )
     model = report["models"][0]
     figures = report["significance"]["figures"]

@@ -58,10 +58,7 @@ OUTPUTS = (
     ),
 )
 @options.out
-@options.conf
-@options.iou
-@options.backend
-@options.device
+@options.detection
 @click.option(
     "--onnx",
     type=click.Path(dir_okay=False),
@@ -128,7 +125,7 @@ OUTPUTS = (
 @click.option(
     "--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run."
 )
-@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
+@options.threads
 @click.option(
     "--jobs",
     "-j",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from . import options
-from .gate import apply_gate, gate_options
 from .groups import Command
-from .progress import Progress
+from .measuring import measuring
 
 
 class Tta(click.ParamType):
@@ -37,13 +34,6 @@ class Tta(click.ParamType):
     help="A .data file or the folder that holds it; default: the run's, or the one under ./data that fits.",
 )
 @click.option(
-    "--split",
-    type=click.Choice(["train", "valid", "test"]),
-    default="valid",
-    show_default=True,
-    help="Which of its lists.",
-)
-@click.option(
     "--table",
     type=click.Choice(["text", "csv", "markdown", "latex"]),
     is_flag=False,
@@ -54,52 +44,8 @@ class Tta(click.ParamType):
     "--tta", type=Tta(), help="Look at each face in N views, or in ten crops, and average.", metavar="N|tencrop"
 )
 @click.option("--top", type=options.Whole(min=1), help="k of top-k; default: as the .data file says.")
-@click.option("--face-model", help="Face finder of a two-stage that names none: as for emo detect.")
-@options.out
-@options.conf
-@options.iou
-@options.limit
-@options.backend
-@options.device
-@click.option(
-    "--bootstrap",
-    type=options.Whole(min=0),
-    default=1000,
-    show_default=True,
-    help="Resamples, for 95% intervals; 0 for none.",
-)
-@options.seed
-@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
-@gate_options
-@options.force
-@options.as_json
-@options.quiet
-def evaluate(
-    models,
-    data,
-    split,
-    table,
-    tta,
-    top,
-    face_model,
-    out,
-    conf,
-    iou,
-    limit,
-    backend,
-    device,
-    bootstrap,
-    seed,
-    threads,
-    fail_under,
-    baseline,
-    tolerance,
-    junit,
-    summary,
-    force,
-    as_json,
-    quiet,
-):
+@measuring
+def evaluate(models, table, **settings):
     """Measure models on a labelled set: classifiers, detectors, and two-stage systems end to end.
 
     MODEL is a name, a model or run folder, a .cfg or .weights, or a system as for emo compare (two-stage:yunet.onnx).
@@ -107,40 +53,16 @@ def evaluate(
     predictions.csv to --out, by default evaluate-out/<MODEL>.
 
     \b
-    emo evaluate emo-fer --data data/fer2013-classifier --split test
+    emo evaluate emo-s --data data/fer2013-classifier --split test
     emo evaluate runs/resnet18-001 runs/emonet-001 --table markdown
-    emo evaluate emo-fer --data data/fer2013-classifier --split test --tta tencrop
+    emo evaluate emo-s --data data/fer2013-classifier --split test --tta tencrop
     emo evaluate two-stage:yunet.onnx --data data/affectnet-detector
     emo evaluate runs/a-001 --fail-under macro-f1=0.6 --baseline best/report.json --tolerance 0.01 --junit gate.xml
     """
-    from emotion.comparison import evaluation_text
-    from emotion.comparison.evaluate import evaluate as measure
-    from emotion.systems.backends import set_threads
+    from ..comparison import evaluation_text
+    from ..comparison.evaluate import evaluate as measure
 
-    set_threads(threads)
-    with Progress(quiet) as advance:
-        result = measure(
-            models,
-            data,
-            split,
-            out=out,
-            conf=conf,
-            iou=iou,
-            face_model=face_model,
-            backend=backend,
-            device=device,
-            tta=tta,
-            top=top,
-            limit=limit,
-            replicates=bootstrap,
-            seed=seed,
-            force=force,
-            progress=advance,
-        )
-    if as_json:
-        click.echo(json.dumps(result, indent=2))
-    elif table:
-        click.echo(evaluation_text.text(result, table))
-    elif not quiet:
-        click.echo("\n".join([evaluation_text.text(result), *result["files"]]))
-    apply_gate(result, "emo evaluate", fail_under, baseline, tolerance, junit, summary)
+    result = measure(models, **settings)
+    return result, evaluation_text.text(result, table) if table else "\n".join(
+        [evaluation_text.text(result), *result["files"]]
+    )

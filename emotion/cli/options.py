@@ -169,3 +169,11 @@ max_pixels = click.option(
     is_eager=True,
     help="A picture of more pixels is refused, not decoded; default: EMO_MAX_PIXELS, else 120000000.",
 )
+threads = click.option("--threads", type=Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
+
+
+def detection(command):
+    """How faces are found, and what computes it: --conf, --iou, --backend, --device."""
+    for option in (device, backend, iou, conf):
+        command = option(command)
+    return command

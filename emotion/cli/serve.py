@@ -37,7 +37,7 @@ from .groups import Command
 @options.conf
 @options.backend
 @options.device
-@click.option("--threads", type=options.Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
+@options.threads
 @click.option(
     "--token",
     help="What whoever asks must know; default: none on this machine's own address, else one is made and printed.",

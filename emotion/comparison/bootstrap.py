@@ -2,7 +2,7 @@
 
 What each system did on each picture comes in (`Evidence`); 95% intervals of each figure, of each system and
 of the difference of each two, go out. All systems are counted on the same resamples, so that what is
-hard for all cancels out. A resample is a number of copies a picture, so nothing is matched or sorted again:
+hard for all cancels out. A resample is a number of copies a cell (see `units`), so nothing is matched or sorted again:
 a detection takes its truth within its own copy, whatever else was drawn.
 
 Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapters 8 (groups as units) and 13 (percentiles).
@@ -13,12 +13,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from converters import boxes
 
 from . import metrics
+from .units import Units
 
 FIGURES = ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")
 LEVEL = 0.95
@@ -30,22 +32,22 @@ CHUNK = 50  # resamples at a time: bounds the memory, and stays in the processor
 
 @dataclass(frozen=True)
 class Ranked:
-    """Detections of one class over all pictures, best score first: picture (D,), and hit (D,), first to take a
-    truth.
+    """Detections of one class over all pictures, best score first: the cell (D,) that each counts with (see `units`),
+    and hit (D,), whether it is the first to take a truth.
     """
 
-    picture: np.ndarray
+    cell: np.ndarray
     hit: np.ndarray
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one system did on P pictures with C classes.
+    """What one system did in K cells (see `units`) with C classes.
 
     classes    a Ranked a class; faces: one, whatever the emotion
-    truths     (P, C) labelled faces
-    confusion  (P, C, C) matched faces, truth by row
-    missed, extra  (P,)
+    truths     (K, C) labelled faces
+    confusion  (K, C, C) matched faces, truth by row
+    missed, extra, pictures  (K,)
     """
 
     classes: Sequence[Ranked]
@@ -54,31 +56,36 @@ class Evidence:
     confusion: np.ndarray
     missed: np.ndarray
     extra: np.ndarray
+    pictures: np.ndarray
 
 
-def rank(predictions, truths, classes: int, iou: float = 0.5) -> list[Ranked]:
+def rank(predictions, truths, classes: int, units: Units, iou: float = 0.5) -> list[Ranked]:
     """Detections as `darknet_runner.scoring.average_precision.mean_ap` takes and judges them, class by class.
 
     predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is not a detection
     truths       a picture: (xyxy (M, 4), class ids (M,))
+    A detection counts with the face that it takes, else with the one that it lies on, else with its picture.
     """
-    pictures, ids, scores, taken, offset = [], [], [], [], 0
+    cells, ids, scores, taken, offset = [], [], [], [], 0
+    faces = [len(ids) for _, ids in truths]
+    of_faces = units.of_faces(np.repeat(np.arange(len(faces)), faces))
     for number, ((xyxy, found), (truth_xyxy, truth_ids)) in enumerate(zip(predictions, truths, strict=True)):
         found = np.asarray(found, float).reshape(-1, classes)
         box, class_id = np.nonzero(found > 0)
-        best = np.full(len(box), -1)
+        best, cell = np.full(len(box), -1), np.full(len(box), units.pictures[number])
         if len(truth_ids) and len(box):
             overlaps = boxes.iou(xyxy, truth_xyxy)[box]
-            overlaps = np.where((np.asarray(truth_ids) == class_id[:, None]) & (overlaps > iou), overlaps, 0)
-            best = np.where(overlaps.max(1) > 0, offset + overlaps.argmax(1), -1)
-        pictures.append(np.full(len(box), number))
+            overlaps = np.where(overlaps > iou, overlaps, 0)
+            mine = np.where(np.asarray(truth_ids) == class_id[:, None], overlaps, 0)
+            best = np.where(mine.max(1) > 0, offset + mine.argmax(1), -1)
+            on = np.where(best < 0, offset + overlaps.argmax(1), best)
+            cell = np.where(overlaps.max(1) > 0, of_faces[on], cell)
+        cells.append(cell)
         ids.append(class_id)
         scores.append(found[box, class_id])
         taken.append(best)
         offset += len(truth_ids)
-    pictures, ids, scores, taken = (
-        np.concatenate(part) if part else np.zeros(0) for part in (pictures, ids, scores, taken)
-    )
+    cells, ids, scores, taken = (np.concatenate(part) if part else np.zeros(0) for part in (cells, ids, scores, taken))
     out = []
     for class_id in range(classes):
         mine = np.flatnonzero(ids == class_id)
@@ -86,12 +93,13 @@ def rank(predictions, truths, classes: int, iou: float = 0.5) -> list[Ranked]:
         hit = np.zeros(len(mine), bool)
         truth, first = np.unique(taken[mine], return_index=True)
         hit[first[truth >= 0]] = True
-        out.append(Ranked(pictures[mine].astype(int), hit))
+        out.append(Ranked(cells[mine].astype(int), hit))
     return out
 
 
-def weighted_ap(ranked: Ranked, weights: np.ndarray, truths: np.ndarray) -> np.ndarray:
-    """Area under the precision envelope where picture p counts weights[p, b] times: (P, B), truths (B,) -> (B,).
+def weighted_ap(ranked: Ranked, weights: np.ndarray, truths: np.ndarray, points: int = 0) -> np.ndarray:
+    """Area under the precision envelope where cell k counts weights[k, b] times: (K, B), truths (B,) -> (B,); or its
+    mean at so many recall points, as COCO has 101.
 
     nan without truths. Copies of one detection are alike and follow each other, so the envelope is needed
     only behind each hit. Equals `mean_ap` on the pictures repeated, but for equal scores within one picture.
@@ -100,18 +108,22 @@ def weighted_ap(ranked: Ranked, weights: np.ndarray, truths: np.ndarray) -> np.n
     with np.errstate(invalid="ignore", divide="ignore"):
         if not len(hits):
             return np.where(truths > 0, 0.0, np.nan)
-        copies = weights[ranked.picture[: hits[-1] + 1]]  # (D, B): what ranks below the last hit counts for nothing
+        copies = weights[ranked.cell[: hits[-1] + 1]]  # (D, B): what ranks below the last hit counts for nothing
         seen = np.cumsum(np.add.reduceat(copies, np.append(0, hits[:-1] + 1)), 0)  # (hits, B) up to and with each hit
         taken = copies[hits]
         precision = np.cumsum(taken, 0) / np.maximum(seen, 1)
         envelope = np.maximum.accumulate(precision[::-1])[::-1]
-        return np.where(truths > 0, (taken * envelope).sum(0) / truths, np.nan)
+        if not points:
+            return np.where(truths > 0, (taken * envelope).sum(0) / truths, np.nan)
+        recall = np.cumsum(taken, 0) / truths
+        at = np.searchsorted(np.linspace(0, 1, points), np.nan_to_num(recall), side="right")  # points up to each hit
+        return np.where(truths > 0, (np.diff(at, axis=0, prepend=0) * envelope).sum(0) / points, np.nan)
 
 
 def figures(
     evidence: Evidence, weights: np.ndarray, whole: dict[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
-    """FIGURES where picture p counts weights[p, b] times: (P, B) -> (B,) each; nan where nothing is there to count.
+    """FIGURES where cell k counts weights[k, b] times: (K, B) -> (B,) each; nan where nothing is there to count.
 
     `ap` and `f1` (B, C) are those of each class. A class that a resample lacks keeps those that it has in the
     `whole` set, for mAP and macro-F1 to stay means over the same classes: without a class of one face, and its
@@ -135,7 +147,7 @@ def figures(
             "accuracy": np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2)),
             "macro_f1": mean_of_known(f1),
             "missed": wide @ evidence.missed / faces * evidence.truths.sum(),
-            "extra": wide @ evidence.extra / wide.sum(1) * count,
+            "extra": wide @ evidence.extra / (wide @ evidence.pictures) * evidence.pictures.sum(),
         }
 
 
@@ -147,7 +159,7 @@ def mean_of_known(values: np.ndarray) -> np.ndarray:
 
 def intervals(
     systems: Sequence[Count],
-    units: int,
+    units: Units,
     names: Sequence[str],
     replicates: int = 1000,
     seed: int = 0,
@@ -155,22 +167,20 @@ def intervals(
 ) -> dict | None:
     """Intervals of each system's figures and of the difference of each two, all counted on the same resamples.
 
-    systems  a function a system: (copies (U, B), what it gave for the whole set, or None) -> {figure: (B,)}
-    units    U, of which as many are drawn, with replacement, each time
+    systems  a function a system: (copies (K, B), what it gave for the whole set, or None) -> {figure: (B,)}
+    units    of which as many as there are are drawn, with replacement, each time
     unsure   figures in which no difference is called shown
     Returns {figure: {"systems": [{"value", "low", "high"}, ...], "differences": [{"pair": [i, j], "value", "low",
     "high", "shown"}, ...]}}, a difference being j's figure less i's, `shown` when 0 lies outside its interval. None
     with fewer than FEWEST units.
     """
-    if units < FEWEST:
+    if units.count < FEWEST:
         return None
-    once = np.ones((units, 1), np.int32)
+    once = np.ones((units.cells, 1), np.int32)
     whole = [count(once, None) for count in systems]
     rng, drawn = np.random.default_rng(seed), []
     for start in range(0, replicates, CHUNK):
-        copies = rng.multinomial(units, np.full(units, 1 / units), size=min(CHUNK, replicates - start)).T.astype(
-            np.int32
-        )
+        copies = units.draw(rng, min(CHUNK, replicates - start))
         drawn.append([count(copies, here) for count, here in zip(systems, whole)])
     out = {}
     for name in names:
@@ -190,27 +200,22 @@ def intervals(
     return out
 
 
-def paired(evidence: Sequence[Evidence], units: np.ndarray, replicates: int = 1000, seed: int = 0) -> dict | None:
-    """`intervals` of FIGURES; units (P,): which unit, 0..U-1, each picture belongs to.
+def paired(evidence: Sequence[Evidence], units: Units, replicates: int = 1000, seed: int = 0) -> dict | None:
+    """`intervals` of FIGURES.
 
     Of OVER_CLASSES none is called shown while a class is `scarce`: one Anger decides a seventh of mAP, and no resample
     can make another of it.
     """
 
-    def counter(mine):
-        return lambda copies, whole: figures(
-            mine, np.ascontiguousarray(copies[units]), whole
-        )  # (P, B): a picture's numbers side by side
-
     unsure = OVER_CLASSES if scarce(evidence[0].truths, units) else ()
-    count = int(units.max()) + 1 if len(units) else 0
-    return intervals([counter(mine) for mine in evidence], count, FIGURES, replicates, seed, unsure)
+    return intervals([partial(figures, mine) for mine in evidence], units, FIGURES, replicates, seed, unsure)
 
 
-def scarce(truths: np.ndarray, units: np.ndarray) -> dict[int, int]:
-    """Classes that occur, but in fewer than FEWEST units, and in how many: truths (P, C), units (P,)."""
-    shows = np.zeros((int(units.max(initial=-1)) + 1, truths.shape[1]), bool)
-    np.logical_or.at(shows, units, truths > 0)
+def scarce(truths: np.ndarray, units: Units) -> dict[int, int]:
+    """Classes that occur, but in fewer than FEWEST units, and in how many: truths (K, C)."""
+    shows = np.zeros((units.count, truths.shape[1]), bool)
+    of, known = units.members[:, 0], units.members[:, 0] >= 0
+    np.logical_or.at(shows, of[known], truths[known] > 0)
     return {class_id: int(count) for class_id, count in enumerate(shows.sum(0)) if 0 < count < FEWEST}
 
 

@@ -115,29 +115,27 @@ def figures(said: Said, top: int = 2) -> dict:
 
 @dataclass(frozen=True)
 class Counts:
-    """What can be counted again for resamples, summed over each unit (a person, a source, a picture): see
-    `counts_of`.
-    """
+    """What can be counted again for resamples, summed over each cell (see `units`)."""
 
-    confusion: np.ndarray  # (U, C, C + 1)
-    within: np.ndarray  # (U,)
-    bins: np.ndarray  # (U, BINS, 3): faces, sum of confidences, right ones
+    confusion: np.ndarray  # (K, C, C + 1)
+    within: np.ndarray  # (K,)
+    bins: np.ndarray  # (K, BINS, 3): faces, sum of confidences, right ones
 
 
-def counts_of(said: Said, units: np.ndarray, total: int, top: int = 2) -> Counts:
-    """units (N,): the unit, 0..total-1, that each face belongs to."""
+def counts_of(said: Said, cells: np.ndarray, total: int, top: int = 2) -> Counts:
+    """cells (N,): the cell, 0..total-1, that each face counts with."""
     confusion = np.zeros((total, len(said.names), len(said.names) + 1))
-    np.add.at(confusion, (units, said.truth, said.named), 1)
-    within = np.bincount(units, said.within(min(top, len(said.names))), minlength=total)
+    np.add.at(confusion, (cells, said.truth, said.named), 1)
+    within = np.bincount(cells, said.within(min(top, len(said.names))), minlength=total)
     found, bins = said.found, np.zeros((total, BINS, 3))
     confidence = said.probabilities[found].max(1, initial=0)
     at = metrics.bin_of(confidence, BINS)
-    np.add.at(bins, (units[found], at), np.stack([np.ones(len(at)), confidence, (said.named == said.truth)[found]], 1))
+    np.add.at(bins, (cells[found], at), np.stack([np.ones(len(at)), confidence, (said.named == said.truth)[found]], 1))
     return Counts(confusion, within, bins)
 
 
 def resampled(counts: Counts, copies: np.ndarray, whole: dict[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
-    """FIGURES where unit u counts copies[u, b] times: (U, B) -> (B,) each.
+    """FIGURES where cell k counts copies[k, b] times: (K, B) -> (B,) each.
 
     A class that a resample lacks keeps the values that it has in the `whole` set, for means to stay over the same
     classes.

@@ -17,8 +17,10 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,17 +36,18 @@ from ..version import __version__
 from . import bootstrap, report, side_by_side
 from .agreement import Agreement, mcnemar
 from .contestant import Contestant, WholePicture
-from .foreign import open_contestant
+from .foreign import FileSystem
 from .gallery import Gallery
 from .judge import labelled_pictures
 from .machine import cores, machine
 from .media_labels import read_media_labels
 from .memory import peak_megabytes
-from .tally import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames, units_of
+from .settings import USUAL, Settings
+from .tally import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames
+from .units import Units, units_of
 
 FORMAT = 2  # of compare.json; docs/compare-json.md describes it
 TIMED = 50  # frames of a labelled set that are timed, at `conf`: at the score floor there are more boxes to handle
-FEWEST_REPLICATES = 100
 FILES = ("compare.json", "report.html", side_by_side.FILE)
 MEASURED = 8  # frames that the peak of memory is measured on
 
@@ -54,15 +57,14 @@ class Scene:
     """What is compared on: frames with their labels (None: not labelled), and what is told of them.
 
     names   the labelled classes; () where nothing is labelled
-    units   (P,) of the labelled frames in order: which unit each belongs to; whether they are groups, and what to call
-            them
+    units   of the labelled frames in order: what is drawn again
     """
 
     frames: Iterator[tuple[Frame, Truth | None]]
     subject: dict
     names: tuple[str, ...]
     expected: int | None
-    units: Callable[[], tuple[np.ndarray, str]] | None
+    units: Callable[[], Units] | None
     task: str = "detector"
 
 
@@ -70,29 +72,19 @@ def run(
     systems: Sequence[str],
     *,
     data: str | Path | None = None,
-    split: str = "valid",
-    media=(),
+    media: Sequence[str | Path] = (),
     out: str | Path | None = None,
-    conf: float = 0.25,
-    iou: float = 0.45,
-    face_model: str | None = None,
-    backend: str = "auto",
-    device: str = "auto",
-    limit: int | None = None,
-    force: bool = False,
-    replicates: int = 1000,
-    seed: int = 0,
+    settings: Settings = USUAL,
     memory: bool = False,
     clip: bool = False,
+    force: bool = False,
     skipped: Callable[[MediaError], None] | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict:
     """Compare systems (see `systems.open.open_subject` and `foreign`) and write compare.json and report.html to `out`.
 
-    data   a .data file: labelled pictures of its `split`; else `media`, paths; else the media that ship. Media are
+    data   a .data file: labelled pictures of the split; else `media`, paths; else the media that ship. Media are
            labelled where a labels.csv lies beside them (see `media_labels`)
-    limit  only the first N pictures of the set, or frames of each medium
-    replicates, seed  resamples of a labelled set, for intervals; 0 for none
     memory  measure each system's peak memory, in a process of its own
     clip   write a video of the systems side by side, where the media are videos
     Returns what compare.json holds. Raises EmoError for a system, set or medium that cannot be used.
@@ -101,69 +93,39 @@ def run(
         raise UsageError("a labelled set and media were given", mend="compare on one of them")
     if len(systems) < 2:
         raise UsageError("one system is not a comparison", mend="name two or more, or take emo evaluate")
-    if 0 < replicates < FEWEST_REPLICATES:
-        raise UsageError(
-            f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none"
-        )
-    settings = {"face_model": face_model, "iou": iou, "backend": backend, "device": device}
     data_file = open_set(data) if data else None
     pictures = data_file is not None and data_file.is_classifier
-
-    def opened(spec, conf):
-        subject = open_contestant(spec, conf=conf, **settings)
-        if pictures:
-            return WholePicture(subject)
-        if not hasattr(subject, "detect") and not hasattr(subject, "of_frame"):
-            raise UsageError(
-                f"'{spec}' is a classifier: it finds no faces",
-                mend=f"compare two-stage:+{spec}, or on a classifier's set with --data",
-            )
-        return subject
-
-    contestants = [Contestant(label, spec, opened(spec, conf), conf) for label, spec in zip(labels(systems), systems)]
+    contestants = [
+        Contestant(label, spec, suited(settings.open(spec), spec, pictures), settings.conf)
+        for label, spec in zip(labels(systems), systems)
+    ]
     media = [] if data_file else [Path(path) for path in media] or shipped_media()
     scene = (
-        labelled_scene(data_file, split, limit, data) if data_file else media_scene(media, limit, skipped, contestants)
+        labelled_scene(data_file, settings, data)
+        if data_file
+        else media_scene(media, settings.limit, skipped, contestants)
     )
     if scene.names:
         for contestant in contestants:
-            contestant.weak = opened(contestant.spec, SCORE_FLOORS.get(contestant.detector.name, SCORE_FLOORS["yolo"]))
-            contestant.tally = Tally(contestant.weak, scene.names, conf)
+            contestant.weak = suited(settings.open_weak(contestant.spec), contestant.spec, pictures)
+            contestant.tally = Tally(contestant.weak, scene.names, settings.conf)
     pairs = list(itertools.combinations(range(len(contestants)), 2))
     agreements = [Agreement(contestants[i].detector, contestants[j].detector) for i, j in pairs]
-    gallery, count, judged, first_frames = Gallery(), 0, 0, []
+    gallery = Gallery()
     with (
         in_place(Path(out) if out else free(default_out(systems), force), force, FILES, media) as folder,
         side_by_side.writer(folder if clip else None, contestants) as video,
     ):
-        for frame, truth in scene.frames:
-            if count == 0:
-                for contestant in contestants:
-                    contestant.warm_up(frame)
-            if len(first_frames) < MEASURED and memory:
-                first_frames.append(frame.bgr)
-            order = [
-                (count + index) % len(contestants) for index in range(len(contestants))
-            ]  # none has always the warm cache
-            seen = {index: contestants[index].find(frame, truth, timed=count < TIMED) for index in order}
-            found = [seen[index] for index in range(len(contestants))]
-            differ = sum(agreement.add(found[i], found[j]) for agreement, (i, j) in zip(agreements, pairs))
-            gallery.add(
-                frame, found, [contestant.detector.names for contestant in contestants], truth, scene.names, differ
-            )
-            video.write(frame, found)
-            count, judged = count + 1, judged + (truth is not None)
-            if progress:
-                progress(count, scene.expected or None)
-        if not count:
+        frames, judged, first = look_at(scene, contestants, dict(zip(pairs, agreements)), gallery, video, progress)
+        if not frames:
             raise MediaError("none of the pictures can be read", where=media[0] if media else data)
         clips = video.close()
         result = {
             "format": FORMAT,
             "program": "emo",
             "version": __version__,
-            "subject": scene.subject | {"frames": count, "judged": judged, "task": scene.task},
-            "settings": settings_of(conf, iou, bool(scene.names), limit),
+            "subject": scene.subject | {"frames": frames, "judged": judged, "task": scene.task},
+            "settings": settings_of(settings, bool(scene.names)),
             "machine": machine(),
             "systems": [contestant.result() for contestant in contestants],
             "pairs": [{"pair": list(pair)} | agreement.result() for pair, agreement in zip(pairs, agreements)],
@@ -171,17 +133,57 @@ def run(
         if memory:
             for contestant, told in zip(contestants, result["systems"]):
                 told["cost"]["peak_megabytes"] = peak_megabytes(
-                    contestant.spec, first_frames, settings | {"conf": conf}, pictures
+                    contestant.spec, first, settings.opening | {"conf": settings.conf}, pictures
                 )
         if scene.units and judged:
             tallies = [contestant.tally for contestant in contestants if contestant.tally]
-            result["significance"] = significance(tallies, *scene.units(), replicates, seed)
+            result["significance"] = significance(tallies, scene.units(), settings)
             for told, (i, j) in zip(result["pairs"], pairs):
                 told["mcnemar"] = mcnemar(tallies[i], tallies[j])
         result["verdict"] = report.verdict(result)
         write(folder / "report.html", report.render(result, gallery.chosen(), clips))
         write(folder / "compare.json", json.dumps(result, indent=2) + "\n")
     return result | {"files": [str(folder / name) for name in FILES if (folder / name).exists()]}
+
+
+def suited(subject: Any, spec: str, pictures: bool) -> Any:
+    """The subject for pictures that are a face, or for frames, in which a classifier finds none: UsageError."""
+    if pictures:
+        return WholePicture(subject)
+    if not hasattr(subject, "detect") and not hasattr(subject, "of_frame"):
+        raise UsageError(
+            f"'{spec}' is a classifier: it finds no faces",
+            mend=f"compare two-stage:+{spec}, or on a classifier's set with --data",
+        )
+    return subject
+
+
+def look_at(
+    scene: Scene,
+    contestants: Sequence[Contestant],
+    agreements: dict[tuple[int, int], Agreement],
+    gallery: Gallery,
+    video: side_by_side.SideBySide | side_by_side.Nothing,
+    progress: Callable[[int, int | None], None] | None,
+) -> tuple[int, int, list[np.ndarray]]:
+    """Every contestant at every frame: how many there were, how many of them were labelled, and the first few."""
+    count, judged, first = 0, 0, []
+    for frame, truth in scene.frames:
+        if count == 0:
+            for contestant in contestants:
+                contestant.warm_up(frame)
+        if count < MEASURED:
+            first.append(frame.bgr)
+        order = np.roll(np.arange(len(contestants)), -count).tolist()  # none has always the warm cache
+        seen = {index: contestants[index].find(frame, truth, timed=count < TIMED) for index in order}
+        found = [seen[index] for index in range(len(contestants))]
+        differ = sum(agreement.add(found[i], found[j]) for (i, j), agreement in agreements.items())
+        gallery.add(frame, found, [each.detector.names for each in contestants], truth, scene.names, differ)
+        video.write(frame, found)
+        count, judged = count + 1, judged + (truth is not None)
+        if progress:
+            progress(count, scene.expected or None)
+    return count, judged, first
 
 
 def shipped_media() -> list[Path]:
@@ -191,13 +193,10 @@ def shipped_media() -> list[Path]:
     )
 
 
-def labelled_scene(data: DataFile, split: str, limit: int | None, named) -> Scene:
+def labelled_scene(data: DataFile, settings: Settings, named) -> Scene:
     """The pictures of a detector's or a classifier's set."""
+    split, limit = settings.split, settings.limit
     frames = whole_pictures(data, split, limit) if data.is_classifier else labelled_frames(data, split, limit)
-
-    def units():
-        found, grouped = units_of(data, split, limit)
-        return found, "group" if grouped else "picture"
 
     listed = len(read_list(data.list_of(split)))
     subject = {"data": str(named), "split": split, "names": list(data.names)}
@@ -206,7 +205,7 @@ def labelled_scene(data: DataFile, split: str, limit: int | None, named) -> Scen
         subject,
         data.names,
         min(listed, limit or listed),
-        units,
+        partial(units_of, data, split, limit),
         "classifier" if data.is_classifier else "detector",
     )
 
@@ -223,8 +222,12 @@ def whole_pictures(data: DataFile, split: str, limit: int | None) -> Iterator[tu
 
 
 def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: Sequence[Contestant]) -> Scene:
-    """Pictures and videos one after another, numbered through; a video's frames are named after it."""
+    """Pictures and videos one after another; a video's frames are named after it, and numbered in it."""
     sources = [open_source(path, limit) for path in media]
+    videos = [name_of(path, media) for path, source in zip(media, sources) if source.kind == "video"]
+    for contestant in contestants:
+        if isinstance(contestant.detector, FileSystem):
+            contestant.detector.check(videos)
     told = read_media_labels(media)
     known = [
         name
@@ -235,11 +238,11 @@ def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: 
     judged: list[str] = []
 
     def frames():
-        for index, (path, place, frame) in enumerate(numbered(media, sources, skipped)):
+        for path, place, frame in numbered(media, sources, skipped):
             truth = told.truth(path, place, names) if names else None
             if truth is not None:
                 judged.append(str(path))
-            yield Frame(index, frame.time_s, frame.bgr, frame.name or path.name), truth
+            yield Frame(place, frame.time_s, frame.bgr, frame.name or name_of(path, media)), truth
 
     subject: dict = {"media": [str(path) for path in media]}
     if passed_over := sum((getattr(source, "passed_over", Counter()) for source in sources), Counter()):
@@ -251,8 +254,13 @@ def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: 
         subject,
         names,
         sum(source.count or 0 for source in sources),
-        (lambda: (np.unique(judged, return_inverse=True)[1], "medium")) if names else None,
+        (lambda: Units.nested("medium", np.unique(judged, return_inverse=True)[1])) if names else None,
     )
+
+
+def name_of(path: Path, media: Sequence[Path]) -> str:
+    """A medium's file name; its path where two have one name."""
+    return path.name if [other.name for other in media].count(path.name) < 2 else str(path)
 
 
 def numbered(media: Sequence[Path], sources, skipped) -> Iterator[tuple[Path, int, Frame]]:
@@ -265,9 +273,10 @@ def numbered(media: Sequence[Path], sources, skipped) -> Iterator[tuple[Path, in
             yield picture, 0 if isinstance(source, Pictures) else frame.index, frame
 
 
-def significance(tallies: Sequence[Tally], units: np.ndarray, unit: str, replicates: int, seed: int) -> dict:
+def significance(tallies: Sequence[Tally], units: Units, settings: Settings) -> dict:
     """Intervals of each system and differences of each two (`bootstrap.paired`)."""
-    evidence = [tally.evidence() for tally in tallies]
+    evidence = [tally.evidence(units) for tally in tallies]
+    replicates, seed = settings.replicates, settings.seed
     found = bootstrap.paired(evidence, units, replicates, seed) if replicates else None
     scarce = {
         tallies[0].names[class_id]: count for class_id, count in bootstrap.scarce(evidence[0].truths, units).items()
@@ -276,8 +285,8 @@ def significance(tallies: Sequence[Tally], units: np.ndarray, unit: str, replica
         "replicates": replicates,
         "seed": seed,
         "level": bootstrap.LEVEL,
-        "unit": unit,
-        "units": int(units.max(initial=-1)) + 1,
+        "unit": units.kind,
+        "units": units.count,
         "scarce": scarce,
         "figures": found,
     }
@@ -294,24 +303,22 @@ def write(path: Path, text: str) -> None:
         raise MediaError(f"cannot be written: {error.strerror}", where=path) from None
 
 
-def settings_of(conf, iou, labelled, limit) -> dict:
+def settings_of(settings: Settings, labelled: bool) -> dict:
     """What made the figures."""
     import cv2
 
-    ap = (
-        {
-            "ap": "area under the precision envelope, as Darknet's `detector map`",
-            "ap_iou": MATCH_IOU,
-            "score_floor": SCORE_FLOORS,
-        }
-        if labelled
-        else {}
-    )
-    return (
-        {"conf": conf, "nms_iou": iou, "match_iou": MATCH_IOU}
-        | ap
-        | {"limit": limit, "threads": cv2.getNumThreads(), "cores": cores(), "order": "rotated frame by frame"}
-    )
+    how = "area under the precision envelope, as Darknet's `detector map`"
+    ap = {"ap": how, "ap_iou": MATCH_IOU, "score_floor": SCORE_FLOORS} if labelled else {}
+    return {
+        "conf": settings.conf,
+        "nms_iou": settings.iou,
+        "match_iou": MATCH_IOU,
+        **ap,
+        "limit": settings.limit,
+        "threads": cv2.getNumThreads(),
+        "cores": cores(),
+        "order": "rotated frame by frame",
+    }
 
 
 def labels(systems: Sequence[str]) -> list[str]:

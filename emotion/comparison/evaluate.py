@@ -1,6 +1,6 @@
 """One or more models or systems on a labelled set: what `emo evaluate` does.
 
-    result = evaluate(["emo-fer"], data="data/fer2013-classifier/emo.data", split="test", out="evaluate-out/fer")
+    result = evaluate(["emo-s"], "data/fer2013-classifier/emo.data", settings=Settings(split="test"))
     result["models"][0]["accuracy"], result["models"][0]["macro_f1"]
 
 A classifier gets pictures, or labelled faces cut out of them; a detector must find the faces first, and those that it
@@ -23,35 +23,27 @@ from converters.errors import EmoError, UsageError
 from darknet_runner.run.folder import RunDir
 
 from ..systems import models
-from ..systems.open import SYSTEMS, open_subject
+from ..systems.open import SYSTEMS
 from ..version import __version__
-from . import bootstrap, classification, detection, evaluation_files
+from . import bootstrap, box_intervals, classification, detection, evaluation_files
 from .contestant import cost
 from .judge import Judgement, judge
 from .provenance import provenance
+from .settings import USUAL, Settings
 from .split_use import use_of
-from .tally import MATCH_IOU, SCORE_FLOORS, units_of
+from .tally import MATCH_IOU
 from .tta import AugmentedClassifier
-
-FEWEST_REPLICATES = 100
+from .units import Units, units_of
 
 
 def evaluate(
     specs: Sequence[str],
     data: str | Path | None = None,
-    split: str = "valid",
     *,
     out: str | Path | None = None,
-    conf: float = 0.25,
-    iou: float = 0.45,
-    face_model: str | None = None,
-    backend: str = "auto",
-    device: str = "auto",
+    settings: Settings = USUAL,
     tta: str | int | None = None,
     top: int | None = None,
-    limit: int | None = None,
-    replicates: int = 1000,
-    seed: int = 0,
     force: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict:
@@ -62,25 +54,24 @@ def evaluate(
            fits
     tta    `tencrop`, or how many random views a face is looked at in
     top    k of top-k; None as the .data file says
-    replicates  resamples for the intervals, 0 for none
     Returns what report.json holds, and `files`. Raises EmoError for a model, set or picture that cannot be used.
     """
     if not specs:
         raise UsageError("no model is named", mend="emo evaluate MODEL")
-    if 0 < replicates < FEWEST_REPLICATES:
-        raise UsageError(
-            f"--bootstrap {replicates} is too few for 95% intervals", mend=f"{FEWEST_REPLICATES} or more, 0 for none"
-        )
-    subjects = [
-        open_for_evaluation(spec, face_model=face_model, iou=iou, backend=backend, device=device) for spec in specs
-    ]
+    for spec in specs:
+        if spec.startswith("file:"):
+            raise UsageError(f"'{spec}' holds results, not a model", mend=f"emo compare yolo vs {spec} --data ...")
+    split, conf, limit = settings.split, settings.conf, settings.limit
+    replicates, seed = settings.replicates, settings.seed
+    subjects = [settings.open_weak(spec) for spec in specs]
     data = read_data(data_for(subjects, specs)) if data is None else open_set(data)
     top = top or max(data.top, 2)
     labels = names_of(specs)
     out = Path(out) if out else output_folder.free(default_out(labels), force)
     output_folder.check(out, force, [])
-    told, counts = [], []
-    units, grouped = units_of(data, split, limit)
+    told, counts, of_boxes = [], [], []
+    units = units_of(data, split, limit)
+    pictures = len(units.pictures)
     with output_folder.building(out) as work:
         for index, (label, spec, subject) in enumerate(zip(labels, specs, subjects)):
             seen = augmented(subject, tta, seed)
@@ -90,7 +81,7 @@ def evaluate(
                 split,
                 conf=conf,
                 limit=limit,
-                progress=progress and (lambda done, label=label: progress(done, len(units))),
+                progress=progress and (lambda done, label=label: progress(done, pictures)),
             )
             found = classification.figures(judged.said, top)
             model = model_of(subject)
@@ -99,7 +90,7 @@ def evaluate(
                 | found
                 | {
                     "extra": judged.extra,
-                    "ms_per_picture": round(1000 * judged.seconds / max(len(units), 1), 2),
+                    "ms_per_picture": round(1000 * judged.seconds / max(pictures, 1), 2),
                     "split_use": use_of(model, data, split),
                 }
                 | {"model_settings": settings_of(subject, tta, seed)}
@@ -107,9 +98,8 @@ def evaluate(
                 | {"megabytes": cost(subject)["megabytes"]}
                 | detector_part(judged, data.names, conf)
             )
-            counts.append(
-                classification.counts_of(judged.said, units[judged.picture], int(units.max(initial=-1)) + 1, top)
-            )
+            counts.append(classification.counts_of(judged.said, units.of_faces(judged.picture), units.cells, top))
+            of_boxes.append(box_counter(judged, units, data.classes, conf) if replicates else None)
             evaluation_files.write(
                 work if len(specs) == 1 else work / folder_name(index, labels), told[-1], judged, data, split, limit
             )
@@ -120,24 +110,24 @@ def evaluate(
             "subject": {
                 "data": str(data.path),
                 "split": split,
-                "pictures": len(units),
+                "pictures": pictures,
                 "names": list(data.names),
                 "task": "classifier" if data.is_classifier else "detector",
             },
             "settings": {
                 "conf": conf,
                 "match_iou": MATCH_IOU,
-                "nms_iou": iou,
+                "nms_iou": settings.iou,
                 "top": top,
                 "tta": tta,
                 "limit": limit,
                 "averages": "over the classes that occur",
             },
             "models": told,
-            "significance": significance(counts, judged.said, units, judged.picture, grouped, replicates, seed),
+            "significance": significance(counts, of_boxes, judged, units, replicates, seed),
         }
         evaluation_files.write_summary(work, result)
-    return result | {"files": sorted(str(path) for path in out.rglob("*") if path.is_file())}
+    return result | {"files": sorted(str(path) for path in out.rglob("[!.]*") if path.is_file())}
 
 
 def detector_part(judged: Judgement, names, conf: float) -> dict:
@@ -153,12 +143,6 @@ def detector_part(judged: Judgement, names, conf: float) -> dict:
         "sizes": judged.tally.sizes(),
         "background": judged.tally.extra_per_class.tolist(),
     }
-
-
-def open_for_evaluation(spec, **settings):
-    """The subject, a detector down to the score that AP needs."""
-    kind = spec.partition(":")[0]
-    return open_subject(spec, conf=SCORE_FLOORS.get(kind, SCORE_FLOORS["yolo"]), **settings)
 
 
 def augmented(subject, tta, seed):
@@ -213,28 +197,38 @@ def data_for(subjects, specs) -> Path:
     )
 
 
-def significance(counts, said, units, picture, grouped: bool, replicates: int, seed: int) -> dict:
+def box_counter(judged: Judgement, units: Units, classes: int, conf: float) -> bootstrap.Count | None:
+    """Counts a detector's figures again; None of another model."""
+    if judged.tally is None or judged.boxes is None:
+        return None
+    evidence = box_intervals.box_evidence(judged.boxes, judged.tally.truths, classes, units, conf, MATCH_IOU)
+    return partial(box_intervals.figures, evidence)
+
+
+def of_none(copies: np.ndarray, whole: dict | None) -> dict[str, np.ndarray]:
+    return dict.fromkeys(box_intervals.FIGURES, np.full(copies.shape[1], np.nan))
+
+
+def significance(counts, of_boxes, judged: Judgement, units: Units, replicates: int, seed: int) -> dict:
     """Intervals of each model and differences of each two, on the same resamples."""
-    total = int(units.max(initial=-1)) + 1
-    occurs = np.zeros((len(units), len(said.names)), int)
-    np.add.at(occurs, (picture, said.truth), 1)
+    said, found = judged.said, None
+    occurs = np.zeros((units.cells, len(said.names)), int)
+    np.add.at(occurs, (units.of_faces(judged.picture), said.truth), 1)
     scarce = bootstrap.scarce(occurs, units)
-    found = None
     if replicates:
-        found = bootstrap.intervals(
-            [partial(classification.resampled, mine) for mine in counts],
-            total,
-            classification.FIGURES,
-            replicates,
-            seed,
-            classification.OVER_CLASSES if scarce else (),
-        )
+        counters = [partial(classification.resampled, mine) for mine in counts]
+        unsure = classification.OVER_CLASSES if scarce else ()
+        found = bootstrap.intervals(counters, units, classification.FIGURES, replicates, seed, unsure)
+        if found and any(of_boxes):
+            counters = [counter or of_none for counter in of_boxes]
+            unsure = box_intervals.OVER_CLASSES if scarce else ()
+            found |= bootstrap.intervals(counters, units, box_intervals.FIGURES, replicates, seed, unsure) or {}
     return {
         "replicates": replicates,
         "seed": seed,
         "level": bootstrap.LEVEL,
-        "unit": "group" if grouped else "picture",
-        "units": total,
+        "unit": units.kind,
+        "units": units.count,
         "scarce": {said.names[class_id]: count for class_id, count in scarce.items()},
         "figures": found,
     }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import textwrap
 
-from . import tables
+from . import box_intervals, tables
 from .bootstrap import FEWEST
 from .split_use import CHOSEN, TRAINED
+from .wording import DRAWN, NONE_SHOWN, TOO_FEW, UNITS
 
 SAID = {
+    "map": "mAP@0.5",
+    "ap": "mAP@.5:.95",
     "accuracy": "accuracy",
     "top_k": "top-{k}",
     "macro_f1": "macro-F1",
@@ -45,6 +48,7 @@ def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
         figures = [told.get("detector") for told in models]
         columns |= {
             "mAP@0.5": [figure and percent(figure["map"]) for figure in figures],
+            " 95% interval": [span(result, "map", index) for index in range(len(models))],
             "P": [figure and percent(figure["precision"]) for figure in figures],
             "R": [figure and percent(figure["recall"]) for figure in figures],
             "F1": [figure and percent(figure["f1"]) for figure in figures],
@@ -122,15 +126,16 @@ def one(result: dict) -> str:
     return "\n\n".join(
         [
             "BOXES, with a score for each emotion",
-            *detector(told),
+            *detector(result),
             "EMOTIONS of the labelled faces, a missed face being an error",
             *parts,
         ]
     )
 
 
-def detector(told: dict) -> list[str]:
+def detector(result: dict) -> list[str]:
     """The detector's figures: by class, in all, and by size."""
+    (told,) = result["models"]
     found = told["detector"]
     head = ["", "faces", "AP@0.5", "AP@.5:.95", "best F1", "at confidence"]
     rows = []
@@ -140,36 +145,25 @@ def detector(told: dict) -> list[str]:
             [name, str(row["truths"]), percent(row["ap"]), percent(row["coco_ap"]), percent(row["best_f1"]), at]
         )
     coco = found["coco"]
+    ci = {name: f" ({said})" if (said := span(result, name, 0)) else "" for name in box_intervals.FIGURES}
     lines = [
         (
-            f"mAP@{found['iou']:g} "
-            f"{percent(found['map'], 2)} "
-            "over the "
-            "classes "
-            "with faces "
-            f"({percent(found['map_darknet'], 2)} over "
-            "all); by "
-            "11 points "
-            f"{percent(found['map_11'], 2)}, by 101 "
+            f"mAP@{found['iou']:g} {percent(found['map'], 2)}{ci['map']} over the classes with faces "
+            f"({percent(found['map_darknet'], 2)} over all); by 11 points {percent(found['map_11'], 2)}, by 101 "
             f"{percent(found['map_101'], 2)}"
         ),
         (
-            f"at confidence {found['conf']:g}: P "
-            f"{percent(found['precision'])}, R "
-            f"{percent(found['recall'])}, F1 "
-            f"{percent(found['f1'])}, TP "
-            f"{found['tp']}, FP "
-            f"{found['fp']}, "
-            f"FN {found['fn']}, average IoU "
-            f"{percent(found['mean_iou'])}"
+            f"at confidence {found['conf']:g}: P {percent(found['precision'])}{ci['precision']}, "
+            f"R {percent(found['recall'])}{ci['recall']}, F1 {percent(found['f1'])}{ci['f1']}, "
+            f"TP {found['tp']}, FP {found['fp']}, FN {found['fn']}, average IoU {percent(found['mean_iou'])}"
         ),
         (
-            f"COCO: mAP@.5:.95 {percent(coco['ap'])}, AP50 "
-            f"{percent(coco['ap50'])}, AP75 "
-            f"{percent(coco['ap75'])}, AR1 "
-            f"{percent(coco['ar1'])}, AR10 "
-            f"{percent(coco['ar10'])}, AR100 "
-            f"{percent(coco['ar100'])}"
+            f"COCO: mAP@.5:.95 {percent(coco['ap'])}{ci['ap']}, AP50 {percent(coco['ap50'])}{ci['ap50']}, "
+            f"AP75 {percent(coco['ap75'])}{ci['ap75']}"
+        ),
+        (
+            f"      AR1 {percent(coco['ar1'])}{ci['ar1']}, AR10 {percent(coco['ar10'])}{ci['ar10']}, "
+            f"AR100 {percent(coco['ar100'])}{ci['ar100']}"
         ),
     ]
     sizes = [
@@ -199,58 +193,37 @@ def sentences(result: dict) -> list[str]:
                 f"{told['model']} missed {told['missed']} of {told['faces']} faces, which count as errors{extra}."
             )
     for told in models:
-        if told["split_use"]["use"] in (CHOSEN, TRAINED):
-            flatters = (
-                "its figures flatter" if told["split_use"]["use"] == CHOSEN else "its figures say nothing of new faces"
-            )
+        use = told["split_use"]
+        if use["use"] in (CHOSEN, TRAINED):
+            flatters = "its figures flatter" if use["use"] == CHOSEN else "its figures say nothing of new faces"
             out.append(
-                f"Mind: {told['model']}'s "
-                "weights were "
-                f"{told['split_use']['use']} "
-                "on this "
-                "split, so "
-                f"{flatters} ({told['split_use']['why']})."
+                f"Mind: {told['model']}'s weights were {use['use']} on this split, so {flatters} ({use['why']})."
             )
-    unit = "people or sources" if about["unit"] == "group" else "pictures"
+    unit = UNITS[about["unit"]]
     if about["figures"]:
         out.append(
-            f"Intervals: {about['level']:.0%}, from "
-            f"{about['replicates']} "
-            "resamples of "
-            f"{about['units']} "
-            f"{unit}{', as the manifest names them' if about['unit'] == 'group' else ''} "
-            "(bootstrap, "
-            f"percentiles, seed {about['seed']})."
+            f"Intervals: {about['level']:.0%}, from {about['replicates']} resamples of {about['units']} "
+            f"{unit}{DRAWN.get(about['unit'], '')}; bootstrap, percentiles, seed {about['seed']}."
         )
         if about["scarce"]:
             listed = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
             out.append(
-                "Some classes occur with "
-                "fewer than "
-                f"{FEWEST} {unit} "
-                f"({listed}): macro "
-                "figures rest "
-                "on them "
-                "as much as on the others, and no "
-                "difference in "
-                "them is "
-                "called shown."
+                f"Some classes occur with fewer than {FEWEST} {unit} ({listed}): macro figures and mAP rest on them as "
+                "much as on the others, and no difference in them is called shown."
             )
     elif about["replicates"]:
         out.append(f"No intervals: {about['units']} {unit} are too few to be drawn again.")
-    for name in ("accuracy", "macro_f1") if about["figures"] and len(models) > 1 else ():
-        for found in about["figures"][name]["differences"]:
+    for name in ("map", "ap", "accuracy", "macro_f1") if about["figures"] and len(models) > 1 else ():
+        for found in about["figures"].get(name, {}).get("differences", ()):
             first, second = (models[index]["model"] for index in found["pair"])
             if found["value"] is None or found["low"] is None:
                 continue
             better = second if (found["value"] > 0) != (name in FEWER) else first
-            said = f"{better} is better" if found["shown"] else "no difference was shown"
+            low, high = found["low"], found["high"]
+            unsaid = TOO_FEW if not low <= 0 <= high else NONE_SHOWN
+            said = f"{better} is better" if found["shown"] else unsaid
             out.append(
-                f"{SAID[name].capitalize()}, "
-                f"{second} - "
-                f"{first}: "
-                f"{100 * found['value']:+.1f} points "
-                f"({100 * found['low']:+.1f} to "
-                f"{100 * found['high']:+.1f}): {said}."
+                f"{second} - {first}, {SAID[name]}: {100 * found['value']:+.1f} points "
+                f"({100 * low:+.1f} to {100 * high:+.1f}): {said}."
             )
     return out

@@ -4,16 +4,19 @@
                                      x1, y1, x2, y2, emotion and score are needed
     file:results.json                COCO: a dict with images, categories and annotations that have a score, or
     file:results.json+instances.json a list of results, with the COCO file that their ids are of
+    file:detect-out                  a folder in which emo detect wrote one for each of several sources
 
-A frame is found by its picture's name, else by its number; what a file does not mention has no faces.
+A picture is found by its name, a video's frame by its number and, of several videos, by the video's name: a column
+`media`, the header's `source`, or COCO's `talk.mp4/frame-12.jpg`. What a file does not mention has no faces.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -28,6 +31,7 @@ from ..systems.open import open_subject
 from ..systems.stage_timer import StageTimer
 
 Face = tuple[list[float], dict[str, float], float]  # xyxy_px, scores by class, how sure it is a face
+Key = str | tuple[str | None, int]  # a picture's name, or a video's (None: not told) and the frame's number
 
 
 def open_contestant(spec: str, *, conf: float = 0.25, **settings) -> Any:
@@ -44,35 +48,23 @@ class FileSystem:
 
     def __init__(self, spec: str, conf: float = 0.25):
         results, _, coco = spec.partition("+")
-        path = Path(results)
-        if not path.is_file():
-            raise UsageError("no such file of results", where=path)
-        read: Any = {".json": read_coco, ".jsonl": read_jsonl, ".csv": read_csv}.get(path.suffix)
-        if read is None:
-            raise UsageError("is none of .json (COCO), .jsonl, .csv (as emo detect writes)", where=path)
-        try:
-            self._hold(read(path, Path(coco)) if coco else read(path))
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            IndexError,
-            OverflowError,
-            RecursionError,
-        ) as error:  # a form of nobody's
-            raise DataError(
-                f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
-                where=path,
-            ) from None
+        self.path = path = Path(results)
+        parts = sorted(path.glob("*/detections.jsonl")) if path.is_dir() else [path]
+        if not parts:
+            raise UsageError("holds no folder with a detections.jsonl, as emo detect writes", where=path)
+        faces: dict[Key, list[Face]] = {}
+        for part in parts:
+            faces |= read(part, Path(coco) if coco else None)
+        self._hold(faces)
+        self.videos = {key[0] for key in faces if isinstance(key, tuple)}
         self.conf, self.clock = conf, StageTimer()
         self.settings = {"system": "file", "file": str(path), "coco": coco or None, "conf": conf}
 
-    def _hold(self, faces: dict[str | int, list[Face]]) -> None:
+    def _hold(self, faces: dict[Key, list[Face]]) -> None:
         self.names = tuple(
             dict.fromkeys([*EMOTIONS, *(name for found in faces.values() for _, scores, _ in found for name in scores)])
         )
-        self.faces: dict[str | int, Detections] = {key: self._detections(found) for key, found in faces.items()}
+        self.faces: dict[Key, Detections] = {key: self._detections(found) for key, found in faces.items()}
 
     def _detections(self, found: list[Face]) -> Detections:
         found = sorted(found, key=lambda face: -face[2])
@@ -86,10 +78,49 @@ class FileSystem:
         )
 
     def of_frame(self, frame: Frame) -> Detections:
-        keys = [frame.name, Path(frame.name).name] if frame.name and frame.time_s is None else [frame.index]
+        name = frame.name or ""
+        keys: list[Key] = [name, Path(name).name] if frame.time_s is None else [(self.video(name), frame.index)]
         with self.clock("look up"):
             found = next((self.faces[key] for key in keys if key in self.faces), Detections.empty(len(self.names)))
             return found.take(found.face >= self.conf)
+
+    def video(self, name: str) -> str | None:
+        """Under which name the frames of a video stand: its own, or, of a file about a single video, whatever it is."""
+        return name if name in self.videos or len(self.videos) != 1 else next(iter(self.videos))
+
+    def check(self, videos: Sequence[str]) -> None:
+        """UsageError when several videos are looked at, and it is not told which of them the faces are of."""
+        if len(videos) > 1 and self.videos - set(videos):
+            told = ", ".join(sorted(name for name in self.videos if name)) or "no name"
+            raise UsageError(
+                f"does not say which of {', '.join(videos)} its faces are of: it has {told}",
+                where=self.path,
+                mend="add a column media, or name a folder in which emo detect wrote all of them",
+            )
+
+
+def read(path: Path, coco: Path | None = None) -> dict[Key, list[Face]]:
+    """The faces of one file; DataError for a record that is none, UsageError for a file of another form."""
+    if not path.is_file():
+        raise UsageError("no such file of results", where=path)
+    reader: Any = {".json": read_coco, ".jsonl": read_jsonl, ".csv": read_csv}.get(path.suffix.lower())
+    if reader is None:
+        raise UsageError("is none of .json (COCO), .jsonl, .csv (as emo detect writes)", where=path)
+    try:
+        return reader(path, coco) if coco else reader(path)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # a form of nobody's
+        raise DataError(
+            f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+            where=path,
+        ) from None
 
 
 def known(name: str) -> str:
@@ -97,25 +128,26 @@ def known(name: str) -> str:
     return SYNONYMS.get(name.strip().lower(), name.strip())
 
 
-def read_jsonl(path: Path) -> dict[str | int, list[Face]]:
+def read_jsonl(path: Path) -> dict[Key, list[Face]]:
     """emo detect's: a header with the class names, then a record a frame."""
-    out: dict[str | int, list[Face]] = {}
+    out: dict[Key, list[Face]] = {}
     names: list[str] = []
+    video: str | None = None
 
     def line(record: Any) -> None:
-        nonlocal names
+        nonlocal names, video
         if record["type"] == "header":
-            names = [known(name) for name in record["names"]]
+            names, source = [known(name) for name in record["names"]], record.get("source")
+            video = PurePath(source).name if source else None
         else:
             faces: list[Face] = [
                 (face["xyxy_px"], dict(zip(names, face["scores"], strict=True)), face["face"])
                 for face in record["faces"]
             ]
-            for key in {
-                record.get("picture", record["index"]),
-                Path(str(record.get("picture", ""))).name or record["index"],
-            }:
-                out[key] = faces
+            keys: tuple[Key, ...] = ((video, record["index"]),)
+            if "picture" in record:
+                keys = record["picture"], PurePath(record["picture"]).name
+            out.update(dict.fromkeys(keys, faces))
 
     for number, text in numbered_lines(path, names=True):
         with _told(path, number, "is not a record of emo detect"):
@@ -123,18 +155,21 @@ def read_jsonl(path: Path) -> dict[str | int, list[Face]]:
     return out
 
 
-def read_csv(path: Path) -> dict[str | int, list[Face]]:
+def read_csv(path: Path) -> dict[Key, list[Face]]:
     """A row a face; with a column a class where there are some, else the one class named has the score."""
-    out: dict[str | int, list[Face]] = {}
+    out: dict[Key, list[Face]] = {}
 
     def line(row):
+        key = row.get("picture") or (row.get("media") or None, int(row["frame"]))
+        found = out.setdefault(key, [])
+        if not any(row[name] for name in ("x1", "y1", "x2", "y2")):  # emo's row of a frame without a face
+            return
         face = as_number(row["face"]) if row.get("face") else as_number(row["score"])
         one = as_number(row["score"]) if row.get("face") else 1.0  # a score alone is of the face and its class together
         scores = {known(name): as_number(row[name]) for name in row if name in SYNONYMS and row[name]} or {
             known(row["emotion"]): one
         }
-        key = row.get("picture") or int(row["frame"])
-        out.setdefault(key, []).append(([as_number(row[name]) for name in ("x1", "y1", "x2", "y2")], scores, face))
+        found.append(([as_number(row[name]) for name in ("x1", "y1", "x2", "y2")], scores, face))
 
     for number, row in table_rows(path, ("x1", "y1", "x2", "y2", "emotion", "score")):
         with _told(path, number, "is not a row of a face"):
@@ -142,7 +177,7 @@ def read_csv(path: Path) -> dict[str | int, list[Face]]:
     return out
 
 
-def read_coco(path: Path, instances: Path | None = None) -> dict[str | int, list[Face]]:
+def read_coco(path: Path, instances: Path | None = None) -> dict[Key, list[Face]]:
     """COCO results; a result has one class, so its score is the face's, and all others are 0."""
     told = _json(path)
     source = _json(instances) if instances else told
@@ -153,7 +188,7 @@ def read_coco(path: Path, instances: Path | None = None) -> dict[str | int, list
             where=path,
             mend="name the COCO file that they are of: file:RESULTS.json+INSTANCES.json",
         )
-    out: dict[str | int, list[Face]] = {}
+    out: dict[Key, list[Face]] = {}
 
     def line(row):
         x, y, w, h = map(float, row["bbox"])
@@ -161,12 +196,18 @@ def read_coco(path: Path, instances: Path | None = None) -> dict[str | int, list
             ([x, y, x + w, y + h], {classes[row["category_id"]]: 1.0}, float(row["score"]))
         )
 
-    images = {image["id"]: Path(image["file_name"]).name for image in source["images"]}
+    images = {image["id"]: coco_key(image["file_name"]) for image in source["images"]}
     classes = {category["id"]: known(category["name"]) for category in source["categories"]}
     for number, row in enumerate(rows, start=1):
         with _told(path, None, f"result {number} lacks a bbox, a score, or ids that the images and categories have"):
             line(row)
     return out
+
+
+def coco_key(name: str) -> Key:
+    """`talk.mp4/frame-12.jpg`, and emo's own `frame-12.jpg`, are of a video."""
+    match = re.fullmatch(r"(?:.*?([^/\\]+)[/\\])?frame-(\d+)\.jpg", name)
+    return (match[1], int(match[2])) if match else PurePath(name).name
 
 
 def _json(path: Path) -> Any:

@@ -96,7 +96,7 @@ class Gallery:
         slot = self._slot(frame, weight) if weight else None
         if not evenly and slot is None:
             return
-        shown = show(frame, found, names, said, truth, truth_names, differ)
+        shown = show(self.count - 1, frame, found, names, said, truth, truth_names, differ)
         if slot is not None:
             self.worst[slot : slot + 1] = [shown]
             self.weight[shown.index] = weight
@@ -147,7 +147,7 @@ def faces_of(
     )
 
 
-def show(frame: Frame, found, names, said, truth: Truth | None, truth_names, differ: int) -> Shown:
+def show(index: int, frame: Frame, found, names, said, truth: Truth | None, truth_names, differ: int) -> Shown:
     """Draw every system's faces at the shown size; labelled faces get a thin white box."""
     import cv2
 
@@ -162,7 +162,7 @@ def show(frame: Frame, found, names, said, truth: Truth | None, truth_names, dif
         scaled = Detections((detections.xyxy_px * scale).astype(np.float32), detections.scores, detections.face)
         pictures.append(cv2.imencode(".jpg", draw(base, scaled, classes), [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes())
     labelled = None if truth is None else list_of(truth_names[class_id] for class_id in truth.class_ids)
-    return Shown(frame.index, frame.name or "", frame.time_s, tuple(pictures), size, tuple(said), labelled, differ)
+    return Shown(index, frame.name or "", frame.time_s, tuple(pictures), size, tuple(said), labelled, differ)
 
 
 def list_of(names) -> str:

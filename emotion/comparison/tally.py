@@ -7,10 +7,8 @@ tally.result()["map"]
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +16,6 @@ from converters.boxes import cxcywh_rel_to_xyxy
 from converters.darknet_format.files import DataFile, read_list
 from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, MediaError
-from converters.text_files import table_rows
 from darknet_runner.scoring.average_precision import mean_ap
 
 from ..sources.frame import Frame
@@ -28,6 +25,7 @@ from . import metrics
 from .bootstrap import Evidence, rank
 from .classification import Said
 from .detection import by_size
+from .units import Units
 
 # Scores below are not counted for AP. A YOLO's is what Darknet's `detector map` keeps (src/detector.c,
 # validate_detector_map: thresh). Of a two-stage system it is the face's score: each of the hundred boxes
@@ -63,34 +61,6 @@ def labelled_frames(data: DataFile, split: str = "valid", limit: int | None = No
         label = read_label(label_path(path), data.classes)
         xyxy = cxcywh_rel_to_xyxy(label[:, 1:], bgr.shape[1::-1])
         yield Frame(index, None, bgr, path.name), Truth(xyxy, label[:, 0].astype(int))
-
-
-def units_of(data: DataFile, split: str, limit: int | None = None) -> tuple[np.ndarray, bool]:
-    """Which pictures of a split are not independent: (P,) a unit's number each, and whether a manifest named groups.
-
-    manifest.csv beside the .data names the group (a person, a source) of each face; pictures that share
-    one, directly or through others, are one unit. Without it each picture is its own.
-    """
-    paths = [os.path.abspath(path) for path in read_list(data.list_of(split))[:limit]]
-    manifest, groups = Path(data.path).parent / "manifest.csv", {}
-    if manifest.is_file():
-        for _, row in table_rows(manifest, ("image", "group"), mend="delete it, or convert again"):
-            if row["image"] and row["group"]:
-                groups.setdefault(os.path.abspath(manifest.parent / row["image"]), []).append(row["group"])
-    root = {}  # name of a group or picture -> one it is joined to; itself for the one that stands for all
-
-    def top(name):
-        root.setdefault(name, name)
-        while root[name] != name:
-            root[name] = name = root[root[name]]
-        return name
-
-    for path in paths:
-        for group in groups.get(path, []):
-            root[top(("group", group))] = top(path)
-    place = {path: index for index, path in enumerate(paths)}
-    units = np.unique([place[top(path)] for path in paths], return_inverse=True)[1]
-    return units, any(path in groups for path in paths)
 
 
 class Tally:
@@ -146,22 +116,24 @@ class Tally:
         named, truth = np.concatenate(self.named), np.concatenate([ids for _, ids in self.truths])
         return np.where(named < 0, -1, named == truth)
 
-    def evidence(self) -> Evidence:
+    def evidence(self, units: Units) -> Evidence:
         """What the bootstrap counts again."""
-        pictures, classes = len(self.truths), len(self.names)
-        truths, confusion = np.zeros((pictures, classes), int), np.zeros((pictures, classes, classes), int)
-        for index, ((_, ids), named) in enumerate(zip(self.truths, self.named)):
-            np.add.at(truths[index], ids, 1)
-            np.add.at(confusion[index], (ids[named >= 0], named[named >= 0]), 1)
-        (faces,) = rank(self.faces, self.blind(), 1, MATCH_IOU)
-        missed = np.array([np.count_nonzero(named < 0) for named in self.named])
+        faces = [len(ids) for _, ids in self.truths]
+        cells, at = units.of_faces(np.repeat(np.arange(len(faces)), faces)), units.pictures
+        truth, named = self.said().truth, np.concatenate([*self.named, np.zeros(0, int)]).astype(int)
+        truths = np.zeros((units.cells, len(self.names)), int)
+        confusion = np.zeros((*truths.shape, len(self.names)), int)
+        np.add.at(truths, (cells, truth), 1)
+        np.add.at(confusion, (cells[named >= 0], truth[named >= 0], named[named >= 0]), 1)
+        (blind,) = rank(self.faces, self.blind(), 1, units, MATCH_IOU)
         return Evidence(
-            rank(self.predictions, self.truths, classes, MATCH_IOU),
-            faces,
+            rank(self.predictions, self.truths, len(self.names), units, MATCH_IOU),
+            blind,
             truths,
             confusion,
-            missed,
-            np.array(self.extra),
+            np.bincount(cells[named < 0], minlength=units.cells),
+            np.bincount(at, self.extra, minlength=units.cells),
+            np.bincount(at, minlength=units.cells),
         )
 
     def sizes(self) -> list[dict]:

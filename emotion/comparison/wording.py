@@ -20,7 +20,16 @@ OF_BOXES = ("map", "face_ap", "extra")  # which say nothing where each picture i
 NONE_SHOWN = "no difference was shown"
 TOO_FEW = "too few faces of some classes to say"
 ALPHA = 0.05
-UNITS = {"group": "people or sources", "medium": "pictures and videos", "picture": "pictures"}
+UNITS = {
+    "group": "people or sources",
+    "crossed": "people or sources",
+    "medium": "pictures and videos",
+    "picture": "pictures",
+}
+DRAWN = {
+    "group": " (as the manifest names them, each with all its pictures)",
+    "crossed": " (as the manifest names them), crossed with the pictures that they meet in",
+}
 
 
 def figures_of(result: dict) -> list[str]:
@@ -157,9 +166,7 @@ def sentences(result: dict) -> list[str]:
     """What made the intervals, what limits them, McNemar's test, and calibration."""
     heads, about = [system["system"] for system in result["systems"]], result["significance"]
     labelled = [system["labelled"] for system in result["systems"]]
-    unit = UNITS[about["unit"]] + (
-        " (as the manifest names them, each with all its pictures)" if about["unit"] == "group" else ""
-    )
+    unit = UNITS[about["unit"]] + DRAWN.get(about["unit"], "")
     out = []
     if about["figures"]:
         of = (
@@ -238,7 +245,7 @@ def sentences(result: dict) -> list[str]:
                     "interval of "
                     "accuracy allows for."
                 )
-                if about["unit"] == "group"
+                if about["unit"] in DRAWN
                 else ""
             )
             caveat = (

@@ -7,8 +7,13 @@ from hypothesis import given, settings, strategies as st
 from darknet_runner.scoring.average_precision import mean_ap
 from emotion.comparison import bootstrap
 from emotion.comparison.bootstrap import Evidence, Ranked
+from emotion.comparison.units import Units
 
 CLASSES = 3
+
+
+def units_of(pictures):
+    return Units.nested("picture", np.asarray(pictures))
 
 
 def some_pictures(count, seed):
@@ -34,7 +39,7 @@ def counts(truths):
 @given(st.integers(1, 25), st.integers(0, 10_000))
 def test_ap_of_a_resample_is_that_of_the_pictures_repeated(count, seed):
     predictions, truths = some_pictures(count, seed)
-    ranked = bootstrap.rank(predictions, truths, CLASSES)
+    ranked = bootstrap.rank(predictions, truths, CLASSES, units_of(np.arange(count)))
     copies = np.stack(
         [np.ones(count, int), *np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=3)], 1
     )  # (P, 4)
@@ -64,7 +69,15 @@ def evidence(right, wrong=None, missed=None, extra=None):
     truths = np.stack([right + wrong + missed, np.zeros_like(right)], 1)
     hits = Ranked(np.repeat(np.arange(len(right)), right), np.ones(right.sum(), bool))
     faces = Ranked(np.repeat(np.arange(len(right)), right + wrong), np.ones((right + wrong).sum(), bool))
-    return Evidence([hits, Ranked(np.zeros(0, int), np.zeros(0, bool))], faces, truths, confusion, missed, extra)
+    return Evidence(
+        [hits, Ranked(np.zeros(0, int), np.zeros(0, bool))],
+        faces,
+        truths,
+        confusion,
+        missed,
+        extra,
+        np.ones(len(right), int),
+    )
 
 
 def test_figures_of_the_whole_set_by_hand():
@@ -95,8 +108,10 @@ def test_map_does_not_jump_when_its_rare_class_is_not_drawn():
     truths, confusion = np.zeros((41, 2), int), np.zeros((41, 2, 2), int)
     truths[:40, 0] = truths[40, 1] = confusion[:40, 0, 0] = 1
     hits, none = Ranked(np.arange(40), np.ones(40, bool)), Ranked(np.zeros(0, int), np.zeros(0, bool))
-    one = Evidence([hits, none], hits, truths, confusion, np.eye(41, dtype=int)[40], np.zeros(41, int))
-    found = bootstrap.paired([one, one], np.arange(41), 200)
+    one = Evidence(
+        [hits, none], hits, truths, confusion, np.eye(41, dtype=int)[40], np.zeros(41, int), np.ones(41, int)
+    )
+    found = bootstrap.paired([one, one], units_of(np.arange(41)), 200)
     assert (
         found["map"]["systems"][0] == {"value": 0.5, "low": 0.5, "high": 0.5}
         and found["missed"]["systems"][0]["high"] > 1
@@ -111,6 +126,7 @@ def test_a_class_that_a_resample_lacks_keeps_its_own_figures():
         np.array([[[1, 0], [0, 0]], [[0, 0], [0, 1]]]),
         np.zeros(2, int),
         np.zeros(2, int),
+        np.ones(2, int),
     )
     once, first = np.ones((2, 1), np.int32), np.array([[2], [0]], np.int32)
     whole = bootstrap.figures(two, once)
@@ -124,7 +140,7 @@ def test_a_class_that_a_resample_lacks_keeps_its_own_figures():
 def test_no_difference_where_there_is_none_and_one_where_there_is():
     rng = np.random.default_rng(0)
     right = (rng.random(300) < 0.7).astype(int)
-    one, units = evidence(right, 1 - right, extra=rng.integers(0, 2, 300)), np.arange(300)
+    one, units = evidence(right, 1 - right, extra=rng.integers(0, 2, 300)), units_of(np.arange(300))
     same = bootstrap.paired([one, one], units, 300, 0)
     for figure in same.values():
         assert figure["differences"][0] == {"pair": [0, 1], "value": 0, "low": 0, "high": 0, "shown": False}
@@ -141,7 +157,7 @@ def test_no_difference_where_there_is_none_and_one_where_there_is():
 
 def test_the_seed_decides():
     one, other = evidence([1, 0] * 20, [0, 1] * 20), evidence([1, 1, 0, 1] * 10, [0, 0, 1, 0] * 10)
-    units = np.arange(40) // 2
+    units = Units("group", np.arange(40), np.arange(40)[:, None] // 2)
     assert (
         bootstrap.paired([one, other], units, 120, 3)
         == bootstrap.paired([one, other], units, 120, 3)
@@ -151,18 +167,16 @@ def test_the_seed_decides():
 
 def test_a_class_of_too_few_people_decides_nothing():
     """Twelve people with a face of class 0 in two pictures each, nine of them with one of class 1 as well."""
-    truths, units = np.zeros((24, 3), int), np.arange(24) // 2
+    truths, units = np.zeros((24, 3), int), Units("group", np.arange(24), np.arange(24)[:, None] // 2)
     truths[:, 0] = 1
     truths[:18, 1] = 1
-    assert bootstrap.scarce(truths, units) == {1: 9} and bootstrap.scarce(truths, np.arange(24)) == {}
+    assert bootstrap.scarce(truths, units) == {1: 9} and bootstrap.scarce(truths, units_of(np.arange(24))) == {}
 
 
 def test_too_few_units_give_no_intervals():
     one = evidence([1] * 40)
-    assert (
-        bootstrap.paired([one, one], np.arange(40) % 9, 100) is None
-        and bootstrap.paired([one, one], np.arange(40) % 10, 100) is not None
-    )
+    few, enough = (Units("group", np.arange(40), np.arange(40)[:, None] % count) for count in (9, 10))
+    assert bootstrap.paired([one, one], few, 100) is None and bootstrap.paired([one, one], enough, 100) is not None
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
@@ -177,10 +191,10 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         one = (rng.random(len(people)) < ease).astype(int)
         other = (rng.random(len(people)) < 0.9 * ease).astype(int)  # 0.63 on average
         pair = evidence(one, 1 - one), evidence(other, 1 - other)
-        found = bootstrap.paired(pair, people, 200, 0)["accuracy"]
+        found = bootstrap.paired(pair, Units("group", np.arange(len(people)), people[:, None]), 200, 0)["accuracy"]
         held["share"] += found["systems"][0]["low"] <= 0.7 <= found["systems"][0]["high"]
         held["difference"] += found["differences"][0]["low"] <= -0.07 <= found["differences"][0]["high"]
-        loose = bootstrap.paired(pair, np.arange(len(people)), 200, 0)["accuracy"]["systems"][0]
+        loose = bootstrap.paired(pair, units_of(np.arange(len(people))), 200, 0)["accuracy"]["systems"][0]
         held["by picture"] += loose["low"] <= 0.7 <= loose["high"]
     assert 0.91 <= held["share"] / sets <= 0.99 and 0.91 <= held["difference"] / sets <= 0.99, held
     assert held["by picture"] / sets < 0.88, held

@@ -12,7 +12,9 @@ from converters.errors import DataError, UsageError
 from emotion.cli import main
 from emotion.comparison import bootstrap, compare, report, wording
 from emotion.comparison.gallery import Gallery
-from emotion.comparison.tally import Tally, labelled_frames, units_of
+from emotion.comparison.settings import Settings
+from emotion.comparison.tally import Tally, labelled_frames
+from emotion.comparison.units import Units, units_of
 from emotion.sources.frame import Frame
 
 CLASSES = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
@@ -98,7 +100,10 @@ def test_what_is_counted_again_is_what_was_counted(labelled, systems):
         for frame, truth in labelled_frames(data):
             (found,) = detector.detect([frame.bgr])
             tally.add(found, truth)
-        result, again = tally.result(), bootstrap.figures(tally.evidence(), np.ones((10, 1), np.int32))
+        result, again = (
+            tally.result(),
+            bootstrap.figures(tally.evidence(Units.nested("picture", np.arange(10))), np.ones((10, 1), np.int32)),
+        )
         assert {name: again[name][0] for name in bootstrap.FIGURES} == pytest.approx(
             {name: result[name] for name in bootstrap.FIGURES}
         )
@@ -119,7 +124,7 @@ def systems_of(spec):
 
 
 def test_significance_of_two_that_agree(labelled, systems, tmp_path):
-    result = compare.run(systems, data=labelled, out=tmp_path / "out", replicates=200, seed=5)
+    result = compare.run(systems, data=labelled, out=tmp_path / "out", settings=Settings(replicates=200, seed=5))
     about = result["significance"]
     assert (about["replicates"], about["seed"], about["unit"], about["units"]) == (200, 5, "picture", 10)
     assert result["pairs"][0]["mcnemar"] == {
@@ -147,7 +152,7 @@ def test_significance_of_two_that_agree(labelled, systems, tmp_path):
         assert words in page and words in " ".join(said.split()), words
     assert page.count("<svg") == 2 and "is better" not in page
     assert all(row[2] is None for row in report.figures(result)[:7])  # nothing is marked as better
-    again = compare.run(systems, data=labelled, out=tmp_path / "again", replicates=200, seed=5)
+    again = compare.run(systems, data=labelled, out=tmp_path / "again", settings=Settings(replicates=200, seed=5))
     assert again["significance"] == about
 
 
@@ -222,11 +227,14 @@ def test_people_in_several_pictures_are_one_unit(labelled, systems, tmp_path):
         "elsewhere.png,A\n",
     ]
     (labelled.parent / "manifest.csv").write_text("image,group\n" + "".join(rows))
-    units, grouped = units_of(read_data(labelled), "valid")
+    found = units_of(read_data(labelled), "valid")
+    units = found.pictures
     assert (
-        grouped and len(set(units[:4])) == len(set(units[4:6])) == 1 and sorted(set(units.tolist())) == list(range(6))
+        found.kind == "group"
+        and len(set(units[:4])) == len(set(units[4:6])) == 1
+        and sorted(set(units.tolist())) == list(range(6))
     )
-    assert units_of(read_data(labelled), "valid", 3)[0].tolist() == [0, 0, 0]
+    assert units_of(read_data(labelled), "valid", 3).pictures.tolist() == [0, 0, 0]
     result = compare.run(systems, data=labelled, out=tmp_path / "out")
     assert result["significance"]["figures"] is None and result["significance"]["units"] == 6
     assert "6 people or sources (as the manifest names them, each with all its pictures) are too few" in " ".join(
@@ -251,7 +259,7 @@ def test_a_perfect_system_scores_one(tmp_path, systems, squares):
     (tmp_path / "emo.names").write_text("\n".join(CLASSES))
     write_data(tmp_path / "emo.data", classes=7, valid="list.txt", test="list.txt", names="emo.names")
     for split in ("valid", "test"):
-        result = compare.run(systems, data=tmp_path / "emo.data", split=split, out=tmp_path / split)
+        result = compare.run(systems, data=tmp_path / "emo.data", out=tmp_path / split, settings=Settings(split=split))
         for system in result["systems"]:
             found = system["labelled"]
             assert [found[key] for key in ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")] == [
@@ -263,7 +271,7 @@ def test_a_perfect_system_scores_one(tmp_path, systems, squares):
                 0,
             ]
     with pytest.raises(DataError, match="no 'train' list"):
-        compare.run(systems, data=tmp_path / "emo.data", split="train", out=tmp_path / "train")
+        compare.run(systems, data=tmp_path / "emo.data", out=tmp_path / "train", settings=Settings(split="train"))
 
 
 def test_unlabelled_media(tmp_path, systems, squares, video_factory, detector_factory, capsys):
@@ -286,7 +294,9 @@ def test_unlabelled_media(tmp_path, systems, squares, video_factory, detector_fa
     matrix, names = np.array(agreement["matrix"]), agreement["names"]
     assert names == list(CLASSES) and matrix[1, 0] == 3 and matrix[6, 0] == 3 and matrix.sum() == 6
     blind = detector_factory(tmp_path / "blind", bias=-60.0)  # objectness is a half at most, on white
-    result = compare.run((systems[1], f"yolo:{blind}"), media=[video], conf=0.7, out=tmp_path / "out3")
+    result = compare.run(
+        (systems[1], f"yolo:{blind}"), media=[video], out=tmp_path / "out3", settings=Settings(conf=0.7)
+    )
     assert (
         result["pairs"][0]["matched"] == 0
         and result["pairs"][0]["only"] == [6, 0]
@@ -497,7 +507,7 @@ def test_an_interrupted_comparison_leaves_what_was_there(labelled, systems, tmp_
 
 def test_an_interrupted_second_comparison_keeps_the_first(labelled, systems, tmp_path):
     out = tmp_path / "out"
-    compare.run(systems, data=labelled, out=out, replicates=0)
+    compare.run(systems, data=labelled, out=out, settings=Settings(replicates=0))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
     def interrupt(done, expected):
@@ -524,7 +534,10 @@ def test_a_set_without_a_face_or_without_a_find(tmp_path, systems, squares, dete
     write_data(tmp_path / "emo.data", classes=7, valid="list.txt", names="emo.names")
     blind = f"yolo:{detector_factory(tmp_path / 'blind', bias=-60.0)}"
     result = compare.run(
-        (systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "negatives", replicates=100
+        (systems[1], blind),
+        data=tmp_path / "emo.data",
+        out=tmp_path / "negatives",
+        settings=Settings(conf=0.7, replicates=100),
     )
     found = result["significance"]["figures"]
     assert (
@@ -540,7 +553,10 @@ def test_a_set_without_a_face_or_without_a_find(tmp_path, systems, squares, dete
     for index in range(1, 12, 2):
         (tmp_path / f"{index}.txt").write_text(f"{index % 7} 0.375 0.375 0.25 0.25\n")
     result = compare.run(
-        (systems[1], blind), data=tmp_path / "emo.data", conf=0.7, out=tmp_path / "blind-one", replicates=100
+        (systems[1], blind),
+        data=tmp_path / "emo.data",
+        out=tmp_path / "blind-one",
+        settings=Settings(conf=0.7, replicates=100),
     )
     found = result["significance"]["figures"]
     assert found["missed"]["differences"][0][

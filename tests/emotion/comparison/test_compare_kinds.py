@@ -15,6 +15,7 @@ from converters.errors import DataError, UsageError
 from emotion.comparison import compare, media_labels, report, side_by_side, wording
 from emotion.comparison.foreign import FileSystem
 from emotion.comparison.memory import peak_megabytes
+from emotion.comparison.settings import Settings
 from emotion.sources.frame import Frame
 from emotion.systems.open import open_subject, overrules
 
@@ -57,7 +58,7 @@ def faces(tmp_path, squares):
 
 def test_three_systems_each_with_each(boxes, systems, detector_factory, tmp_path):
     shy = f"yolo:{detector_factory(tmp_path / 'shy', gain=0.0)}"  # names every face Neutral
-    result = compare.run((*systems, shy), data=boxes, out=tmp_path / "out", replicates=200)
+    result = compare.run((*systems, shy), data=boxes, out=tmp_path / "out", settings=Settings(replicates=200))
     assert [pair["pair"] for pair in result["pairs"]] == [[0, 1], [0, 2], [1, 2]]
     assert [pair["same_emotion"] for pair in result["pairs"]] == [20, 3, 3]  # of Neutral there are three
     found = result["significance"]["figures"]["accuracy"]
@@ -81,7 +82,7 @@ def test_three_systems_each_with_each(boxes, systems, detector_factory, tmp_path
 
 
 def test_a_system_against_itself_differs_in_nothing(boxes, systems, tmp_path):
-    result = compare.run((systems[1], systems[1]), data=boxes, out=tmp_path / "out", replicates=200)
+    result = compare.run((systems[1], systems[1]), data=boxes, out=tmp_path / "out", settings=Settings(replicates=200))
     for name, figure in result["significance"]["figures"].items():
         (difference,) = figure["differences"]
         assert (difference["value"], difference["low"], difference["high"], difference["shown"]) == (0, 0, 0, False), (
@@ -96,7 +97,7 @@ def test_a_system_against_itself_differs_in_nothing(boxes, systems, tmp_path):
 
 def test_two_classifiers_on_a_classifiers_set(faces, classifier_folder, detector_folder, tmp_path):
     specs = (str(classifier_folder), f"two-stage:{detector_folder}+{classifier_folder}")
-    result = compare.run((specs[0], specs[0]), data=faces, out=tmp_path / "same", replicates=200)
+    result = compare.run((specs[0], specs[0]), data=faces, out=tmp_path / "same", settings=Settings(replicates=200))
     assert result["subject"]["task"] == "classifier" and [row[0] for row in report.figures(result)][:2] == [
         "accuracy",
         "macro-F1",
@@ -105,14 +106,14 @@ def test_two_classifiers_on_a_classifiers_set(faces, classifier_folder, detector
         system["labelled"]["accuracy"] == 1 and system["labelled"]["missed"] == 0 for system in result["systems"]
     )
     assert "mAP" not in report.text(result) and result["pairs"][0]["mcnemar"]["right_right"] == 28
-    result = compare.run(specs, data=faces, out=tmp_path / "two", replicates=0)
+    result = compare.run(specs, data=faces, out=tmp_path / "two", settings=Settings(replicates=0))
     (tmp_path / "said.csv").write_text(
         "picture,x1,y1,x2,y2,emotion,score\n"
         + "".join(f"p{index:02d}.png,0,0,16,16,{CLASSES[index % 7]},0.8\n" for index in range(14))
     )
-    half = compare.run((specs[0], f"file:{tmp_path / 'said.csv'}"), data=faces, out=tmp_path / "half", replicates=0)[
-        "systems"
-    ][1]["labelled"]
+    half = compare.run(
+        (specs[0], f"file:{tmp_path / 'said.csv'}"), data=faces, out=tmp_path / "half", settings=Settings(replicates=0)
+    )["systems"][1]["labelled"]
     assert (half["matched"], half["missed"], half["accuracy"]) == (14, 14, 1)
     told = result["systems"][1]["labelled"]
     assert told["matched"] + told["missed"] == 28
@@ -154,7 +155,7 @@ def test_results_of_other_programs(boxes, systems, tmp_path):
         "plain.csv",
     ]
     specs = [f"file:{tmp_path / name}" for name in files]
-    result = compare.run((systems[1], *specs), data=boxes, out=tmp_path / "out", replicates=0)
+    result = compare.run((systems[1], *specs), data=boxes, out=tmp_path / "out", settings=Settings(replicates=0))
     for system in result["systems"]:
         assert (system["labelled"]["accuracy"], system["labelled"]["missed"], system["labelled"]["extra"]) == (
             1,
@@ -175,6 +176,52 @@ def test_results_of_other_programs(boxes, systems, tmp_path):
         FileSystem(str(tmp_path / "plain.csv"), 0.9).of_frame(frame).xyxy_px.shape == (0, 4)
         and len(FileSystem(str(tmp_path / "plain.csv"), 0.5).of_frame(frame)) == 1
     )
+
+
+def test_results_of_several_videos(systems, squares, video_factory, tmp_path):
+    """Two videos of different faces; the first's third frame has none, which emo's CSV says with an empty row. Results
+    that name their video agree with the system that found them; those that do not are refused.
+    """
+    from emotion import run_detection
+
+    drawn = {"a": [[(0, 0, 1)], [(1, 1, 2)], []], "b": [[(2, 2, 3)], [(3, 3, 4)], [(0, 3, 5)]]}
+    videos = [
+        video_factory(tmp_path / f"{name}.mp4", [squares(faces, scale=4)[0] for faces in frames], fps=5)
+        for name, frames in drawn.items()
+    ]
+    detector, rows, images, found = open_subject(systems[1], conf=0.25), [], [], []
+    for video in videos:
+        folder = tmp_path / "found" / video.stem
+        run_detection.run(video, detector, folder)
+        with open(folder / "detections.csv", newline="") as file:
+            rows += [row | {"media": video.name} for row in csv.DictReader(file)]
+    with open(tmp_path / "named.csv", "w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    for index, row in enumerate(row for row in rows if row["x1"]):
+        x1, y1, x2, y2 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
+        images.append({"id": index, "file_name": f"{row['media']}/frame-{row['frame']}.jpg"})
+        found.append(
+            {"image_id": index, "category_id": 1, "bbox": [x1, y1, x2 - x1, y2 - y1], "score": float(row["face"])}
+        )
+    coco = {"images": images, "categories": [{"id": 1, "name": "Happy"}], "annotations": found}
+    (tmp_path / "coco.json").write_text(json.dumps(coco))
+    specs = [f"file:{tmp_path / name}" for name in ("found", "named.csv", "coco.json")]
+    result = compare.run((systems[1], *specs), media=videos, out=tmp_path / "out")
+    assert [system["faces_found"] for system in result["systems"]] == [5, 5, 5, 5]
+    for pair in result["pairs"][:3]:
+        assert pair["matched"] == 5 and pair["only"] == [0, 0], pair
+    alone = f"file:{tmp_path / 'found' / 'a' / 'detections.csv'}"
+    with pytest.raises(UsageError, match="does not say which of a.mp4, b.mp4 its faces are of"):
+        compare.run((systems[1], alone), media=videos, out=tmp_path / "no")
+    renamed = videos[0].rename(tmp_path / "renamed.mp4")  # of one video the name says nothing
+    for spec in (alone, f"file:{tmp_path / 'found' / 'a' / 'detections.jsonl'}"):
+        result = compare.run((systems[1], spec), media=[renamed], out=tmp_path / "one", force=True)
+        assert result["pairs"][0]["matched"] == 2 and result["pairs"][0]["only"] == [0, 0]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no folder with a detections.jsonl"):
+        FileSystem(str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize(
@@ -305,7 +352,7 @@ def browser():
 def test_the_page_in_a_browser(boxes, systems, detector_factory, tmp_path, browser):
     """Nothing reaches over the edge of a telephone, no error is told, and the filter shows what it says."""
     shy = f"yolo:{detector_factory(tmp_path / 'a-rather-long-name-of-a-model-folder', gain=0.0)}"
-    compare.run((*systems, shy), data=boxes, out=tmp_path / "out", replicates=200)
+    compare.run((*systems, shy), data=boxes, out=tmp_path / "out", settings=Settings(replicates=200))
     for width in (390, 800, 1400):
         chrome = browser(tmp_path / "out" / "report.html", width)
         over = (

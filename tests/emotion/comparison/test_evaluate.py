@@ -14,6 +14,7 @@ from converters.errors import DataError, UsageError
 from darknet_runner.run.folder import sha256
 from emotion.cli import main
 from emotion.comparison.evaluate import evaluate, names_of
+from emotion.comparison.settings import Settings
 from emotion.comparison.split_use import use_of
 from emotion.systems.models import find
 
@@ -91,7 +92,7 @@ def test_a_classifier_on_pictures(faces, classifier_folder, tmp_path):
     }
     with pytest.raises(UsageError, match="not empty"):
         evaluate([str(classifier_folder)], faces, out=out)
-    evaluate([str(classifier_folder)], faces, out=out, force=True, replicates=0)
+    evaluate([str(classifier_folder)], faces, out=out, force=True, settings=Settings(replicates=0))
 
 
 def test_a_two_stage_system_end_to_end_and_what_it_missed(boxes, detector_folder, classifier_folder, tmp_path):
@@ -134,7 +135,7 @@ def test_a_detector_on_pictures_of_one_face(faces, detector_folder, tmp_path):
 
 @pytest.mark.parametrize("tta", ["tencrop", 3])
 def test_colours_are_the_same_in_all_views(faces, classifier_folder, tmp_path, tta):
-    result = evaluate([str(classifier_folder)], faces, out=tmp_path / "out", tta=tta, seed=4)
+    result = evaluate([str(classifier_folder)], faces, out=tmp_path / "out", tta=tta, settings=Settings(seed=4))
     assert (
         result["models"][0]["accuracy"] == pytest.approx(22 / 28)
         and result["models"][0]["model_settings"]["tta"] == tta

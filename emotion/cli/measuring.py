@@ -1,0 +1,119 @@
+"""What `emo evaluate` and `emo compare` share: the options of a measurement, how its result is told, and the gate."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from . import options
+from .progress import Progress
+
+SHARED = (
+    click.option(
+        "--split",
+        type=click.Choice(["train", "valid", "test"]),
+        default="valid",
+        show_default=True,
+        help="Which of its lists.",
+    ),
+    click.option("--face-model", help="Face finder of a two-stage that names none: as for emo detect."),
+    options.out,
+    options.detection,
+    options.limit,
+    options.max_pixels,
+    click.option(
+        "--bootstrap",
+        type=options.Whole(min=0),
+        default=1000,
+        show_default=True,
+        help="Resamples of a labelled set, for 95% intervals; 0 for none.",
+    ),
+    options.seed,
+    options.threads,
+    click.option(
+        "--fail-under",
+        multiple=True,
+        metavar="FIGURE=VALUE",
+        help="Exit 1 when a figure is worse: mAP=0.60, yolo:accuracy=0.85, missed=0.02.",
+    ),
+    click.option(
+        "--baseline",
+        type=click.Path(dir_okay=False),
+        help="An earlier report.json or compare.json that must not be fallen short of.",
+    ),
+    click.option(
+        "--tolerance",
+        type=options.Number(0, 1),
+        default=0.0,
+        show_default=True,
+        help="By how much a share may be worse than --baseline.",
+    ),
+    click.option("--junit", type=click.Path(dir_okay=False), help="Write the checks as JUnit XML."),
+    click.option("--summary", type=click.Path(dir_okay=False), help="Write the checks as Markdown."),
+    options.force,
+    options.as_json,
+    options.quiet,
+)
+
+
+def measuring(measure: Callable[..., tuple[dict, str]]) -> Callable[..., None]:
+    """A command that measures: `measure` gets `settings`, `progress`, `out`, `force` and its own options, and gives the
+    result and what to say of it. The gate's exit code is the command's.
+    """
+
+    @functools.wraps(measure)
+    def command(
+        split, limit, conf, iou, face_model, backend, device, bootstrap, seed, threads, as_json, quiet, **own
+    ) -> None:
+        from ..comparison.machine import cores
+        from ..comparison.settings import Settings
+        from ..systems.backends import set_threads
+
+        gate = {name: own.pop(name) for name in ("fail_under", "baseline", "tolerance", "junit", "summary")}
+        settings = Settings(
+            split=split,
+            limit=limit,
+            conf=conf,
+            iou=iou,
+            face_model=face_model,
+            backend=backend,
+            device=device,
+            replicates=bootstrap,
+            seed=seed,
+        )
+        set_threads(threads or cores())  # the same number for every backend
+        with Progress(quiet) as advance:
+            result, text = measure(settings=settings, progress=advance, **own)
+        if as_json:
+            click.echo(json.dumps(result, indent=2))
+        elif not quiet or own.get("table"):
+            click.echo(text)
+        apply_gate(result, f"emo {measure.__name__}", **gate)
+
+    for option in reversed(SHARED):
+        command = option(command)
+    return command
+
+
+def apply_gate(result: dict, name: str, fail_under, baseline, tolerance, junit, summary) -> None:
+    """Tell the checks that failed on stderr, write the summaries, and exit with 1 when one failed."""
+    from converters.output_folder import replacing
+
+    from ..comparison import gate
+
+    if (junit or summary) and not (fail_under or baseline):
+        raise click.UsageError("--junit and --summary tell of checks: give --fail-under or --baseline")
+    checks = [*gate.bounds(result, fail_under), *(gate.against(result, baseline, tolerance) if baseline else [])]
+    for path, text in ((junit, gate.junit(checks, name)), (summary, gate.summary(checks))):
+        if path:
+            with replacing(Path(path)) as unfinished:
+                unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+    failed = [check for check in checks if not check.passed]
+    for check in failed:
+        click.echo(f"emo: {gate.sentence(check)}", err=True)
+    if failed:
+        raise SystemExit(1)

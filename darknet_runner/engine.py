@@ -13,6 +13,7 @@ from typing import Protocol
 
 from .builtin.recipe import Recipe
 from .network.preprocessing import Preprocessing
+from .reporting import Reporter
 from .run.folder import RunDir
 
 
@@ -33,7 +34,7 @@ class TrainJob:
     threads: int | None = None
     workers: int | None = None
     seed: int = 0
-    quiet: bool = False
+    reporter: Reporter = Reporter()
     # What Darknet has not, off by default; the built-in engine only.
     recipe: Recipe = Recipe()
     preprocessing: Preprocessing = Preprocessing()

@@ -22,6 +22,7 @@ from converters.errors import RunError, UsageError
 from .compiled import saved_weights
 from .engine import Engine, TrainJob, TrainResult
 from .network import cfg_diff, cfg_file, layers, templates, weights_file
+from .reporting import Reporter
 from .run import create_run, preflight
 from .run.folder import RunDir, write_text
 
@@ -44,7 +45,7 @@ class Plan:
     subdivisions: int | None = None
     anchors: str = "cfg"
     seed: int = 0
-    job: dict = field(default_factory=dict)  # further fields of both TrainJobs: device, threads, workers, quiet ...
+    job: dict = field(default_factory=dict)  # further fields of both TrainJobs: device, threads, workers ...
     engine: dict = field(default_factory=dict)  # what the caller chose the engines by; kept for going on
 
 
@@ -61,7 +62,7 @@ class PipelineResult:
 
 
 NUMBER = (int, type(None))
-JOB = {"device": str, "threads": NUMBER, "workers": NUMBER, "quiet": bool}
+JOB = {"device": str, "threads": NUMBER, "workers": NUMBER}
 PLAN = {
     "classifier": str,
     "detector": str,
@@ -146,7 +147,9 @@ def plan_of(folder: Path) -> Plan:
     return State.load(Path(folder)).plan
 
 
-def check(plan: Plan, binary: bool, progress: Callable = lambda items, **_: items) -> None:
+def check(
+    plan: Plan, binary: bool, progress: Callable = lambda items, **_: items, note: Callable = lambda text: None
+) -> None:
     """Everything that would end the pipeline later: kinds, shared layers, both preflights. Raises at once."""
     one, two = _rendered(plan, "classifier"), _rendered(plan, "detector")
     if one.is_detector or not two.is_detector:
@@ -156,7 +159,7 @@ def check(plan: Plan, binary: bool, progress: Callable = lambda items, **_: item
     found = []
     for cfg, data in ((one, plan.classifier_data), (two, plan.detector_data)):
         found += preflight.check(cfg, read_data(data), binary=binary, progress=progress)
-    preflight.refuse(found, plan.job.get("quiet", False))
+    preflight.refuse(found, note)
 
 
 def _render_options(plan, kind):
@@ -177,17 +180,17 @@ def run(
     folder: Path,
     plan: Plan | None,
     engine_for: Callable[[TrainJob], tuple[Engine, str]],
-    say: Callable[[str], None] = lambda text: None,
+    reporter: Reporter = Reporter(),
 ) -> PipelineResult:
     """Do the steps that are not done yet. `plan` is None when `folder` is an earlier pipeline's.
 
     engine_for gives the engine of a training and why it was taken. DataError when somebody else works in `folder`.
     """
     with output_folder.locked(Path(folder), mend="wait for it"):
-        return _run(Path(folder), plan, engine_for, say)
+        return _run(Path(folder), plan, engine_for, reporter)
 
 
-def _run(folder, plan, engine_for, say) -> PipelineResult:
+def _run(folder, plan, engine_for, reporter) -> PipelineResult:
     if plan is None:
         state = State.load(folder)
         plan = state.plan
@@ -197,36 +200,36 @@ def _run(folder, plan, engine_for, say) -> PipelineResult:
         state.content["plan"] = asdict(plan)
         state.write()
 
-    trained = _training(state, plan, "classifier", engine_for, say, None)
+    trained = _training(state, plan, "classifier", engine_for, reporter, None)
     if isinstance(trained, TrainResult):
         return PipelineResult(folder, trained.verdict, "classifier", reasons=trained.reasons)
     classifier = RunDir(folder / trained["run"])
     if (cut := state.done("cut-off")) is None:
         count = cfg_diff.first_difference(cfg_file.load(classifier.cfg), _rendered(plan, "detector"))
         cut = state.finish("cut-off", layers=count)
-    say(f"cut-off: the first {cut['layers']} layers are the same")
+    reporter.note(f"cut-off: the first {cut['layers']} layers are the same")
     if (part := state.done("partial")) is None:
         backbone = folder / f"backbone.conv.{cut['layers']}"
         weights_file.partial(cfg_file.load(classifier.cfg), classifier.newest_weights(), backbone, cut["layers"])
         part = state.finish("partial", file=backbone.name, bytes=backbone.stat().st_size)
-    say(f"partial: {part['file']}, {part['bytes']:,} bytes")
-    trained = _training(state, plan, "detector", engine_for, say, folder / part["file"])
+    reporter.note(f"partial: {part['file']}, {part['bytes']:,} bytes")
+    trained = _training(state, plan, "detector", engine_for, reporter, folder / part["file"])
     if isinstance(trained, TrainResult):
         return PipelineResult(folder, trained.verdict, "detector", cut["layers"], reasons=trained.reasons)
     if (scores := state.done("evaluation")) is None:
         detector = RunDir(folder / trained["run"])
-        engine, why = engine_for(_job(plan, "detector", detector, None, False))
-        say(f"evaluation of {detector.newest_weights().name} with {why}")
+        engine, why = engine_for(_job(plan, "detector", detector, None, False, reporter))
+        reporter.note(f"evaluation of {detector.newest_weights().name} with {why}")
         scores = engine.evaluate(detector.cfg, Path(plan.detector_data), detector.newest_weights())
         write_text(folder / "evaluation.json", json.dumps(scores, indent=2) + "\n")
         state.finish("evaluation", **scores)
     return PipelineResult(folder, "finished", "evaluation", cut["layers"], scores)
 
 
-def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainResult:
+def _training(state, plan, kind, engine_for, reporter, pretrained) -> dict | TrainResult:
     """What the step left when it is or was finished; the TrainResult when it was not."""
     if (done := state.done(kind)) is not None:
-        say(f"{kind}: done, {done['run']}")
+        reporter.note(f"{kind}: done, {done['run']}")
         return done
     folder, name = state.path.parent, state.content["runs"].get(kind)
     run, resume = RunDir(folder / name) if name else None, False
@@ -247,7 +250,7 @@ def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainRes
         )
         state.content["runs"][kind] = run.path.name
         state.write()
-    job = _job(plan, kind, run, None if resume else pretrained, resume)
+    job = _job(plan, kind, run, None if resume else pretrained, resume, reporter)
     engine, why = engine_for(job)
     if resume:
         create_run.write_resumed_metadata(run, engine.name)
@@ -258,14 +261,14 @@ def _training(state, plan, kind, engine_for, say, pretrained) -> dict | TrainRes
             {"cfg": getattr(plan, kind), "pretrained": pretrained and str(pretrained)},
             engine=engine.name,
         )
-    say(f"{kind}: {'going on with' if resume else 'training'} {run.path} with {why}")
+    reporter.note(f"{kind}: {'going on with' if resume else 'training'} {run.path} with {why}")
     result = engine.train(job)
     if result.verdict != "finished":
         return result
     return state.finish(kind, run=run.path.name, iterations=result.iterations, loss=result.loss, metric=result.metric)
 
 
-def _job(plan, kind, run, pretrained, resume) -> TrainJob:
+def _job(plan, kind, run, pretrained, resume, reporter) -> TrainJob:
     return TrainJob(
         cfg=run.cfg,
         data=Path(getattr(plan, f"{kind}_data")),
@@ -273,5 +276,6 @@ def _job(plan, kind, run, pretrained, resume) -> TrainJob:
         pretrained=pretrained,
         resume=resume,
         seed=plan.seed,
+        reporter=reporter,
         **plan.job,
     )

@@ -168,73 +168,22 @@ def convert(
     return run(sources, out or f"data/{kind}-{chosen.task}", chosen, jobs=jobs, force=force, limit=limit)
 
 
-def train(
-    network: str | Path,
-    data: str | Path | None = None,
-    *,
-    recipe: str | Path | None = None,
-    pretrained: str | Path | None = None,
-    engine: str = "auto",
-    darknet: str | Path | None = None,
-    device: str = "auto",
-    runs: str | Path = "runs",
-    name: str | None = None,
-    seed: int = 0,
-    iterations: int | None = None,
-    subdivisions: int | None = None,
-    anchors: str = "cfg",
-    evaluate: bool = True,
-    threads: int | None = None,
-    workers: int | None = None,
-    quiet: bool = False,
-    **changes: Any,
-) -> TrainResult:
+def train(network: str | Path, data: str | Path | None = None, *, quiet: bool = False, **settings: Any) -> TrainResult:
     """Train a network, as `emo train` does; how it ended, and in which run folder.
 
-    network  a shipped cfg's name or a .cfg file
-    data     a .data file; default: the only one under ./data
-    recipe   a shipped recipe's name or a .toml file; default: `best` for a classifier, `darknet` for a detector
-    engine   auto, builtin or compiled (a Darknet binary: `darknet`)
-    changes  of the recipe, by name: epochs, batch, size, learning_rate, optimizer, patience, mixup ...
+    network   a shipped cfg's name or a .cfg file
+    data      a .data file, or what `emo train --data` takes; default: the set under ./data that fits
+    quiet     neither progress nor notes on stderr
+    settings  of `darknet_runner.train_settings.TrainSettings`: recipe, pretrained, iterations, engine, device, runs,
+              name, seed ...; and of the recipe: epochs, batch, size, learning_rate, optimizer, patience, mixup ...
     EmoError when the training cannot begin; how it ended is in the result's `verdict`.
     """
-    from darknet_runner.builtin import recipe as recipes
-    from darknet_runner.choose_engine import choose_engine
-    from darknet_runner.engine import TrainJob
-    from darknet_runner.network import cfg_file
-    from darknet_runner.network.preprocessing import Preprocessing
-    from darknet_runner.run import create_run, preflight
+    from darknet_runner import training
+    from darknet_runner.reporting import TerminalReporter
+    from darknet_runner.train_settings import TrainSettings
 
-    loaded = create_run.data_of(data, network)
-    how = recipes.load(str(recipe or ("best" if loaded.is_classifier else "darknet")))
-    how = how.override(changes) if changes else how
-    rendering: dict[str, Any] = {
-        "iterations": iterations,
-        "subdivisions": subdivisions,
-        "anchors": anchors,
-        "seed": seed,
-    }
-    run = create_run.create_run(str(network), loaded, runs=runs, name=name, recipe=how, **rendering)
-    job = TrainJob(
-        cfg=run.cfg,
-        data=loaded.path,
-        run=run,
-        pretrained=Path(pretrained) if pretrained else None,
-        preprocessing=Preprocessing.beside(run.cfg),
-        recipe=how,
-        device=device,
-        seed=seed,
-        evaluate=evaluate,
-        threads=threads,
-        workers=workers,
-        quiet=quiet,
-    )
-    chosen, _ = choose_engine(engine, lambda compiled: compiled.judge(job), darknet=darknet)
-    compiled = chosen.name == "compiled"
-    found = preflight.check(
-        cfg_file.load(run.cfg), loaded, pretrained=job.pretrained, clear=not compiled, run=run, binary=compiled
-    )
-    preflight.refuse(found, quiet)
-    settings = {"cfg": str(network), "pretrained": job.pretrained, "recipe": how.name, "device": device} | rendering
-    create_run.write_run_metadata(run, loaded.path, settings, engine=chosen.name)
-    return chosen.train(job)
+    from .systems import models
+
+    if settings.get("pretrained") is not None:
+        settings["pretrained"] = models.to_begin_with(settings["pretrained"])
+    return training.train(network, data, TrainSettings.of(**settings), TerminalReporter(quiet))

@@ -100,9 +100,7 @@ def usual(cfg, data, batches: int, batch: int, workers: int) -> float:
 
 def ours(run, data_path: Path, batches: int, amp: bool, channels_last: bool = True) -> tuple[float, float]:
     """Pictures a second of emo's trainer, and the share of its time spent outside forward, backward and step."""
-    trainer = Trainer(
-        TrainJob(run.cfg, data_path, run, recipe=RECIPE, device="cpu", quiet=True, evaluate=False, amp=amp)
-    )
+    trainer = Trainer(TrainJob(run.cfg, data_path, run, recipe=RECIPE, device="cpu", evaluate=False, amp=amp))
     if not channels_last:
         trainer.network.to(memory_format=torch.contiguous_format)
     loader = trainer._loader()

@@ -8,7 +8,6 @@ newer than the state were made by another engine since; then they are gone on wi
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -83,9 +82,8 @@ def resume(trainer: Trainer) -> None:
             trainer.progress = Progress(
                 **state["progress"] | {"iteration": iteration}
             )  # the best so far stays the best
-            print(
-                f"the weights are newer ({iteration}) than {trainer.state_file.name}: the optimizer begins anew",
-                file=sys.stderr,
+            trainer.job.reporter.warn(
+                f"the weights are newer ({iteration}) than {trainer.state_file.name}: the optimizer starts again"
             )
         trainer.progress.iteration = iteration
     else:

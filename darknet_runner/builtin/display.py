@@ -1,14 +1,14 @@
-"""How a run shows itself: a bar or lines on stderr, train.log, metrics.csv, chart.png."""
+"""What a run writes while it trains: train.log, metrics.csv, chart.png. The job's reporter hears of each batch."""
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from converters.errors import naming
 
+from ..reporting import Step
 from ..run import metrics_plot
 from .data import Loader
 
@@ -20,37 +20,34 @@ CLASSIFIER_COLUMNS = ("epoch", "train_loss", "train_top1", "valid_loss", "top1",
 
 
 class Display:
-    """Progress: a bar on a terminal, else a line now and then; train.log and metrics.csv in full; the chart."""
+    """A context: `batch` after each batch, `redraw` for the chart. Only the first of several processes writes."""
 
     def __init__(self, trainer: Trainer, loader: Loader):
         self.trainer, self.loader, self.last_metric = trainer, loader, None
-        self.shown = self.began = time.perf_counter()
+        self.began = time.perf_counter()
         self.start = trainer.progress.iteration
 
     def __enter__(self):
         trainer = self.trainer
         self.on = not trainer.rank
-        self.bar = None
-        if self.on and not trainer.job.quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=trainer.total, initial=self.start, unit="batch", dynamic_ncols=True, smoothing=0.05)
         self.log = open(trainer.job.run.log, "a", buffering=1) if self.on else None
+        if self.on:
+            trainer.job.reporter.begin(trainer.job.run.path.name, self.start, trainer.total)
         return self
 
     def __exit__(self, kind, *_):
-        if self.bar:
-            self.bar.close()
+        if self.on:
+            self.trainer.job.reporter.end()
         if self.log:
             with suppress(OSError) if kind else naming(self.trainer.job.run.log):
                 self.log.close()
 
     def batch(self, loss: float, found: dict[str, float] | None) -> None:
-        """Tell of a batch: its loss, and what a validation after it found."""
+        """Write down a batch: its loss, and what a validation after it found."""
         if not self.on:
             return
-        trainer, progress, now = self.trainer, self.trainer.progress, time.perf_counter()
-        seconds = now - self.began
+        trainer, progress = self.trainer, self.trainer.progress
+        seconds = time.perf_counter() - self.began
         speed = (progress.iteration - self.start) * trainer.batch / seconds
         left = (trainer.total - progress.iteration) * trainer.batch / speed
         name, rate = NAMES[trainer.metric], trainer.rate(progress.iteration)
@@ -59,7 +56,7 @@ class Display:
         shown = (
             ""
             if self.last_metric is None
-            else f", {name} {self.told(self.last_metric)} (best {self.told(progress.best)})"
+            else f", {name} {self.shown(self.last_metric)} (best {self.shown(progress.best)})"
         )
         line = (
             f"{progress.iteration}/{trainer.total}: loss "
@@ -82,19 +79,12 @@ class Display:
                 **self._measured(found),
             }
         )
-        if self.bar:
-            fields = {"loss": f"{progress.average:.3f}"}
-            if self.last_metric is not None:
-                fields[name] = self.told(self.last_metric)
-            self.bar.set_postfix(fields, refresh=False)
-            self.bar.update()
-        elif not trainer.job.quiet and (
-            now - self.shown > 30 or found is not None or progress.iteration == trainer.total
-        ):
-            print(line, file=sys.stderr, flush=True)
-            self.shown = now
+        figures = {"loss": f"{progress.average:.3f}"}
+        if self.last_metric is not None:
+            figures[name] = self.shown(self.last_metric)
+        trainer.job.reporter.step(Step(progress.iteration, trainer.total, line, figures, found is not None))
 
-    def told(self, value: float) -> str:
+    def shown(self, value: float) -> str:
         return f"{value:.4f}" if self.trainer.metric == "loss" else f"{value:.1%}"
 
     def _measured(self, found):

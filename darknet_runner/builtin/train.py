@@ -13,9 +13,9 @@ from __future__ import annotations
 import math
 import os
 import signal
-import sys
 import time
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from converters.errors import RunError, UsageError
 from ..engine import TrainJob, TrainResult
 from ..network import cfg_file, weights_file
 from ..network.templates import classes_of
+from ..reporting import Reporter
 from ..signals import STOPS
 from . import checkpoint
 from .augment import Options
@@ -76,7 +77,7 @@ class Trainer:
             checkpoint.resume(self)
         else:
             known = self._begin()
-        if (frozen := self.network.freezing.frozen) and not (job.quiet or self.rank):
+        if (frozen := self.network.freezing.frozen) and not self.rank:
             how = (
                 ""
                 if known >= frozen
@@ -84,7 +85,7 @@ class Trainer:
                 if not known
                 else f", those from {known} on at their random start"
             )
-            print(f"emo: layers 0 to {frozen - 1} are frozen{how}", file=sys.stderr)
+            job.reporter.note(f"emo: layers 0 to {frozen - 1} are frozen{how}")
         if self.recipe.ema and not self.ema:
             self.ema = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.set = self._pictures("train")
@@ -511,7 +512,10 @@ class Trainer:
             if self.stop is not None:
                 raise KeyboardInterrupt
             self.stop = number
-            print(f"\n{signal.Signals(number).name}: saving after this batch; once more ends at once", file=sys.stderr)
+            if not self.rank:
+                self.job.reporter.warn(
+                    f"\n{signal.Signals(number).name}: saving after this batch; a second one stops at once"
+                )
 
         import threading
 
@@ -533,9 +537,9 @@ def train(job: TrainJob | None) -> TrainResult:
     both = torch.cuda.is_available() and distributed.is_nccl_available()
     distributed.init_process_group("cpu:gloo,cuda:nccl" if both else "gloo")
     try:
-        shared = [job]
+        shared = [job and replace(job, reporter=Reporter())]
         distributed.broadcast_object_list(shared)
-        trainer = Trainer(shared[0])
+        trainer = Trainer(job or shared[0])
         if trainer.device.type == "cuda":
             torch.cuda.set_device(trainer.device)
         return trainer.train()

@@ -10,7 +10,6 @@ import contextlib
 import csv
 import math
 import os
-import sys
 import time
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -21,6 +20,7 @@ from converters.errors import EmoError, RunError, WeightsError
 
 from ..engine import TrainJob, TrainResult
 from ..network import cfg_file, layers, weights_file
+from ..reporting import Reporter, Step
 from ..run import metrics_plot
 from ..run.create_run import hashes
 from ..run.folder import RunDir, sha256, write_text
@@ -191,7 +191,7 @@ class Training:
             return False
         write_text(self.job.cfg, self.cfg.edit({0: {"subdivisions": subdivisions * 2}}).text)
         self._load_cfg()
-        print(f"emo: out of memory; going on with subdivisions={subdivisions * 2}", file=sys.stderr)
+        self.job.reporter.warn(f"emo: out of memory; going on with subdivisions={subdivisions * 2}")
         return True
 
     def options(self) -> command_line.TrainOptions:
@@ -258,7 +258,7 @@ class Training:
             from ..run.tensorboard import TensorBoardWriter
 
             board = TensorBoardWriter(run.path / "tensorboard")
-        progress = Progress(run, self.max_batches, at, self.job.quiet)
+        progress = Progress(run, self.max_batches, at, self.job.reporter)
         process = Process(
             argv, cwd=run.path, log=run.log, stdin=command_line.stdin_of(self.binary), threads=self.job.threads
         )
@@ -313,8 +313,8 @@ class Training:
                 outcome.trouble = replace(trouble, what=feed.told(trouble.what))
             if asked and not outcome.signal:
                 outcome.signal = asked[0]
-                if asked[0] == "SIGINT" and not self.job.quiet:
-                    print("\nemo: stopping; Ctrl-C again to stop at once", file=sys.stderr)
+                if asked[0] == "SIGINT":
+                    self.job.reporter.note("\nemo: stopping; Ctrl-C again to stop at once")
             if outcome.trouble or outcome.signal:
                 process.stop()
 
@@ -423,23 +423,20 @@ class Training:
 
 
 class Progress:
-    """A bar on a terminal's stderr, and chart.png drawn again from time to time. A closed terminal is not a fault."""
+    """Each row goes to the job's reporter, and chart.png is drawn again from time to time."""
 
-    def __init__(self, run: RunDir, total: int, start: int, quiet: bool):
-        self.run, self._drawn, self._cost, self.bar = run, time.monotonic(), 0.0, None
-        if not quiet and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=total or None, initial=start, unit="it", desc=run.path.name, dynamic_ncols=True)
+    def __init__(self, run: RunDir, total: int, start: int, reporter: Reporter):
+        self.run, self.total, self.reporter = run, total, reporter
+        self._drawn, self._cost = time.monotonic(), 0.0
+        reporter.begin(run.path.name, start, total)
 
     def show(self, row: Row, best: float | None, rows: list[dict]) -> None:
-        if self.bar is not None:
-            try:
-                scores = {"best": f"{best:.1%}"} if best is not None else {}
-                self.bar.set_postfix({"loss": f"{row.avg_loss:.4g}", **scores}, refresh=False)
-                self.bar.update(row.iteration - self.bar.n)
-            except OSError:
-                self.bar = None
+        figures = {"loss": f"{row.avg_loss:.4g}"} | ({"best": f"{best:.1%}"} if best is not None else {})
+        line = f"{row.iteration}/{self.total}: average loss {row.avg_loss:.4f}" + (
+            f", best {figures['best']}" if best is not None else ""
+        )
+        validated = row.map is not None or row.top1 is not None
+        self.reporter.step(Step(row.iteration, self.total, line, figures, validated))
         now = time.monotonic()
         if now - self._drawn > max(CHART_S, 20 * self._cost):
             self.draw(rows)
@@ -449,11 +446,7 @@ class Progress:
         metrics_plot.draw(rows, self.run.chart, self.run.path.name)
 
     def close(self, rows: list[dict]) -> None:
-        if self.bar is not None:
-            try:
-                self.bar.close()
-            except OSError:
-                pass
+        self.reporter.end()
         self.draw(rows)
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,12 +66,12 @@ def check(
     return found
 
 
-def refuse(found: list[Finding], quiet: bool = False) -> None:
-    """Tell the warnings on stderr; raise one DataError with all errors when there are any."""
+def refuse(found: list[Finding], note: Callable[[str], None] = lambda text: None) -> None:
+    """Give the warnings to `note`; raise one DataError with all errors when there are any."""
     errors = [item for item in found if item.severity == "error"]
     warnings = [item for item in found if item.severity == "warning"]
-    if warnings and not quiet:
-        print(listed(warnings, "warning"), file=sys.stderr)
+    if warnings:
+        note(listed(warnings, "warning"))
     if errors:
         raise DataError(listed(errors, "fault") + "\nnothing was started")
 

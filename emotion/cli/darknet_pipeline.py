@@ -86,6 +86,7 @@ def pipeline(
     from darknet_runner.choose_engine import choose_engine
     from darknet_runner.compiled import binary as binaries
     from darknet_runner.compiled.training import BinarySettings
+    from darknet_runner.reporting import TerminalReporter
     from darknet_runner.run import folder as run_folder
 
     if bool(resume) == bool(classifier and detector):
@@ -96,6 +97,7 @@ def pipeline(
         "darknet": darknet and str(binaries.find(darknet)),
         "allow_broken_cpu": allow_broken_cpu,
     }
+    reporter = TerminalReporter(quiet)
     plan, folder = None, Path(resume) if resume else None
     if resume:
         chosen |= _as_begun(work.plan_of(folder).engine, folder)
@@ -108,14 +110,13 @@ def pipeline(
 
     if not resume:
         found = _both(data)
-        told = {"device": device, "threads": threads, "workers": workers, "quiet": quiet}
+        told = {"device": device, "threads": threads, "workers": workers}
         plan = work.Plan(classifier, detector, *found, seed=seed, job=told, engine=chosen, **sizes)
-        work.check(plan, binary=engine == "compiled", progress=around(quiet))
+        work.check(plan, binary=engine == "compiled", progress=around(quiet), note=reporter.note)
         folder = run_folder.create(runs, name).path
         (folder / "weights").rmdir()  # the folders of the two trainings have theirs
-    say = (lambda text: None) if quiet else lambda text: click.echo(text, err=True)
     try:
-        result = work.run(folder, plan, engine_for, say)
+        result = work.run(folder, plan, engine_for, reporter)
     except KeyboardInterrupt:  # between the trainings, or before one had begun
         click.echo(f"go on with: emo darknet pipeline --resume {folder}", err=True)
         raise

@@ -6,7 +6,7 @@ import click
 
 from .groups import Command
 from .train_search import train_or_search
-from .training import training_options
+from .training_options import training_options
 
 
 @click.command(cls=Command)

@@ -55,7 +55,7 @@ def show(name, changes, as_json):
 
     from darknet_runner.builtin import recipe
 
-    from .training import pair
+    from .training_options import pair
 
     found = recipe.load(name).override(dict(map(pair, changes)))
     if as_json:

@@ -9,7 +9,7 @@ import click
 from . import options
 from .groups import Command
 from .train_search import begin, train_or_search
-from .training import training_options
+from .training_options import training_options
 
 
 @click.command(cls=Command)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import click
 
-from .training import _preflight, _run_folder, job_of, recipe_of, run_training
+from .progress import around
+from .training import run_training
+from .training_options import train_settings
 
 SEARCH = "search.json"  # in the folder of a search
 
@@ -52,7 +54,7 @@ def begin(
     space = space or DEFAULT_SPACE
     parse_space(list(space))
     loaded = create_run.data_of(data, network)
-    recipe_of(settings, loaded.is_classifier)
+    train_settings(settings).recipe_for(loaded.is_classifier)
     name = settings["name"] or Path(network).stem
     folder = run_folder.create(settings["runs"], f"{name}-search").path
     (folder / "weights").rmdir()
@@ -81,13 +83,14 @@ def go_on(folder: str, as_json: bool, quiet: bool) -> None:
 
 
 def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
+    from darknet_runner import training
     from darknet_runner.builtin.engine import BuiltinEngine, need_torch
     from darknet_runner.run import create_run
     from darknet_runner.run.search import Search, parse_space
 
     need_torch("emo train --search")
-    settings, data = dict(told["settings"]), create_run.data_of(told["data"])
-    recipe = recipe_of(settings, data.is_classifier)
+    data, base = create_run.data_of(told["data"]), train_settings(told["settings"])
+    recipe = base.recipe_for(data.is_classifier)
     metric = recipe.monitors or ("top1" if data.is_classifier else "map")
     search = Search(
         folder,
@@ -97,22 +100,20 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
         trials=told["trials"],
         storage=told["storage"],
         study=told["study"],
-        seed=settings["seed"],
+        seed=base.seed,
     )
     engine, checked, stopped = BuiltinEngine(), False, None
 
     def train(number, changes, report):
         nonlocal checked, stopped
-        one = settings | {"recipe": recipe.override(changes), "runs": folder / "trials", "name": "trial", "quiet": True}
-        with _run_folder(told["network"], data, one, False) as run:
-            job = replace(job_of(run, data.path, False, one), watch=lambda _, found: report(found[metric]))
+        one = replace(base, recipe=recipe.override(changes), changes={}, runs=folder / "trials", name="trial")
+        with training.begun(told["network"], data.path, one, look=around(quiet)) as trial:
+            trial.job = replace(trial.job, watch=lambda _, found: report(found[metric]))
             if not checked:
-                _preflight(job, engine, data, settings | {"quiet": quiet}, told["network"])
+                trial.preflight(engine)
                 checked = True
-            create_run.write_run_metadata(
-                run, data.path, {"cfg": told["network"], **one, "recipe": one["recipe"].name, "runs": str(one["runs"])}
-            )
-        result = engine.train(job)
+            trial.write_settings(engine)
+            result = engine.train(trial.job)
         if result.verdict == "interrupted":
             stopped = result.reasons
             return None

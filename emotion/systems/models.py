@@ -22,10 +22,12 @@ from converters.errors import CfgError, DataError, EmoError, UsageError, Weights
 from converters.text_files import read_lines
 from darknet_runner.network import cfg_file
 from darknet_runner.network.cfg_file import Cfg
+from darknet_runner.network.importers import fit
 from darknet_runner.network.layers import trace
 from darknet_runner.network.preprocessing import Preprocessing
 from darknet_runner.network.weights_file import read as read_weights
 from darknet_runner.run.folder import RunDir
+from darknet_runner.train_settings import OtherModel
 
 CARD = {
     **dict.fromkeys(("name", "task", "data", "split", "licence", "sha256", "recipe"), str),
@@ -116,6 +118,14 @@ def find(
         )
         raise UsageError(f"'{model.name}' is a {model.task}: it {what}", where=model.cfg.path, mend=f"name a {task}")
     return model
+
+
+def to_begin_with(given: str | Path) -> Path | OtherModel:
+    """What a training begins with: a file of weights as it is, there or not; else the model that `given` names."""
+    if fit.reads(given) or (Path(given).suffix and not Path(given).is_dir()):
+        return Path(given)
+    model = find(given, None)
+    return OtherModel(str(given), model.cfg, model.weights)
 
 
 def _locate(spec, task) -> tuple[str, Path, Path | None, Path | None]:

@@ -88,7 +88,7 @@ def make_plan(tmp_path):
     (tmp_path / "detector.cfg").write_text(DETECTOR)
     return pipeline.Plan(
         *(str(tmp_path / name) for name in ("classifier.cfg", "detector.cfg", "classifier.data", "detector.data")),
-        job={"quiet": True, "threads": 1},
+        job={"threads": 1},
     )
 
 

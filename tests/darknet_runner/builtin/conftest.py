@@ -131,6 +131,6 @@ def make_job(tmp_path):
         run.cfg.write_text(text)
         settings = {key: fields.pop(key) for key in [*fields] if key in SETTINGS}
         fields.setdefault("recipe", Recipe().override(settings))
-        return TrainJob(run.cfg, data, run, **{"device": "cpu", "threads": 1, "workers": 0, "quiet": True, **fields})
+        return TrainJob(run.cfg, data, run, **{"device": "cpu", "threads": 1, "workers": 0, **fields})
 
     return make

@@ -10,6 +10,7 @@ from darknet_runner.builtin.freezing import layer_named, rules
 from darknet_runner.builtin.network import Network
 from darknet_runner.builtin.train import Trainer
 from darknet_runner.network import cfg_file, weights_file
+from darknet_runner.reporting import TerminalReporter
 
 torch.set_num_threads(1)
 RATE, DECAY, MOMENTUM = 0.005, 0.0005, 0.9  # of tiny_text
@@ -194,5 +195,5 @@ def test_what_is_frozen_at_random_is_told(tiny_text, squares, make_job, tmp_path
         (part, "frozen, those from 2 on at their random start\n"),
         (None, "frozen at their random start, "),
     ):
-        Trainer(make_job(tiny_text(), squares, pretrained=pretrained, freeze_until="3", quiet=False))
+        Trainer(make_job(tiny_text(), squares, pretrained=pretrained, freeze_until="3", reporter=TerminalReporter()))
         assert told in capsys.readouterr().err

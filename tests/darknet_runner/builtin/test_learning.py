@@ -60,7 +60,6 @@ def test_nano_learns_drawn_faces(tmp_path):
         device="cpu",
         threads=1,
         workers=1,
-        quiet=True,
         recipe=Recipe(optimizer="adamw", ema=0.99),
         prior=0.02,
         map_every=650,

@@ -17,6 +17,7 @@ from darknet_runner.builtin.recipe import Recipe
 from darknet_runner.builtin.train import Trainer
 from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.network.preprocessing import Preprocessing
+from darknet_runner.reporting import TerminalReporter
 from darknet_runner.run import create_run
 from darknet_runner.run.folder import RunDir
 
@@ -111,7 +112,7 @@ def make(bars, tmp_path):
         run = run or create_run.create_run(
             str(tmp_path / "net.cfg"), read_data(bars), runs=tmp_path / "runs", recipe=recipe
         )
-        job = {"device": "cpu", "threads": 1, "quiet": True, "preprocessing": Preprocessing.beside(run.cfg), **fields}
+        job = {"device": "cpu", "threads": 1, "preprocessing": Preprocessing.beside(run.cfg), **fields}
         return TrainJob(run.cfg, bars, run, recipe=recipe, **job)
 
     return build
@@ -212,9 +213,9 @@ def test_weights_of_another_engine_are_gone_on_with_and_the_best_stays(make, cap
     BuiltinEngine().train(job)
     newer = weights_file.read(cfg_file.load(job.run.cfg), job.run.weights_file("last"))
     weights_file.write(cfg_file.load(job.run.cfg), job.run.weights_file("last"), newer.layers, 12 * 20)
-    trainer = Trainer(make({"epochs": 4}, run=job.run, resume=True))
+    trainer = Trainer(make({"epochs": 4}, run=job.run, resume=True, reporter=TerminalReporter(quiet=True)))
     assert trainer.progress.iteration == 20 and trainer.progress.best is not None
-    assert "begins anew" in capsys.readouterr().err
+    assert "starts again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("content", [b"", b"half", None])

@@ -95,7 +95,7 @@ def test_two_processes_give_the_gradients_of_one(tiny_text, squares, make_job, t
         "TrainJob\n"
         "from darknet_runner.run.folder import RunDir\nfrom darknet_runner.builtin.train import train\n"
         "run = RunDir(Path(sys.argv[1]))\n"
-        "job = TrainJob(run.cfg, Path(sys.argv[2]), run, device='cpu', threads=1, workers=0, quiet=True)\n"
+        "job = TrainJob(run.cfg, Path(sys.argv[2]), run, device='cpu', threads=1, workers=0)\n"
         "train(None if int(os.environ['RANK']) else job)\n"  # the second takes the job from the first
     )
     with socket.socket() as probe:

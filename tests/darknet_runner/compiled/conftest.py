@@ -191,7 +191,7 @@ def job(tmp_path, network_text, detector_data, classifier_data):
         run = run_folder.create(tmp_path / "runs", kind)
         run.cfg.write_text(text or network_text(kind, iterations))
         data = data or (detector_data if kind == "detector" else classifier_data)
-        return TrainJob(cfg=run.cfg, data=data, run=run, quiet=True, threads=1, **fields)
+        return TrainJob(cfg=run.cfg, data=data, run=run, threads=1, **fields)
 
     return make
 

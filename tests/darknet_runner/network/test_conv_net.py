@@ -126,7 +126,7 @@ def test_trains_and_gives_the_same_in_opencv_and_onnx(name, shades, tmp_path):
 
     run = run_folder.create(tmp_path / "runs", name)
     run.cfg.write_text(trainable(name).text)
-    job = TrainJob(run.cfg, shades, run, device="cpu", threads=1, workers=0, quiet=True, evaluate=False)
+    job = TrainJob(run.cfg, shades, run, device="cpu", threads=1, workers=0, evaluate=False)
     torch.manual_seed(0)  # as the trainer begins: what it moved away from
     cfg = cfg_file.load(run.cfg)
     before = Network(cfg).arrays()

@@ -206,7 +206,7 @@ def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
     running.send_signal(number)
     _, err = running.communicate(timeout=120)
     assert running.returncode == 130, err
-    assert "go on with: emo darknet train --resume runs/small-001" in err and "Traceback" not in err
+    assert "go on with: emo train --resume runs/small-001" in err and "Traceback" not in err
     told = json.loads((folder / "runs" / "small-001" / "run.json").read_text())
     assert told["verdict"] == "interrupted" and signal.Signals(number).name in told["reasons"][0]
     cfg = folder / "runs" / "small-001" / "model.cfg"
@@ -285,7 +285,7 @@ def test_what_saved_nothing_is_not_to_be_resumed(folder, debian):
         time.sleep(0.02)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=120)
-    assert running.returncode == 130 and "nothing to go on from: train it anew" in err and "go on with" not in err
+    assert running.returncode == 130 and "nothing was saved: train it again" in err and "go on with" not in err
     assert err.count("Ctrl-C again") == 1
 
 

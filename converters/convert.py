@@ -84,14 +84,8 @@ def convert(
             "",
             0,
             (
-                f"{' and '.join(idle)}: "
-                "no face "
-                "fills its "
-                "picture, so no "
-                "scene is "
-                "composed, and "
-                "pictures are "
-                "linked as they are"
+                f"{' and '.join(idle)}: no face fills its picture, so no scene is composed, and pictures are linked "
+                "as they are"
             ),
         )
     if form.sink is None:  # lists hold absolute paths

@@ -77,8 +77,7 @@ def checked(
         if not isinstance(table[key], takes) or (isinstance(table[key], bool) and bool not in kinds):
             raise error(
                 (
-                    f"'{prefix}{key}' is {_kind(table[key])}; "
-                    "wanted: "
+                    f"'{prefix}{key}' is {_kind(table[key])}; wanted: "
                     f"{' or '.join(KINDS[kind] for kind in kinds if kind is not type(None))}"
                 ),
                 where=where,

@@ -43,16 +43,20 @@ def load(
     >>> emotion.load("two-stage:haar")
     <System two-stage: Neutral, Happy, Sad, Surprise, Fear, Disgust, Anger>
     """
+    from dataclasses import replace
+
     from .system import System
     from .systems import models
-    from .systems.open import SYSTEMS, open_system
+    from .systems.open import SYSTEMS, SystemSettings, open_system
 
     spec = str(model)
     if spec.partition(":")[0] not in SYSTEMS or Path(spec).exists():
         spec = f"yolo:{spec}" if models.find(spec, None).task == "detector" else f"two-stage:{face_model or ''}+{spec}"
 
+    settings = SystemSettings(face_model=face_model, iou=iou, backend=backend, device=device)
+
     def open_detector(least: float) -> Any:
-        return open_system(spec, face_model=face_model, conf=least, iou=iou, backend=backend, device=device)
+        return open_system(spec, replace(settings, conf=least))
 
     return System(open_detector, conf)
 

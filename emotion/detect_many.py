@@ -11,7 +11,7 @@ import glob
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,26 +29,17 @@ from .sources.pictures import Pictures
 from .sources.window import Window
 from .systems.backends import set_threads
 from .systems.detections import Detections, Detector
-from .systems.open import open_system
+from .systems.open import SystemSettings, open_system
 from .systems.tracking import Tracker
 
 CHUNK = 16  # pictures that a process is given at a time
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to detect: what `open_system`, `Tracker` and `Window` take. `raw` tracks nothing."""
+class Settings(SystemSettings):
+    """How to detect: a system, and what `Tracker` and `Window` take. `raw` tracks nothing."""
 
     system: str = "yolo"
-    model: str | None = None
-    weights: str | None = None
-    names: str | None = None
-    face_model: str | None = None
-    conf: float = 0.25
-    iou: float = 0.45
-    backend: str = "auto"
-    device: str = "auto"
-    onnx: str | None = None
     threads: int | None = None
     raw: bool = False
     smooth_s: float = 0.5
@@ -64,36 +55,14 @@ class Settings:
     def detector(self, tracked: bool) -> Detector:
         """Opened once a process for tracked sources and once for others."""
         conf = Tracker(self.conf, self.smooth_s).low if tracked else self.conf
-        return _detector(
-            self.system,
-            self.model,
-            self.weights,
-            self.names,
-            self.face_model,
-            conf,
-            self.iou,
-            self.backend,
-            self.device,
-            self.onnx,
-            self.threads,
-        )
+        own = {item.name: getattr(self, item.name) for item in fields(SystemSettings)} | {"conf": conf}
+        return _detector(self.system, SystemSettings(**own), self.threads)
 
 
 @lru_cache(maxsize=2)
-def _detector(system, model, weights, names, face_model, conf, iou, backend, device, onnx, threads) -> Detector:
+def _detector(system: str, settings: SystemSettings, threads: int | None) -> Detector:
     set_threads(threads)
-    return open_system(
-        system,
-        model=model,
-        weights=weights,
-        names=names,
-        face_model=face_model,
-        conf=conf,
-        iou=iou,
-        backend=backend,
-        device=device,
-        exported=onnx,
-    )
+    return open_system(system, settings)
 
 
 @dataclass(frozen=True)

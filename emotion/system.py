@@ -149,13 +149,7 @@ def as_bgr(picture: Any) -> np.ndarray:
         raise MediaError(
             f"an array {shape} of {picture.dtype} is not a picture",
             mend=(
-                "(H, W, 3) of uint8 in the "
-                "order BGR, "
-                "(H, W, 4), "
-                "or (H, W) "
-                "for grey; "
-                "0..1 times "
-                "255, then "
+                "(H, W, 3) of uint8 in the order BGR, (H, W, 4), or (H, W) for grey; 0..1 times 255, then "
                 "astype(numpy.uint8)"
             ),
         )

@@ -254,14 +254,8 @@ def bench(args, name: str, forms, sample: int, rounds: int) -> list[str]:
     )
     if sample:
         print(
-            "the loop is extrapolated: "
-            "it read "
-            "the whole "
-            "list, did "
-            f"{sample} of its "
-            "pictures, and "
-            "their time "
-            "is scaled up"
+            f"the loop is extrapolated: it read the whole list, did {sample} of its pictures, and their time is "
+            "scaled up"
         )
     print(
         f"{'':<24}{'wall s':>10}{'CPU s':>10}{'pictures/CPU s':>16}{'x loop, wall':>14}{'x loop, CPU':>13}{'of floor, wall':>16}{'of floor, CPU':>15}{'peak MB':>9}"  # noqa: E501
@@ -310,13 +304,8 @@ def main() -> None:
         verdicts = bench(args, "small", FORMS, 0, args.repeat)
         start = time.perf_counter()
         command = (
-            "from emotion.cli import main; "
-            "main(['convert', "
-            "'affectnet', "
-            f"'{folder}/small', "
-            "'--out', "
-            f"'{folder}/command', "
-            "'--quiet'])"
+            f"from emotion.cli import main; main(['convert', 'affectnet', '{folder}/small', '--out', "
+            f"'{folder}/command', '--quiet'])"
         )
         subprocess.run([sys.executable, "-c", command], check=True)
         print(f"{'all of `emo convert`':<24}{time.perf_counter() - start:>10.2f}   with the start of Python")

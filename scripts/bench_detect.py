@@ -24,7 +24,7 @@ from emotion.cli.printing import columns
 from emotion.sources.open import open_source
 from emotion.systems import models
 from emotion.systems.backends import set_threads
-from emotion.systems.open import open_system
+from emotion.systems.open import SystemSettings, open_system
 
 
 @click.command()
@@ -44,7 +44,7 @@ def main(video, frames, rounds, threads, backends, face, as_json):
             loop = usual_loop(video, frames, count)
             for system in ("yolo", "two-stage"):
                 for backend in backends:
-                    detector = open_system(system, backend=backend, face_model=face)
+                    detector = open_system(system, SystemSettings(backend=backend, face_model=face))
                     kept = best.setdefault((system, backend, count), {})
                     # One after the other, so that what else the machine does meets both.
                     for name, value in {

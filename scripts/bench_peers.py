@@ -159,9 +159,7 @@ def main() -> None:
     times = sorted(times[3:]) or times
     print(
         (
-            f"{args.peer}: {times[len(times) // 2]:.1f} ms a "
-            "picture, "
-            "95% within "
+            f"{args.peer}: {times[len(times) // 2]:.1f} ms a picture, 95% within "
             f"{times[int(0.95 * (len(times) - 1))]:.1f}; peak of memory {peak_megabytes():.0f} MB"
         ),
         file=sys.stderr,

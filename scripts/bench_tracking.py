@@ -174,10 +174,10 @@ def of_video(path: str, system: str) -> dict:
     """
     from emotion import run_detection
     from emotion.sources.open import open_source
-    from emotion.systems.open import open_system
+    from emotion.systems.open import SystemSettings, open_system
 
     tracker, emotions = tracking.Tracker(), {}
-    for frame, found in run_detection.stream(open_source(path), open_system(system, conf=tracker.low)):
+    for frame, found in run_detection.stream(open_source(path), open_system(system, SystemSettings(conf=tracker.low))):
         followed = tracker.update(found, frame.time_s, frame.bgr)
         for number, own, smooth in zip(
             followed.track_ids.tolist(), followed.frame_scores.argmax(1).tolist(), followed.class_ids.tolist()
@@ -201,18 +201,9 @@ def main(videos, crowds):
         for name, (tracking.STARTS, tracking.MOVES) in {"moving": moving, "standing": (0.0, 1e-6)}.items():
             found = follow(range(crowds), fps)
             click.echo(
-                f"{crowds} crowds, {fps:>2} "
-                "frames/s, "
-                f"{name:<8}  "
-                f"{found['changes']:>5} "
-                "changes of "
-                "number in "
-                f"{found['faces']} faces, "
-                f"{found['tracks']} "
-                "tracks, IDF1 "
-                f"{found['idf1']:.3f}, "
-                f"{found['ms']:.2f} "
-                "ms a frame"
+                f"{crowds} crowds, {fps:>2} frames/s, {name:<8}  {found['changes']:>5} changes of number in "
+                f"{found['faces']} faces, {found['tracks']} tracks, IDF1 {found['idf1']:.3f}, {found['ms']:.2f} ms "
+                "a frame"
             )
         tracking.STARTS, tracking.MOVES = moving
         if importlib.util.find_spec("trackers"):
@@ -224,30 +215,16 @@ def main(videos, crowds):
             for name in dict.fromkeys(("as it is set", best)):
                 found = rows[name]
                 click.echo(
-                    f"{crowds} crowds, {fps:>2} "
-                    "frames/s, "
-                    "ByteTrack "
-                    f"{name}: "
-                    f"{found['changes']} "
-                    "changes in "
-                    f"{found['faces']} faces, "
-                    f"{found['tracks']} "
-                    "tracks, IDF1 "
-                    f"{found['idf1']:.3f}, "
-                    f"{found['ms']:.2f} "
+                    f"{crowds} crowds, {fps:>2} frames/s, ByteTrack {name}: {found['changes']} changes in "
+                    f"{found['faces']} faces, {found['tracks']} tracks, IDF1 {found['idf1']:.3f}, {found['ms']:.2f} "
                     "ms a frame"
                 )
     for video in videos:
         for system in ("yolo", "two-stage"):
             found = of_video(video, system)
             click.echo(
-                f"{video}, {system}: tracks of "
-                f"{found['frames']} "
-                "frames; the "
-                "emotion "
-                "changes "
-                f"{found['own']} "
-                f"times, smoothed {found['smoothed']}"
+                f"{video}, {system}: tracks of {found['frames']} frames; the emotion changes {found['own']} times, "
+                f"smoothed {found['smoothed']}"
             )
 
 

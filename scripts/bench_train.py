@@ -160,14 +160,8 @@ def main() -> None:
     for kind, speed in best.items():
         print(f"{kind:34} {speed:7.1f} pictures/s   {speed / best['usual loop']:.2f} x the usual loop")
     print(
-        "outside forward, backward "
-        "and step: "
-        f"{min(outside):.1%} of "
-        "emo's time; "
-        f"{args.threads} "
-        "threads, "
-        f"{args.network}, batches of "
-        f"{args.batch}"
+        f"outside forward, backward and step: {min(outside):.1%} of emo's time; {args.threads} threads, "
+        f"{args.network}, batches of {args.batch}"
     )
 
 

@@ -27,8 +27,7 @@ def main(out: Path) -> None:
     result = compare.run(("two-stage", "yolo"), out=out / "comparison", force=True)
     print("\n".join([report.text(result), *result["files"]]))
     print(
-        f"\nLook at {out / 'picture' / 'annotated.jpg'}, "
-        f"{out / 'video' / 'annotated.mp4'} and "
+        f"\nLook at {out / 'picture' / 'annotated.jpg'}, {out / 'video' / 'annotated.mp4'} and "
         f"{out / 'comparison' / 'report.html'}"
     )
 

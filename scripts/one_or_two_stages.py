@@ -30,7 +30,7 @@ from emotion.comparison.tables import markdown
 from emotion.comparison.tally import labelled_frames
 from emotion.systems import models
 from emotion.systems.backends import set_threads
-from emotion.systems.open import open_subject
+from emotion.systems.open import SystemSettings, open_subject
 
 COUNTS, CELL, GRID, REPEATS = (1, 4, 16, 64), 120, 8, 6
 CONF = 0.25
@@ -114,7 +114,7 @@ def speed(systems: list[str], data: Path) -> dict[str, dict]:
         half = 0.8 * max(x2 - x1, y2 - y1)
         left, top = (int(max(0, centre - half)) for centre in ((x1 + x2) / 2, (y1 + y2) / 2))
         pieces.append(frame.bgr[top : top + int(2 * half), left : left + int(2 * half)])
-    opened = {spec: open_subject(spec, conf=CONF) for spec in systems}
+    opened = {spec: open_subject(spec, SystemSettings(conf=CONF)) for spec in systems}
     times = {spec: {count: [] for count in COUNTS} for spec in systems}
     found = {spec: {count: [] for count in COUNTS} for spec in systems}
     for turn in range(REPEATS):
@@ -279,28 +279,12 @@ def page(
         markdown(head, rows),
         "",
         (
-            "The processor's milliseconds a "
-            "frame of "
-            f"{GRID * CELL}x{GRID * CELL}, one "
-            "thread: the "
-            "median and "
-            f"the middle half of {3 * REPEATS} "
-            "passes over "
-            f"{REPEATS} "
-            "frames, the systems"
+            f"The processor's milliseconds a frame of {GRID * CELL}x{GRID * CELL}, one thread: the median and the "
+            f"middle half of {3 * REPEATS} passes over {REPEATS} frames, the systems"
         ),
         (
-            "taking turns. Each face is a "
-            "photograph of LFW "
-            "in a cell "
-            f"of {CELL} "
-            "px. The "
-            "last two "
-            "columns are a "
-            "line through the medians by the "
-            "faces found, "
-            "of which "
-            "there were:"
+            f"taking turns. Each face is a photograph of LFW in a cell of {CELL} px. The last two columns are a "
+            "line through the medians by the faces found, of which there were:"
         ),
         "",
     ]
@@ -328,8 +312,8 @@ def page(
         ]
     out += [
         "In brackets 95% intervals, from 1,000 resamples of the people or sources (paired bootstrap); where several",
-        "meet in a collage or scene, of the people and of the pictures. Accuracy and macro-F1 are of the faces that were",
-        "found: a finder that finds only large faces leaves its classifier the easy ones.",
+        "meet in a collage or scene, of the people and of the pictures. Accuracy and macro-F1 are of the faces that",
+        "were found: a finder that finds only large faces leaves its classifier the easy ones.",
         "",
     ]
     out += ["## Missed faces by size", "", "![Missed faces by size](pictures/stages-missed.png)", ""]
@@ -348,16 +332,8 @@ def page(
             markdown(["system", "faces found", "frames without one", "changes of emotion a minute"], rows),
             "",
             (
-                f"{video['subject']['frames']} "
-                "frames; nobody "
-                "labelled "
-                "them. A face "
-                "that is "
-                "followed "
-                "and talks "
-                "changes its emotion "
-                "less often "
-                "than this."
+                f"{video['subject']['frames']} frames; nobody labelled them. A face that is followed and talks "
+                "changes its emotion less often than this."
             ),
             "",
         ]
@@ -391,15 +367,8 @@ def answer(one, others, systems, names, results, speeds, lines) -> list[str]:
         at = meets(lines[one], lines[spec])
         few, many = COUNTS[0], COUNTS[-1]
         pair = (
-            f"{speeds[one][few]['ms']:.0f} "
-            "against "
-            f"{speeds[spec][few]['ms']:.0f} "
-            "ms with "
-            "one face, "
-            f"{speeds[one][many]['ms']:.0f} "
-            "against "
-            f"{speeds[spec][many]['ms']:.0f} "
-            f"with {many}"
+            f"{speeds[one][few]['ms']:.0f} against {speeds[spec][few]['ms']:.0f} ms with one face, "
+            f"{speeds[one][many]['ms']:.0f} against {speeds[spec][many]['ms']:.0f} with {many}"
         )
         if at is None:
             quick = (
@@ -418,9 +387,7 @@ def answer(one, others, systems, names, results, speeds, lines) -> list[str]:
     for title, result in results.items():
         shares = {spec: rightly(result, index) for index, spec in enumerate(systems)}
         said.append(
-            "Found and rightly named of the "
-            "faces of "
-            f"{title}: "
+            f"Found and rightly named of the faces of {title}: "
             f"{wording.listed([f'{names[spec]} {100 * share:.0f}%' for spec, share in sorted(shares.items(), key=lambda each: -each[1])])}."  # noqa: E501
         )
     counts = {
@@ -430,9 +397,7 @@ def answer(one, others, systems, names, results, speeds, lines) -> list[str]:
     total = sum(result["systems"][0]["labelled"]["faces"] for result in results.values())
     fewest = min(counts, key=counts.get)
     said.append(
-        f"{upper(names[fewest])} misses the fewest faces, {counts[fewest]} of "
-        f"{total} in "
-        "all sets "
+        f"{upper(names[fewest])} misses the fewest faces, {counts[fewest]} of {total} in all sets "
         f"({', '.join(f'{names[spec]} {count}' for spec, count in counts.items() if spec != fewest)})."
     )
     return [
@@ -459,8 +424,7 @@ def shown(result, systems, names, one) -> list[str]:
                     f"{sign * found['value'] * (100 if name in wording.SHARES else 1):+.1f}{' points' if name in wording.SHARES else ''}, for {names[systems[best]]}"  # noqa: E501
                 )
         out.append(
-            f"- {upper(names[one])} beside "
-            f"{names[spec]}: "
+            f"- {upper(names[one])} beside {names[spec]}: "
             f"{'; '.join(parts) or 'no difference in accuracy, missed or extra faces was shown'}."
         )
     return out
@@ -476,38 +440,19 @@ def turned(one, others, names, lines, results, sizes, systems) -> list[str]:
         if at is None or at > COUNTS[-1]:
             need = max((lines[one][0] - base) / 16, 0)
             out.append(
-                "- **A larger classifier.** "
-                f"{told}. One "
-                "that took "
-                f"{need:.1f} "
-                "ms a face "
-                "would make "
-                "it slower "
-                f"than {names[one]} from 16 "
-                "faces on."
+                f"- **A larger classifier.** {told}. One that took {need:.1f} ms a face would make it slower than "
+                f"{names[one]} from 16 faces on."
             )
         elif at < 1:
             need = lines[one][0] - each - lines[one][1]
             out.append(
-                "- **A quicker face finder.** "
-                f"{told}. "
-                "With one "
-                "that took "
-                f"{max(need, 0):.0f} ms it "
-                "would be "
-                f"as quick as {names[one]} for "
-                "one face."
+                f"- **A quicker face finder.** {told}. With one that took {max(need, 0):.0f} ms it would be as "
+                f"quick as {names[one]} for one face."
             )
         else:
             out.append(
-                "- **The number of faces.** "
-                f"{told}: with "
-                "fewer than "
-                f"{at:.0f} "
-                "it is the "
-                "quicker "
-                "one, with "
-                f"more {names[one]} is."
+                f"- **The number of faces.** {told}: with fewer than {at:.0f} it is the quicker one, with more "
+                f"{names[one]} is."
             )
     out += [
         "- **The data.** "
@@ -530,19 +475,8 @@ def turned(one, others, names, lines, results, sizes, systems) -> list[str]:
         )
         + ". A larger input (`yolo@512`) finds more and takes longer by the area.",
         (
-            "- **Changing one part.** Two "
-            "stages can "
-            "swap the "
-            "finder or the "
-            "classifier alone, "
-            "and take "
-            "crops at "
-            "full resolution; one "
-            "stage is "
-            "one file "
-            "and one "
-            "network "
-            "to deploy."
+            "- **Changing one part.** Two stages can swap the finder or the classifier alone, and take crops at "
+            "full resolution; one stage is one file and one network to deploy."
         ),
     ]
     return out
@@ -576,12 +510,8 @@ def learned() -> str:
     """What the two models that ship learned from, as their cards say."""
     detector, classifier = models.find(None, "detector"), models.find(None, "classifier")
     return (
-        f"The one stage ({detector.name}) "
-        "learned from "
-        f"{detector.card.get('data', 'what its card does not say')}; the "
-        "classifier of the "
-        "two stages "
-        f"({classifier.name}) from "
+        f"The one stage ({detector.name}) learned from {detector.card.get('data', 'what its card does not say')}; "
+        f"the classifier of the two stages ({classifier.name}) from "
         f"{classifier.card.get('data', 'what its card does not say')}."
     )
 

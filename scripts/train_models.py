@@ -228,24 +228,12 @@ def main(fer2013, affectnet, work, out, only, threads):
             {
                 "task": "detector",
                 "data": (
-                    "lfw-affectnet (4,547 "
-                    "pictures), 2,450 "
-                    "collages "
-                    "of them, "
-                    "4,798 scenes "
-                    "composed of "
-                    "FER2013's Training faces, 1,280 "
-                    "drawn scenes"
+                    "lfw-affectnet (4,547 pictures), 2,450 collages of them, 4,798 scenes composed of FER2013's "
+                    "Training faces, 1,280 drawn scenes"
                 ),
                 "split": (
-                    "best mAP@0.5 on lfw-affectnet's "
-                    "validation list "
-                    "with 250 "
-                    "collages of "
-                    "it, 602 "
-                    "scenes of PublicTest faces "
-                    "and 320 "
-                    "drawn ones"
+                    "best mAP@0.5 on lfw-affectnet's validation list with 250 collages of it, 602 scenes of "
+                    "PublicTest faces and 320 drawn ones"
                 ),
                 "licence": "weights MIT; LFW and FER2013 are for research",
             },

@@ -211,12 +211,8 @@ def _lookalikes(one: DarknetSet, listed: list[str], examined: dict[str, _Examine
             for image in group:
                 other = next(o for o in group if labels[o] != labels[image])
                 message = (
-                    f"is {_named(one, labels[image])} "
-                    "here, but "
-                    "the same "
-                    "picture is "
-                    f"{_named(one, labels[other])} "
-                    f"as {other}"
+                    f"is {_named(one, labels[image])} here, but the same picture is {_named(one, labels[other])} as "
+                    f"{other}"
                 )
                 out.append(finding("conflicting-labels", message, file=image, subset=sides[image][0]))
         for image in group:

@@ -37,9 +37,7 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
             kinds = ["detector", "classifier"]
             raise DataError(
                 (
-                    f"is a {kinds[other.data.is_classifier]} "
-                    "set, but "
-                    f"{first.data.path} is a "
+                    f"is a {kinds[other.data.is_classifier]} set, but {first.data.path} is a "
                     f"{kinds[first.data.is_classifier]} set"
                 ),
                 where=other.data.path,
@@ -48,9 +46,7 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
         if other.names != first.names:
             raise DataError(
                 (
-                    f"its classes are {', '.join(other.names)}, but "
-                    "those of "
-                    f"{first.data.path} are "
+                    f"its classes are {', '.join(other.names)}, but those of {first.data.path} are "
                     f"{', '.join(first.names)}"
                 ),
                 where=other.data.path,

@@ -59,12 +59,8 @@ class Display:
             else f", {name} {self.shown(self.last_metric)} (best {self.shown(progress.best)})"
         )
         line = (
-            f"{progress.iteration}/{trainer.total}: loss "
-            f"{loss:.4f}, "
-            "average "
-            f"{progress.average:.4f}{shown}, "
-            f"rate {rate:.6f}, "
-            f"{speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
+            f"{progress.iteration}/{trainer.total}: loss {loss:.4f}, average {progress.average:.4f}{shown}, rate "
+            f"{rate:.6f}, {speed:.1f} pictures/s, waiting {self.loader.waited / seconds:.0%}, {_clock(left)} left"
         )
         with naming(trainer.job.run.log):
             self.log.write(line + "\n")

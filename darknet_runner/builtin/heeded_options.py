@@ -16,21 +16,10 @@ from ..network.layers import UNSUPPORTED, UNSUPPORTED_EVERYWHERE
 HEEDED: dict[str, frozenset[str]] = {
     section: frozenset(keys.split())
     for section, keys in {
-        "net": "batch subdivisions width height "
-        "channels inputs "
-        "max_batches "
-        "learning_rate "
-        "learning_rate_min "
-        "momentum decay policy power "
-        "burn_in step scale steps "
-        "scales gamma "
-        "sgdr_cycle "
-        "sgdr_mult "
-        "angle aspect "
-        "saturation "
-        "exposure hue "
-        "flip gaussian_noise "
-        "mixup cutmix mosaic letter_box label_smooth_eps max_crop min_crop",
+        "net": "batch subdivisions width height channels inputs max_batches learning_rate learning_rate_min "
+        "momentum decay policy power burn_in step scale steps scales gamma sgdr_cycle sgdr_mult angle "
+        "aspect saturation exposure hue flip gaussian_noise mixup cutmix mosaic letter_box label_smooth_eps "
+        "max_crop min_crop",
         "convolutional": (
             "filters size stride stride_x stride_y dilation pad padding groups activation batch_normalize clip"
         ),
@@ -49,29 +38,12 @@ HEEDED: dict[str, frozenset[str]] = {
         "reorg3d": "stride reverse",
         "softmax": "groups temperature",
         "cost": "",
-        "yolo": "classes num mask anchors max "
-        "max_delta "
-        "counters_per_class "
-        "label_smooth_eps "
-        "scale_x_y "
-        "objectness_smooth new_coords "
-        "iou_normalizer obj_normalizer "
-        "cls_normalizer "
-        "delta_normalizer "
-        "iou_loss "
-        "iou_thresh_kind "
-        "beta_nms "
-        "nms_kind jitter resize "
-        "focal_loss ignore_thresh truth_thresh iou_thresh random",
-        "region": "classes num anchors max "
-        "softmax "
-        "focal_loss "
-        "jitter resize "
-        "rescore "
-        "thresh random "
-        "coord_scale object_scale "
-        "noobject_scale "
-        "class_scale bias_match",
+        "yolo": "classes num mask anchors max max_delta counters_per_class label_smooth_eps scale_x_y "
+        "objectness_smooth new_coords iou_normalizer obj_normalizer cls_normalizer delta_normalizer "
+        "iou_loss iou_thresh_kind beta_nms nms_kind jitter resize focal_loss ignore_thresh truth_thresh "
+        "iou_thresh random",
+        "region": "classes num anchors max softmax focal_loss jitter resize rescore thresh random coord_scale "
+        "object_scale noobject_scale class_scale bias_match",
     }.items()
 }
 # Of every section but [net].
@@ -159,9 +131,7 @@ def _why(section: str, key: str) -> str:
         return "changes nothing: Darknet reads it and does not use it"
     if key in _SPEED | _DISPLAY:
         return (
-            "is about Darknet's own "
-            f"{'display' if key in _DISPLAY else 'speed and memory'}; the "
-            "built-in "
-            "engine does without"
+            f"is about Darknet's own {'display' if key in _DISPLAY else 'speed and memory'}; the built-in engine "
+            "does without"
         )
     return "is not supported by the built-in engine, which trains without it"

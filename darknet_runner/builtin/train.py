@@ -132,8 +132,7 @@ class Trainer:
             )
         if (self.recipe.monitor == "map") == self.data.is_classifier and self.recipe.monitor:
             raise UsageError(
-                f"monitor = {self.recipe.monitor} is not "
-                "measured on a "
+                f"monitor = {self.recipe.monitor} is not measured on a "
                 f"{'classifier' if self.data.is_classifier else 'detector'}"
             )
 
@@ -492,15 +491,8 @@ class Trainer:
         for layer, out in zip(self.network.layers, self.network.outputs(self.tensor)):
             if not torch.isfinite(out).all():
                 return (
-                    f"the loss is {loss} at "
-                    "iteration "
-                    f"{where}; "
-                    "it begins "
-                    "in layer "
-                    f"{layer.index} "
-                    f"[{layer.type}]; {kept}; try a "
-                    "smaller "
-                    "--learning-rate"
+                    f"the loss is {loss} at iteration {where}; it begins in layer {layer.index} [{layer.type}]; "
+                    f"{kept}; try a smaller --learning-rate"
                 )
         return f"the loss is {loss} at iteration {where}, in the loss itself; {kept}; try a smaller --learning-rate"
 

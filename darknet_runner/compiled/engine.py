@@ -98,9 +98,7 @@ class CompiledEngine:
         if found:
             what = ", ".join(dict.fromkeys(lack.what for lack in found))
             reasons.append(
-                f"{self.binary.title} cannot "
-                f"do {what} "
-                f"({cfg.path.name if cfg.path else 'the cfg'} line "
+                f"{self.binary.title} cannot do {what} ({cfg.path.name if cfg.path else 'the cfg'} line "
                 f"{found[0].line})"
             )
         return reasons

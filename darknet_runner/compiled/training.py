@@ -391,11 +391,7 @@ class Training:
             reasons.append(f"it trained nothing (exit code {outcome.returncode}): {self._last_words()}")
         elif reached < self.max_batches:
             reasons.append(
-                "it ended at iteration "
-                f"{reached} of "
-                f"{self.max_batches} "
-                "(exit code "
-                f"{outcome.returncode}): "
+                f"it ended at iteration {reached} of {self.max_batches} (exit code {outcome.returncode}): "
                 f"{self._last_words()}"
             )
         if row and not math.isfinite(row.loss):

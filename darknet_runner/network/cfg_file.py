@@ -43,43 +43,17 @@ _CONV = "size stride dilation pad padding groups activation batch_normalize xnor
 KNOWN = {
     section: frozenset(keys.split())
     for section, keys in {
-        "net": "batch subdivisions width height "
-        "channels inputs "
-        "max_batches "
-        "learning_rate "
-        "learning_rate_min "
-        "momentum decay policy "
-        "power burn_in step scale "
-        "steps scales "
-        "seq_scales gamma "
-        "sgdr_cycle "
-        "sgdr_mult "
-        "adam B1 B2 "
-        "eps angle "
-        "aspect saturation "
-        "exposure hue flip blur "
-        "gaussian_noise mixup "
-        "cutmix mosaic "
-        "mosaic_bound "
-        "letter_box "
-        "label_smooth_eps "
-        "max_crop min_crop "
-        "resize_step time_steps track augment_speed sequential_subdivisions try_fix_nan ema_alpha loss_scale attention "
-        "adversarial_lr contrastive "
-        "contrastive_jit_flip "
-        "contrastive_color "
-        "unsupervised "
-        "weights_reject_freq "
-        "equidistant_point "
-        "badlabels_rejection_percentage num_sigmas_reject_badlabels dynamic_minibatch optimized_memory use_cuda_graph "
-        "workspace_size_limit_MB max_chart_loss show_receptive_field",
-        "convolutional": f"{_CONV} filters stride_x "
-        "stride_y "
-        "antialiasing "
-        "assisted_excitation "
-        "share_index "
-        "cbn binary bin_output sway "
-        "rotate stretch stretch_sway flipped dot angle grad_centr reverse coordconv stream wait_stream",
+        "net": "batch subdivisions width height channels inputs max_batches learning_rate learning_rate_min "
+        "momentum decay policy power burn_in step scale steps scales seq_scales gamma sgdr_cycle sgdr_mult "
+        "adam B1 B2 eps angle aspect saturation exposure hue flip blur gaussian_noise mixup cutmix mosaic "
+        "mosaic_bound letter_box label_smooth_eps max_crop min_crop resize_step time_steps track "
+        "augment_speed sequential_subdivisions try_fix_nan ema_alpha loss_scale attention adversarial_lr "
+        "contrastive contrastive_jit_flip contrastive_color unsupervised weights_reject_freq "
+        "equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels dynamic_minibatch "
+        "optimized_memory use_cuda_graph workspace_size_limit_MB max_chart_loss show_receptive_field",
+        "convolutional": f"{_CONV} filters stride_x stride_y antialiasing assisted_excitation share_index cbn "
+        "binary bin_output sway rotate stretch stretch_sway flipped dot angle grad_centr reverse "
+        "coordconv stream wait_stream",
         "connected": "output activation batch_normalize",
         "maxpool": "stride stride_x stride_y size padding maxpool_depth out_channels antialiasing maxpool_zero_nonmax",
         "local_avgpool": "stride stride_x stride_y size padding",
@@ -96,44 +70,20 @@ KNOWN = {
         "reorg3d": "stride reverse",
         "softmax": "groups temperature tree spatial noloss",
         "cost": "type scale ratio",
-        "yolo": "classes num mask anchors max "
-        "max_delta "
-        "show_details "
-        "counters_per_class "
-        "label_smooth_eps "
-        "scale_x_y objectness_smooth "
-        "new_coords iou_normalizer "
-        "obj_normalizer "
-        "cls_normalizer "
-        "delta_normalizer "
-        "iou_loss "
-        "iou_thresh_kind "
-        "beta_nms nms_kind "
-        "jitter resize focal_loss ignore_thresh truth_thresh iou_thresh random map track_history_size sim_thresh "
-        "dets_for_track dets_for_show track_ciou_norm embedding_layer",
-        "Gaussian_yolo": "classes num mask anchors max "
-        "max_delta "
-        "counters_per_class "
-        "label_smooth_eps "
-        "scale_x_y objectness_smooth "
-        "uc_normalizer iou_normalizer obj_normalizer cls_normalizer delta_normalizer iou_loss iou_thresh_kind "
-        "beta_nms nms_kind yolo_point jitter resize ignore_thresh truth_thresh iou_thresh random map",
-        "region": "classes num coords anchors max "
-        "log sqrt "
-        "softmax "
-        "focal_loss "
-        "jitter resize "
-        "rescore thresh "
-        "classfix absolute random "
-        "coord_scale object_scale noobject_scale mask_scale class_scale bias_match tree map",
-        "detection": "classes num coords side "
-        "rescore "
-        "softmax "
-        "sqrt max "
-        "coord_scale forced "
-        "object_scale "
-        "noobject_scale class_scale "
-        "jitter resize random reorg",
+        "yolo": "classes num mask anchors max max_delta show_details counters_per_class label_smooth_eps scale_x_y "
+        "objectness_smooth new_coords iou_normalizer obj_normalizer cls_normalizer delta_normalizer "
+        "iou_loss iou_thresh_kind beta_nms nms_kind jitter resize focal_loss ignore_thresh truth_thresh "
+        "iou_thresh random map track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm "
+        "embedding_layer",
+        "Gaussian_yolo": "classes num mask anchors max max_delta counters_per_class label_smooth_eps scale_x_y "
+        "objectness_smooth uc_normalizer iou_normalizer obj_normalizer cls_normalizer "
+        "delta_normalizer iou_loss iou_thresh_kind beta_nms nms_kind yolo_point jitter resize "
+        "ignore_thresh truth_thresh iou_thresh random map",
+        "region": "classes num coords anchors max log sqrt softmax focal_loss jitter resize rescore thresh "
+        "classfix absolute random coord_scale object_scale noobject_scale mask_scale class_scale "
+        "bias_match tree map",
+        "detection": "classes num coords side rescore softmax sqrt max coord_scale forced object_scale "
+        "noobject_scale class_scale jitter resize random reorg",
         "contrastive": "classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max",
         "crop": "crop_height crop_width flip angle saturation exposure noadjust shift",
         "normalization": "alpha beta kappa size",

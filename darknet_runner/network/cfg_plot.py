@@ -109,12 +109,7 @@ def plot(cfg: Cfg, out: str | Path, title: str | None = None) -> Path:
     name = title or (cfg.path.stem if cfg.path else "network")
     axes.set_title(
         (
-            f"{name}: {len(layers)} "
-            "layers, "
-            f"{millions:.2f} M "
-            "parameters, "
-            f"{total_bflops(layers):.3f} "
-            "BFLOPs at "
+            f"{name}: {len(layers)} layers, {millions:.2f} M parameters, {total_bflops(layers):.3f} BFLOPs at "
             f"{width}x{layers[0].inputs[1]}"
         ),
         fontsize=9,

@@ -200,14 +200,8 @@ def check_pretrained(cfg: Cfg, path: Path, clear: bool = False) -> list[Finding]
     batch, last = max(1, cfg.net.integer("batch", 1)), cfg.net.integer("max_batches", 0)
     if read.seen // batch >= last and not clear:
         return fault(
-            f"has seen {read.seen:,} "
-            "pictures, "
-            "which is "
-            "iteration "
-            f"{read.seen // batch} of "
-            f"{last}: the "
-            "training would end at once; "
-            "give --clear"
+            f"has seen {read.seen:,} pictures, which is iteration {read.seen // batch} of {last}: the training "
+            "would end at once; give --clear"
         )
     return []
 
@@ -296,12 +290,7 @@ def check_gpu(cfg: Cfg, memory: int | None = None) -> list[Finding]:
             str(cfg.path or "cfg"),
             cfg.net.lines.get("subdivisions", cfg.net.line),
             (
-                f"{batch // parts} pictures "
-                "at once "
-                "need about "
-                f"{need / 2**30:.1f} "
-                "GiB; the "
-                "GPU has "
+                f"{batch // parts} pictures at once need about {need / 2**30:.1f} GiB; the GPU has "
                 f"{memory / 2**30:.1f}: {mend}"
             ),
         )

@@ -140,15 +140,8 @@ def show(network, strict, as_json):
         ]
         columns(("", "layer", "what", "reads", "input", "output", "params", "BFLOPs"), rows, left=(1, 2))
         click.echo(
-            f"{len(traced)} layers, "
-            f"{params:,} "
-            "parameters, "
-            "weights of "
-            f"{size:,} bytes, "
-            f"{layers.total_bflops(traced):.3f} "
-            "BFLOPs, "
-            f"{operations:,} "
-            "operations"
+            f"{len(traced)} layers, {params:,} parameters, weights of {size:,} bytes, "
+            f"{layers.total_bflops(traced):.3f} BFLOPs, {operations:,} operations"
         )
     if strict and findings:
         sys.exit(1)
@@ -280,15 +273,8 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
     "scale",
     metavar="NAME",
     help=(
-        "What the source was "
-        "trained "
-        "on: 0..1, "
-        "0..255, -1..1, "
-        "imagenet, caffe, "
-        "vgg-face "
-        "(BGR) or "
-        "vgg-face-rgb; default: as its "
-        "form tells."
+        "What the source was trained on: 0..1, 0..255, -1..1, imagenet, caffe, vgg-face (BGR) or vgg-face-rgb; "
+        "default: as its form tells."
     ),
 )
 @click.option("--classes", type=options.Whole(min=1), help="Render the network for so many classes first.")

@@ -51,15 +51,8 @@ from .progress import going_through
     type=click.Choice(["majority", "votes", "fer2013"]),
     default="majority",
     help=(
-        "ferplus: the class with over "
-        "half of "
-        "the votes; "
-        "also the "
-        "most voted "
-        "for; or "
-        "FER2013's "
-        "own label, "
-        "the votes beside it."
+        "ferplus: the class with over half of the votes; also the most voted for; or FER2013's own label, the "
+        "votes beside it."
     ),
 )
 @click.option(

@@ -101,10 +101,7 @@ def table(scores: dict) -> str:
     if "map" not in scores:
         parts = [f"{key.replace('top', 'top-')} {value:.2%}" for key, value in scores.items() if key.startswith("top")]
         return (
-            f"{', '.join(parts)} on "
-            f"{settings['pictures']} "
-            "pictures of "
-            f"{settings['split']}, input "
+            f"{', '.join(parts)} on {settings['pictures']} pictures of {settings['split']}, input "
             f"{'x'.join(map(str, settings['size']))}"
         )
     share = lambda value: "-" if value is None else f"{value:.2%}"
@@ -127,26 +124,13 @@ def table(scores: dict) -> str:
     )
     lines = aligned(("class", "precision", "recall", "F1", f"AP@{settings['iou']:g}", "faces"), rows)
     lines.append(
-        f"mAP@{settings['iou']:g} "
-        f"{scores['map']:.2%} "
-        "over the "
-        "classes "
-        "with faces, "
-        f"{scores['map_darknet']:.2%} "
-        "over all; "
-        "precision, "
-        "recall and "
-        f"F1 at score {settings['conf']:g}"
+        f"mAP@{settings['iou']:g} {scores['map']:.2%} over the classes with faces, {scores['map_darknet']:.2%} over "
+        f"all; precision, recall and F1 at score {settings['conf']:g}"
     )
     size = "x".join(map(str, settings["size"]))
     lines.append(
-        f"{settings['pictures']} "
-        "pictures of "
-        f"{settings['split']}, input "
-        f"{size}, NMS "
-        f"{settings['nms']['iou']:g}, floor "
-        f"{settings['score_floor']:g}, "
-        f"{settings['points']} points"
+        f"{settings['pictures']} pictures of {settings['split']}, input {size}, NMS {settings['nms']['iou']:g}, "
+        f"floor {settings['score_floor']:g}, {settings['points']} points"
     )
     return "\n".join(lines)
 

@@ -11,69 +11,17 @@ from . import options
 from .groups import Command
 from .progress import Progress
 
-OUTPUTS = (
-    "media",
-    "jsonl",
-    "csv",
-    "summary",
-    "crops",
-    "labels",
-    "coco",
-    "parquet",
-)  # run_detection's, which would take a while to import
-
 
 @click.command(cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.option(
-    "--system",
-    type=click.Choice(["yolo", "two-stage"]),
-    default="yolo",
-    show_default=True,
-    help="One network, or a face finder and a classifier.",
-)
-@click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
-@click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
-@click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
-@click.option(
-    "--face-model",
-    help=(
-        "Two-stage: yunet, ssd (emo "
-        "models pull), "
-        "haar, whole "
-        "(pictures that "
-        "are all "
-        "face), dlib "
-        "(an extra) "
-        "or its .dat, an SSD's .pb or "
-        ".caffemodel, "
-        "a YuNet "
-        ".onnx, a "
-        "Darknet detector, or "
-        "a folder "
-        "with one; "
-        "default: "
-        "the first "
-        "of these at hand."
-    ),
-)
+@options.system
 @options.out
-@options.detection
-@click.option(
-    "--onnx",
-    type=click.Path(dir_okay=False),
-    help="The model as emo export wrote it, such as one of 8 bits; ONNX Runtime computes it.",
-)
-@click.option(
-    "--outputs",
-    type=options.Names(OUTPUTS),
-    default="media,jsonl,csv,summary",
-    show_default=True,
-    help=f"What to write, of {', '.join(OUTPUTS)}.",
-)
+@options.outputs("media,jsonl,csv,summary")
 @click.option("--no-annotate", is_flag=True, help="The same outputs without media.")
-@click.option("--start", type=options.Time(), default="0", help="Of a video: from this time on, seconds or h:mm:ss.")
-@click.option("--end", type=options.Time(), help="Of a video: up to this time.")
+@click.option(
+    "--start", "start_s", type=options.Time(), default="0", help="Of a video: from this time on, seconds or h:mm:ss."
+)
+@click.option("--end", "end_s", type=options.Time(), help="Of a video: up to this time.")
 @click.option(
     "--stride", type=options.Whole(min=1), default=1, show_default=True, help="Take every Nth frame or picture."
 )
@@ -85,6 +33,7 @@ OUTPUTS = (
 @click.option("--raw", is_flag=True, help="Videos: follow no face; each frame on its own.")
 @click.option(
     "--smooth",
+    "smooth_s",
     type=options.Number(min=0),
     default=0.5,
     show_default=True,
@@ -101,16 +50,8 @@ OUTPUTS = (
     "--uncertain",
     type=options.Number(0, 1),
     help=(
-        "Score below which an "
-        "emotion is "
-        "uncertain "
-        "and shown "
-        "with the "
-        "next one; "
-        "default: "
-        "what the "
-        "model's "
-        "card says, else 0.5."
+        "Score below which an emotion is uncertain and shown with the next one; default: what the model's card "
+        "says, else 0.5."
     ),
 )
 @click.option("--bars", is_flag=True, help="Draw the scores of all classes beside each face.")
@@ -125,7 +66,6 @@ OUTPUTS = (
 @click.option(
     "--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run."
 )
-@options.threads
 @click.option(
     "--jobs",
     "-j",
@@ -140,23 +80,7 @@ OUTPUTS = (
 @options.quiet
 @click.pass_context
 def detect(
-    ctx,
-    sources,
-    out,
-    outputs,
-    no_annotate,
-    start,
-    end,
-    smooth,
-    show,
-    resume,
-    strict,
-    jobs,
-    cluster,
-    force,
-    as_json,
-    quiet,
-    **settings,
+    ctx, sources, out, outputs, no_annotate, show, resume, strict, jobs, cluster, force, as_json, quiet, **settings
 ):
     """Find faces and their emotions in pictures, folders, list files, videos, cameras and streams.
 
@@ -182,10 +106,10 @@ def detect(
 
     if settings["raw"]:
         for option in ctx.command.params:
-            if option.name in ("smooth", "detect_every") and options.typed(ctx, option):
-                raise click.UsageError(f"--{option.name.replace('_', '-')} has no effect with --raw")
+            if option.name in ("smooth_s", "detect_every") and options.typed(ctx, option):
+                raise click.UsageError(f"--{options.long_name(option)} has no effect with --raw")
     names = detect_many.expand(sources, sys.stdin)
-    chosen = detect_many.Settings(start_s=start, end_s=end, smooth_s=smooth, **settings)
+    chosen = detect_many.Settings(**settings)
     if show:
         from .show import show as show_live
 
@@ -272,11 +196,8 @@ def table(summary) -> str:
     stages = ", ".join(f"{stage} {spent:g}" for stage, spent in summary.stages.items())
     lines = [
         (
-            f"{summary.faces} {'face' if summary.faces == 1 else 'faces'} in "
-            f"{summary.frames} "
-            f"{'frame' if summary.frames == 1 else 'frames'} "
-            f"({summary.frames_without_face} "
-            "without one)"
+            f"{summary.faces} {'face' if summary.faces == 1 else 'faces'} in {summary.frames} "
+            f"{'frame' if summary.frames == 1 else 'frames'} ({summary.frames_without_face} without one)"
         )
         + (f": {emotions}" if emotions else ""),
         *([f"{summary.tracks} {'track' if summary.tracks == 1 else 'tracks'}"] if summary.tracks is not None else []),

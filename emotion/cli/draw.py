@@ -7,7 +7,7 @@ import json
 import click
 
 from . import options
-from .detect import OUTPUTS, table
+from .detect import table
 from .groups import Command
 from .progress import Progress
 
@@ -16,13 +16,7 @@ from .progress import Progress
 @click.argument("results", type=click.Path())
 @click.argument("source", type=click.Path())
 @options.out
-@click.option(
-    "--outputs",
-    type=options.Names(OUTPUTS),
-    default="media",
-    show_default=True,
-    help=f"What to write, of {', '.join(OUTPUTS)}.",
-)
+@options.outputs("media")
 @click.option("--track", is_flag=True, help="Of a video: follow the faces and smooth their scores, as emo detect does.")
 @click.option(
     "--smooth",

@@ -15,14 +15,8 @@ SHORT = 10  # options that a command may have before they are put in sections
 SECTIONS = {
     "Model": "system model weights names face-model conf iou top tta crop-scale",
     "Training": (
-        "recipe set epochs iterations batch "
-        "subdivisions size "
-        "learning-rate "
-        "optimizer "
-        "ema prior "
-        "clip amp "
-        "patience monitor pretrained clear "
-        "freeze-until anchors net yolo map map-every"
+        "recipe set epochs iterations batch subdivisions size learning-rate optimizer ema prior clip amp patience "
+        "monitor pretrained clear freeze-until anchors net yolo map map-every"
     ),
     "Pictures": (
         "task classes usage labels valid size scenes backgrounds enlarge align grey link no-face verify with max-pixels"
@@ -35,12 +29,7 @@ SECTIONS = {
     "A gate": "fail-under baseline tolerance junit summary",
     "Where it computes": "backend device onnx threads workers jobs cluster cache seed",
     "What is written": (
-        "out outputs clip runs name "
-        "no-annotate "
-        "show resume "
-        "strict csv "
-        "tensorboard mlflow "
-        "force dry-run json quiet "
+        "out outputs clip runs name no-annotate show resume strict csv tensorboard mlflow force dry-run json quiet "
         "limit help"
     ),
 }

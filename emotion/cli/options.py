@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
@@ -111,6 +112,17 @@ class Size(click.ParamType):
         return size
 
 
+def block(*given: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options as one decorator, in their order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(given):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def _max_pixels(ctx, param, value):
     if value is not None:
         from converters.images import pixel_limit
@@ -138,15 +150,8 @@ backend = click.option(
     default="auto",
     show_default=True,
     help=(
-        "What computes the networks; "
-        "auto: ONNX "
-        "Runtime "
-        "where it is "
-        "installed, else "
-        "OpenCV. onnx "
-        "and torch "
-        "need the extras onnx "
-        "and train."
+        "What computes the networks; auto: ONNX Runtime where it is installed, else OpenCV. onnx and torch need "
+        "the extras onnx and train."
     ),
 )
 device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
@@ -172,8 +177,42 @@ max_pixels = click.option(
 threads = click.option("--threads", type=Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 
 
-def detection(command):
-    """How faces are found, and what computes it: --conf, --iou, --backend, --device."""
-    for option in (device, backend, iou, conf):
-        command = option(command)
-    return command
+# How faces are found, and what computes it.
+detection = block(conf, iou, backend, device)
+system = block(
+    click.option(
+        "--system",
+        type=click.Choice(["yolo", "two-stage"]),
+        default="yolo",
+        show_default=True,
+        help="One network, or a face finder and a classifier.",
+    ),
+    click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships."),
+    click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg."),
+    click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg."),
+    click.option(
+        "--face-model",
+        help="Two-stage: yunet, ssd (emo models pull), haar, whole (pictures that are all face), dlib (an extra) or "
+        "its .dat, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; default: the "
+        "first of these that is there.",
+    ),
+    detection,
+    click.option(
+        "--onnx",
+        type=click.Path(dir_okay=False),
+        help="The model as emo export wrote it, such as one of 8 bits; ONNX Runtime computes it.",
+    ),
+    threads,
+)
+# emotion.run_detection's, whose import would take a while.
+OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parquet")
+
+
+def outputs(default: str) -> Callable[..., Any]:
+    return click.option(
+        "--outputs",
+        type=Names(OUTPUTS),
+        default=default,
+        show_default=True,
+        help=f"What to write, of {', '.join(OUTPUTS)}.",
+    )

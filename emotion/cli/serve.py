@@ -25,19 +25,7 @@ from .groups import Command
     multiple=True,
     help="A camera, stream or video of this machine that may be watched; may be given again.",
 )
-@click.option(
-    "--system",
-    type=click.Choice(["yolo", "two-stage"]),
-    default="yolo",
-    show_default=True,
-    help="What detects until the page chooses another.",
-)
-@click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships.")
-@click.option("--face-model", help="Two-stage: as for emo detect.")
-@options.conf
-@options.backend
-@options.device
-@options.threads
+@options.system
 @click.option(
     "--token",
     help="What whoever asks must know; default: none on this machine's own address, else one is made and printed.",

@@ -129,11 +129,8 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
     if not quiet:
         click.echo(
             (
-                f"{'going on with' if search.done else 'searching in'} "
-                f"{folder}: "
-                f"{search.done} of "
-                f"{search.trials} trials "
-                "are done"
+                f"{'going on with' if search.done else 'searching in'} {folder}: {search.done} of {search.trials} "
+                "trials are done"
             ),
             err=True,
         )
@@ -180,12 +177,7 @@ def _report(search, folder, metric, recipe, as_json, whole):
         click.echo(f"... and {len(rows) - len(shown)} more in {folder}{os.sep}trials.csv")
     if best is not None:
         click.echo(
-            "best on the valid split: "
-            f"{folder}{os.sep}best.toml; "
-            "train with: "
-            "emo train "
-            "NETWORK "
-            "--recipe "
+            f"best on the valid split: {folder}{os.sep}best.toml; train with: emo train NETWORK --recipe "
             f"{folder}{os.sep}best.toml"
         )
 

@@ -92,17 +92,8 @@ TRAINING_OPTIONS = (
         "--data",
         type=click.Path(),
         help=(
-            "A .data file or its "
-            "folder, an "
-            "HDF5, npz or "
-            "pickle set, "
-            "fer2013.csv, or a "
-            "folder of "
-            "split/class/ pictures; "
-            "default: "
-            "the set "
-            "under ./data "
-            "that fits."
+            "A .data file or its folder, an HDF5, npz or pickle set, fer2013.csv, or a folder of split/class/ "
+            "pictures; default: the set under ./data that fits."
         ),
     ),
     click.option("--recipe", help="How it is trained: a name of `emo recipes list`, or a .toml file."),
@@ -140,16 +131,8 @@ TRAINING_OPTIONS = (
         "--pretrained",
         type=click.Path(),
         help=(
-            "Weights to begin with: "
-            ".weights of "
-            "this cfg or "
-            "its first "
-            "layers, "
-            "a model "
-            "(its layers "
-            "that are "
-            "the same), or what emo cfg "
-            "import reads."
+            "Weights to begin with: .weights of this cfg or its first layers, a model (its layers that are the "
+            "same), or what emo cfg import reads."
         ),
     ),
     click.option("--clear", is_flag=True, help="Count from iteration 0, whatever the pretrained weights have seen."),

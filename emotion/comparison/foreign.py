@@ -27,7 +27,7 @@ from converters.text_files import number as as_number, numbered_lines, read_json
 
 from ..sources.frame import Frame
 from ..systems.detections import Detections
-from ..systems.open import open_subject
+from ..systems.open import SystemSettings, open_subject
 from ..systems.stage_timer import StageTimer
 
 Face = tuple[list[float], dict[str, float], float]  # xyxy_px, scores by class, how sure it is a face
@@ -38,7 +38,7 @@ def open_contestant(spec: str, *, conf: float = 0.25, **settings) -> Any:
     """`open_subject`, or a FileSystem."""
     if spec.startswith("file:"):
         return FileSystem(spec[5:], conf)
-    return open_subject(spec, conf=conf, **settings)
+    return open_subject(spec, SystemSettings(conf=conf, **settings))
 
 
 class FileSystem:

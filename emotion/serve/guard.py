@@ -18,16 +18,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CLIENTS = 1024  # whose rate is remembered
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; "
-        "img-src 'self' "
-        "blob: data:; "
-        "media-src "
-        "'self' blob:; "
-        "style-src 'self'; script-src "
-        "'self'; "
-        "frame-ancestors "
-        "'none'; base-uri 'none'; "
-        "form-action 'none'"
+        "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; style-src 'self'; script-src "
+        "'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -87,13 +79,7 @@ class Guard:
                 return _no(
                     401,
                     (
-                        "a token is asked for: "
-                        "open the "
-                        "address that "
-                        "emo serve "
-                        "printed, "
-                        "or send "
-                        "Authorization: "
+                        "a token is asked for: open the address that emo serve printed, or send Authorization: "
                         "Bearer TOKEN"
                     ),
                 )

@@ -80,11 +80,7 @@ def openapi(version: str) -> dict:
                             "session",
                             TEXT | {"maxLength": 64},
                             (
-                                "frames of one camera: "
-                                "faces are "
-                                "followed, scores "
-                                "smoothed, and a "
-                                "waiting frame "
+                                "frames of one camera: faces are followed, scores smoothed, and a waiting frame "
                                 "gives way to a newer one"
                             ),
                         ),

@@ -12,9 +12,11 @@ MODEL                      (`open_subject` only) a classifier by itself, or yolo
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from converters.errors import MissingExtra, UsageError, nearest
 
@@ -30,41 +32,36 @@ from .yolo import YoloDetector
 SYSTEMS = ("yolo", "two-stage")
 
 
-def open_system(
-    spec: str,
-    *,
-    model: str | None = None,
-    weights: str | Path | None = None,
-    names: str | Path | None = None,
-    face_model: str | None = None,
-    conf: float = 0.25,
-    iou: float = 0.45,
-    backend: str = "auto",
-    device: str = "auto",
-    exported: str | Path | None = None,
-) -> Detector:
-    """The detector that `spec` names. `model` and `face_model` hold where `spec` does not say.
+@dataclass(frozen=True)
+class SystemSettings:
+    """How a system is opened; what its name says goes before `model` and `face_model`."""
 
-    conf  the face's score must exceed it: a YOLO's objectness, a face finder's own score
-    iou   NMS overlap of a YOLO
-    backend  what computes the networks, see `backends.CHOICES`; face finders that are not Darknet networks have their
-             own
-    device  auto, cpu, cuda or cuda:N; OpenCV has only the CPU
-    exported  the model as `emo export` wrote it, such as one of 8 bits, which ONNX Runtime then computes
-    """
+    model: str | None = None  # None: the one that ships
+    weights: str | Path | None = None  # that do not lie beside the cfg
+    names: str | Path | None = None
+    face_model: str | None = None  # see `face_finders.open_finder`
+    conf: float = 0.25  # the face's score must exceed it: a YOLO's objectness, a face finder's own score
+    iou: float = 0.45  # NMS overlap of a YOLO
+    backend: str = "auto"  # what computes the networks, see `backends.CHOICES`; some face finders have their own
+    device: str = "auto"  # auto, cpu, cuda or cuda:N; OpenCV has only the CPU
+    onnx: str | Path | None = None  # the model as `emo export` wrote it, which ONNX Runtime then computes
+
+
+def open_system(spec: str, settings: SystemSettings = SystemSettings()) -> Detector:
+    """The detector that `spec` names; UsageError for a system or backend there is not."""
     kind, _, rest = spec.partition(":")
     if kind not in SYSTEMS:
         raise UsageError(f"no system '{kind}'", mend=nearest(kind, SYSTEMS))
-    if backend not in CHOICES:
-        raise UsageError(f"no backend '{backend}'", mend=nearest(backend, CHOICES))
-    compute = partial(CHOICES[backend], device=device)
+    face, _, classifier = rest.partition("+") if kind == "two-stage" else ("", "", rest)
+    compute = partial(_backend(settings.backend), device=settings.device)
+    task = "detector" if kind == "yolo" else "classifier"
+    named = classifier or settings.model
+    model = models.find(named, task, weights_file=settings.weights, names_file=settings.names)
+    backend = of_file(settings.onnx, model, settings.device) if settings.onnx else compute(model)
     if kind == "yolo":
-        found = models.find(rest or model, "detector", weights_file=weights, names_file=names)
-        return YoloDetector(found, conf, iou, of_file(exported, found, device) if exported else compute(found))
-    face, _, classifier = rest.partition("+")
-    found = models.find(classifier or model, "classifier", weights_file=weights, names_file=names)
-    named = Classifier(found, of_file(exported, found, device) if exported else compute(found))
-    return TwoStage(open_finder(face or face_model, conf, iou, compute), named)
+        return YoloDetector(model, settings.conf, settings.iou, backend)
+    finder = open_finder(face or settings.face_model, settings.conf, settings.iou, compute)
+    return TwoStage(finder, Classifier(model, backend))
 
 
 def of_file(path: str | Path, model: Model, device: str) -> OnnxBackend:
@@ -88,32 +85,22 @@ def of_file(path: str | Path, model: Model, device: str) -> OnnxBackend:
     return backend
 
 
-def open_subject(
-    spec: str,
-    *,
-    face_model: str | None = None,
-    conf: float = 0.25,
-    iou: float = 0.45,
-    backend: str = "auto",
-    device: str = "auto",
-) -> Detector | Classifier:
+def open_subject(spec: str, settings: SystemSettings = SystemSettings()) -> Detector | Classifier:
     """What `emo evaluate` and `emo compare` measure: a system, or a model by itself, which its task makes a detector or
     a classifier.
 
-    `@` and a size or a backend behind it overrule what is said otherwise: yolo:MODEL@416, runs/a-001@onnx,
+    A size or a backend after `@` goes before the settings: yolo:MODEL@416, runs/a-001@onnx,
     yolo@640x384@torch.
     """
     spec, size, chosen = overrules(spec)
-    backend = chosen or backend
-    if backend not in CHOICES:
-        raise UsageError(f"no backend '{backend}'", mend=nearest(backend, CHOICES))
+    compute = partial(_backend(chosen or settings.backend), device=settings.device)
     kind, _, rest = spec.partition(":")
     if kind == "two-stage" and not Path(spec).exists():
         if size:
             raise UsageError(
                 f"'{spec}' has a size of its own for each stage", mend="a size is for a single network: yolo:MODEL@416"
             )
-        return open_system(spec, face_model=face_model, conf=conf, iou=iou, backend=backend, device=device)
+        return open_system(spec, replace(settings, backend=chosen or settings.backend))
     known = models.shipped()
     if kind == "yolo" and not Path(spec).exists():
         found = models.find(rest or None, "detector")
@@ -127,8 +114,15 @@ def open_subject(
         )
     if size:
         found = resized(found, size)
-    compute = CHOICES[backend](found, device=device)
-    return YoloDetector(found, conf, iou, compute) if found.task == "detector" else Classifier(found, compute)
+    if found.task == "classifier":
+        return Classifier(found, compute(found))
+    return YoloDetector(found, settings.conf, settings.iou, compute(found))
+
+
+def _backend(name: str) -> Callable[..., Any]:
+    if name not in CHOICES:
+        raise UsageError(f"no backend '{name}'", mend=nearest(name, CHOICES))
+    return CHOICES[name]
 
 
 def overrules(spec: str) -> tuple[str, tuple[int, int] | None, str | None]:

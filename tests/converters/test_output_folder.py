@@ -113,9 +113,7 @@ def test_a_run_killed_between_its_renames_is_healed_by_the_next(tmp_path):
 
 def test_the_lock_ends_with_a_killed_holder(tmp_path):
     code = (
-        "import pathlib, time; from "
-        "converters import "
-        "output_folder\nwith "
+        "import pathlib, time; from converters import output_folder\nwith "
         f"output_folder.locked(pathlib.Path({str(tmp_path / 'run')!r})): print('held', flush=True); time.sleep(600)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)

@@ -222,12 +222,8 @@ def test_training_keeps_step_with_debians_darknet(name, whole, tmp_path, library
                         np.linalg.norm(other),
                     )
                     where = (
-                        f"batch {step}, layer "
-                        f"{layer.index}: "
-                        f"{apart:.2g} apart, "
-                        f"{moved:.2g} "
-                        "from the "
-                        f"start, {size:.2g} in all"
+                        f"batch {step}, layer {layer.index}: {apart:.2g} apart, {moved:.2g} from the start, "
+                        f"{size:.2g} in all"
                     )
                     # 1e-3 of the weights; those of a narrow network have moved far, and may be 2% of the way apart
                     assert apart < max(1e-3 * size, 0 if whole else 0.02 * moved) and apart < 0.05 * moved, where

@@ -55,21 +55,15 @@ def test_examples_of_the_page(here):
 
 def test_importing_it_imports_nothing_heavy():
     code = (
-        "import sys, emotion; "
-        "emotion.load; "
-        "sys.exit(bool({'torch', 'cv2', "
-        "'numpy', "
-        "'pandas', "
-        "'matplotlib'} & set(sys.modules)))"
+        "import sys, emotion; emotion.load; sys.exit(bool({'torch', 'cv2', 'numpy', 'pandas', 'matplotlib'} & "
+        "set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_functions_stay_functions_when_modules_are_imported():
     code = (
-        "import emotion, emotion.run_detection, "
-        "emotion.comparison.compare, "
-        "emotion.comparison.evaluate, "
+        "import emotion, emotion.run_detection, emotion.comparison.compare, emotion.comparison.evaluate, "
         "emotion.cli.detect\n"
     )
     code += "assert all(callable(getattr(emotion, name)) for name in emotion.__all__ if name != '__version__')"

@@ -300,13 +300,8 @@ def test_a_full_disk_leaves_nothing_that_looks_finished(kilobytes, tmp_path, det
     rng = np.random.default_rng(0)
     video = video_factory(tmp_path / "a.mp4", [rng.integers(0, 256, (96, 96, 3), np.uint8) for _ in range(30)], fps=10)
     line = (
-        f"ulimit -f {2 * kilobytes}; exec "
-        f"{sys.executable} -m "
-        "emotion.cli detect "
-        f"{video} "
-        "--model "
-        f"{detector_folder} --out "
-        f"{tmp_path / 'out'}"
+        f"ulimit -f {2 * kilobytes}; exec {sys.executable} -m emotion.cli detect {video} --model {detector_folder} "
+        f"--out {tmp_path / 'out'}"
     )
     run = subprocess.run(["sh", "-c", line], capture_output=True, text=True)  # sh counts in 512 bytes
     assert (

@@ -203,16 +203,8 @@ class _Walk:
         )
         if np.any(offset) and target.type == "convolutional" and padded(target.section):
             notes.append(
-                "worked into the first "
-                "layer; at the "
-                "picture's "
-                "border it "
-                "differs "
-                "from the "
-                "source, whose "
-                "padding was the mean "
-                "colour and is "
-                "black here"
+                "worked into the first layer; at the picture's border it differs from the source, whose padding "
+                "was the mean colour and is black here"
             )
 
     def layer(self, target: Layer) -> tuple[dict, Row] | str:
@@ -231,12 +223,8 @@ class _Walk:
         if given.kernel is None:
             where = "behind an activation" if given.behind else "here"
             return (
-                f"takes {_size(shapes['weights'])}; the "
-                "source has a "
-                "batch norm "
-                f"{where}, "
-                f"'{given.name}': "
-                "give the cfg a [batchnorm]"
+                f"takes {_size(shapes['weights'])}; the source has a batch norm {where}, '{given.name}': give the "
+                "cfg a [batchnorm]"
             )
         kernel = _shaped(given, target, shapes["weights"])
         if kernel is None:
@@ -282,12 +270,7 @@ class _Walk:
         here = target.section.text("activation", "logistic")
         if given.activation is not None and given.activation != here:
             self.notes.append(
-                f"layer {target.index} "
-                f"[{target.type}] has "
-                "activation "
-                f"{here}, the "
-                "source's "
-                f"'{given.name}' "
+                f"layer {target.index} [{target.type}] has activation {here}, the source's '{given.name}' "
                 f"{given.activation}"
             )
 

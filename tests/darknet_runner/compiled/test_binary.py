@@ -9,26 +9,12 @@ from darknet_runner.compiled import binary
 from darknet_runner.network import cfg_file, templates
 
 ALEXEY = (
-    " GPU isn't used \n Used AVX \n "
-    "Used FMA & "
-    "AVX2 \n "
-    "OpenCV isn't "
-    "used - data "
-    "augmentation "
-    "will be "
-    "slow \nNot an option: "
-    "version\n"
+    " GPU isn't used \n Used AVX \n Used FMA & AVX2 \n OpenCV isn't used - data augmentation will be slow \nNot an "
+    "option: version\n"
 )
 ALEXEY_GPU = (
-    " CUDA-version: 11080 "
-    "(12020), "
-    "cuDNN: 8.9.2, "
-    "CUDNN_HALF=1, GPU "
-    "count: 2 \n "
-    "CUDNN_HALF=1 \n "
-    "OpenCV version: 4.8.0\nNot an "
-    "option: "
-    "version\n"
+    " CUDA-version: 11080 (12020), cuDNN: 8.9.2, CUDNN_HALF=1, GPU count: 2 \n CUDNN_HALF=1 \n OpenCV version: "
+    "4.8.0\nNot an option: version\n"
 )
 HANK = (
     'Darknet V5 "Moonlit" '

@@ -29,12 +29,8 @@ ALL = TrainOptions(clear=True, validate=True, map_epochs=2, gpus=(0, 1))
             False,
             ALL,
             (
-                "/d detector train feed/feed.data "
-                "model.cfg "
-                "feed/start.weights "
-                "-dont_show -map "
-                "-mAP_epochs 2 "
-                "-gpus 0,1 -clear"
+                "/d detector train feed/feed.data model.cfg feed/start.weights -dont_show -map -mAP_epochs 2 -gpus "
+                "0,1 -clear"
             ),
         ),
         (

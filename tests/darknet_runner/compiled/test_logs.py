@@ -98,15 +98,8 @@ def test_emos_own(tmp_path):
     """
     end = "rate 0.000100, 22.9 pictures/s, waiting 1%, 0:00 left\n"
     (tmp_path / "train.log").write_text(
-        f"1/4: loss 11.5, average 11.5, {end}2/4: loss 9.5, average 11.3, mAP 1.7% (best 1.7%), {end}"
-        "3/4: loss nan, average 11.0, "
-        "mAP 1.7% "
-        "(best 1.7%), "
-        f"{end}4/4: "
-        "loss 6.0, "
-        "average 10.5, "
-        "mAP 1.2% "
-        f"(best 1.7%), {end}"
+        f"1/4: loss 11.5, average 11.5, {end}2/4: loss 9.5, average 11.3, mAP 1.7% (best 1.7%), {end}3/4: loss nan, "
+        f"average 11.0, mAP 1.7% (best 1.7%), {end}4/4: loss 6.0, average 10.5, mAP 1.2% (best 1.7%), {end}"
     )
     rows = by_iteration(tmp_path / "train.log")
     assert [(row.loss, row.avg_loss, row.rate, row.map) for row in (rows[1], rows[2], rows[4])] == [

@@ -119,14 +119,8 @@ def test_a_second_run_is_refused_without_force(folder):
     assert emo(folder, "convert", "affectnet", "--quiet").returncode == 0
     done = emo(folder, "convert", "affectnet")
     assert done.returncode == 2 and done.stderr == (
-        "emo: data/affectnet-detector: "
-        "the output "
-        "exists and is "
-        "not empty "
-        "(--force "
-        "replaces it, "
-        "or choose "
-        "another --out)\n"
+        "emo: data/affectnet-detector: the output exists and is not empty (--force replaces it, or choose another "
+        "--out)\n"
     )
 
 

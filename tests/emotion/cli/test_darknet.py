@@ -176,7 +176,7 @@ def test_anchors(folder, capsys):
 def test_usage(folder, capsys):
     assert "pipeline" in emo(capsys, "darknet", "--help")[1]
     for args, said in (
-        (("train",), "to train anew"),
+        (("train",), "name a network to train"),
         (("valid",), "no network is named"),
         (("partial", "a", "b", "c"), "LAYERS or --for"),
         (("train", "--cfg", "small.cfg", "--gpus", "a,b"), "not a list of numbers"),
@@ -451,7 +451,7 @@ def test_a_dry_run_refuses_what_the_run_refuses(folder, capsys):
 
 def test_patience_without_validations_is_refused(folder, capsys):
     code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--patience", 3, "--no-map")
-    assert code == 2 and "--patience waits for validations: --no-map leaves them out" in err
+    assert code == 2 and "--patience counts validations, and there will be none: --no-map leaves them out" in err
     write_data(folder / "data" / "emo.data", classes=3, train="train.txt", valid=None, names="emo.names")
     code, _, err = emo(capsys, "darknet", "train", "--cfg", "small.cfg", "--patience", 3)
     assert code == 2 and "has no valid list" in err

@@ -118,9 +118,9 @@ def test_what_is_counted_again_is_what_was_counted(labelled, systems):
 
 
 def systems_of(spec):
-    from emotion.systems.open import open_system
+    from emotion.systems.open import SystemSettings, open_system
 
-    return open_system(spec, conf=0.005)
+    return open_system(spec, SystemSettings(conf=0.005))
 
 
 def test_significance_of_two_that_agree(labelled, systems, tmp_path):

@@ -17,7 +17,7 @@ from emotion.comparison.foreign import FileSystem
 from emotion.comparison.memory import peak_megabytes
 from emotion.comparison.settings import Settings
 from emotion.sources.frame import Frame
-from emotion.systems.open import open_subject, overrules
+from emotion.systems.open import SystemSettings, open_subject, overrules
 
 ROOT = Path(__file__).resolve().parents[3]
 CLASSES = ("Neutral", "Happy", "Sad", "Surprise", "Fear", "Disgust", "Anger")
@@ -125,7 +125,7 @@ def test_results_of_other_programs(boxes, systems, tmp_path):
     """The detector's own faces as emo's JSONL and CSV and as COCO: each agrees with it in every face."""
     from emotion import run_detection
 
-    detector = open_subject(systems[1], conf=0.25)
+    detector = open_subject(systems[1], SystemSettings(conf=0.25))
     run_detection.run(boxes.parent, detector, tmp_path / "found")
     coco = {
         "images": [],
@@ -189,7 +189,7 @@ def test_results_of_several_videos(systems, squares, video_factory, tmp_path):
         video_factory(tmp_path / f"{name}.mp4", [squares(faces, scale=4)[0] for faces in frames], fps=5)
         for name, frames in drawn.items()
     ]
-    detector, rows, images, found = open_subject(systems[1], conf=0.25), [], [], []
+    detector, rows, images, found = open_subject(systems[1], SystemSettings(conf=0.25)), [], [], []
     for video in videos:
         folder = tmp_path / "found" / video.stem
         run_detection.run(video, detector, folder)
@@ -254,7 +254,8 @@ def test_another_size_or_backend_behind_an_at_sign(detector_folder, classifier_f
         "opencv",
     )
     assert open_subject(f"{detector_folder}@128x96").settings["model"]["input"] == [128, 96, 3]
-    assert open_subject(f"yolo:{detector_folder}@opencv", backend="onnx").settings["backend"] == "opencv"
+    onnx = SystemSettings(backend="onnx")
+    assert open_subject(f"yolo:{detector_folder}@opencv", onnx).settings["backend"] == "opencv"
     for spec, words in (
         (f"{detector_folder}@100", "multiples of 32"),
         (f"{classifier_folder}@64", "is a classifier"),

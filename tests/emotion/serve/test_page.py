@@ -121,8 +121,7 @@ def test_what_a_user_does(browser, address, work):
     wait(lambda: by_id("picture").get_attribute("aria-label") == "1 face: face 1 Surprise")
     assert wait(lambda: by_id("spoken").get_attribute("textContent")) == "face 1 Surprise"
     pixels = browser.execute_script(
-        "const c = document.getElementById('line'); return "
-        "Array.from(c.getContext('2d').getImageData(0, 0, "
+        "const c = document.getElementById('line'); return Array.from(c.getContext('2d').getImageData(0, 0, "
         "c.width, c.height).data)"
     )
     assert (np.array(pixels).reshape(-1, 4)[:, :3] == (255, 160, 60)).all(1).sum() > 20  # the line of Surprise

@@ -12,7 +12,7 @@ from darknet_runner.network import cfg_file, weights_file
 from emotion.comparison.compare import shipped_media
 from emotion.systems import backends, models
 from emotion.systems.backends import BACKENDS, OpenCVBackend, TorchBackend, quickest
-from emotion.systems.open import open_system
+from emotion.systems.open import SystemSettings, open_system
 
 NEEDS = {"onnx": "onnxruntime", "torch": "torch"}
 
@@ -25,8 +25,8 @@ def test_faces_are_the_same_as_opencvs(system, backend):
     """
     pytest.importorskip(NEEDS[backend], reason=f"the extra with {NEEDS[backend]} is not installed")
     frames = [cv2.imread(str(path)) for path in shipped_media() if path.suffix == ".jpg"]
-    detector = open_system(system, backend=backend)
-    found, expected = detector.detect(frames), open_system(system, backend="opencv").detect(frames)
+    detector = open_system(system, SystemSettings(backend=backend))
+    found, expected = detector.detect(frames), open_system(system, SystemSettings(backend="opencv")).detect(frames)
     assert backend in str(detector.settings["backend"]) and sum(map(len, expected)) >= len(frames)
     for ours, other in zip(found, expected):
         assert len(ours) == len(other)
@@ -110,13 +110,14 @@ def test_a_region_head_is_not_left_to_opencv(tmp_path):
     weights_file.write(cfg_file.parse(text), tmp_path / "model.weights", Network(cfg_file.parse(text)).arrays(), 0)
     frame = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     found, other = (
-        open_system(f"yolo:{tmp_path}", backend=backend, conf=0.4).detect([frame])[0] for backend in ("torch", "onnx")
+        open_system(f"yolo:{tmp_path}", SystemSettings(backend=backend, conf=0.4)).detect([frame])[0]
+        for backend in ("torch", "onnx")
     )
     assert len(found) == len(other) > 5
     np.testing.assert_allclose(found.xyxy_px, other.xyxy_px, atol=0.01)
     np.testing.assert_allclose(found.scores, other.scores, atol=1e-4)
     with pytest.raises(CfgError, match=r"model.cfg:11: OpenCV does not decode \[region\].*--backend onnx or torch"):
-        open_system(f"yolo:{tmp_path}", backend="opencv")
+        open_system(f"yolo:{tmp_path}", SystemSettings(backend="opencv"))
 
 
 def test_torch_runs_what_opencv_cannot(tmp_path):
@@ -164,7 +165,7 @@ def test_a_device_that_is_not_there_is_refused(backend, device, said):
             pytest.skip("this ONNX Runtime has GPUs")
         said = "no such device"
     with pytest.raises(UsageError, match=said):
-        open_system("yolo", backend=backend, device=device)
+        open_system("yolo", SystemSettings(backend=backend, device=device))
 
 
 def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch):

@@ -9,7 +9,7 @@ from converters.errors import CfgError
 from emotion.comparison import compare
 from emotion.sources.pictures import read_picture
 from emotion.systems import models
-from emotion.systems.open import open_system
+from emotion.systems.open import SystemSettings, open_system
 
 CASES = Path(__file__).resolve().parents[4] / "shared/cases/cfg-encoding"
 pytestmark = pytest.mark.skipif(not CASES.is_dir(), reason="../shared/cases is not here")
@@ -32,11 +32,11 @@ def test_a_cfg_with_another_encoding_is_the_network_that_it_is(case, backend, tm
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
     portrait = read_picture(next(path for path in compare.shipped_media() if path.name == "portrait.jpg"))
-    (found,) = open_system("yolo", model=model_of(case, tmp_path), backend=backend).detect([portrait])
-    (plain,) = open_system("yolo", backend=backend).detect([portrait])
+    (found,) = open_system("yolo", SystemSettings(model=model_of(case, tmp_path), backend=backend)).detect([portrait])
+    (plain,) = open_system("yolo", SystemSettings(backend=backend)).detect([portrait])
     assert len(found) == len(plain) >= 1 and abs(found.xyxy_px - plain.xyxy_px).max() < 0.5
 
 
 def test_a_misspelt_key_is_told(tmp_path):
     with pytest.raises(CfgError, match="did you mean 'filters'"):
-        open_system("yolo", model=model_of("upper", tmp_path))
+        open_system("yolo", SystemSettings(model=model_of("upper", tmp_path)))

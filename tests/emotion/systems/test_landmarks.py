@@ -129,9 +129,9 @@ def test_dlibs_files_that_are_not_there_or_none(tmp_path):
 
 
 def test_a_picture_that_is_all_face_goes_to_the_classifier_whole():
-    from emotion.systems.open import open_system
+    from emotion.systems.open import SystemSettings, open_system
 
-    system = open_system("two-stage", face_model="whole")
+    system = open_system("two-stage", SystemSettings(face_model="whole"))
     faces = np.random.default_rng(0).integers(0, 256, (3, 48, 48, 3), np.uint8)
     for frame, found in zip(faces, system.detect(list(faces))):
         assert found.xyxy_px.tolist() == [[0, 0, 48, 48]] and found.face.tolist() == [1]

@@ -113,7 +113,7 @@ def test_options_that_do_not_go_together(detector_folder, arguments, said, capsy
 
 
 def test_detect_takes_the_exported_file(tmp_path, detector_folder, squares, capsys):
-    from emotion.systems.open import open_system
+    from emotion.systems.open import SystemSettings, open_system
 
     def emo(*arguments):
         with pytest.raises(SystemExit) as ended:
@@ -149,4 +149,4 @@ def test_detect_takes_the_exported_file(tmp_path, detector_folder, squares, caps
         model = () if file == "half.onnx" else ("--model", detector_folder)
         assert emo("detect", tmp_path / "a.png", *model, "--onnx", tmp_path / file, "--out", tmp_path / "p") == 2
         assert said in capsys.readouterr().err
-    assert open_system("two-stage:haar", exported=None).classifier.backend.name == "onnx"
+    assert open_system("two-stage:haar", SystemSettings(exported=None)).classifier.backend.name == "onnx"

@@ -11,7 +11,7 @@ from emotion.comparison import compare
 from emotion.sources.pictures import read_picture
 from emotion.systems.backends import BACKENDS
 from emotion.systems.face_finders import BOX_SCALE
-from emotion.systems.open import open_system
+from emotion.systems.open import SystemSettings, open_system
 
 SHARED = Path(__file__).resolve().parents[4] / "shared/models"
 FINDERS = {
@@ -52,7 +52,7 @@ def test_threads_get_what_one_alone_gets(spec, pictures):
     if backend == "onnx":
         pytest.importorskip("onnx")
         pytest.importorskip("onnxruntime")
-    detector = open_system(f"two-stage:{finder}" if finder else system, backend=backend)
+    detector = open_system(f"two-stage:{finder}" if finder else system, SystemSettings(backend=backend))
     alone = [detector.detect([picture])[0] for picture in pictures]
     assert sum(len(found) for found in alone) >= 3
     detector.clock.take()

@@ -39,7 +39,8 @@ def with_found(table: Table, find: Find, notes: Notes, landmarks: bool) -> Table
             continue
         where = SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i]
         try:
-            pixels = table.pixels[i] if table.pixels and table.pixels[i] is not None else decode(table.image[i])
+            pixels = table.picture(i)
+            pixels = decode(table.image[i]) if pixels is None else pixels
         except MediaError as error:
             keep[i] = False
             notes.drop("undecodable", *where, str(error))

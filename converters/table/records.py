@@ -91,7 +91,7 @@ class Table:
     sources: tuple[str, ...]
     landmarks: list | None = None  # F of (K, 2) arrays or None
     votes: np.ndarray | None = None  # (F, 8) float32
-    pixels: list | None = None  # N of uint8 arrays or None
+    pixels: list | None = None  # N of uint8 arrays, of what np.asarray reads from its file, or None
 
     def __len__(self) -> int:
         return len(self.image)
@@ -111,7 +111,6 @@ class Table:
                     None if self.votes is None else tuple(self.votes[row].tolist()),
                 )
             )
-        pixels = self.pixels[index] if self.pixels else None
         source = Path(self.sources[self.source[index]])
         return Record(
             Path(self.image[index]),
@@ -120,8 +119,16 @@ class Table:
             self.group[index],
             source,
             int(self.line[index]),
-            pixels,
+            self.picture(index),
         )
+
+    def picture(self, index: int) -> np.ndarray | None:
+        """The pixels of picture `index` where the dataset holds them itself: uint8 (H, W) or (H, W, 3).
+
+        DataError when they cannot be read from their file.
+        """
+        pixels = self.pixels[index] if self.pixels else None
+        return None if pixels is None else np.asarray(pixels)
 
     @property
     def counts(self) -> np.ndarray:

@@ -64,8 +64,9 @@ def write_chunk(
             os.makedirs(root + folder, exist_ok=True)
             made.add(folder)
         if info is None:
-            path, (height, width) = stem + ".png", table.pixels[i].shape[:2]
-            write_png(root + path, table.pixels[i])
+            pixels = table.picture(i)
+            path, (height, width) = stem + ".png", pixels.shape[:2]
+            write_png(root + path, pixels)
         else:
             path, (width, height) = stem + place(table.image[i], root + stem, info, link), info.size_wh
         out.entries[split[i]].append(path)

@@ -103,7 +103,7 @@ def fer_id(emotion: int, ids: np.ndarray) -> int:
 def _cut(table: Table, i: int, faces: range, look: Look, out: Cut):
     """(face row, source size, crop, landmarks in it) of each usable face of picture i; findings for the others."""
     where = SPLITS[table.split[i]], table.sources[table.source[i]], table.line[i]
-    pixels = table.pixels[i] if table.pixels else None
+    pixels = table.picture(i)
     if pixels is None:
         info = probe(table.image[i])
         if not sound(table.chunk(i, i + 1), [info], out.notes)[0]:

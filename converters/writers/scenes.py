@@ -93,8 +93,9 @@ def write_chunk(
 
 
 def _crop(table: Table, face: int, out: Written) -> np.ndarray | None:
-    if table.pixels and table.pixels[face] is not None:
-        return table.pixels[face]
+    pixels = table.picture(face)
+    if pixels is not None:
+        return pixels
     try:
         return decode(table.image[face])
     except MediaError as error:

@@ -108,7 +108,7 @@ def test_tables_are_cut_joined_and_thinned_as_lists_of_records_are(rows, data):
 def faces_of(table: Table) -> list[tuple]:
     """Split, emotion and pixels of every picture, in an order of its own."""
     pixels = [
-        table.pixels[i] if table.pixels else cv2.imread(path, cv2.IMREAD_GRAYSCALE)
+        table.picture(i) if table.pixels else cv2.imread(path, cv2.IMREAD_GRAYSCALE)
         for i, path in enumerate(table.image)
     ]
     return sorted(

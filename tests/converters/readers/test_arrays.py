@@ -15,6 +15,7 @@ import pytest
 from converters import readers
 from converters.convert import Settings, convert
 from converters.errors import DataError
+from converters.readers import array_files
 from converters.table.records import Notes
 
 FORMS = ("hdf5", "npz", "pickle")
@@ -227,6 +228,161 @@ def test_bombs_are_refused_by_what_they_claim(tmp_path):
         )
     with pytest.raises(DataError, match="is cut"):
         read("npz", tmp_path)
+
+
+class NeverFilled:
+    """Pickled, an array of 16 GB without its numbers."""
+
+    def __reduce__(self):
+        return np.ndarray.__reduce__(FACES)[0], (np.ndarray, (1 << 34,), b"b")
+
+
+def test_a_bomb_of_a_pickle_says_one_thing_many_times_or_never(tmp_path):
+    shared = [0] * 1000
+    for _ in range(3):
+        shared = [shared] * 1000
+    for content in (
+        {"images": shared, "labels": [0]},
+        {"images": FACES, "labels": [0, 1, 2], "votes": [[1] * 700] * 10**6},
+        {"images": NeverFilled(), "labels": [0]},
+    ):
+        (tmp_path / "train.pkl").write_bytes(pickle.dumps(content))
+        with pytest.raises(DataError, match="claims .* in .* bytes of file"):
+            read("pickle", tmp_path)
+    names = ["x" * 10**6, *"ab" * 20000]  # one long text makes no others long: an array of text would take 160 GB
+    (tmp_path / "train.pkl").write_bytes(pickle.dumps({"paths": names, "labels": [0] * len(names)}))
+    assert len(read("pickle", tmp_path)[0]) == len(names)
+
+
+def test_an_hdf5_that_gives_one_long_text_for_every_row_is_refused(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path, count = tmp_path / "train.h5", 5000
+    with h5py.File(path, "w") as file:
+        paths = file.create_dataset("paths", (count,), h5py.string_dtype())
+        paths[:] = ["x" * 5000] + ["y"] * (count - 1)
+        file["labels"] = np.zeros(count, np.uint8)
+        place, entry = paths.id.get_offset(), 16  # of a row: the text's length, and where it is
+    assert len(read("hdf5", path)[0]) == count
+    data = path.read_bytes()
+    path.write_bytes(data[:place] + data[place : place + entry] * count + data[place + entry * count :])
+    with pytest.raises(DataError, match="claims more than"):
+        read("hdf5", path)
+
+
+SCALES = {"bytes": (np.uint8, 1), "floats": (np.float32, 255), "whole numbers": (np.int32, 1)}
+
+
+@pytest.mark.parametrize("form", ["hdf5", "packed", "npz", "fortran"])
+@pytest.mark.parametrize("kind", SCALES)
+def test_rows_stay_in_the_file_until_they_are_looked_at(tmp_path, monkeypatch, form, kind):
+    """In any order, also in another process, and as they were; blocks of a few rows here."""
+    monkeypatch.setattr(array_files, "BLOCK_BYTES", 7 * 48)
+    monkeypatch.setattr(array_files, "CACHE_BYTES", 30 * 48)
+    dtype, scale = SCALES[kind]
+    faces = np.random.default_rng(0).integers(0, 256, (50, 6, 8), np.uint8)
+    stored = (faces / scale).astype(dtype)[..., None]
+    path = tmp_path / ("train.npz" if form in ("npz", "fortran") else "train.h5")
+    if form == "fortran":
+        np.savez(path, images=np.asfortranarray(stored), labels=np.arange(50) % 7)
+    elif form == "npz":
+        np.savez(path, images=stored, labels=np.arange(50) % 7)
+    else:
+        h5py = pytest.importorskip("h5py")
+        with h5py.File(path, "w") as file:
+            packed = {"chunks": (4, 3, 8, 1), "compression": "gzip"} if form == "packed" else {}
+            file.create_dataset("images", data=stored, **packed)
+            file["labels"] = np.arange(50) % 7
+    table, _ = read("hdf5" if path.suffix == ".h5" else "npz", path)
+    for index in (49, 0, *np.random.default_rng(1).permutation(50).tolist()):
+        np.testing.assert_array_equal(table.picture(index), faces[index])
+    copy = pickle.loads(pickle.dumps(table.take(np.array([3, 44]))))
+    np.testing.assert_array_equal(copy.picture(1), faces[44])
+    assert len(pickle.dumps(table.pixels)) < 50 * 48, "what goes to another process is no pixels"
+
+
+@pytest.mark.parametrize("form", ["hdf5", "npz"])
+def test_a_file_that_is_cut_after_it_was_read_is_one_line(tmp_path, form):
+    need(form)
+    path = tmp_path / FILES[form]
+    make(form, path, images=np.ones((2000, 48, 48), np.uint8), labels=np.zeros(2000, int))
+    table, _ = read(form, path)
+    os.truncate(path, 100_000)
+    with pytest.raises(DataError, match="cannot|can be read|claims"):
+        table.picture(1999)
+
+
+@pytest.mark.parametrize("form", ["hdf5", "npz"])
+def test_memory_does_not_grow_with_the_set(tmp_path, form):
+    """300 MB of faces are read, and written as another form, by a process that may have 120 MB more than it began
+    with.
+    """
+    need(form)
+    path, block = tmp_path / FILES[form], np.random.default_rng(0).integers(0, 256, (1000, 100, 100), np.uint8)
+    count = 30_000
+    if form == "hdf5":
+        import h5py
+
+        with h5py.File(path, "w") as file:
+            images = file.create_dataset("images", (count, 100, 100), np.uint8)
+            for start in range(0, count, 1000):
+                images[start : start + 1000] = block
+            file["labels"] = np.zeros(count, np.uint8)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            with archive.open("images.npy", "w") as file:
+                np.lib.format.write_array_header_1_0(
+                    file, {"descr": "|u1", "fortran_order": False, "shape": (count, 100, 100)}
+                )
+                for _ in range(count // 1000):
+                    file.write(block.tobytes())
+            with archive.open("labels.npy", "w") as file:
+                np.save(file, np.zeros(count, np.uint8))
+    code = f"""if 1:
+        import resource
+        import cv2
+        from converters import readers
+        from converters.table.records import Notes
+        def peak():
+            return int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0]) >> 10
+        before = peak()
+        table = readers.read({form!r}, {str(path)!r}, Notes())
+        total = sum(int(table.picture(index)[0, 0]) for index in range(len(table)))
+        print(len(table), total, peak() - before)"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    faces, total, megabytes = map(int, done.stdout.split())
+    assert faces == count and total == int(block[:, 0, 0].sum()) * (count // 1000) and megabytes < 120
+
+
+def test_what_can_only_be_read_whole_has_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr(array_files, "MOST_WHOLE", 1 << 20)
+    faces = np.random.default_rng(0).integers(0, 256, (500, 48, 48), np.uint8)
+    (tmp_path / "train.pkl").write_bytes(pickle.dumps({"images": faces, "labels": np.zeros(500, int)}))
+    np.savez_compressed(tmp_path / "train.npz", images=faces, labels=np.zeros(500, int))
+    for form in ("pickle", "npz"):
+        with pytest.raises(DataError, match="read whole.* 1 MB are the limit.*HDF5"):
+            read(form, tmp_path)
+    np.savez(tmp_path / "train.npz", images=faces, labels=np.zeros(500, int))
+    assert len(read("npz", tmp_path)[0]) == 500
+    monkeypatch.setenv("EMO_MAX_PIXELS", "2000")
+    with pytest.raises(DataError, match="48x48: more than 2000 pixels"):
+        read("npz", tmp_path)
+
+
+def test_a_piece_of_an_hdf5_that_is_larger_than_the_limit(tmp_path, monkeypatch):
+    h5py = pytest.importorskip("h5py")
+    monkeypatch.setattr(array_files, "MOST_CHUNK", 1 << 20)
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file.create_dataset("images", (500, 48, 48), np.uint8, chunks=(500, 48, 48))
+        file["labels"] = np.zeros(500, int)
+    with pytest.raises(DataError, match="in pieces of 1 MB.*h5repack"):
+        read("hdf5", tmp_path)
 
 
 @pytest.mark.parametrize("form", FORMS)

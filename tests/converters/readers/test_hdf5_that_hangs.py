@@ -3,7 +3,7 @@
 import pytest
 
 from converters.errors import DataError
-from converters.readers import arrays
+from converters.readers import array_files
 
 
 @pytest.mark.parametrize(
@@ -14,9 +14,9 @@ from converters.readers import arrays
     ],
 )
 def test_a_file_that_ends_the_library(trial, name, tmp_path, monkeypatch):
-    monkeypatch.setattr(arrays, "_TRIAL", trial)
+    monkeypatch.setattr(array_files, "_TRIAL", trial)
     with pytest.raises(DataError, match=rf"a\.h5: is damaged: the HDF5 library ends on it \({name}\)"):
-        arrays._tried(tmp_path / "a.h5")
+        array_files._tried(tmp_path / "a.h5")
 
 
 def test_a_whole_one_and_one_that_is_none_pass_the_trial(tmp_path):
@@ -26,4 +26,4 @@ def test_a_whole_one_and_one_that_is_none_pass_the_trial(tmp_path):
         file.attrs["classes"] = ["a"]
     (tmp_path / "b.h5").write_bytes(b"no HDF5")
     for name in ("a.h5", "b.h5", "gone.h5"):
-        arrays._tried(tmp_path / name)  # what is wrong with them, h5py says
+        array_files._tried(tmp_path / name)  # what is wrong with them, h5py says

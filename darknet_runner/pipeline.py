@@ -24,7 +24,7 @@ from .engine import Engine, TrainJob, TrainResult
 from .network import cfg_diff, cfg_file, layers, templates, weights_file
 from .reporting import Reporter
 from .run import create_run, preflight
-from .run.folder import RunDir, write_text
+from .run.folder import RunDir, recorded, write_text
 
 STEPS = ("classifier", "cut-off", "partial", "detector", "evaluation")
 
@@ -139,7 +139,7 @@ class State:
         return told
 
     def write(self) -> None:
-        write_text(self.path, json.dumps(self.content, indent=2, default=str) + "\n")
+        write_text(self.path, json.dumps(recorded(self.content), indent=2) + "\n")
 
 
 def plan_of(folder: Path) -> Plan:

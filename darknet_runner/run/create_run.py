@@ -14,7 +14,6 @@ from converters import settings_files
 from converters.darknet_format.files import DataFile, read_data, read_list
 from converters.darknet_format.open_set import open_set
 from converters.errors import RunError, UsageError
-from converters.terminal_text import redacted
 
 from ..builtin.recipe import Recipe
 from ..network import cfg_file, templates
@@ -103,6 +102,7 @@ def write_run_metadata(
     run: RunDir, data: Path, settings: dict, argv: list[str] | None = None, engine: str = "builtin"
 ) -> None:
     """Write args.toml (the effective settings) and the run.json that says what began, on what, with what."""
+    settings = run_folder.recorded(settings)
     lines = [f"{key} = {_toml(value)}\n" for key, value in settings.items() if value is not None]
     run_folder.write_text(run.path / "args.toml", "".join(lines))
     pretrained = settings.get("pretrained")
@@ -110,7 +110,7 @@ def write_run_metadata(
         engine=engine,
         verdict="running",
         started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        argv=[redacted(word) for word in (sys.argv if argv is None else argv)],
+        argv=sys.argv if argv is None else argv,
         cfg=str(run.cfg),
         data=os.path.abspath(data),
         settings=settings,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from converters import output_folder, settings_files
 from converters.errors import EmoError, RunError, naming
+from converters.terminal_text import redacted
 
 STEM = "model"
 # What run.json holds, where it holds it. A run's `data` is written absolute.
@@ -116,10 +117,10 @@ class RunDir:
         )
 
     def write_json(self, **fields) -> None:
-        """Merge `fields` into run.json, renamed into place."""
+        """Merge `fields` into run.json, renamed into place; passwords of addresses are left out (`recorded`)."""
         target = self.path / "run.json"
         known = self.read_json() if target.exists() else {}
-        write_text(target, json.dumps(jsonable(known | fields), indent=2, default=str) + "\n")
+        write_text(target, json.dumps(recorded(known | fields), indent=2) + "\n")
 
     def end(self, verdict: str, reason: str, **fields) -> None:
         """Write to run.json that the run ended, and why; what a full disk lets be written, at least the verdict."""
@@ -162,6 +163,20 @@ class RunDir:
         whole = [line for line, row in rows if len(row) == columns and row[0].isdigit() and int(row[0]) <= iteration]
         if len(whole) < len(lines):
             write_text(self.metrics, "".join(line + "\n" for line in (head, *whole)))
+
+
+def recorded(value):
+    """`value` as a record on disk may hold it: text, numbers, lists and dicts; in its texts no password of an address,
+    and null for nan and inf.
+    """
+    if isinstance(value, dict):
+        return {key: recorded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [recorded(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return jsonable(value)
+    text = str(value)
+    return text if text.startswith("/") and "://" not in text else redacted(text)  # a path may look like an address
 
 
 def jsonable(value):

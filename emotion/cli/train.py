@@ -38,7 +38,8 @@ from .training_options import training_options
 @click.option(
     "--storage",
     metavar="URL",
-    help="Where the search is kept, so that several machines share it; default: a file in its folder.",
+    help="Where the search is kept, so that several machines share it; default: a file in its folder. "
+    "A password in it is not written down: --resume needs it again.",
 )
 @training_options
 def train(network, further, grid, search, trials, storage, **settings):
@@ -59,14 +60,14 @@ def train(network, further, grid, search, trials, storage, **settings):
     does. A search trains many times, gives up trainings that do badly, judges on the valid split only, and writes
     trials.csv, trials.png and best.toml, a recipe.
     """
-    if (trials or storage) and not (search or grid):
-        raise click.UsageError("--trials and --storage belong to --search or --grid")
+    if trials and not (search or grid):
+        raise click.UsageError("--trials belongs to --search or --grid")
     if not (search or grid):
         if further:
             if network or settings["resume"]:
                 raise click.UsageError("--continue takes its network from RUN: give neither NETWORK nor --resume")
             network = str(_as_further(further, settings))
-        train_or_search(network, **settings)
+        train_or_search(network, storage=storage, **settings)
         return
     if not network or settings["resume"] or further:
         raise click.UsageError("a search begins with a NETWORK; go on with emo train --resume its folder")

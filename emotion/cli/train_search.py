@@ -25,14 +25,17 @@ FORMAT = {
     "kind": str,
     "trials": (int, type(None)),
     "storage": (str, type(None)),
+    "secret": bool,
     "study": str,
 }
 
 
-def train_or_search(network: str | None, resume: str | None, **settings) -> None:
+def train_or_search(network: str | None, resume: str | None, storage: str | None = None, **settings) -> None:
     """Train; or go on, where `resume` is the folder of a search."""
     if resume and (Path(resume) / SEARCH).is_file():
-        go_on(resume, settings["as_json"], settings["quiet"])
+        go_on(resume, storage, settings["as_json"], settings["quiet"])
+    elif storage:
+        raise click.UsageError("--storage belongs to --search, --grid, or --resume of a search's folder")
     else:
         run_training(network, resume=resume, **settings)
 
@@ -66,20 +69,32 @@ def begin(
         "kind": kind,
         "trials": trials,
         "storage": storage,
+        "secret": run_folder.recorded(storage) != storage,  # what is written lacks user, password or query
         "study": name,
     }
-    run_folder.write_text(folder / SEARCH, json.dumps(told, indent=1) + "\n")
-    (folder / SEARCH).chmod(0o600)  # a storage's address may hold a password
+    run_folder.write_text(folder / SEARCH, json.dumps(run_folder.recorded(told), indent=1) + "\n")
     _search(folder, told, as_json, settings["quiet"])
 
 
-def go_on(folder: str, as_json: bool, quiet: bool) -> None:
-    """Go on with the search in `folder`; RunError when its search.json is none."""
-    from converters import settings_files
-    from converters.errors import RunError
+def go_on(folder: str, storage: str | None, as_json: bool, quiet: bool) -> None:
+    """Go on with the search in `folder`; `storage` is its whole address, where search.json has it without a password.
 
-    told = settings_files.read_json(Path(folder) / SEARCH, FORMAT, tuple(FORMAT), RunError)
-    _search(Path(folder), told, as_json, quiet)
+    RunError when its search.json is none, UsageError when the address is missing or another one.
+    """
+    from converters import settings_files
+    from converters.errors import RunError, UsageError
+    from darknet_runner.run.folder import recorded
+
+    told = settings_files.read_json(Path(folder) / SEARCH, FORMAT, tuple(FORMAT.keys() - {"secret"}), RunError)
+    if storage is None and told.get("secret"):
+        raise UsageError(
+            f"the search is kept at {told['storage']}, and its password is not kept here",
+            where=folder,
+            mend="give the whole address again: --storage, or EMO_TRAIN_STORAGE",
+        )
+    if storage is not None and recorded(storage) != told["storage"]:
+        raise UsageError(f"the search is kept at {told['storage'] or 'study.db in its folder'}", where=folder)
+    _search(Path(folder), told | {"storage": storage or told["storage"]}, as_json, quiet)
 
 
 def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:

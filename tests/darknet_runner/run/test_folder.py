@@ -1,6 +1,7 @@
 """A run's folder: metrics.csv goes on where the run does, run.json says how it ended."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +59,16 @@ def test_a_run_json_that_does_not_hold_what_it_must(content, tmp_path):
     with pytest.raises(RunError) as fault:
         RunDir(tmp_path).read_json()
     assert str(fault.value).startswith(str(tmp_path / "run.json")) and "\n" not in str(fault.value)
+
+
+def test_no_record_of_a_run_holds_a_password(tmp_path):
+    """Whoever writes it: settings, words of the command line, reasons; a path is no address, whatever it looks like."""
+    run, secret = RunDir(tmp_path), "postgresql+psycopg2://me:p@ss/w@host/db?sslkey=p@ss"
+    run.write_json(settings={"mlflow": secret, "deep": [{"x": Path(secret)}]}, argv=["emo", f"--mlflow={secret}"])
+    run.end("failed", f"cannot reach {secret}", data="/data/set:/a@b?c/emo.data", loss=float("nan"))
+    text = (tmp_path / "run.json").read_text()
+    assert "p@ss" not in text and "me:" not in text and text.count("host/db") == 4
+    assert run.read_json()["data"] == "/data/set:/a@b?c/emo.data" and run.read_json()["loss"] is None
 
 
 def test_the_data_is_found_from_anywhere(tmp_path, monkeypatch):

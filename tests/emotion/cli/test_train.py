@@ -178,6 +178,29 @@ def test_a_grid_from_the_command_line(emo, folder):
     assert code == 1 and "search.json" in err and "Traceback" not in err
 
 
+def test_a_storages_password_is_written_nowhere_and_asked_for_again(emo, folder, monkeypatch):
+    """SQLite has none, but takes a query, which is left out just the same."""
+    pytest.importorskip("optuna", reason="the search needs Optuna")
+    storage = f"sqlite:///{folder}/shared.db?timeout=37"
+    mlflow = ("--mlflow", "http://me:s3cret@localhost:1")
+    words = ("--data", "faces", "--epochs", "1", "--grid", "lr=0.05", "--storage", storage, *mlflow)
+    code, _, err = emo("train", "net.cfg", *words, *QUICK)
+    assert code == 0, err
+    (search,) = (folder / "runs").glob("*-search-*")
+    records = [path.read_text() for path in search.rglob("*") if path.suffix in (".json", ".toml", ".csv")]
+    assert len(records) > 4 and not [text for text in records if "timeout=37" in text or "s3cret" in text]
+    assert f"sqlite:///{folder}/shared.db" in (search / "search.json").read_text()
+    code, _, err = emo("train", "--resume", search)
+    assert code == 2 and "EMO_TRAIN_STORAGE" in err and err.count("\n") == 1, err
+    code, _, err = emo("train", "--resume", search, "--storage", "sqlite:///other.db?timeout=37")
+    assert code == 2 and "the search is kept at" in err and not (folder / "other.db").exists(), err
+    monkeypatch.setenv("EMO_TRAIN_STORAGE", storage)
+    code, out, err = emo("train", "--resume", search, "--json")
+    assert code == 0 and len(json.loads(out)["trials"]) == 1, err
+    code, _, err = emo("train", "--resume", search / "trials" / "trial-001")
+    assert code == 2 and "--storage belongs to" in err, err
+
+
 @pytest.mark.parametrize(
     "words, code, said",
     [

@@ -91,7 +91,14 @@ def seeds(root: Path) -> dict[str, list[Path]]:
         )
     found["picture"] = sorted((root / "picture").iterdir())
     (root / "video").mkdir()
-    for suffix, codec in ((".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "mp4v"), (".webm", "VP80")):
+    for suffix, codec in (
+        (".mp4", "mp4v"),
+        (".avi", "MJPG"),
+        (".mkv", "mp4v"),
+        (".webm", "VP80"),
+        (".ts", "mp2v"),
+        (".flv", "FLV1"),
+    ):
         writer = cv2.VideoWriter(
             str(root / "video" / f"a{suffix}"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), 10, (64, 48)
         )

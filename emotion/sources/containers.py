@@ -5,7 +5,9 @@ container does.
 
 OpenCV's count of frames is the table's in an MP4 and an estimate elsewhere, the duration times a rate, which a variable
 rate, a late start or a longer sound make as wrong as one likes. Here only headers are read:
-MP4 and its kin (ISO 14496-12), Matroska and WebM (RFC 8794), AVI (RIFF), GIF. Of other containers nothing is known.
+MP4 and its kin (ISO 14496-12), Matroska and WebM (RFC 8794), AVI (RIFF), GIF. FLV (Adobe's specification, annex E) and
+MPEG-TS (ISO 13818-1) have no header for the whole, but one for each tag or packet: that the last is not whole is a fact
+too; one that is cut between two of them is a shorter one, and whole. Of other containers nothing is known.
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ def facts(path: Path) -> Facts:
                 return Facts(cut=_riff_is_cut(file, length))
             if head[:4] == b"GIF8":
                 return _gif(file)
+            if head[:3] == b"FLV":
+                return Facts(cut=_flv_is_cut(file, length))
+            return Facts(cut=_ts_is_cut(file, length))
     except (OSError, struct.error, IndexError, ValueError):
         pass
     return Facts()
@@ -178,6 +183,39 @@ def _riff_is_cut(file, length) -> bool:
             return False
         at += 8 + size + size % 2
     return at > length + 1  # the last byte of padding may be missing
+
+
+def _flv_is_cut(file, length) -> bool:
+    """Tag by tag, each a type, its length and itself, and then both lengths again; only if the last does not fit."""
+    file.seek(length - 4)
+    (last,) = struct.unpack(">I", file.read(4))
+    file.seek(max(0, length - 4 - last))
+    if last >= 11 and int.from_bytes(file.read(4)[1:], "big") == last - 11:
+        return False
+    file.seek(5)
+    at = struct.unpack(">I", file.read(4))[0] + 4
+    while at + 15 <= length:
+        file.seek(at)
+        kind, *size = file.read(4)
+        if kind & 0x1F not in (8, 9, 18):  # no sound, picture or script: something else follows
+            return False
+        at += 11 + int.from_bytes(bytes(size), "big") + 4
+    return at != length
+
+
+def _ts_is_cut(file, length) -> bool:
+    """Packets of one size, all of which begin with 0x47, some after four bytes of time."""
+    for size, lead in ((188, 0), (192, 4), (204, 0)):
+        places = [lead + size * number for number in range(5)]
+        if length > places[-1] and all(_byte(file, place) == 0x47 for place in places):
+            whole, rest = divmod(length, size)
+            return rest > lead and _byte(file, whole * size + lead) == 0x47
+    return False
+
+
+def _byte(file, at: int) -> int:
+    file.seek(at)
+    return file.read(1)[0]
 
 
 def _gif(file) -> Facts:

@@ -53,15 +53,47 @@ def test_a_whole_video_and_one_that_is_cut(suffix, videos, tmp_path):
     data = videos[suffix].read_bytes()
     assert facts(videos[suffix]) == Facts(COUNT if suffix in ("mov", "mp4") else None, False)
     assert len(list(open_source(videos[suffix]))) == COUNT
-    if suffix in ("ts", "flv"):
-        return  # which say nothing of their length
     for keep in (0.5, 0.97):
         path = tmp_path / f"cut.{suffix}"
-        path.write_bytes(data[: int(len(data) * keep)])
+        path.write_bytes(data[: int(len(data) * keep) // 188 * 188 + 80])
         assert facts(path).cut
         if suffix not in ("mov", "mp4"):  # whose table stands at the end here: they cannot be opened
             with pytest.raises(MediaError, match=r"breaks off after \d+ frames .*cut"):
                 list(open_source(path))
+
+
+@pytest.mark.parametrize("lead, rest", [(0, 0), (4, 0), (0, 16)], ids=["ts", "m2ts", "with parity"])
+def test_a_stream_of_packets_is_cut_in_a_packet_only(lead, rest, videos, tmp_path):
+    """Between two it is a shorter one, as recorders leave it; and what follows the last packet is none."""
+    if "ts" not in videos:
+        pytest.skip("this OpenCV writes no .ts")
+    data, size = videos["ts"].read_bytes(), lead + 188 + rest
+    packets = [bytes(lead) + data[at : at + 188] + bytes(rest) for at in range(0, len(data), 188)]
+    path, whole = tmp_path / "a.ts", b"".join(packets)
+    for content, cut in (
+        (whole, False),
+        (whole[: 40 * size], False),
+        (whole[: 40 * size + lead + 1], True),
+        (whole[:-1], True),
+        (whole + bytes(100), False),
+        (whole[: 3 * size + 50], False),
+    ):
+        path.write_bytes(content)
+        assert facts(path) == Facts(None, cut), len(content)
+
+
+def test_an_flv_is_cut_in_a_tag_only(videos, tmp_path):
+    if "flv" not in videos:
+        pytest.skip("this OpenCV writes no .flv")
+    data, path, ends = videos["flv"].read_bytes(), tmp_path / "a.flv", [13]
+    while ends[-1] < len(data):
+        ends.append(ends[-1] + 15 + int.from_bytes(data[ends[-1] + 1 : ends[-1] + 4], "big"))
+    assert ends[-1] == len(data) and len(ends) > COUNT
+    for length, cut in ((ends[20], False), (ends[20] + 1, True), (ends[20] - 1, True), (ends[20] + 40, True)):
+        path.write_bytes(data[:length])
+        assert facts(path) == Facts(None, cut), length
+    path.write_bytes(data + bytes(1000))  # room that a recorder took and did not use
+    assert facts(path) == Facts()
 
 
 def test_a_table_at_the_front_of_an_mp4_that_is_cut(tmp_path):

@@ -19,6 +19,9 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, usual)
 
+# FFmpeg asks once, when it is first used, whichever test that is.
+os.environ |= {"OPENCV_FFMPEG_LOGLEVEL": "-8", "OPENCV_LOG_LEVEL": "SILENT"}
+
 os.environ["EMO_CACHE"] = os.path.join(
     os.path.dirname(__file__), "no-cache"
 )  # what somebody has fetched changes no test

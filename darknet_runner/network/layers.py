@@ -101,6 +101,8 @@ UNSUPPORTED = {
     "softmax": ("spatial", "tree"),
     "region": ("map", "tree"),
 }
+# With these AlexeyAB's Darknet passes over numbers when it reads weights, and writes them all the same: it cannot read
+# what it wrote.
 UNSUPPORTED_EVERYWHERE = ("dontload", "dontloadscales")
 
 
@@ -316,7 +318,8 @@ def _trace(cfg: Cfg) -> tuple[Layer, ...]:
             raise CfgError(f"section [{section.type}] is not supported", where=cfg.path, line=section.line)
         for key in (*UNSUPPORTED.get(section.type, ()), *UNSUPPORTED_EVERYWHERE):
             if section.text(key, "0") != "0":
-                raise _fault(section, f"{key} = {section.text(key)} is not supported", key)
+                mend = "take the line out" if key in UNSUPPORTED_EVERYWHERE else None
+                raise _fault(section, f"{key} = {section.text(key)} is not supported", key, mend)
         layer = Layer(index, section, inputs, **TRACERS[section.type](section, inputs, index, outs))
         if min(layer.out) < 1:
             raise _fault(section, f"shrinks its input {'x'.join(map(str, inputs))} to nothing")

@@ -119,6 +119,8 @@ def test_joins():
         (["[conv]\nfilters=4\nsize=40"], 5, "shrinks its input 24x16x6 to nothing"),
         (["[conv]\nfilters=four"], 6, "filters = four is not a number"),
         (["[conv]\nfilters=4\nxnor=1"], 7, "xnor = 1 is not supported"),
+        (["[conv]\nfilters=4\ndontload=1"], 7, "dontload = 1 is not supported .*take the line out"),
+        (["[maxpool]\nsize=2\ndontloadscales=1"], 7, "dontloadscales = 1 is not supported .*take the line out"),
         (["[gru]\noutput=4"], 5, r"section \[gru\] is not supported"),
         (["[route]\nlayers=-1"], 6, "does not name earlier layers"),
         (

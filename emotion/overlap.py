@@ -1,11 +1,12 @@
 """Work that overlaps, order kept and few items held: items come in, they or what a function makes of them go out.
 
-    frames = ahead(video, 2)                                  # decoded in a thread
-    for frame, found in mapped(detect, frames, workers=2):    # two at a time: OpenCV and ONNX Runtime let go of the interpreter
+    frames = ahead(video, 2)                          # decoded in a thread
+    found = ahead(each(detect, frames), 1)            # detected in another
+    for done in mapped(write, found, workers=2):      # written by two: OpenCV, too, lets go of the interpreter
 
 Threads end with the block that goes through the items; close the generators (`contextlib.closing`) where it can break
 off.
-"""  # noqa: E501
+"""
 
 from __future__ import annotations
 
@@ -92,20 +93,37 @@ def mapped(function: Callable[[T], R], items: Iterable[T], workers: int, held: i
         raise failure
 
 
+def each(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`function` of each item, as they are asked for: `map`, but closing it closes `items`."""
+    source = iter(items)
+    try:
+        for item in source:
+            yield function(item)
+            del item  # nobody's any more while the next one is made
+    finally:
+        if hasattr(source, "close"):
+            source.close()
+
+
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """Lists of `size` items, the last one shorter. An error comes after the items before it."""
     failure: Exception | None = None
     items = iter(items)
-    while failure is None:
-        batch: list[T] = []
-        try:
-            for item in islice(items, size):
-                batch.append(item)
-                del item
-            failure = StopIteration() if len(batch) < size else None
-        except Exception as error:
-            failure = error
-        if batch:
-            yield batch
+    try:
+        while failure is None:
+            batch: list[T] = []
+            try:
+                for item in islice(items, size):
+                    batch.append(item)
+                    del item
+                failure = StopIteration() if len(batch) < size else None
+            except Exception as error:
+                failure = error
+            if batch:
+                yield batch
+            del batch
+    finally:
+        if hasattr(items, "close"):
+            items.close()
     if not isinstance(failure, StopIteration):
         raise failure

@@ -2,9 +2,8 @@
 
     summary = run("video.mp4", open_system("yolo"), out="detect-out/video")
 
-Decoding, detecting, and drawing with writing overlap: a thread decodes, two detect, one at each of a detector's stages,
-one draws and writes; a few frames are held, however long the source is. A live source is taken one frame at a time, the
-newest.
+Decoding, detecting, and drawing with writing overlap: a thread decodes, one does each of a detector's steps, one draws
+and writes; a few frames are held, however long the source is. A live source is taken one frame at a time, the newest.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from converters.errors import MediaError, UsageError, nearest
@@ -22,7 +23,7 @@ from converters.output_folder import free, in_place
 from .output import exports, h264, sinks
 from .output.draw import draw
 from .output.summary import Answers
-from .overlap import ahead, batches, mapped
+from .overlap import ahead, batches, each, mapped
 from .sources.frame import Frame
 from .sources.live import Live
 from .sources.open import open_source
@@ -37,7 +38,6 @@ from .version import __version__
 
 OUTPUTS = ("media", "jsonl", "csv", "summary", "crops", "labels", "coco", "parquet")
 USUAL = OUTPUTS[:4]
-WORKERS = 2  # threads that detect: while one waits for the network, the other prepares its input
 
 
 @dataclass(frozen=True)
@@ -69,30 +69,47 @@ def stream(frames, detector: Detector, live: bool = False, every: int = 1) -> It
     """Frames -> (frame, its detections), in order; with `every` N only every Nth frame is looked at, and None given for
     the others.
 
-    Decodes ahead and detects in threads; with `live` one frame at a time. When the source fails, what came before is
-    given first, then the error.
+    Decodes ahead, and each of the detector's steps has a thread, which keeps its network's weights in one core's cache;
+    with `live` one frame at a time. When the source fails, what came before is given first, then the error.
     """
-    size = getattr(detector, "batch", 1)
+    size = 1 if live else getattr(detector, "batch", 1)
 
-    def detect(batch: list[tuple[int, Frame]]) -> list[tuple[Frame, Detections | None]]:
-        wanted = [frame for position, frame in batch if position % every == 0]
-        found = iter(detector.detect([frame.bgr for frame in wanted]) if wanted else ())
+    def begun(batch: list[tuple[int, Frame]]):
+        return batch, [frame.bgr for position, frame in batch if position % every == 0]
+
+    def ended(item) -> list[tuple[Frame, Detections | None]]:
+        batch, found = item[0], iter(item[1])
         return [(frame, None if position % every else next(found)) for position, frame in batch]
 
     if live:
-        found = mapped(detect, batches(enumerate(frames), 1), 1, held=1)
+        detected = mapped(
+            lambda batch: ended(_step(detector.detect, begun(batch))), batches(enumerate(frames), 1), 1, 1
+        )
     else:
-        found = mapped(detect, batches(_numbered(ahead(frames, size)), size), WORKERS, held=WORKERS)
-    with closing(found):
-        for batch in found:
+        number = count()
+        items = each(begun, batches(each(lambda frame: (next(number), frame), ahead(frames, size)), size))
+        for step in _steps(detector):
+            items = ahead(each(partial(_step, step), items), 1)
+        detected = each(ended, items)
+    with closing(detected):
+        for batch in detected:
             while batch:
                 yield batch.pop(0)
 
 
-def _numbered(items):
-    """`enumerate` that closes what it goes through."""
-    with closing(items):
-        yield from enumerate(items)
+def _steps(detector: Detector) -> tuple[Callable, ...]:
+    """The detector's `steps`; `detect` alone of one that has none, or of a subclass with a `detect` of its own."""
+    for kind in type(detector).__mro__:
+        if "steps" in vars(kind):
+            return detector.steps  # type: ignore[attr-defined]
+        if "detect" in vars(kind):
+            break
+    return (detector.detect,)
+
+
+def _step(step: Callable, item: tuple) -> tuple:
+    batch, work = item
+    return batch, step(work) if work else work
 
 
 def run(

@@ -25,6 +25,7 @@ from emotion.sources.open import open_source
 from emotion.systems import models
 from emotion.systems.backends import set_threads
 from emotion.systems.open import SystemSettings, open_system
+from emotion.systems.tracking import Tracker
 
 
 @click.command()
@@ -103,9 +104,10 @@ def bare(detector, video, frames: int) -> float:
 
 
 def emo(detector, video, frames: int) -> float:
-    """Frames/s of `emo detect`, with the annotated video, JSONL and CSV."""
+    """Frames/s of `emo detect`, with all that it writes of a video, and faces followed."""
     with tempfile.TemporaryDirectory() as folder:
-        return run_detection.run(video, detector, Path(folder) / "out", limit=frames).frames_per_s
+        out = Path(folder) / "out"
+        return run_detection.run(video, detector, out, limit=frames, tracker=Tracker()).frames_per_s
 
 
 def usual_loop(video, frames: int, threads: int) -> float | None:

@@ -9,6 +9,7 @@ because what it rounds shows: see `resize`.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 
 import numpy as np
@@ -65,24 +66,43 @@ def _resize_by_index(image, width, height):
 
 
 def _resize_by_maps(image, width, height):
-    """The same to the last bit, a third of the time: OpenCV gathers and reckons, converting on the way."""
+    """The same to the last bit, a third of the time: OpenCV gathers and reckons, converting on the way.
+
+    Fresh memory costs as much as the arithmetic, so a thread keeps what lies between.
+    """
     import cv2
 
     channels = image.shape[2]
     maps, share_x, share_y = _maps(image.shape[1::-1], (width, height), channels)
+    first, second = _kept(image.dtype, (2, height, width * channels))
+    step, out = _kept(np.float32, (height, width * channels)), np.empty((height, width * channels), np.float32)
 
-    def across(left, right):
-        first, second = (cv2.remap(image, at, None, cv2.INTER_NEAREST).reshape(height, -1) for at in (left, right))
-        out = cv2.subtract(second, first, dtype=cv2.CV_32F)
+    def across(left, right, out):
+        for at, tap in ((left, first), (right, second)):
+            cv2.remap(image, at, None, cv2.INTER_NEAREST, tap.reshape(height, width, channels))
+        cv2.subtract(second, first, out, dtype=cv2.CV_32F)
         cv2.multiply(out, share_x, out)
-        return cv2.add(out, first, out, dtype=cv2.CV_32F)
+        cv2.add(out, first, out, dtype=cv2.CV_32F)
 
-    out, step = across(*maps[:2]), across(*maps[2:])
+    across(*maps[:2], out)
+    across(*maps[2:], step)
     step[-1] = 0
     cv2.subtract(step, out, step)
     cv2.multiply(step, share_y, step)
     cv2.add(out, step, out)
     return out.reshape(height, width, channels)
+
+
+_room = threading.local()
+
+
+def _kept(dtype, shape) -> np.ndarray:
+    """Memory of this thread's, what it held last time still in it; a few megabytes at most."""
+    kept = vars(_room).setdefault("kept", {})
+    name = np.dtype(dtype).name, len(shape)
+    if name not in kept or kept[name].shape != shape:
+        kept[name] = np.empty(shape, dtype)
+    return kept[name]
 
 
 @lru_cache(maxsize=4)
@@ -135,9 +155,27 @@ def pack(planes) -> np.ndarray:
     channels = first.shape[2] if first.ndim == 3 else 1
     out = np.empty((len(planes), channels, *first.shape[:2]), np.float32)
     for index, plane in enumerate(planes):
-        view = plane[..., ::-1].transpose(2, 0, 1) if plane.ndim == 3 else plane[None]
-        np.multiply(view, np.float32(1 / 255), out=out[index])
+        _place(plane, out[index])
     return out
+
+
+def _place(plane: np.ndarray, out: np.ndarray) -> None:
+    view = plane[..., ::-1].transpose(2, 0, 1) if plane.ndim == 3 else plane[None]
+    np.multiply(view, np.float32(1 / 255), out=out)
+
+
+def letterbox_blob(pictures, size_wh: tuple[int, int], channels: int = 3) -> tuple[np.ndarray, list]:
+    """As `blob`, each picture in a letter box, and where in it each lies, as `letterbox` says."""
+    width, height = size_wh
+    out, placed = np.empty((len(pictures), channels, height, width), np.float32), []
+    for index, picture in enumerate(pictures):
+        w, h = letter_size(picture.shape[1::-1], size_wh)
+        x, y = (width - w) // 2, (height - h) // 2
+        for margin in (out[index, :, :y], out[index, :, y + h :], out[index, :, :, :x], out[index, :, :, x + w :]):
+            margin[...] = np.float32(127.5) * np.float32(1 / 255)
+        _place(resize(grey(picture) if channels == 1 else picture, (w, h)), out[index, :, y : y + h, x : x + w])
+        placed.append(((width - w) / 2, (height - h) / 2, w, h))
+    return out, placed
 
 
 def grey(picture: np.ndarray) -> np.ndarray:

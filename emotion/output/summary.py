@@ -18,6 +18,7 @@ from converters.output_folder import part
 
 from ..sources.frame import Frame
 from ..systems.detections import Detections
+from .timeline import clock, timeline
 
 BINS, BIN_S = 2000, 0.1  # how many, and how wide they begin
 MOMENTS, APART_S, SIDE = (
@@ -183,7 +184,7 @@ class Answers:
             json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
         )
         if self.frames:
-            plot(png_path, self, result)
+            timeline(png_path, self.names, self.bins, self.bin_s, result, str(result.get("source", "")))
             html_path.write_text(page(self, result, png_path.read_bytes()), encoding="utf-8", errors="backslashreplace")
 
 
@@ -209,14 +210,6 @@ def thumbnail(bgr: np.ndarray, xyxy_px: np.ndarray) -> bytes:
     )[1].tobytes()
 
 
-def clock(time_s: float) -> str:
-    """83.4 -> 1:23.4, 3723.0 -> 1:02:03.0"""
-    tenths = round(time_s * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours}:{minutes:02d}:" if hours else f"{minutes}:") + f"{rest // 10:02d}.{rest % 10}"
-
-
 def hex_colour(name: str, index: int) -> str:
     from .draw import colour_of
 
@@ -224,51 +217,7 @@ def hex_colour(name: str, index: int) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def plot(path: Path, answers: Answers, result: dict) -> None:
-    """timeline.png: the emotions' shares over time, and a bar a track (the twenty longest) coloured by what it
-    shows when.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    names, colours = answers.names, [hex_colour(name, index) for index, name in enumerate(answers.names)]
-    longest = sorted(
-        sorted(result["tracks"], key=lambda track: -track["seconds"])[:20], key=lambda track: track["track"]
-    )
-    begin_s, end_s, rows = result["from_s"], max(result["to_s"], result["from_s"] + answers.bin_s), max(1, len(longest))
-    figure = Figure(figsize=(11, 3.4 + 0.28 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 0.3 * rows + 0.3))
-    count = max(1, min(BINS, int(np.ceil(end_s / answers.bin_s))))
-    width = max(1, count // 300)  # as many points as can be seen
-    sums = np.add.reduceat(answers.bins[:count], np.arange(0, count, width), axis=0)
-    total = sums.sum(1, keepdims=True)
-    shares = np.divide(sums, total, out=np.zeros_like(sums), where=total > 0)
-    edges = np.append(np.arange(len(sums)) * width * answers.bin_s, end_s)
-    above.stackplot(edges, np.concatenate([shares, shares[-1:]]).T, labels=names, colors=colours, step="post")
-    above.set(ylim=(0, 1), ylabel="mean score of the faces", title=str(result.get("source", "")))
-    above.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
-    for row, track in enumerate(longest):
-        for stretch in track["stretches"]:
-            below.barh(
-                row,
-                max(stretch["to_s"] - stretch["from_s"], (end_s - begin_s) / 1000),
-                left=stretch["from_s"],
-                height=0.8,
-                color=colours[names.index(stretch["emotion"])],
-            )
-    below.set(
-        yticks=range(len(longest)),
-        yticklabels=[f"#{track['track']}" for track in longest],
-        ylim=(len(longest) - 0.5, -0.5) if longest else (0, 1),
-        xlim=(begin_s, end_s),
-        xlabel="seconds",
-    )
-    below.set_ylabel("face" if longest else "no tracks")
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-
-
-def page(answers: Answers, result: dict, timeline: bytes) -> str:
+def page(answers: Answers, result: dict, plotted: bytes) -> str:
     """summary.html, one file: shares, timeline, strongest moments, tracks."""
     from jinja2 import Environment, PackageLoader
 
@@ -291,7 +240,7 @@ def page(answers: Answers, result: dict, timeline: bytes) -> str:
     ]
     colours = {name: hex_colour(name, index) for index, name in enumerate(answers.names)}
     template = Environment(loader=PackageLoader("emotion.output", "."), autoescape=True).get_template("summary.html")
-    return template.render(result=result, moments=moments, colours=colours, timeline=_uri(timeline, "png"), clock=clock)
+    return template.render(result=result, moments=moments, colours=colours, timeline=_uri(plotted, "png"), clock=clock)
 
 
 def _uri(data: bytes, kind: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -39,9 +39,20 @@ class TwoStage:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
+        return self._named(self._found(frames))
+
+    @property
+    def steps(self) -> tuple[Callable, ...]:
+        """What `detect` does, in two: the second takes what the first gives."""
+        return self._found, self._named
+
+    def _found(self, frames: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list]:
         frames = checked_frames(frames)
         with self._turns[0], self.clock("face"):
-            found = [self.finder.find(frame) for frame in frames]
+            return frames, [self.finder.find(frame) for frame in frames]
+
+    def _named(self, pair: tuple[list[np.ndarray], list]) -> list[Detections]:
+        frames, found = pair
         with self._turns[1], self.clock("classify"):
             crops = [
                 frame if self.whole else crop(frame, box, self.crop_scale)

@@ -54,7 +54,12 @@ class YoloDetector:
 
     def detect(self, frames: Sequence[np.ndarray]) -> list[Detections]:
         """BGR uint8 frames, each of its own size -> one Detections a frame, in its pixels."""
-        return [self.faces_of(*raw) for raw in self._raw(frames)]
+        return self._faces(self._raw(frames))
+
+    @property
+    def steps(self):
+        """What `detect` does, in three: each takes what the one before gives."""
+        return self._prepared, self._computed, self._faces
 
     def detect_both(self, frames: Sequence[np.ndarray]) -> list[tuple[Detections, tuple[np.ndarray, np.ndarray]]]:
         """As `detect`, and of the same pass what `darknet detector map` judges (see `class_boxes_of`)."""
@@ -62,28 +67,33 @@ class YoloDetector:
 
     def _raw(self, frames):
         """A frame: its rows (R, 5 + C), its size, where it lies in the network's input."""
-        if not (frames := checked_frames(frames)):
-            return
+        return self._computed(self._prepared(frames)) if len(frames) else []
+
+    def _prepared(self, frames):
+        frames = checked_frames(frames)
         with self.clock("prepare"):
             blob, placed = self.prepare(frames)
+        return blob, [frame.shape[1::-1] for frame in frames], placed
+
+    def _computed(self, prepared):
+        blob, sizes, placed = prepared
         with self._turn, self.clock("network"):
             outputs = self.backend.forward(blob)
         with self.clock("boxes"):
-            rows = np.concatenate(outputs, axis=1)
-        for index, frame in enumerate(frames):
-            with self.clock("boxes"):
-                yield rows[index], frame.shape[1::-1], placed[index]
+            return list(zip(np.concatenate(outputs, axis=1), sizes, placed))
+
+    def _faces(self, computed) -> list[Detections]:
+        with self.clock("boxes"):
+            return [self.faces_of(*raw) for raw in computed]
 
     def prepare(self, frames):
         """The blob, and where in the network's input each frame lies: (x, y, w, h), relative."""
         width, height = size = self.model.cfg.size_wh
+        channels = self.model.cfg.net.integer("channels", 3)
         if not self.letter_box:
-            return resize.blob(frames, size, self.model.cfg.net.integer("channels", 3)), [(0, 0, 1, 1)] * len(frames)
-        grey = self.model.cfg.net.integer("channels", 3) == 1
-        placed = [resize.letterbox(resize.grey(frame) if grey else frame, size) for frame in frames]
-        return resize.pack([plane for plane, _ in placed]), [
-            (x / width, y / height, w / width, h / height) for _, (x, y, w, h) in placed
-        ]
+            return resize.blob(frames, size, channels), [(0, 0, 1, 1)] * len(frames)
+        blob, placed = resize.letterbox_blob(frames, size, channels)
+        return blob, [(x / width, y / height, w / width, h / height) for x, y, w, h in placed]
 
     def faces_of(self, rows: np.ndarray, size_wh, placed=(0, 0, 1, 1)) -> Detections:
         """rows (R, 5 + C) as a backend gives them -> the faces above `conf`, after NMS."""

@@ -152,15 +152,15 @@ def test_a_broken_run_over_a_folder_is_gone_on_with(photos, detector_folder, tmp
 
     everything = ("--model", detector_folder, "--outputs", "media,jsonl,csv,crops,labels,coco")
     assert emo("detect", photos, *everything, "--out", tmp_path / "whole") == 0
-    detect, seen = YoloDetector.detect, []
+    faces_of, seen = YoloDetector.faces_of, []
 
-    def counting(self, frames):
+    def counting(self, *raw):
         seen.append(1)
         if len(seen) == 25:
             raise KeyboardInterrupt
-        return detect(self, frames)
+        return faces_of(self, *raw)
 
-    monkeypatch.setattr(YoloDetector, "detect", counting)
+    monkeypatch.setattr(YoloDetector, "faces_of", counting)
     assert emo("detect", photos, *everything, "--out", tmp_path / "broken") == 130
     assert (tmp_path / "broken" / "detections.part.jsonl").exists()
     before = len(seen)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -112,6 +114,25 @@ def test_letterbox_places_by_whole_pixels_but_reports_half_ones():
     assert placed == (0, 17, 64, 30)
     _, placed = resize.letterbox(np.zeros((10, 22, 3), np.uint8), (64, 64))  # 29 rows: 17.5
     assert placed == (0, 17.5, 64, 29)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_blob_of_letter_boxes_is_what_each_alone_gives(channels):
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (*shape, 3), np.uint8) for shape in ((100, 200), (200, 90), (150, 160))]
+    blob, placed = resize.letterbox_blob(pictures, (160, 128), channels)
+    for index, picture in enumerate(pictures):
+        plane, place = resize.letterbox(resize.grey(picture) if channels == 1 else picture, (160, 128))
+        assert (blob[index] == resize.pack([plane])[0]).all() and placed[index] == place
+
+
+def test_threads_resize_side_by_side():
+    rng = np.random.default_rng(0)
+    pictures = [rng.integers(0, 256, (200 + index, 210, 3), np.uint8) for index in range(8)]
+    alone = [resize.resize(picture, (160, 160)) for picture in pictures]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda picture: resize.resize(picture, (160, 160)), pictures * 5))
+    assert all((one == alone[index % 8]).all() for index, one in enumerate(together))
 
 
 def test_blob_is_rgb_in_0_to_1():

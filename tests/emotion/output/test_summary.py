@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from converters.output_folder import part
-from emotion.output.summary import BINS, MOMENTS, Answers, clock
+from emotion.output.summary import BINS, MOMENTS, Answers
+from emotion.output.timeline import clock, fitted, stacked, tick
 from emotion.sources.frame import Frame
 from emotion.systems.detections import Detections
 
@@ -126,3 +127,24 @@ def test_the_three_files(tmp_path):
 
 def test_clock():
     assert [clock(value) for value in (0, 59.96, 83.4, 3723)] == ["0:00.0", "1:00.0", "1:23.4", "1:02:03.0"]
+
+
+def test_a_column_is_stacked_by_the_shares_of_its_time():
+    """Bins of a second: one with both classes alike, an empty one, one that is all of the second class."""
+    bins = np.array([[0.5, 0.5], [0, 0], [0, 2.0]])
+    shown = stacked(bins, 1.0, np.linspace(0, 3, 7), 4)
+    assert shown.T.tolist() == [[1, 1, 0, 0]] * 2 + [[2] * 4] * 2 + [[1] * 4] * 2
+
+
+@pytest.mark.parametrize("span_s", [0.1, 4, 59, 61, 3600, 36_000, 400_000])
+def test_marks_of_a_timeline_are_few(span_s):
+    assert 1 <= span_s / tick(span_s) <= 10
+
+
+def test_a_long_title_loses_its_middle():
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(17)
+    cut = fitted("a" * 300 + "z", font, 400)
+    assert font.getlength(cut) <= 400 and cut.startswith("aa") and cut.endswith("az") and "..." in cut
+    assert fitted("short", font, 400) == "short"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -44,7 +44,7 @@ SAID = 1000  # findings of one code that report.json holds; all are counted
 
 
 def convert(
-    sources: list[tuple[str, str | None]],
+    sources: Sequence[tuple[str, str | None]],
     out: str | Path,
     settings: Settings = Settings(),
     *,
@@ -64,15 +64,15 @@ def convert(
     form = form_of(settings.task)
     form.check(settings)
     out, notes = Path(out), Notes()
-    sources = [(kind, str(path or readers.default(kind))) for kind, path in sources]
-    output_folder.check(out, force, [Path(path) for _, path in sources])
-    table = load(sources, settings, notes, limit, find)
+    named = [(kind, str(path or readers.default(kind))) for kind, path in sources]
+    output_folder.check(out, force, [Path(path) for _, path in named])
+    table = load(named, settings, notes, limit, find)
     if not len(table):
-        raise DataError("has no row that can be used" + _why(notes), where=sources[0][1])
+        raise DataError("has no row that can be used" + _why(notes), where=named[0][1])
     if not len(table.emotion):
         raise DataError(
             "no face is left" + _why(notes),
-            where=sources[0][1],
+            where=named[0][1],
             mend="pictures without faces alone teach a network nothing",
         )
     idle = [f"--{option}" for option in ("size", "scenes", "backgrounds") if getattr(settings, option)]
@@ -97,7 +97,7 @@ def convert(
             if problem:
                 notes.note(code, "warning", "", final, 0, f"the output's own path {problem}")
     with nullcontext() if dry_run else output_folder.building(out) as work:
-        if dry_run:
+        if work is None:
             faces = np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
             np.add.at(faces, (np.repeat(table.split, table.counts), table.emotion), 1)
             entries = [
@@ -106,8 +106,8 @@ def convert(
             report = _report(settings, entries, faces, notes)
         else:
             report = _write(table, out, work, settings, notes, jobs, cluster, progress)
-        report["sources"] = [{"kind": kind, "path": path} for kind, path in sources]
-        if not dry_run:
+        report["sources"] = [{"kind": kind, "path": path} for kind, path in named]
+        if work is not None:
             (work / output_folder.REPORT).write_text(
                 json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8", errors="backslashreplace"
             )
@@ -127,7 +127,7 @@ def no_effect(option: str, task: str, kinds: list[str]) -> str | None:
 
 
 def load(
-    sources: list[tuple[str, str | None]],
+    sources: Sequence[tuple[str, str | None]],
     settings: Settings,
     notes: Notes,
     limit: int | None = None,
@@ -156,7 +156,8 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
     labels = labels_for(names, f"{final}/{'/'.join(SPLITS)}/") if form.label_in_path else None
     job = Job(settings, names, ids_of(settings.classes), labels, work)
     table, whole = boxed_and_whole(table) if form.boxed else (form.rows(table, notes), None)
-    main, stages = form.stage(job), []
+    main = form.stage(job)
+    stages: list[tuple[Callable, list, int]] = []
     if whole is not None and len(whole):
         stages.append(scenes.stage(whole, job, notes))
     stems = safe_names(table.name, f"{final}/train/" + (max(labels, key=len) + "/" if labels else ""), labels or ())
@@ -174,7 +175,9 @@ def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes
     chunks = [(table.chunk(start, start + many), stems[start : start + many]) for start in range(0, len(table), many)]
     stages.insert(0, (partial(_unpacked, main.write), chunks, main.pays))
     total = len(table) + sum(len(chunk.splits) for _, some, _ in stages[1:] for chunk in some)
-    entries, faces, votes = [[] for _ in SPLITS], np.zeros((len(SPLITS), len(EMOTIONS)), np.int64), []
+    entries: list[list[str]] = [[] for _ in SPLITS]
+    faces = np.zeros((len(SPLITS), len(EMOTIONS)), np.int64)
+    votes: list[str] = []
     landmarks: list[str] = []
     sink = form.sink(job, table) if form.sink else None
     with (
@@ -261,7 +264,7 @@ def _report(settings: Settings, entries, faces, notes: Notes) -> dict:
 
 def _why(notes: Notes) -> str:
     """The commonest reason why rows were left out, and an example."""
-    reasons = Counter()
+    reasons: Counter[str] = Counter()
     for (_, reason), rows in notes.left_out.items():
         reasons[reason] += rows
     first = next((finding.message for finding in notes.findings if finding.severity == "error"), "")

@@ -216,7 +216,7 @@ def _bmp(handle, head, length):
 
 def _exif_orientation(block: bytes) -> int:
     """Tag 0x0112 of the first image directory of a TIFF block; 1 when it is absent or makes no sense."""
-    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    order = {b"II": "<", b"MM": ">"}.get(block[:2], "")
     try:
         (at,) = struct.unpack_from(order + "I", block, 4)
         (entries,) = struct.unpack_from(order + "H", block, at)
@@ -354,7 +354,7 @@ def pixel_hash(pixels: np.ndarray) -> bytes:
     import hashlib
 
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels))
+    digest.update(np.ascontiguousarray(pixels).data)
     return digest.digest()
 
 

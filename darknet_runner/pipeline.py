@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from converters import output_folder, settings_files
 from converters.darknet_format.files import read_data
@@ -78,7 +79,7 @@ PLAN = {
     "engine": {"engine": str, "darknet": (str, type(None)), "allow_broken_cpu": bool},
 }
 
-DONE = {
+DONE: dict[str, dict[str, type]] = {
     "classifier": {"run": str},
     "cut-off": {"layers": int},
     "partial": {"file": str, "bytes": int},
@@ -92,7 +93,7 @@ class State:
 
     def __init__(self, folder: Path):
         self.path = folder / "pipeline.json"
-        self.content = {"plan": None, "done": {}, "runs": {}}
+        self.content: dict[str, Any] = {"plan": None, "done": {}, "runs": {}}
 
     @classmethod
     def load(cls, folder: Path) -> State:
@@ -118,7 +119,7 @@ class State:
                 settings_files.checked(
                     state.content["done"][step], {}, state.path, tuple(keys), RunError, f"done.{step}."
                 )
-        if unknown := sorted(state.content["plan"].get("job", {}).keys() - {item.name for item in fields(TrainJob)}):
+        if unknown := sorted(state.content["plan"].get("job", {}).keys() - JOB.keys()):
             raise RunError(f"'plan.job.{unknown[0]}' is not a setting of a training", where=state.path)
         for kind, name in state.content["runs"].items():
             if kind not in STEPS or Path(name).name != name or name in ("", ".", ".."):
@@ -236,7 +237,7 @@ def _training(state, plan, kind, engine_for, reporter, pretrained) -> dict | Tra
     if run is not None and run.cfg.is_file():
         saved_weights.recover(run, weights_file.weights_bytes(layers.trace(cfg_file.load(run.cfg))))
         resume = run.weights_file("last").is_file()
-    if not resume:  # nothing was saved: anew, in a folder of its own
+    if run is None or not resume:  # nothing was saved: from the start, in a folder of its own
         data = read_data(getattr(plan, f"{kind}_data"))
         anchors = plan.anchors if kind == "detector" else "cfg"
         run = create_run.create_run(

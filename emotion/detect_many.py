@@ -249,7 +249,7 @@ class _Shared:
             if frame.name in self.before:
                 yield frame, self.before[frame.name]
             elif results is None:
-                yield from stream(iter([frame]), detector, live=True)
+                yield frame, detector.detect([frame.bgr])[0]
             else:
                 yield frame, next(found for name, found in results if name == frame.name)
 
@@ -259,4 +259,5 @@ def _detect_files(chunk) -> list[tuple[str, Detections]]:
     settings, files = chunk
     pictures = Pictures(Path("."), files, "list")
     pictures.skip = lambda error: None  # who reads them again to draw tells of it
-    return [(frame.name, found) for frame, found in stream(pictures, settings.detector(False))]
+    found = stream(pictures, settings.detector(False))
+    return [(str(frame.name), faces) for frame, faces in found if faces is not None]

@@ -13,7 +13,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -64,7 +64,7 @@ def ahead(items: Iterable[T], held: int) -> Iterator[T]:
         thread.join()
 
 
-def mapped(function: Callable[[T], R], items: Iterable[T], workers: int, held: int | None = None) -> Iterator[R]:
+def mapped(function: Callable[[T], R], items: Iterable[T], workers: int, held: int | None = None) -> Generator[R]:
     """`function` of each item, in order, by `workers` threads; at most `held` items (default workers + 1) are begun and
     not given.
 

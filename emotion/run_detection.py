@@ -17,7 +17,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from converters.errors import MediaError, UsageError, nearest
+from converters.errors import EmoError, MediaError, UsageError, nearest
 from converters.output_folder import free, in_place
 
 from .output import exports, h264, sinks
@@ -148,7 +148,7 @@ def run(
             raise UsageError(f"no output '{name}'", mend=nearest(name, OUTPUTS))
     opened = open_source(source, limit) if isinstance(source, (str, Path)) else source
     if tracker and opened.kind != "video":
-        raise UsageError("pictures are not a video in which faces could be tracked", where=source)
+        raise UsageError("pictures are not a video in which faces could be tracked", where=opened.path)
     if detect_every > 1 and not tracker:
         raise UsageError(
             "only in a video whose faces are tracked can frames be left out",
@@ -156,9 +156,15 @@ def run(
             mend="leave --detect-every out",
         )
     below = getattr(detector, "uncertain_below", UNCERTAIN) if uncertain is None else uncertain
-    unreadable = []
+    unreadable: list[EmoError] = []
     if opened.kind in ("folder", "list") and skipped:
-        getattr(opened, "source", opened).skip = lambda error: (unreadable.append(1), skipped(error))
+        hear = skipped
+
+        def skip(error: EmoError) -> None:
+            unreadable.append(error)
+            hear(error)
+
+        getattr(opened, "source", opened).skip = skip
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = in_place(Path(out) if out else free(default_out(opened.path), force), force, sinks.FILES, [opened.path])
     with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, outputs, tracker, below)) as writing:
@@ -217,7 +223,7 @@ def run(
         unreadable=len(unreadable),
         passed_over=dict(getattr(opened, "passed_over", {})),
         missed=getattr(opened, "missed", 0),
-        tracks=tracker and tracker.count,
+        tracks=tracker.count if tracker else None,
         seconds=round(seconds, 3),
         frames_per_s=round(frames / seconds, 2),
         stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()},

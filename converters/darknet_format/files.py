@@ -140,8 +140,9 @@ def numbered_list(path: str | Path) -> list[tuple[int, Path]]:
     return [(number, Path(line) if line.startswith("/") else resolve(line, path.parent)) for number, line in lines]
 
 
-def class_of_path(path: str | Path, labels: tuple[str, ...]) -> int:
+def class_of_path(path: str | Path, labels: tuple[str, ...] | None) -> int:
     """The one label found in the whole path, as Darknet searches it; DataError when none or several."""
+    labels = labels or ()
     found = [index for index, label in enumerate(labels) if label in str(path)]
     if len(found) != 1:
         what = " and ".join(labels[index] for index in found) or "no label"

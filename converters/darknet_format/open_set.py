@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import DataError, UsageError
@@ -96,9 +97,11 @@ def _converted(kind: str, source: Path, task: str | None, say) -> DataFile:
     out = KEPT / f"{source.resolve().stem}-{stamp[:10]}"
     if not (out / "emo.data").is_file():
         say(f"converting {source} ({kind}) to a classifier's set in {out}")
-        extra = {"labels": "fer2013"} if kind == "ferplus" else {}
+        settings = Settings(task="classifier")
+        if kind == "ferplus":
+            settings = replace(settings, labels="fer2013")
         root = source.parent if kind == "hdf5" and source.is_file() else source
-        convert([(kind, str(root))], out, Settings(task="classifier", **extra))
+        convert([(kind, str(root))], out, settings)
     return read_data(out / "emo.data")
 
 

@@ -203,8 +203,8 @@ def _lookalikes(one: DarknetSet, listed: list[str], examined: dict[str, _Examine
     sides, out = _sides(one), []
     looks = [examined[image].look for image in listed]
     order = {split: index for index, split in enumerate(SPLITS)}
-    for group in near_duplicates.same(looks):
-        group = sorted((listed[i] for i in group), key=lambda image: order[sides[image][0]])
+    for same in near_duplicates.same(looks):
+        group = sorted((listed[i] for i in same), key=lambda image: order[sides[image][0]])
         first, last = group[0], group[-1]
         labels = {image: _classes(examined[image]) for image in group}
         if len(set(labels.values())) > 1:

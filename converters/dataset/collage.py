@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -83,7 +83,8 @@ def collage(
         draw = partial(
             _write, classes=one.data.classes, names=one.names, work=work, size_wh=size_wh, seed=seed, photos=photos
         )
-        images, left_out = {split: [] for split in splits}, {}
+        images: dict[str, list[str]] = {split: [] for split in splits}
+        left_out: dict[str, str] = {}
         with open(work / darknet_dataset.MANIFEST, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
             manifest = csv.writer(file, lineterminator="\n")
             manifest.writerow(COLUMNS)
@@ -115,14 +116,15 @@ def _write(chunk, classes, names, work, size_wh, seed, photos) -> dict:
     import cv2
 
     cv2.setNumThreads(1)
-    out = {"pictures": [], "left_out": {}}
+    pictures: list[tuple] = []
+    left_out: dict[str, str] = {}
     for number, split, hand in chunk:
         rng, pieces = np.random.default_rng([seed, number, 2]), []
         for image, groups in hand:
             try:
                 picture, xyxy, ids = _read(image, classes)
             except EmoError as error:
-                out["left_out"][image] = str(error)
+                left_out[image] = str(error)
                 continue
             if len(ids):
                 pieces.append((picture, xyxy, (image, groups, ids)))
@@ -154,8 +156,8 @@ def _write(chunk, classes, names, work, size_wh, seed, photos) -> dict:
                     ]
                 )
         sibling(work / name).write_text("".join(lines))
-        out["pictures"].append((name, split, rows))
-    return out
+        pictures.append((name, split, rows))
+    return {"pictures": pictures, "left_out": left_out}
 
 
 def _read(image, classes):
@@ -172,7 +174,7 @@ def _read(image, classes):
     return picture, xyxy, faces[:, 0].astype(int)
 
 
-def lay(pieces, rng: np.random.Generator, size_wh: tuple[int, int], photos: list[str] = ()):
+def lay(pieces, rng: np.random.Generator, size_wh: tuple[int, int], photos: Sequence[str] = ()):
     """A collage of `pieces`, (BGR uint8, boxes xyxy_px (N, 4) within it) each: uint8 (H, W, 3), and (which piece, its
     boxes there) of those laid.
 

@@ -59,10 +59,11 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
                 mend="convert both into folders whose paths hold no class name",
             )
     images = {split: [image for one in sets for image in one.images.get(split, ())] for split in SPLITS}
-    repeated = Counter()
+    repeated: Counter[str] = Counter()
     if len(sets) > 1:
         # Within one set a repeat is meant (see `balance`); between two it is not.
-        images, side = {split: [] for split in SPLITS}, {}
+        images = {split: [] for split in SPLITS}
+        side: dict = {}
         for number, one in enumerate(sets):
             for split, listed in one.images.items():
                 for image in listed:
@@ -99,7 +100,7 @@ def split(
     else:
         keys = [content_hash(image).hex() for image in listed]
     sides = splits.assign(keys, shares, seed)
-    images = {name: [] for name in SPLITS if name == "train" or shares.get(name)}
+    images: dict[str, list[str]] = {name: [] for name in SPLITS if name == "train" or shares.get(name)}
     for image, side in zip(listed, sides):
         images[side].append(image)
     done = {
@@ -120,7 +121,7 @@ def balance(
     train = list(dict.fromkeys(one.images.get("train", ())))
     if not train:
         raise DataError("has no pictures in its train list", where=one.data.path)
-    ids = [one.faces(image)[:, 0].astype(int) for image in train]
+    ids = [one.faces(image)[:, 0].astype(int).tolist() for image in train]
     longer = splits.repeated(train, splits.repeats(ids, one.data.classes, cap, power), seed)
     by_image = dict(zip(train, ids))
 
@@ -165,9 +166,11 @@ def clean(
             lines[found.subset, found.line] = found.code
         else:
             reasons.setdefault((found.subset, found.file), found.code)
-    images, gone = {}, {}
+    images: dict[str, list[str]] = {}
+    gone: dict[str, dict[str, int]] = {}
     for name, listed in one.images.items():
-        images[name], counts = [], Counter()
+        counts: Counter[str] = Counter()
+        images[name] = []
         for image, line in zip(listed, one.lines[name]):
             files = (image, str(label_path(image)))
             reason = next(
@@ -195,10 +198,8 @@ def read_findings(path: str | Path) -> list[Finding]:
         else:
             rows = read_json(path, names=True)
             rows = rows["findings"] if isinstance(rows, dict) else rows
-        return [
-            Finding(**({field.name: str(row[field.name]) for field in fields(Finding)} | {"line": int(row["line"])}))
-            for row in rows
-        ]
+        texts = [item.name for item in fields(Finding) if item.name != "line"]
+        return [Finding(line=int(row["line"]), **{name: str(row[name]) for name in texts}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"holds no findings: {error}", where=path, mend="emo dataset check --csv FILE writes them"

@@ -43,7 +43,10 @@ def measure(one: DarknetSet, progress: Callable[[Iterable], Iterable] = iter) ->
     """Every split, measured. Repeated lines count once, but in `listed`."""
     out = {}
     for split, listed in one.images.items():
-        sizes, faces, owner, unusable = [], [], [], 0
+        sizes: list = []
+        faces: list = []
+        owner: list[int] = []
+        unusable = 0
         for image in progress(list(dict.fromkeys(listed))):
             info = probe(image)
             try:

@@ -7,6 +7,7 @@ gives the same background.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,10 @@ def listed(folder: str | Path) -> list[str]:
     return found
 
 
-def background(rng: np.random.Generator, size_wh: tuple[int, int], photos: list[str] = ()) -> np.ndarray:
+def background(rng: np.random.Generator, size_wh: tuple[int, int], photos: Sequence[str] = ()) -> np.ndarray:
     """A piece of a photograph when there are any, else a drawn background."""
     if photos:
-        return _piece(rng, decode(photos[rng.integers(len(photos))]), size_wh)
+        return _piece(rng, decode(photos[int(rng.integers(len(photos)))]), size_wh)
     return drawn(rng, size_wh)
 
 
@@ -62,7 +63,8 @@ def palette_colour(rng: np.random.Generator) -> np.ndarray:
 
     hue, value = rng.uniform(0, 180), rng.uniform(15, 245)
     saturation = rng.uniform(0, 70) if rng.random() < 0.7 else rng.uniform(70, 230)
-    return cv2.cvtColor(np.uint8([[[hue, saturation, value]]]), cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
+    colour = np.array([[[hue, saturation, value]]]).astype(np.uint8)
+    return cv2.cvtColor(colour, cv2.COLOR_HSV2BGR)[0, 0].astype(np.float32)
 
 
 def noise(rng: np.random.Generator, size_wh: tuple[int, int], finest: int = 4) -> np.ndarray:

@@ -41,7 +41,8 @@ def paint_face(
         under = picture[y1:y2, x1:x2].astype(np.float32)
         over, share = bgr[cut].astype(np.float32), alpha[cut][..., None].astype(np.float32) / 255
         picture[y1:y2, x1:x2] = (under + (over - under) * share + 0.5).astype(np.uint8)
-    outline = drawing.place(*drawing.outline(), flat=True) / (scale / half) + origin
+    x, y = drawing.outline()
+    outline = drawing.place(x, y, flat=True) / (scale / half) + origin
     return np.concatenate([outline.min(0), outline.max(0)]), drawing.landmarks() / (scale / half) + origin
 
 

@@ -10,6 +10,8 @@ the seed and its number alone, not on the process that draws it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from .backgrounds import background, noise, palette_colour
@@ -44,7 +46,7 @@ def plan(splits: np.ndarray, scenes: int | None, seed: int) -> list[tuple[int, n
     return out
 
 
-def compose(faces: list[np.ndarray], rng: np.random.Generator, size_wh: tuple[int, int], photos: list[str] = ()):
+def compose(faces: list[np.ndarray], rng: np.random.Generator, size_wh: tuple[int, int], photos: Sequence[str] = ()):
     """A scene of the crops `faces` (uint8 HxW or HxWx3): uint8 (H, W, 3), boxes xyxy_px (K, 4), and which faces they
     are.
 

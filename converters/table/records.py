@@ -141,7 +141,7 @@ class Table:
         count = self.counts[keep]
         first = np.concatenate([[0], np.cumsum(count)])
         rows = np.repeat(self.first[keep] - first[:-1], count) + np.arange(first[-1])
-        pick = lambda column, index: None if column is None else [column[i] for i in index.tolist()]
+        pick = lambda column, index: [column[i] for i in index.tolist()]
         return Table(
             pick(self.image, keep),
             pick(self.name, keep),
@@ -153,7 +153,7 @@ class Table:
             self.xyxy[rows],
             self.emotion[rows],
             self.sources,
-            pick(self.landmarks, rows),
+            None if self.landmarks is None else pick(self.landmarks, rows),
             None if self.votes is None else self.votes[rows],
             pick(self.pixels, keep),
         )

@@ -43,7 +43,7 @@ def one_row_each(table: Table, notes: Notes) -> Table:
     return _joined(table, gone, extra, touched)
 
 
-def _where(table: Table, index: int) -> tuple:
+def _where(table: Table, index: int) -> tuple[str, str, int]:
     return SPLITS[table.split[index]], table.sources[table.source[index]], table.line[index]
 
 

@@ -19,6 +19,7 @@ import os
 import pickle
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,7 @@ class ArraySink:
             except ImportError:
                 raise MissingExtra("h5py", "hdf5", "--task hdf5") from None
         self.form, self.work, self.names, self.ids, self.points = form, work, names, ids, points
-        self.columns: list[dict[str, Column]] = [{} for _ in STEMS]
+        self.columns: list[dict[str, Any]] = [{} for _ in STEMS]
 
     def add(self, part: Cut) -> None:
         if part.images is None:
@@ -187,7 +188,10 @@ class Patient:
     """
 
     def __init__(self, path: Path):
-        self.file, self.fault, self.kept, self.length, self.at = open(path, "w+b", buffering=0), None, {}, 0, 0
+        self.file = open(path, "w+b", buffering=0)
+        self.fault: OSError | None = None
+        self.kept: dict = {}
+        self.length = self.at = 0
 
     def check(self) -> None:
         """OSError when a write has failed."""

@@ -15,7 +15,7 @@ from . import detector
 def write(work: Path, names: tuple[str, ...]) -> None:
     """One file a split; category ids are class ids + 1, boxes x, y, width, height in pixels."""
     ids = class_ids(len(names))
-    sets = {split: {"images": [], "annotations": []} for split in SPLITS}
+    sets: dict[str, dict[str, list]] = {split: {"images": [], "annotations": []} for split in SPLITS}
     with open(work / "manifest.csv", newline="", encoding="utf-8", errors="surrogateescape") as file:
         last = None
         for row in csv.DictReader(file):

@@ -109,27 +109,27 @@ def write_chunk(
     corners = written[rows]
     if (corners == np.floor(corners)).all():  # nearly always; the text is the same, and quicker made
         corners = corners.astype(np.int64)
-    corners = list(
+    texts = list(
         map(
             CORNERS[corners.dtype.kind].__mod__,
             zip(map(EMOTIONS.__getitem__, table.emotion[rows].tolist()), *corners.T.tolist()),
         )
     )
     group, image = quoted_all(table.group), quoted_all(table.image)
-    good = np.flatnonzero(good).tolist()
+    usable = np.flatnonzero(good).tolist()
     stems = [f"{SPLITS[part]}/{name}" for part, name in zip(split, names)]
-    for folder in {stems[i][: stems[i].rfind("/")] for i in good}:
+    for folder in {stems[i][: stems[i].rfind("/")] for i in usable}:
         os.makedirs(f"{work}/{folder}", exist_ok=True)
-    for i in good:
+    for i in usable:
         stem = f"{work}/{stems[i]}"
         stems[i] += place(infos[i].path, stem, infos[i], link)
         handle = os.open(stem + ".txt", CREATE, 0o666)
         os.write(handle, "".join(labels[ends[i] : ends[i + 1]]).encode())
         os.close(handle)
-    for i in good:
+    for i in usable:
         out.entries[split[i]].append(stems[i])
         width, height = infos[i].size_wh
-        for box in corners[ends[i] : ends[i + 1]] or [",,,,"]:  # no face: a negative
+        for box in texts[ends[i] : ends[i + 1]] or [",,,,"]:  # no face: a negative
             out.manifest.append(
                 f"{stems[i]},{SPLITS[split[i]]},{box},{width},{height},{group[i]},{image[i]},{line[i]}\n"
             )
@@ -145,7 +145,8 @@ def _repeats(owner: np.ndarray, lines: dict[int, str]) -> list[tuple[int, str, s
     """(row, code, message) of faces that a label file would hold twice: all but the first, or all when their
     classes differ.
     """
-    out, seen = [], {}
+    out: list[tuple[int, str, str]] = []
+    seen: dict = {}
     for row, line in lines.items() if len(lines) > len(np.unique(owner)) else ():
         seen.setdefault((owner[row], line.partition(" ")[2]), []).append(row)
     for rows in seen.values():
@@ -185,7 +186,7 @@ def sound(table: Table, infos: list, notes: Notes, verify: bool = False) -> np.n
     return good
 
 
-def place(image: str, stem: str, info, link: str) -> str:
+def place(image: str | Path, stem: str, info, link: str) -> str:
     """Link the picture as `stem` plus the extension of its content, which is returned."""
     suffix = SAFE_FORMATS.get(info.format)
     if not suffix:

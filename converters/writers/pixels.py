@@ -15,4 +15,4 @@ def write_png(path: str, pixels: np.ndarray) -> None:
     if not done:
         raise MediaError(f"an array of shape {pixels.shape} cannot be written as PNG", where=path)
     with open(path, "wb") as file:
-        file.write(data)
+        file.write(data.data)

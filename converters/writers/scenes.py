@@ -65,7 +65,7 @@ def write_chunk(
         if not done:
             raise MediaError("a scene cannot be written as JPEG", where=stem)
         with open(work / f"{stem}.jpg", "wb") as file:
-            file.write(data)
+            file.write(data.data)
         label = ""
         for box, relative, which in zip(xyxy.tolist(), boxes.xyxy_to_cxcywh_rel(xyxy, size_wh).tolist(), placed):
             face = dealt[which]

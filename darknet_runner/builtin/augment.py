@@ -43,7 +43,7 @@ class Options:
     def of(cls, cfg: Cfg) -> Options:
         net, heads = cfg.net, [layer for layer in cfg.layers if layer.type in ("yolo", "region")]
         head = heads[-1] if heads else net
-        width = net.integer("width")
+        width = net.integer("width", 0)
         return cls(
             jitter=head.number("jitter", 0.2) if heads else 0.0,
             resize=head.number("resize", 1.0) if heads else 1.0,

@@ -96,7 +96,7 @@ class TrainSet:
         self.paths = read_list(data.list_of(split))
         self.is_classifier = data.is_classifier
         if self.is_classifier:
-            self.labels = [class_of_path(path, data.labels) for path in self.paths]
+            self.labels: list = [class_of_path(path, data.labels) for path in self.paths]
         else:
             self.labels = [read_label(label_path(path), data.classes) for path in self.paths]
         self.pictures = Cache(self.paths, channels, cache_bytes)
@@ -155,7 +155,8 @@ class Loader:
         self.waited = 0.0
         forks = "fork" in multiprocessing.get_all_start_methods()  # Windows does not: there this process does it all
         self.workers = min(workers, len(self.numbers)) if forks else 0
-        self.links, self.processes = [], []
+        self.links: list = []
+        self.processes: list = []
         if not self.workers:
             return
         count, width, height = largest

@@ -23,7 +23,8 @@ class Display:
     """A context: `batch` after each batch, `redraw` for the chart. Only the first of several processes writes."""
 
     def __init__(self, trainer: Trainer, loader: Loader):
-        self.trainer, self.loader, self.last_metric = trainer, loader, None
+        self.trainer, self.loader = trainer, loader
+        self.last_metric: float | None = None
         self.began = time.perf_counter()
         self.start = trainer.progress.iteration
 
@@ -55,7 +56,7 @@ class Display:
             self.last_metric = found[trainer.metric]
         shown = (
             ""
-            if self.last_metric is None
+            if self.last_metric is None or progress.best is None
             else f", {name} {self.shown(self.last_metric)} (best {self.shown(progress.best)})"
         )
         line = (

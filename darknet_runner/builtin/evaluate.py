@@ -181,12 +181,12 @@ def evaluate_classifier(
             device, memory_format=torch.channels_last
         )
         logits.append(network(tensor)[0].float().cpu().numpy())
-    logits = np.concatenate(logits)
-    if logits.shape[1] != data.classes:
-        raise DataError(f"has {data.classes} classes, the network {logits.shape[1]}", where=data.path)
+    found = np.concatenate(logits)
+    if found.shape[1] != data.classes:
+        raise DataError(f"has {data.classes} classes, the network {found.shape[1]}", where=data.path)
     crop = "shorter side, then middle" if preprocessing == Preprocessing() else preprocessing.told()
     settings = {"split": split, "pictures": len(paths), "size": list(size), "crop": crop}
-    return classifier_figures(logits, truth, data.names, data.top) | {"settings": settings}
+    return classifier_figures(found, truth, data.names, data.top) | {"settings": settings}
 
 
 def classifier_figures(logits: np.ndarray, truth: np.ndarray, names: Sequence[str], top: int) -> dict:

@@ -8,7 +8,7 @@ from ..network.cfg_file import Section
 from .loss import YoloHead
 from .region import RegionHead
 
-KINDS = {"yolo": YoloHead, "region": RegionHead}
+KINDS: dict[str, type[YoloHead] | type[RegionHead]] = {"yolo": YoloHead, "region": RegionHead}
 
 
 def head_of(section: Section) -> YoloHead | RegionHead:

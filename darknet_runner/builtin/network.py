@@ -56,7 +56,8 @@ class Network(nn.Module):
 
     def forward(self, x) -> list[torch.Tensor]:
         """The raw input of every head, or [logits (B, C)] of a classifier; while training each takes a gradient."""
-        outs, raw = {}, []
+        outs: dict[int, torch.Tensor] = {}
+        raw: list[torch.Tensor] = []
         learns = self.training and torch.is_grad_enabled()
         still = self.freezing.without_gradient() if learns else set()
         for layer, module in zip(self.layers, self.stack):
@@ -86,7 +87,7 @@ class Network(nn.Module):
     @torch.no_grad()
     def outputs(self, x) -> list[torch.Tensor]:
         """Every layer's output (B, C, H, W), heads activated, as Darknet has them in `l.output`."""
-        outs = []
+        outs: list[torch.Tensor] = []
         for module in self.stack:
             x = module(x, outs)
             outs.append(x.clone())

@@ -55,7 +55,7 @@ class PictureSet:
         channels: int,
         size_wh: tuple[int, int],
         cache_bytes: int = 2 << 30,
-        progress: Callable[[Iterable], Iterable] = lambda items, **_: items,
+        progress: Callable[..., Iterable] = lambda items, **_: items,
     ):
         self.paths, self.labels, self.votes = paths, np.asarray(labels, np.int64), votes
         self.channels, self.size_wh = channels, size_wh
@@ -82,7 +82,7 @@ class PictureSet:
         """
         paths = read_list(data.list_of(split))
         labels = [class_of_path(path, data.labels) for path in paths]
-        return cls(paths, labels, votes_of(data, paths), channels, size_wh, cache_bytes, progress)
+        return cls(paths, np.array(labels, np.int64), votes_of(data, paths), channels, size_wh, cache_bytes, progress)
 
     def _read(self, index: int) -> np.ndarray:
         return squared(read_picture(self.paths[index], self.channels), self.size_wh)

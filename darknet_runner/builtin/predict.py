@@ -34,11 +34,11 @@ def predict(
     cfg = network.cfg
     channels, size = cfg.net.integer("channels", 3), cfg.size_wh
     boxed = bool(cfg.net.integer("letter_box", 0)) if letter_box is None else letter_box
-    out = []
+    out: list[dict] = []
     for path in images:
         picture = read_picture(path, channels)
         if not cfg.is_detector:
-            plane = cropped(picture, preprocessing.before_cut(size))[None].numpy()
+            plane = cropped(picture, preprocessing.before_cut(size))[None]
             scores = (
                 network.probabilities(torch.from_numpy(preprocessing.finished(plane, size)).to(device))
                 .flatten()

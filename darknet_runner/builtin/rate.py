@@ -65,7 +65,7 @@ class Schedule:
         recipe = self.recipe
         if recipe.schedule == "cfg":
             return rate(self.net, batch)
-        base, done = recipe.learning_rate, batch - 1
+        base, done = recipe.learning_rate or 0.0, batch - 1
         warm = recipe.warmup_epochs * self.epoch
         if (
             recipe.schedule == "one-cycle"

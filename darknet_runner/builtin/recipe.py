@@ -13,7 +13,7 @@ import types
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from converters import settings_files
 from converters.errors import DataError, UsageError, nearest
@@ -182,7 +182,7 @@ def load(name: str) -> Recipe:
         raise DataError(str(error), where=path) from None
 
 
-def _setting(key: str, value) -> tuple[str, object]:
+def _setting(key: str, value: Any) -> tuple[str, Any]:
     """(field name, value of its type) of what a file or a command line says."""
     key = ALIASES.get(key, key).replace("-", "_")
     if key not in TYPES:

@@ -16,6 +16,7 @@ import signal
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
@@ -203,7 +204,8 @@ class Trainer:
             return width, height
         spread = 1.4 if spread == 1 else spread
         draw = np.random.default_rng((self.job.seed, iteration // SIZE_HOLD, 104729)).uniform(1 / spread, spread)
-        return tuple(max(32, round(draw * side / 32 + 0.5) * 32) for side in (width, height))
+        width, height = (max(32, round(draw * side / 32 + 0.5) * 32) for side in (width, height))
+        return width, height
 
     def plan(self, number: int):
         """Micro-batch `number` of the run: its first sample, how many, and their size."""
@@ -524,14 +526,14 @@ class Trainer:
 
 def train(job: TrainJob | None) -> TrainResult:
     """Train. Under torchrun the first process brings the job, and the others, who pass None, take it from there."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if job is not None and int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Trainer(job).train()
     both = torch.cuda.is_available() and distributed.is_nccl_available()
     distributed.init_process_group("cpu:gloo,cuda:nccl" if both else "gloo")
     try:
         shared = [job and replace(job, reporter=Reporter())]
         distributed.broadcast_object_list(shared)
-        trainer = Trainer(job or shared[0])
+        trainer = Trainer(cast(TrainJob, job or shared[0]))
         if trainer.device.type == "cuda":
             torch.cuda.set_device(trainer.device)
         return trainer.train()

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from converters.errors import RunError
 
@@ -199,8 +200,8 @@ def plain(text: str) -> str:
 
 def identify(path: Path, text: str, image: bytes) -> Binary:
     """The Binary that prints `text` for `version` and whose file is `image`."""
-    trouble = re.search(r"(error while loading shared libraries.*|CUDA (?:status )?Error.*)", text, re.I)
-    trouble = trouble[1].strip() if trouble else None
+    said = re.search(r"(error while loading shared libraries.*|CUDA (?:status )?Error.*)", text, re.I)
+    trouble = said[1].strip() if said else None
     if re.search(r"Darknet V\d|Darknet v\d", text):
         flavour, version = "hank-ai", re.search(r"v(\d+\.\d+\S*)", text)
         gpu = "GPU is disabled" not in text
@@ -211,9 +212,10 @@ def identify(path: Path, text: str, image: bytes) -> Binary:
         flavour, version = "pjreddie", None
         gpu = b"libcublas" in image or b"libcudart" in image
     else:
-        said = " ".join(text.split())[:120] or "nothing"
-        raise RunError(f"is not a Darknet that emo knows; it said: {said}", where=path, mend=WHERE_TO_GET)
+        words = " ".join(text.split())[:120] or "nothing"
+        raise RunError(f"is not a Darknet that emo knows; it printed: {words}", where=path, mend=WHERE_TO_GET)
     openmp = b"libgomp" in image or b"libomp.so" in image
+    build: dict[str, Any]
     if flavour == "alexeyab":
         build = {
             "cudnn": "cuDNN" in text,
@@ -230,8 +232,8 @@ def identify(path: Path, text: str, image: bytes) -> Binary:
         }
     else:
         build = {"cudnn": b"libcudnn" in image, "half": False, "opencv": b"libopencv" in image, "avx": None}
-    version = version[1] if version else _package_version(path)
-    return Binary(path, flavour, version, gpu, openmp=openmp, banner=text.strip(), trouble=trouble, **build)
+    number = version[1] if version else _package_version(path)
+    return Binary(path, flavour, number, gpu, openmp=openmp, banner=text.strip(), trouble=trouble, **build)
 
 
 def _package_version(path):

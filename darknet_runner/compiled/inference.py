@@ -119,11 +119,11 @@ def evaluate_detector(
                 "by": "the binary's map",
             }
         else:
-            found = _detections(binary, folder, feed, images, threads)
+            detected = _detections(binary, folder, feed, images, threads)
             sizes = [_size(path) for path in images]
             told = [boxlib.cxcywh_rel_to_xyxy(label[:, 1:], size) for label, size in zip(truths, sizes)]
             result = mean_ap(
-                found, [(xyxy, label[:, 0]) for xyxy, label in zip(told, truths)], data.classes, iou, conf, points
+                detected, [(xyxy, label[:, 0]) for xyxy, label in zip(told, truths)], data.classes, iou, conf, points
             )
             scores = {
                 "map": result.mean,
@@ -210,7 +210,8 @@ def _detections(
     )
     if not any("total detection time" in line.lower() for line in lines):
         raise failed("valid", binary, returncode, lines)
-    classes, rows = len(feed.names), [{} for _ in images]
+    classes = len(feed.names)
+    rows: list[dict] = [{} for _ in images]
     for class_id, token in enumerate(feed.tokens):
         for line in (folder / RESULTS / f"comp4_det_test_{token}.txt").read_text().splitlines():
             number, score, *box = line.split()
@@ -248,10 +249,10 @@ def predict(
             feed = link_lists(folder, tuple(names), {"valid": images}, labels=False)
             if binary.flavour != "pjreddie":
                 return _tested(binary, folder, feed, images, names, conf, threads)
-            found = _detections(binary, folder, feed, images, threads)
+            detected = _detections(binary, folder, feed, images, threads)
             return [
                 {"image": str(path), "objects": detections_as_dicts(xyxy, scores, names, conf)}
-                for path, (xyxy, scores) in zip(images, found)
+                for path, (xyxy, scores) in zip(images, detected)
             ]
         feed = link_lists(folder, tuple(names), {"valid": images}, classifier=tuple(names), labels=False)
         argv = command_line.predict(binary, feed.data, Path("model.cfg"), Path("model.weights"), len(names))

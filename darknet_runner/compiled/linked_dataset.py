@@ -16,6 +16,7 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from converters.darknet_format.files import DataFile, class_of_path, read_list, write_data
 from converters.darknet_format.labels import canonical, examine_label, label_path, sibling
@@ -60,7 +61,7 @@ def tokens(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"class{index:03d}" for index in range(len(names)))
 
 
-def link_dataset(root: Path, data: DataFile, splits: tuple[str, ...], **options: object) -> LinkedDataset:
+def link_dataset(root: Path, data: DataFile, splits: tuple[str, ...], **options: Any) -> LinkedDataset:
     """Make root/feed anew with the lists of `splits` (those that `data` has) and feed.data with `options` added."""
     lists = {split: read_list(data.list_of(split)) for split in splits}
     return link_lists(root, data.names, lists, classifier=data.labels, top=data.top, **options)

@@ -69,7 +69,6 @@ class Process:
         self.environment = cpu_environment(threads)
         self.returncode: int | None = None
         self.started = 0.0
-        self._child: subprocess.Popen | None = None
 
     def __enter__(self) -> Process:
         import pty  # not on Windows, where emo trains and detects without a binary
@@ -215,4 +214,5 @@ def run(
             elif time.monotonic() - said > silence_s:
                 process.stop()
                 raise RunError(f"said nothing for {silence_s:g} s and was ended", where=argv[0])
-    return process.returncode, lines
+    code = process.returncode
+    return process.kill() if code is None else code, lines

@@ -82,7 +82,7 @@ def differences(a: Cfg, b: Cfg) -> list[Difference]:
     for index in range(-1, max(len(a.layers), len(b.layers))):
         one, two = (cfg.sections[index + 1] if index < len(cfg.layers) else None for cfg in (a, b))
         if one is None or two is None or one.type != two.type:
-            found.append(Difference(index, "type", one and one.type, two and two.type))
+            found.append(Difference(index, "type", one.type if one else None, two.type if two else None))
             continue
         left, right = effective(one, index), effective(two, index)
         for key in dict.fromkeys([*left, *right]):

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
@@ -243,7 +243,7 @@ class Cfg:
     def is_detector(self) -> bool:
         return any(layer.type in ("yolo", "region", "detection") for layer in self.layers)
 
-    def edit(self, changes: dict[int, dict[str, object]]) -> Cfg:
+    def edit(self, changes: Mapping[int, Mapping[str, object]]) -> Cfg:
         """A copy with options set, `{section index: {key: value}}`; None takes an option out.
 
         A changed option stays on its line; a new one goes below the section's last option.

@@ -8,7 +8,9 @@ Darknet (src/parser.c and each layer's make_*), and so are the figures: what it 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +55,7 @@ class Layer:
 
 def _fault(section: Section, what: str, key: str | None = None, mend: str | None = None) -> CfgError:
     return CfgError(
-        f"[{section.type}] {what}", where=section.path, line=section.lines.get(key, section.line), mend=mend
+        f"[{section.type}] {what}", where=section.path, line=section.lines.get(key or "", section.line), mend=mend
     )
 
 
@@ -271,7 +273,7 @@ def _same(section, inputs, index, outs):
     return {"out": inputs}
 
 
-TRACERS = {
+TRACERS: dict[str, Callable[..., dict[str, Any]]] = {
     "convolutional": _convolutional,
     "connected": _connected,
     "batchnorm": _batchnorm,
@@ -307,12 +309,13 @@ def trace(cfg: Cfg) -> tuple[Layer, ...]:
 
 def _trace(cfg: Cfg) -> tuple[Layer, ...]:
     net = cfg.net
-    inputs = tuple(net.integer(key, 0) for key in ("width", "height", "channels"))
+    inputs = net.integer("width", 0), net.integer("height", 0), net.integer("channels", 0)
     if not any(inputs):
         inputs = (1, 1, net.integer("inputs", 0))  # a vector
     if min(inputs) < 1:
         raise _fault(net, "needs width, height and channels above 0")
-    layers, outs = [], []
+    layers: list[Layer] = []
+    outs: list[tuple[int, int, int]] = []
     for index, section in enumerate(cfg.layers):
         if section.type not in TRACERS:
             raise CfgError(f"section [{section.type}] is not supported", where=cfg.path, line=section.line)

@@ -51,9 +51,13 @@ def plan(
     images: int, batch: int, *, epochs: float | None = None, max_batches: int | None = None, round_to: int = 1
 ) -> Schedule:
     """From epochs or from max_batches, one of which is given; batches are rounded up to a multiple of `round_to`."""
-    if (epochs is None) == (max_batches is None):
+    if epochs is not None and max_batches is None:
+        above, exact = epochs > 0, epochs * images / max(batch, 1)
+    elif max_batches is not None and epochs is None:
+        above, exact = max_batches > 0, max_batches
+    else:
         raise UsageError("give either epochs or max_batches")
-    if min(images, batch, round_to) < 1 or (epochs if max_batches is None else max_batches) <= 0:
+    if not above or min(images, batch, round_to) < 1:
         raise UsageError("images, batch, epochs and max_batches must be above 0")
-    exact = max_batches if epochs is None else math.ceil(round(epochs * images / batch, 6))
+    exact = math.ceil(round(exact, 6))
     return Schedule(images, batch, math.ceil(exact / round_to) * round_to)

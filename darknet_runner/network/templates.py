@@ -95,13 +95,13 @@ def render(
         changes.setdefault(index - 1, {})["filters"] = count * (classes + 5)
         changes[index] |= _anchors(section, anchors, (new_w / width, new_h / height)) | (head or {})
     if not heads:
-        index = next(
+        last = next(
             (i for i in range(len(cfg.sections) - 1, 0, -1) if cfg.sections[i].type in ("convolutional", "connected")),
             None,
         )
-        if index is None:
+        if last is None:
             raise CfgError("has no layer whose outputs could be the classes", where=cfg.path)
-        changes[index] = {"filters" if cfg.sections[index].type == "convolutional" else "output": classes}
+        changes[last] = {"filters" if cfg.sections[last].type == "convolutional" else "output": classes}
     changes[0] |= net or {}
     cfg = cfg.edit(changes)
     trace(cfg)

@@ -55,7 +55,8 @@ def header_bytes(path: Path) -> tuple[tuple[int, int, int], int, int]:
         raise WeightsError("is a Git LFS pointer, not the weights", where=path, mend="run git lfs pull")
     if head.lstrip()[:1] == b"<":
         raise WeightsError("is a web page, not weights", where=path, mend="download the file itself")
-    version = tuple(int(value) for value in np.frombuffer(head.ljust(12, b"\0"), "<i4", 3))
+    major, minor, revision = np.frombuffer(head.ljust(12, b"\0"), "<i4", 3).tolist()
+    version = major, minor, revision
     length = 20 if _wide(version) else 16
     if len(head) < length:
         raise WeightsError(f"{len(head)} bytes are not a weights file", where=path)

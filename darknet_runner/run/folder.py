@@ -21,7 +21,7 @@ from converters.terminal_text import redacted
 
 STEM = "model"
 # What run.json holds, where it holds it. A run's `data` is written absolute.
-FIELDS = {
+FIELDS: settings_files.Fields = {
     "engine": str,
     "verdict": str,
     "data": str,

@@ -55,8 +55,8 @@ def check_lists(data: DataFile, split: str) -> list[Finding]:
     spaced = next((number for number, line in enumerate(lines, start=1) if re.search(r"\s", line.rstrip("\r"))), None)
     if spaced:
         add("list-spaces", "warning", spaced, "has spaces, which Darknets drop or cut at; emo does not")
-    seen: set[Path] = set()
-    again = [(number, image) for number, image in numbered if image in seen or seen.add(image)]
+    first = {image: number for number, image in reversed(numbered)}
+    again = [(number, image) for number, image in numbered if first[image] != number]
     if again:
         add(
             "duplicate-row",

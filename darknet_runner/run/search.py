@@ -113,7 +113,9 @@ class Search:
                 raise UsageError(
                     f"{', '.join(ranged)}: a grid needs values, not a range", mend="--search tpe searches ranges"
                 )
-            sampler = optuna.samplers.RandomSampler(seed)  # is not asked: all combinations wait in the study, in order
+            sampler: optuna.samplers.BaseSampler = optuna.samplers.RandomSampler(
+                seed
+            )  # is not asked: all combinations wait in the study, in order
             self.trials = min(trials or 10**9, math.prod(len(item.values) for item in space))
         else:
             sampler = optuna.samplers.TPESampler(seed=seed)
@@ -123,7 +125,7 @@ class Search:
             self.study = optuna.create_study(
                 storage=storage or f"sqlite:///{folder.absolute() / 'study.db'}",
                 study_name=study,
-                direction=direction,
+                direction=optuna.study.StudyDirection[direction.upper()],
                 sampler=sampler,
                 pruner=pruner,
                 load_if_exists=True,
@@ -154,9 +156,9 @@ class Search:
         name left unfinished is tried again.
         """
         states = self._states()
-        for trial in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
-            if trial.user_attrs.get("by") == mine:
-                self._again(trial.number, trial.params)
+        for left in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
+            if left.user_attrs.get("by") == mine:
+                self._again(left.number, left.params)
         if self.kind == "grid":
             for values in itertools.islice(itertools.product(*(item.values for item in self.space)), self.trials):
                 self.study.enqueue_trial(

@@ -104,7 +104,7 @@ def mean_ap(predictions, truths, classes: int, iou: float = 0.5, conf: float = 0
     truths       a picture: (xyxy (M, 4), class ids (M,)), in the same units
     conf         score above which a detection counts for tp, fp and mean_iou
     """
-    per_class = [[] for _ in range(classes)]  # (score, picture-unique truth index or -1)
+    per_class: list[list[tuple[float, int]]] = [[] for _ in range(classes)]  # (score, picture-unique truth index or -1)
     counts, offset, tp, fp, overlap = np.zeros(classes, int), 0, 0, 0, 0.0
     for (xyxy, scores), (truth_xyxy, truth_ids) in zip(predictions, truths, strict=True):
         truth_ids = np.asarray(truth_ids, int)

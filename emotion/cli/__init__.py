@@ -5,6 +5,7 @@ The library raises `EmoError`; `main` prints it as one line and exits with its c
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -160,7 +161,7 @@ def _usage(error: click.ClickException) -> str:
     if ctx is None:
         return message
     source = ctx.get_parameter_source(option.name) if option is not None else None
-    if source is ParameterSource.ENVIRONMENT:
+    if option is not None and source is ParameterSource.ENVIRONMENT:
         message += f", from {option.envvar}"
     elif source is ParameterSource.DEFAULT_MAP:
         message += f", from {ctx.find_root().params['config']}"
@@ -185,7 +186,8 @@ def _prepare_process() -> None:
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
-    sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8, as stderr does
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8, as stderr does
     for name in ("stdout", "stderr"):
         if not isinstance(getattr(sys, name), PlainStream):
             setattr(sys, name, PlainStream(getattr(sys, name), {"stdout": STDOUT, "stderr": "standard error"}[name]))

@@ -213,10 +213,8 @@ def summary(report: dict, out: str) -> str:
         finding for finding in report["findings"] if not finding["subset"] and finding["severity"] == "warning"
     ]  # of the output itself
     noted = Counter(report["finding_counts"]) - Counter(finding["code"] for finding in whole)
-    noted = {
-        code: count for code, count in noted.items() if not any(item["reason"] == code for item in report["left_out"])
-    }
-    lines += [f"noted: {count} x {code}" for code, count in noted.items()]
+    left_out = {item["reason"] for item in report["left_out"]}
+    lines += [f"noted: {count} x {code}" for code, count in noted.items() if code not in left_out]
     lines += [f"noted: {finding['message']}" for finding in whole]
     if "valid" not in report["splits"]:
         lines.append("no picture is for validation; --valid 0.1 sets a tenth of the people aside")

@@ -131,8 +131,8 @@ def _as_begun(engine: dict, folder: Path) -> dict:
     from converters.errors import RunError
     from darknet_runner.compiled import binary as binaries
 
-    source = click.get_current_context().get_parameter_source
-    told = {key for key in click.get_current_context().params if source(key).name == "COMMANDLINE"}
+    context = click.get_current_context()
+    told = {str(option.name) for option in context.command.params if options.typed(context, option)}
     if fixed := sorted(told - {"engine", "darknet", "allow_broken_cpu", "resume", "as_json", "quiet"}):
         names = ", ".join(f"--{key.replace('_', '-')}" for key in fixed)
         raise click.UsageError(f"{names}: a pipeline that goes on keeps its own")
@@ -153,7 +153,7 @@ def _both(paths) -> tuple[str, str]:
     from converters.errors import DataError
 
     listed = [Path(path) for path in paths] or sorted(Path("data").glob("**/*.data"))
-    kinds = {True: [], False: []}
+    kinds: dict[bool, list[str]] = {True: [], False: []}
     for path in listed:
         kinds[read_data(path).is_classifier].append(str(path.absolute()))
     if len(kinds[True]) != 1 or len(kinds[False]) != 1:

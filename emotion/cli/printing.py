@@ -13,7 +13,7 @@ def columns(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = 
 
 def aligned(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = (0,)) -> list[str]:
     """A table's lines, numbers to the right, the columns of `left` to the left."""
-    rows = [header, *([str(cell) for cell in row] for row in rows)]
+    rows = [header, *(tuple(map(str, row)) for row in rows)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     cells = (
         [

@@ -40,8 +40,10 @@ def _window(source: str, settings) -> None:
     title = f"emo: {getattr(opened, 'name', opened.path.name)} (q ends)"
     try:
         for frame, found in stream(opened, detector, live=True):
+            if found is None:
+                continue
             if opened.kind == "video":
-                found = tracker.update(found, frame.time_s, frame.bgr)
+                found = tracker.update(found, frame.time_s or 0.0, frame.bgr)
             cv2.imshow(title, draw(frame.bgr, found.doubted(detector.uncertain_below), detector.names))
             if cv2.waitKey(1 if opened.kind == "video" else 0) & 0xFF in (ord("q"), 27):
                 break

@@ -17,7 +17,7 @@ from .training_options import train_settings
 
 SEARCH = "search.json"  # in the folder of a search
 
-FORMAT = {
+FORMAT: dict[str, type | tuple[type, ...]] = {
     "network": str,
     "data": str,
     "settings": dict,

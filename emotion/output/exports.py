@@ -70,7 +70,8 @@ class Coco:
     """
 
     def __init__(self, path: Path, names):
-        self.path, self.names, self.images, self.count = path, names, [], 0
+        self.path, self.names, self.count = path, names, 0
+        self.images: list[tuple] = []
         self.file = open(part(path), "w", encoding="utf-8", errors="backslashreplace")
         self.file.write('{"annotations":[')
 
@@ -125,7 +126,8 @@ class Parquet:
         text, whole, real = arrow.string(), arrow.int64(), arrow.float64()
         kinds = {"frame": whole, "picture": text, "emotion": text, "uncertain": arrow.bool_(), "track": whole}
         self.schema = arrow.schema([(name, kinds.get(name, real)) for name in columns_of(names, tracked)])
-        self.rows, self.writer = [], parquet.ParquetWriter(str(part(path)), self.schema)
+        self.rows: list[list] = []
+        self.writer = parquet.ParquetWriter(str(part(path)), self.schema)
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
         self.rows += rows_of(frame, found, self.names)

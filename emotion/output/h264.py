@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,8 @@ class H264:
 
     def __init__(self, path: Path, fps: float, sound: Path | None = None):
         self.path, self.fps, self.sound = path, fps, sound
-        self.output = self.stream = None
+        self.output: Any = None
+        self.stream: Any = None
         self.size, self.begin_s, self.last = (0, 0), 0.0, -1
         self.packets: Iterator[tuple[float, object]] = iter(())
         self.next: tuple[float, object] | None = None

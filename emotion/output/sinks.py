@@ -11,6 +11,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,7 +75,7 @@ def faces_of(found: Detections) -> list[dict]:
         }
         if found.uncertain is not None:
             face["uncertain"] = bool(found.uncertain[index])
-        if found.track_ids is not None:
+        if found.track_ids is not None and found.frame_scores is not None:
             face["track"] = int(found.track_ids[index])
             face["frame_scores"] = [round(float(value), 6) for value in found.frame_scores[index]]
         faces.append(face)
@@ -145,10 +146,11 @@ class Tracks:
     """
 
     def __init__(self, path: Path, names):
-        self.path, self.names, self.tracks = path, names, {}
+        self.path, self.names = path, names
+        self.tracks: dict[int, tuple] = {}
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
-        if not found.detected:
+        if not found.detected or found.track_ids is None or found.frame_scores is None:
             return
         for track, scores in zip(found.track_ids.tolist(), found.frame_scores):
             first_s, _, frames, total = self.tracks.get(track, (frame.time_s, 0, 0, 0))
@@ -211,7 +213,9 @@ class Video:
     draws = True
 
     def __init__(self, path: Path, fps: float, keep_time: bool = False):
-        self.path, self.fps, self.keep_time, self.writer, self.size, self.frames = path, fps, keep_time, None, None, 0
+        self.path, self.fps, self.keep_time, self.frames = path, fps, keep_time, 0
+        self.writer: Any = None
+        self.size = (0, 0)
 
     def write(self, frame, found, drawn) -> None:
         import cv2
@@ -270,7 +274,7 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     if not good:
         raise MediaError(f"a picture of {picture.shape[1]}x{picture.shape[0]} cannot be encoded", where=path)
     try:
-        path.write_bytes(data)
+        path.write_bytes(data.data)
     except OSError as error:
         raise MediaError(f"cannot be written: {error.strerror}", where=path) from None
 

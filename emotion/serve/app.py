@@ -145,8 +145,8 @@ def _wanted(asked: Asked) -> Request:
     numbers: dict[str, float | None] = {}
     for name, low, high in (("conf", 0, 1), ("time_s", 0, 1e9)):
         try:
-            numbers[name] = float(query[name]) if name in query else None
-            if numbers[name] is not None and not low <= numbers[name] <= high:
+            number = numbers[name] = float(query[name]) if name in query else None
+            if number is not None and not low <= number <= high:
                 raise ValueError
         except ValueError:
             raise Refused(422, f"{name} is a number from {low:g} to {high:g}") from None
@@ -181,7 +181,8 @@ def _file_of(content_type: str, body: bytes) -> bytes:
     )
     for part in message.iter_parts() if message.is_multipart() else ():
         if part.get_filename() is not None:
-            return part.get_payload(decode=True) or b""
+            payload = part.get_payload(decode=True)
+            return payload if isinstance(payload, bytes) else b""
     raise Refused(400, "the form holds no file")
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import cast
 
 from converters.errors import EmoError
 
@@ -27,7 +28,9 @@ class Broadcast:
     def __init__(self, source: str, engine: Engine):
         self.source, self.name, self.engine = source, Live.name_of(source) if is_live(source) else source, engine
         self.turn = threading.Condition()
-        self.number, self.newest, self.watchers, self.error = 0, None, 0, None
+        self.number = self.watchers = 0
+        self.newest: tuple[bytes, dict] | None = None
+        self.error: EmoError | None = None
         self.thread: threading.Thread | None = None
 
     def watch(self, last: int = 0) -> Iterator[tuple[int, bytes, dict] | None]:
@@ -41,23 +44,24 @@ class Broadcast:
                 self.error, self.newest = None, None
                 self.thread = threading.Thread(target=self._work, name="emo-broadcast", daemon=True)
                 self.thread.start()
+            working = self.thread
         last = min(last, self.number)
         try:
             while True:
                 with self.turn:
                     self.turn.wait_for(
-                        lambda: (self.number > last and self.newest) or not self.thread.is_alive() or self.error, WAIT_S
+                        lambda: (self.number > last and self.newest) or not working.is_alive() or self.error, WAIT_S
                     )
                     if self.error:
                         raise self.error
                     newest, number = self.newest, self.number
                     if newest is None or number == last:
-                        if not self.thread.is_alive():
+                        if not working.is_alive():
                             return
                         yield_none = True
                     else:
                         yield_none, last = False, number
-                yield None if yield_none else (number, *newest)
+                yield None if newest is None or yield_none else (number, *newest)
         finally:
             with self.turn:
                 self.watchers -= 1
@@ -68,7 +72,8 @@ class Broadcast:
         try:
             opened = open_source(self.source)
             paced = opened.kind == "video" and not opened.live  # a file is shown at its own speed
-            session, begun, frames = f"broadcast {self.name} {time.monotonic()}", time.monotonic(), iter(opened)
+            session, begun = f"broadcast {self.name} {time.monotonic()}", time.monotonic()
+            frames = cast(Generator, iter(opened))
             for frame in frames:
                 time_s = frame.time_s or 0.0
                 found, detector = self.engine.find(frame.bgr, Request(session=session, time_s=time_s))

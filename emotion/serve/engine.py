@@ -148,7 +148,8 @@ class Newest:
     """
 
     def __init__(self, workers: int = 2):
-        self.workers, self.running, self.waiting = workers, 0, []  # (session, future that is told to begin)
+        self.workers, self.running = workers, 0
+        self.waiting: list = []  # (session, the future that lets it begin)
 
     async def run(self, session: str | None, function: Callable[[], T]) -> T:
         if self.running >= self.workers:

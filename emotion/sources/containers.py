@@ -166,7 +166,7 @@ def _matroska_is_cut(file, length) -> bool:
     file.seek(0)
     data = file.read(4096)
     header, at = _vint(data, 4)
-    at += header
+    at += header or 0
     if data[at : at + 4] != b"\x18\x53\x80\x67":  # Segment, which holds everything
         return False
     size, at = _vint(data, at + 4)

@@ -195,8 +195,8 @@ def _box(record: dict) -> list[float] | None:
             return [a, b, c, d] if key.startswith("xyxy") else [a, b, a + c, b + d]
     for names, sizes in ((SIDES, False), (SIZES, True)):
         for keys in names:
-            numbers = [_number(record.get(key)) for key in keys]
-            if None not in numbers:
+            numbers = [number for key in keys if (number := _number(record.get(key))) is not None]
+            if len(numbers) == len(keys):
                 a, b, c, d = numbers
                 return [a, b, a + c, b + d] if sizes else [a, b, c, d]
     return None

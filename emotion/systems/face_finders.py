@@ -61,7 +61,7 @@ def open_finder(
         from .dlib_finder import Dlib
 
         return Dlib(conf, None if str(spec) == "dlib" else Path(spec))
-    path = pulled(spec) if str(spec) in face_models.PUBLISHED else Path(spec)
+    path = pulled(str(spec)) if str(spec) in face_models.PUBLISHED else Path(spec)
     if path.is_dir():
         if any(path.glob("*.cfg")):
             return YoloFaces(path, conf, iou, backend)
@@ -154,6 +154,7 @@ class Haar:
 
     def __init__(self, conf: float = 0.25, path: Path | None = None):
         import cv2
+        import cv2.data
 
         path = path or Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
         self.cascade, name = cv2.CascadeClassifier(), name_for_opencv(path)

@@ -68,9 +68,8 @@ class Model:
         table = self.card.get("calibration")
         value = table.get("uncertain_below", UNCERTAIN) if isinstance(table, dict) else UNCERTAIN
         if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise DataError(
-                f"uncertain_below = {value} is not a number in 0..1", where=self.cfg.path.parent / "model.toml"
-            )
+            card = self.cfg.path and self.cfg.path.parent / "model.toml"
+            raise DataError(f"uncertain_below = {value} is not a number in 0..1", where=card)
         return float(value)
 
     def describe(self) -> dict:

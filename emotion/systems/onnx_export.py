@@ -84,7 +84,8 @@ def to_onnx(model: Model, prepares: bool = True):
         raise MissingExtra("onnx", "onnx", "an ONNX model") from None
     cfg = model.cfg
     layers, arrays = trace(cfg), weights_file.read(cfg, model.weights).layers
-    graph, outs, found = Graph(), {}, []
+    graph, found = Graph(), []
+    outs: dict = {}
     x = (
         standardised(graph, "pictures")
         if prepares and model.preprocessing.standardise and not cfg.is_detector
@@ -331,7 +332,7 @@ def _rows(graph, layer, xy, wh, objectness, classes, unit: np.ndarray, anchors: 
         .reshape(1, height, width, 1, 2)
         .astype(np.float32)
     )
-    centre = graph.add("Div", graph.add("Add", xy, grid), np.float32([width, height]))
+    centre = graph.add("Div", graph.add("Add", xy, grid), np.array([width, height], np.float32))
     size = graph.add("Mul", wh, (anchors / unit).astype(np.float32))
     rows = graph.add("Concat", centre, size, objectness, graph.add("Mul", classes, objectness), axis=4)
     return graph.reshape(rows, 0, height * width * len(anchors), layer.section.integer("classes", 20) + 5)

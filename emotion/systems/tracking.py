@@ -206,7 +206,7 @@ def pairs(a_xyxy, b_xyxy, least: float) -> list[tuple[int, int]]:
     if not len(a_xyxy) or not len(b_xyxy):
         return []
     overlap = boxes.iou(*(boxes.enlarge(xyxy, ENLARGED) for xyxy in (a_xyxy, b_xyxy)))
-    out = []
+    out: list[tuple[int, int]] = []
     for flat in np.argsort(-overlap, axis=None, kind="stable").tolist():
         i, j = divmod(flat, overlap.shape[1])
         if overlap[i, j] < least:

@@ -149,4 +149,4 @@ def test_detect_takes_the_exported_file(tmp_path, detector_folder, squares, caps
         model = () if file == "half.onnx" else ("--model", detector_folder)
         assert emo("detect", tmp_path / "a.png", *model, "--onnx", tmp_path / file, "--out", tmp_path / "p") == 2
         assert said in capsys.readouterr().err
-    assert open_system("two-stage:haar", SystemSettings(exported=None)).classifier.backend.name == "onnx"
+    assert open_system("two-stage:haar", SystemSettings(onnx=None)).classifier.backend.name == "onnx"

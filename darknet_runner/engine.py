@@ -60,6 +60,14 @@ class TrainResult:
     reasons: tuple[str, ...] = ()
 
 
+def exploded(loss: float, first: float | None) -> bool:
+    """Whether a loss is a runaway, which never comes back: a thousand times the run's first one, and at least 1,000.
+
+    first  None: there was none yet; a large detector may begin with 1,000
+    """
+    return loss >= 1000 * max(1000.0 if first is None else first, 1.0)
+
+
 class Engine(Protocol):
     """One of `builtin.engine.BuiltinEngine` and `compiled.engine.CompiledEngine`."""
 

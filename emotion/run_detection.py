@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -65,7 +65,9 @@ class Summary:
         return asdict(self)
 
 
-def stream(frames, detector: Detector, live: bool = False, every: int = 1) -> Iterator[tuple[Frame, Detections | None]]:
+def stream(
+    frames, detector: Detector, live: bool = False, every: int = 1
+) -> Generator[tuple[Frame, Detections | None]]:
     """Frames -> (frame, its detections), in order; with `every` N only every Nth frame is looked at, and None given for
     the others.
 

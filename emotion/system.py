@@ -102,7 +102,7 @@ class System:
             )
         tracker = Tracker(self.conf, smooth) if track else None
         detector = self.with_least(tracker.low) if tracker else self.detector
-        with closing(stream(opened, detector, opened.live)) as frames:  # type: ignore[type-var]  # a generator
+        with closing(stream(opened, detector, opened.live)) as frames:
             for frame, found in frames:
                 assert found is not None  # None is for frames that `every` passes over
                 seen: Detections = tracker.update(found, frame.time_s or 0.0, frame.bgr) if tracker else found

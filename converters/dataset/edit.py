@@ -126,7 +126,9 @@ def balance(
     by_image = dict(zip(train, ids))
 
     def faces(images):
-        counts = np.bincount(np.concatenate([by_image[image] for image in images]), minlength=one.data.classes)
+        counts = np.bincount(
+            np.concatenate([by_image[image] for image in images]).astype(int), minlength=one.data.classes
+        )
         return dict(zip(one.names, counts.tolist()))
 
     done = {

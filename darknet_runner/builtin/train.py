@@ -25,7 +25,7 @@ from torch import distributed
 from converters.darknet_format.files import read_data
 from converters.errors import RunError, UsageError
 
-from ..engine import TrainJob, TrainResult
+from ..engine import TrainJob, TrainResult, exploded
 from ..network import cfg_file, weights_file
 from ..network.templates import classes_of
 from ..reporting import Reporter
@@ -48,7 +48,6 @@ from .rate import Schedule
 SAVE_LAST, SAVE_NUMBERED = 100, 1000  # batches; src/detector.c
 VALIDATED = 256  # a classifier's pictures in one pass
 SIZE_HOLD = 10  # batches between size changes with random=1
-EXPLODED = 1000  # times the first loss: no training, but a runaway
 HEARD_S = 1.0  # after a worker has ended: within it a stop that was sent to all is heard here too
 MOST_BOXES = 300  # a picture, when validating while training; early networks see faces everywhere
 
@@ -479,8 +478,7 @@ class Trainer:
 
     def _fault(self, loss) -> str | None:
         """What is wrong with a batch's loss, and where it began; None when nothing is."""
-        limit = EXPLODED * max(self.progress.first_loss or math.inf, 1.0)
-        if math.isfinite(loss) and loss < limit:
+        if math.isfinite(loss) and not exploded(loss, self.progress.first_loss):
             return None
         where = self.progress.iteration
         kept = (

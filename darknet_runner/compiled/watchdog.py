@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..engine import exploded
 from .logs import Row
 
 SILENCE_S = 1800.0  # a first epoch's loading, or an mAP over a large set, says nothing for minutes
 BAD_ROWS = 3  # rows of NaN in a row: one may be an unlucky batch, the average restarts after it
-EXPLODED = 1e6  # a loss of this size has never come back
 BAD_LISTS = ("bad.list", "bad_label.list")  # AlexeyAB's and hank-ai's write them where they stand
 
 
@@ -89,6 +89,7 @@ class Watchdog:
         self._bad_rows = 0
         self._lists = {name: self._size(name) for name in BAD_LISTS}
         self._looked = 0.0
+        self._first: float | None = None  # loss of the first row
 
     def _size(self, name):
         path = self.folder / name
@@ -106,7 +107,8 @@ class Watchdog:
         """Look at a finished row."""
         if math.isfinite(row.loss) and math.isfinite(row.avg_loss):
             self._bad_rows = 0
-            if max(abs(row.loss), abs(row.avg_loss)) < EXPLODED:
+            if not exploded(max(abs(row.loss), abs(row.avg_loss)), self._first):
+                self._first = self._first or abs(row.loss)
                 return None
             return Trouble(
                 "exploded",

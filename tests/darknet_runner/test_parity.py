@@ -18,7 +18,7 @@ def test_forward_agrees_with_a_binary_in_every_layer(name, tmp_path, seeded_arra
     from darknet_runner.builtin.network import Network
 
     case = CASES[name]
-    cfg = cfg_file.load(FIXTURES / "kinds.cfg") if name == "kinds" else templates.load(name)
+    cfg = cfg_file.load(Path(__file__).parents[1] / "cfg" / "kinds.cfg") if name == "kinds" else templates.load(name)
     if case["size"]:
         cfg = cfg.edit({0: {"width": case["size"], "height": case["size"]}})
     path = tmp_path / "seeded.weights"

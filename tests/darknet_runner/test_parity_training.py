@@ -67,31 +67,7 @@ def library(debian):
     return library
 
 
-CONNECTED = """[net]
-width=24
-height=24
-channels=3
-momentum=.9
-decay=.0005
-[conv]
-filters=8
-size=3
-stride=1
-pad=1
-batch_normalize=1
-activation=leaky
-[max]
-size=2
-stride=2
-[conn]
-output=32
-batch_normalize=1
-activation=leaky
-[conn]
-output=5
-activation=linear
-[softmax]
-"""
+CONNECTED = (Path(__file__).parents[1] / "cfg" / "classifier-connected.cfg").read_text()
 
 
 def build(name, whole):

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,38 +19,7 @@ from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.run.folder import RunDir
 
 NAMES = ("Red", "Blue")
-BACKBONE = """[net]
-batch=2
-subdivisions=1
-width=32
-height=32
-channels=3
-learning_rate=0.001
-max_batches=6
-
-[convolutional]
-batch_normalize=1
-filters=8
-size=3
-stride=2
-pad=1
-activation=leaky
-
-[convolutional]
-batch_normalize=1
-filters=8
-size=3
-stride=2
-pad=1
-activation=leaky
-
-[convolutional]
-filters={filters}
-size=1
-stride=1
-pad=1
-activation=linear
-"""
+BACKBONE = (Path(__file__).parents[1] / "cfg" / "backbone.cfg").read_text()
 CLASSIFIER = BACKBONE.format(filters=2) + "\n[avgpool]\n\n[softmax]\ngroups=1\n"
 DETECTOR = BACKBONE.format(filters=14) + "\n[yolo]\nmask=0,1\nanchors=10,10, 20,20\nclasses=2\nnum=2\nrandom=0\n"
 

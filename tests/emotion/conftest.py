@@ -6,6 +6,7 @@ stride 16: each output cell sees exactly one square.
 """
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,37 +18,9 @@ NAMES = class_names(7)
 CORNERS = np.array([corner for corner in itertools.product((0, 1), repeat=3) if any(corner)])  # RGB, class by row
 CELL = 16
 
-DETECTOR = """[net]
-width={size}
-height={size}
-channels=3
-{net}
-[convolutional]
-filters=12
-size=16
-stride=16
-activation=linear
-[yolo]
-mask=0
-anchors=16,16
-classes=7
-num=1
-{yolo}
-"""
+DETECTOR = (Path(__file__).parents[1] / "cfg" / "detector-drawn.cfg").read_text()
 
-CLASSIFIER = """[net]
-width=16
-height=16
-channels=3
-[avgpool]
-[convolutional]
-filters=7
-size=1
-stride=1
-activation=linear
-[softmax]
-[cost]
-"""
+CLASSIFIER = (Path(__file__).parents[1] / "cfg" / "classifier-drawn.cfg").read_text()
 
 
 def colour_logits(gain):

@@ -1,72 +1,12 @@
 """Small sets and runs for the engine's tests: drawn, deterministic, trained in seconds."""
 
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch", reason="the built-in engine needs PyTorch")
 
-TINY = """[net]
-batch={batch}
-subdivisions={parts}
-width={size}
-height={size}
-channels=3
-momentum=0.9
-decay=0.0005
-learning_rate={rate}
-burn_in=0
-max_batches={batches}
-policy=constant
-{net}
-[convolutional]
-batch_normalize={norm}
-filters=8
-size=3
-stride=2
-pad=1
-activation=leaky
-
-[convolutional]
-batch_normalize={norm}
-filters=16
-size=3
-stride=2
-pad=1
-activation=leaky
-
-[convolutional]
-batch_normalize={norm}
-filters=32
-size=3
-stride=2
-pad=1
-activation=leaky
-
-[convolutional]
-batch_normalize={norm}
-filters=32
-size=3
-stride=1
-pad=1
-activation=leaky
-
-[convolutional]
-filters=24
-size=1
-stride=1
-pad=1
-activation=linear
-
-[yolo]
-mask=0,1,2
-anchors=8,8, 16,16, 30,30
-classes=3
-num=3
-jitter={jitter}
-ignore_thresh=.7
-iou_loss=ciou
-iou_normalizer=0.07
-scale_x_y=1.05
-"""
+TINY = (Path(__file__).parents[2] / "cfg" / "detector-tiny.cfg").read_text()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,38 +23,7 @@ from darknet_runner.run import create_run
 from darknet_runner.run.folder import RunDir
 
 NAMES = ("Left", "Right", "Low")
-NET = """[net]
-batch=12
-subdivisions=2
-width=16
-height=16
-channels=1
-learning_rate=0.01
-max_batches=12
-
-[convolutional]
-batch_normalize=1
-filters=8
-size=3
-stride=2
-pad=1
-activation=leaky
-
-[dropout]
-probability=.3
-
-[connected]
-output=16
-activation=leaky
-
-[convolutional]
-filters=3
-size=1
-stride=1
-activation=linear
-
-[softmax]
-"""
+NET = (Path(__file__).parents[2] / "cfg" / "classifier-recipe.cfg").read_text()
 
 
 @pytest.fixture(scope="module")

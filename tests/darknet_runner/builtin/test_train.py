@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -297,33 +298,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(tiny_text, squares, make_job,
         BuiltinEngine().train(make_job(tiny_text(), data, workers=workers))
 
 
-CLASSIFIER = """[net]
-batch=16
-subdivisions=1
-width=16
-height=16
-channels=1
-learning_rate=0.05
-max_batches=120
-policy=constant
-min_crop=16
-max_crop=18
-angle=5
-[convolutional]
-batch_normalize=1
-filters=8
-size=3
-stride=2
-pad=1
-activation=relu
-[dropout]
-probability=.1
-[connected]
-output=2
-activation=linear
-[softmax]
-groups=1
-"""
+CLASSIFIER = (Path(__file__).parents[2] / "cfg" / "classifier-grey.cfg").read_text()
 
 
 def test_classifier_learns_and_counts(make_job, tmp_path):

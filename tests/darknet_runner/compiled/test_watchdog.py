@@ -42,6 +42,15 @@ def test_losses(tmp_path):
     assert Watchdog(tmp_path).row(Row(3, 2e7, 10.0)).code == "exploded"
 
 
+def test_a_loss_explodes_by_the_first_one(tmp_path):
+    """A classifier begins near 2, so 2,000 is a runaway. A detector that began with 5,000 may come back from there."""
+    small, large = Watchdog(tmp_path), Watchdog(tmp_path)
+    assert small.row(Row(1, 2.0, 2.0)) is None and large.row(Row(1, 5000.0, 5000.0)) is None
+    assert small.row(Row(2, 1900.0, 100.0)) is None and large.row(Row(2, 2100.0, 5000.0)) is None
+    assert small.row(Row(3, 2100.0, 100.0)).code == "exploded"
+    assert large.row(Row(3, 6e6, 5000.0)).code == "exploded"
+
+
 def test_bad_lists_that_grow(tmp_path):
     (tmp_path / "bad.list").write_text("an old one\n")
     watchdog = Watchdog(tmp_path, min_free=0)

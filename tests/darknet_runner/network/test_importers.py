@@ -4,6 +4,7 @@ of.
 
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,34 +42,7 @@ def run(cfg, path):
 
 # --- Keras --------------------------------------------------------------------------------------------------------
 
-KERAS_CFG = """[net]
-width=12
-height=10
-channels=3
-[convolutional]
-filters=6
-size=3
-pad=0
-batch_normalize={norm}
-activation=relu
-[convolutional]
-filters=8
-size=3
-pad=1
-groups=1
-activation=relu
-[maxpool]
-size=2
-stride=2
-[connected]
-output=9
-activation=tanh
-batch_normalize={norm}
-[connected]
-output=4
-activation=linear
-[softmax]
-"""
+KERAS_CFG = (Path(__file__).parents[2] / "cfg" / "classifier-keras.cfg").read_text()
 
 
 def write_keras(path, layers, config=None):
@@ -362,21 +336,7 @@ def test_vgg_face_as_keras_h5(naming, scale, tmp_path):
     torch.testing.assert_close(seen[2][:, :3], seen[1][:, :3] + 0.25, atol=1e-5, rtol=1e-4)
 
 
-SMALL = (
-    "[net]\nwidth=8\nheight=8\n"
-    "channels={}\n"
-    "{}[convolutional]\n"
-    "filters=4\n"
-    "size=3\npad=1\n"
-    "activation=relu\n[maxpool]\n"
-    "size=2\n"
-    "stride=2\n"
-    "[connected]\n"
-    "output=5\nactivation=relu\n"
-    "[connected]\n"
-    "output=3\n"
-    "activation=linear\n[softmax]\n"
-)
+SMALL = (Path(__file__).parents[2] / "cfg" / "classifier-small.cfg").read_text()
 SCALE = "[convolutional]\nfilters=3\nsize=1\nactivation=linear\n"
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,33 +12,7 @@ from emotion.cli import main
 
 pytest.importorskip("torch", reason="training needs PyTorch")
 
-NET = """[net]
-batch=12
-width=16
-height=16
-channels=1
-learning_rate=0.01
-max_batches=6
-
-[convolutional]
-batch_normalize=1
-filters=6
-size=3
-stride=2
-pad=1
-activation=leaky
-
-[dropout]
-probability=.3
-
-[convolutional]
-filters=3
-size=1
-activation=linear
-
-[avgpool]
-[softmax]
-"""
+NET = (Path(__file__).parents[2] / "cfg" / "classifier-command.cfg").read_text()
 QUICK = ("--batch", "12", "--threads", "1", "--device", "cpu", "--quiet")
 
 

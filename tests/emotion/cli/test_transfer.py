@@ -1,6 +1,7 @@
 """Transfer, as a user does it: a classifier learns, its first layers are kept, and a new head learns on them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,33 +13,7 @@ from emotion.systems import models
 
 torch = pytest.importorskip("torch", reason="the built-in engine needs PyTorch")
 
-BODY = """[net]
-batch=8
-subdivisions=1
-width=32
-height=32
-channels=1
-learning_rate=0.05
-momentum=0.9
-decay=0.0005
-policy=constant
-max_batches={batches}
-[convolutional]
-filters=8
-size=3
-stride=2
-pad=1
-batch_normalize=1
-activation=leaky
-[convolutional]
-filters=16
-size=3
-stride=2
-pad=1
-batch_normalize=1
-activation=leaky
-[avgpool]
-"""
+BODY = (Path(__file__).parents[2] / "cfg" / "classifier-transfer.cfg").read_text()
 OLD = BODY + "[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[softmax]\n"
 NEW = BODY + (
     "[dropout]\nprobability=0.1\n"

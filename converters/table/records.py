@@ -155,7 +155,7 @@ class Table:
             self.sources,
             None if self.landmarks is None else pick(self.landmarks, rows),
             None if self.votes is None else self.votes[rows],
-            pick(self.pixels, keep),
+            None if self.pixels is None else pick(self.pixels, keep),
         )
 
     def with_faces(self, keep: np.ndarray) -> Table:

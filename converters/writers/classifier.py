@@ -63,8 +63,7 @@ def write_chunk(
         if folder not in made:
             os.makedirs(root + folder, exist_ok=True)
             made.add(folder)
-        if info is None:
-            pixels = table.picture(i)
+        if info is None and (pixels := table.picture(i)) is not None:
             path, (height, width) = stem + ".png", pixels.shape[:2]
             write_png(root + path, pixels)
         else:

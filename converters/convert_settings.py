@@ -23,5 +23,5 @@ class Settings:
     backgrounds: str | None = None  # a folder of photographs without faces
     enlarge: float = 1.0  # factor about the box, clipped to the picture
     find: str | None = None  # name of the face finder that gives pictures without boxes theirs
-    align: bool = False  # crops: turn until the eyes are level, where landmarks say where they are
+    align: bool = False  # crops: turn faces until the eyes are level, where landmarks say where they are
     grey: bool | None = None  # crops: grey or colour; None: colour, but grey for csv and arrays

@@ -55,7 +55,7 @@ def check(out: Path, force: bool, sources: list[Path]) -> None:
 
 
 def free(default: Path, force: bool = False, taken: Collection[Path] = ()) -> Path:
-    """`default`, or with -2, -3 ... the first that holds nothing finished: where a run that named no output writes.
+    """`default`, or with -2, -3 ... the first that has nothing finished: where a run that named no output writes.
 
     With `force` what a folder holds does not count, since it will be replaced; `taken` are others that are not free.
     """
@@ -89,7 +89,7 @@ def locked(folder: Path, mend: str = "wait for it, or choose another --out") -> 
         yield
     finally:
         del _held[real]
-        with suppress(OSError):  # Windows keeps a file that is open; it holds nothing
+        with suppress(OSError):  # Windows keeps a file that is open; it has nothing
             path.unlink(missing_ok=True)
         os.close(handle)
 

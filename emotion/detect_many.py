@@ -92,7 +92,7 @@ def expand(given: Iterable[str], lines: Iterable[str] = ()) -> list[str]:
         elif not is_live(name) and not os.path.lexists(name) and any(char in name for char in "*?["):
             matches = sorted(glob.glob(name, recursive=True))
             if not matches:
-                raise MediaError("nothing is so named", where=name)
+                raise MediaError("no file matches", where=name)
             found += matches
         else:
             found.append(name)
@@ -191,7 +191,7 @@ def records(out: Path, detector: Detector) -> dict[str, Detections]:
         return _records(path, detector)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         raise DataError(
-            "is not a record of a run that can be gone on with", where=path, mend="--force begins anew"
+            "is not the record of a run that can be resumed", where=path, mend="--force starts again"
         ) from None
 
 
@@ -203,7 +203,7 @@ def _records(path: Path, detector: Detector) -> dict[str, Detections]:
         if number == 0:
             settings = {key: value for key, value in record["settings"].items() if key != "uncertain_below"}
             if settings != json.loads(json.dumps(detector.settings)):
-                raise DataError("was begun with other settings", where=path, mend="--force begins anew")
+                raise DataError("was started with other settings", where=path, mend="--force starts again")
         elif "picture" in record:
             faces = record["faces"]
             arrays = ([face[key] for face in faces] for key in ("xyxy_px", "scores", "face"))

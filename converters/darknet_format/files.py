@@ -132,7 +132,7 @@ def numbered_list(path: str | Path) -> list[tuple[int, Path]]:
     if path.is_dir():
         found = list(enumerate(map(Path, pictures_in(path).paths), start=1))
         if not found:
-            raise DataError("the folder holds no pictures", where=path)
+            raise DataError("the folder has no pictures", where=path)
         return found
     lines = numbered_lines(path, names=True)
     if not lines:

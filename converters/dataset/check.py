@@ -131,7 +131,7 @@ def _by_line(one: DarknetSet, examined: dict[str, _Examined]) -> list[Finding]:
     out, repeats_meant = [], _is_balanced(one)
     for subset, images in one.images.items():
         if not images:
-            out.append(finding("empty-list", "holds no line", file=one.data.list_of(subset), subset=subset))
+            out.append(finding("empty-list", "has no line", file=one.data.list_of(subset), subset=subset))
         first: dict[str, int] = {}
         for image, line in zip(images, one.lines[subset]):
             if image in first:

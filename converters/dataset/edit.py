@@ -56,7 +56,7 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
             raise DataError(
                 f"its labels differ from those of {first.data.path}",
                 where=other.data.path,
-                mend="convert both into folders whose paths hold no class name",
+                mend="convert both into folders whose paths have no class name",
             )
     images = {split: [image for one in sets for image in one.images.get(split, ())] for split in SPLITS}
     repeated: Counter[str] = Counter()
@@ -204,7 +204,7 @@ def read_findings(path: str | Path) -> list[Finding]:
         return [Finding(line=int(row["line"]), **{name: str(row[name]) for name in texts}) for row in rows]
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"holds no findings: {error}", where=path, mend="emo dataset check --csv FILE writes them"
+            f"has no findings: {error}", where=path, mend="emo dataset check --csv FILE writes them"
         ) from None
 
 

@@ -87,7 +87,7 @@ def read(root: Path, notes: Notes, *, no_face: str = "drop", landmarks: bool = F
         return concat([affectnet_arrays.read(folder, split, notes, landmarks) for folder, split in newer])
     if not lists:
         raise DataError(
-            f"holds none of {', '.join(LISTS)}",
+            f"has none of {', '.join(LISTS)}",
             where=root,
             mend="give the folder that AffectNet's lists, or train_set and val_set, lie in",
         )

@@ -44,7 +44,7 @@ def read(folder: Path, split: str, notes: Notes, landmarks: bool) -> Table:
         else {}
     )
     if not labels:
-        raise DataError(f"holds no N{EXPRESSION}", where=folder / ANNOTATIONS, mend="unpack the whole archive")
+        raise DataError(f"has no N{EXPRESSION}", where=folder / ANNOTATIONS, mend="unpack the whole archive")
     image, names, emotion, points = [], [], [], []
     for name in labels:
         stem, path = name.removesuffix(EXPRESSION), folder / ANNOTATIONS / name

@@ -49,7 +49,7 @@ def read(root: Path, notes: Notes, *, classes: int = 7, form: str = "hdf5") -> T
         ]
     if not found:
         wanted = ", ".join(stems[0] + suffixes[0] for stems in STEMS.values())
-        raise DataError(f"holds none of {wanted}" if root.is_dir() else "no such file or folder", where=root)
+        raise DataError(f"has none of {wanted}" if root.is_dir() else "no such file or folder", where=root)
     same_classes(root if root.is_dir() else root.parent, classes)
     return concat([_table(path, split, content(path, form, NAMES), classes, notes) for path, split in found])
 
@@ -58,7 +58,7 @@ def _table(path: Path, split: str, held: dict[str, np.ndarray | StoredImages], c
     labels, images, paths = (held.get(name) for name in ("labels", "images", "paths"))
     if labels is None or (images is None and paths is None):
         raise DataError(
-            "holds no labels, or neither images nor paths", where=path, mend="expected arrays images and labels"
+            "has no labels, or neither images nor paths", where=path, mend="expected arrays images and labels"
         )
     names = _emotions(held.get("classes"), classes, path)
     n = len(labels) if labels.ndim else 0

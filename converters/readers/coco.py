@@ -43,7 +43,7 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
     )
     if not files:
         raise DataError(
-            "holds no annotations/*.json" if root.is_dir() else "no such file or folder",
+            "has no annotations/*.json" if root.is_dir() else "no such file or folder",
             where=root,
             mend="give the JSON file itself",
         )

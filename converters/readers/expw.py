@@ -26,7 +26,7 @@ def read(root: Path, notes: Notes) -> Table:
     path = root if root.is_file() else next((root / name for name in LIST if (root / name).is_file()), None)
     if path is None:
         raise DataError(
-            f"holds no {LIST[0]}" if root.is_dir() else "no such folder",
+            f"has no {LIST[0]}" if root.is_dir() else "no such folder",
             where=root,
             mend="give the folder that holds label.lst and image/origin",
         )

@@ -40,7 +40,7 @@ def read(root: Path, notes: Notes, *, labels: str = "majority") -> Table:
     if pixels_path is None or votes_path is None:
         missing = VOTES_FILE if pixels_path else fer2013.FILES[0]
         raise DataError(
-            f"holds no {missing}",
+            f"has no {missing}",
             where=folder,
             mend="FER+ needs Kaggle's fer2013.csv and fer2013new.csv of microsoft/FERPlus",
         )

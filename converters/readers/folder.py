@@ -73,7 +73,7 @@ def read(
                 emotion.append(index)
     if not image:
         raise DataError(
-            "holds no picture in a folder named after a class",
+            "has no picture in a folder named after a class",
             where=root,
             mend="expected <split>/<class>/<image>, such as train/happy/1.jpg",
         )

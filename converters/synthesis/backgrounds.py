@@ -23,7 +23,7 @@ def listed(folder: str | Path) -> list[str]:
         raise DataError("no such folder of backgrounds", where=root)
     found = sorted(str(path) for path in root.rglob("*") if path.is_file() and probe(path).problem is None)
     if not found:
-        raise DataError("holds no picture that can serve as background", where=root)
+        raise DataError("has no picture that can serve as background", where=root)
     return found
 
 

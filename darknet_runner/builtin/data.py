@@ -236,6 +236,6 @@ class Loader:
         for link in self.links:
             link.close()
         for process in self.processes:
-            process.kill()  # it holds nothing but memory, and hears no other signal
+            process.kill()  # it has nothing but memory, and hears no other signal
             process.join()
         self.links, self.processes = [], []

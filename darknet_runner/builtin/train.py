@@ -81,7 +81,7 @@ class Trainer:
             how = (
                 ""
                 if known >= frozen
-                else " at their random start, from which only --pretrained takes them"
+                else " at their random start, only --pretrained changes that"
                 if not known
                 else f", those from {known} on at their random start"
             )

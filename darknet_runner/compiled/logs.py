@@ -292,7 +292,7 @@ def _text(line):
 
 
 def read(path: str | Path) -> list[Row]:
-    """The rows of a log file; DataError when it is missing or holds none.
+    """The rows of a log file; DataError when it is missing or has none.
 
     A run that was resumed into the same log counts back; the later line of an iteration wins.
     """

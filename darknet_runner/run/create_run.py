@@ -139,7 +139,7 @@ def reopen(path: str | Path) -> tuple[RunDir, dict]:
     if info["engine"] not in ("builtin", "compiled"):
         raise RunError(f"'engine' is {info['engine']!r}; wanted: builtin or compiled", where=run.path / "run.json")
     if not run.weights_file("last").is_file():
-        raise RunError("has no last weights to resume from", where=run.path, mend="train it anew")
+        raise RunError("has no last weights to resume from", where=run.path, mend="train it again")
     return run, info
 
 

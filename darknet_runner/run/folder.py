@@ -158,7 +158,7 @@ class RunDir:
             self.metrics.unlink()  # not even its header is whole
             return
         lines = lines if text.endswith("\n") else [*lines[:-1], ""]  # a torn number looks like a whole one
-        columns = len(next(csv.reader([head])))  # a class's name may hold a comma
+        columns = len(next(csv.reader([head])))  # a class's name may contain a comma
         rows = ((line, next(csv.reader([line]), [])) for line in lines)
         whole = [line for line, row in rows if len(row) == columns and row[0].isdigit() and int(row[0]) <= iteration]
         if len(whole) < len(lines):

@@ -193,7 +193,7 @@ def check_pretrained(cfg: Cfg, path: Path, clear: bool = False) -> list[Finding]
             error.what + (f" ({error.mend})" if error.mend else "") if isinstance(error, WeightsError) else str(error)
         )
     if not any(read.layers):
-        return fault("holds no layer of this cfg")
+        return fault("has no layer of this cfg")
     for index, blocks in enumerate(read.layers):
         if any(not np.isfinite(array).all() for array in blocks.values()):
             return fault(f"layer {index} holds values that are not finite numbers")

@@ -23,7 +23,7 @@ from .groups import Lazy
 # command -> (module, attribute, one line of help); the help stands here so that `emo --help` imports nothing.
 COMMANDS = {
     "convert": ("emotion.cli.convert", "convert", "Turn a dataset into Darknet files."),
-    "dataset": ("emotion.cli.dataset", "dataset", "Look at a set, check it, change its lists; draw one."),
+    "dataset": ("emotion.cli.dataset", "dataset", "Inspect a set, check it, change its lists; draw one."),
     "cfg": ("emotion.cli.cfg", "cfg", "Networks: list, show, render, draw and compare them."),
     "train": ("emotion.cli.train", "train", "Train a classifier or a detector by a recipe."),
     "recipes": ("emotion.cli.recipes", "recipes", "How networks are trained: list and show."),
@@ -31,8 +31,8 @@ COMMANDS = {
     "detect": ("emotion.cli.detect", "detect", "Find faces and emotions in pictures and video."),
     "draw": ("emotion.cli.draw", "draw", "Draw what emo or another tool found."),
     "serve": ("emotion.cli.serve", "serve", "Serve a page for a camera, and an interface for programs."),
-    "runs": ("emotion.cli.runs", "runs", "What was trained here: list, show, compare."),
-    "models": ("emotion.cli.models", "models", "Models at hand: list, show, verify them."),
+    "runs": ("emotion.cli.runs", "runs", "Runs that were trained here: list, show, compare."),
+    "models": ("emotion.cli.models", "models", "Models: list, show, check, fetch them."),
     "export": ("emotion.cli.export", "export", "A model as ONNX."),
     "evaluate": ("emotion.cli.evaluate", "evaluate", "Measure models on a labelled set."),
     "compare": ("emotion.cli.compare", "compare", "Compare two systems on the same pictures."),

@@ -92,8 +92,8 @@ def list_(as_json):
 def show(network, strict, as_json):
     """Layer by layer: shapes, parameters and BFLOPs, as a Darknet binary prints them.
 
-    What Darknet would ignore in silence, such as a misspelt option, is told on stderr, and so is what only Darknet
-    does.
+    Options that Darknet would silently ignore, such as misspelt ones, are listed on stderr; so are those that
+    only Darknet supports.
 
     \b
     emo cfg show v4-tiny
@@ -274,17 +274,17 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
     metavar="NAME",
     help=(
         "What the source was trained on: 0..1, 0..255, -1..1, imagenet, caffe, vgg-face (BGR) or vgg-face-rgb; "
-        "default: as its form tells."
+        "default: what its format implies."
     ),
 )
 @click.option("--classes", type=options.Whole(min=1), help="Render the network for so many classes first.")
 @options.force
 @options.as_json
 def import_(source, network, out, scale, classes, force, as_json):
-    """Weights of other frameworks as .weights for a network, to begin a training with or to use.
+    """Turn weights of other frameworks into .weights, to start a training from or to use.
 
     Reads Keras .keras and .h5 (VGG-Face among them), MatConvNet .mat and torch .pth of torchvision's VGG and ResNet.
-    Layers are taken in order, by their shapes; what comes behind the last that fits, the new top, is left to the
+    Layers are taken in order, by their shapes; the layers after the last one that fits are left for the
     training.
 
     \b

@@ -25,7 +25,7 @@ from .measuring import measuring
     "--clip/--no-clip",
     default=True,
     show_default=True,
-    help="Of a video, write side-by-side.webm too, which browsers play.",
+    help="Videos: also write side-by-side.webm, which browsers play.",
 )
 @measuring
 def compare(words, **settings):

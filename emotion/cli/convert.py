@@ -32,7 +32,7 @@ from .progress import going_through
     "--valid",
     type=options.Number(0, 0.9),
     default=0.0,
-    help="Share of the training people to set aside for validation.",
+    help="Share of the people in the training split to move to validation.",
 )
 @click.option(
     "--no-face",
@@ -43,7 +43,7 @@ from .progress import going_through
 @click.option(
     "--usage",
     metavar="USAGE=SPLIT,...",
-    help="What a split becomes, such as validation=PrivateTest or PublicTest=none; "
+    help="Which split each part becomes, such as validation=PrivateTest or PublicTest=none; "
     "default: Training=train,PublicTest=valid,PrivateTest=test.",
 )
 @click.option(
@@ -70,9 +70,14 @@ from .progress import going_through
     "--backgrounds",
     type=click.Path(),
     help="detector: folder of photographs to compose scenes on; default: drawn ones. "
-    "A face in a photograph would be one that no label tells of, so take pictures without people.",
+    "Take pictures without people: a face in one would have no label.",
 )
-@click.option("--enlarge", type=options.Number(0.2, 5), default=1.0, help="Factor about a box, clipped to the picture.")
+@click.option(
+    "--enlarge",
+    type=options.Number(0.2, 5),
+    default=1.0,
+    help="Factor by which boxes are enlarged, up to the picture's edge.",
+)
 @click.option(
     "--find",
     metavar="FINDER",
@@ -82,7 +87,8 @@ from .progress import going_through
 @click.option(
     "--align",
     is_flag=True,
-    help="crops, csv, hdf5, npz, pickle: turn until the eyes are level, where the dataset, or --find, gives landmarks.",
+    help="crops, csv, hdf5, npz, pickle: turn faces until the eyes are level, where the dataset "
+    "or --find gives landmarks.",
 )
 @click.option(
     "--grey/--colour",
@@ -123,7 +129,7 @@ def convert(
 
     KIND is the dataset, SOURCE its folder or list (default: a folder of its name here). Writes to
     data/KIND-TASK or --out: pictures and labels, lists, emo.names, emo.data, manifest.csv, report.json.
-    Pictures are linked, never encoded anew. Bad rows are left out, counted and told.
+    Pictures are linked, never encoded again. Bad rows are left out, counted and reported.
 
     \b
     emo convert affectnet --task detector
@@ -217,6 +223,6 @@ def summary(report: dict, out: str) -> str:
     lines += [f"noted: {count} x {code}" for code, count in noted.items() if code not in left_out]
     lines += [f"noted: {finding['message']}" for finding in whole]
     if "valid" not in report["splits"]:
-        lines.append("no picture is for validation; --valid 0.1 sets a tenth of the people aside")
+        lines.append("no picture is for validation; --valid 0.1 moves a tenth of the people there")
     wrote = {"csv": "/fer2013.csv", "hdf5": "", "npz": "", "pickle": ""}.get(report["task"], "/emo.data")
     return "\n".join([*lines, f"-> {out}{wrote}"])

@@ -80,7 +80,7 @@ def pipeline(
         --data data/classifier/emo.data --data data/detector/emo.data
     emo darknet pipeline --resume runs/pipeline-001
 
-    Every step is kept; after Ctrl-C or a fault --resume goes on where it stood.
+    Every step is kept; after Ctrl-C or an error, --resume continues from the last one.
     """
     from darknet_runner import pipeline as work
     from darknet_runner.choose_engine import choose_engine
@@ -118,7 +118,7 @@ def pipeline(
     try:
         result = work.run(folder, plan, engine_for, reporter)
     except KeyboardInterrupt:  # between the trainings, or before one had begun
-        click.echo(f"go on with: emo darknet pipeline --resume {folder}", err=True)
+        click.echo(f"continue with: emo darknet pipeline --resume {folder}", err=True)
         raise
     _report(result, as_json)
 
@@ -135,7 +135,7 @@ def _as_begun(engine: dict, folder: Path) -> dict:
     told = {str(option.name) for option in context.command.params if options.typed(context, option)}
     if fixed := sorted(told - {"engine", "darknet", "allow_broken_cpu", "resume", "as_json", "quiet"}):
         names = ", ".join(f"--{key.replace('_', '-')}" for key in fixed)
-        raise click.UsageError(f"{names}: a pipeline that goes on keeps its own")
+        raise click.UsageError(f"{names}: a resumed pipeline keeps its own")
     if engine.get("engine") not in ("auto", "builtin", "compiled"):
         raise RunError(
             f"'plan.engine.engine' is {engine.get('engine')!r}; wanted: auto, builtin or compiled",
@@ -186,5 +186,5 @@ def _report(result, as_json):
     else:
         click.echo(f"{result.verdict} in the {result.step} step: {'; '.join(result.reasons)}")
     if result.verdict != "finished":
-        click.echo(f"go on with: emo darknet pipeline --resume {result.folder}", err=True)
+        click.echo(f"continue with: emo darknet pipeline --resume {result.folder}", err=True)
         sys.exit(130 if result.verdict == "interrupted" else 1)

@@ -33,7 +33,7 @@ split_option = click.option("--split", default="valid", show_default=True, help=
     type=options.Number(0, 1, min_open=True),
     default=0.5,
     show_default=True,
-    help="IoU from which a box has found its face.",
+    help="IoU from which a box counts as a hit.",
 )
 @click.option(
     "--points",
@@ -48,7 +48,7 @@ split_option = click.option("--split", default="valid", show_default=True, help=
 @options.device
 @options.as_json
 def valid(model, cfg, weights, data, split, map_iou, points, conf, engine, darknet, device, as_json):
-    """How good weights are: mAP and AP per class of a detector, top-1 and top-k of a classifier.
+    """Measure weights: mAP and AP per class of a detector, top-1 and top-k of a classifier.
 
     \b
     emo darknet valid runs/v4-tiny-001

@@ -14,10 +14,10 @@ from .groups import Command
 
 @click.command(cls=Command)
 @options.darknet
-@click.option("--cfg", "network", help="Also say what of this cfg (a file or a name) it cannot do.")
+@click.option("--cfg", "network", help="Also list what it cannot do in this cfg (a file or a name).")
 @options.as_json
 def info(darknet, network, as_json):
-    """What a Darknet binary is and can do: flavour, version, build, commands, faults.
+    """Describe a Darknet binary: flavour, version, build, commands, known faults.
 
     \b
     emo darknet info
@@ -87,7 +87,7 @@ def info(darknet, network, as_json):
 def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
     """The first LAYERS layers of weights, with the pictures seen set to 0.
 
-    Of a network that ships the name will do; the weights tell for how many classes it is.
+    A shipped network can be given by name; its number of classes is read from the weights.
 
     \b
     emo darknet partial yolov4.cfg yolov4.weights yolov4.conv.137 137

@@ -13,7 +13,7 @@ from .training_options import training_options
 @click.option("--cfg", "template", help="A cfg that ships (v4-tiny, v4-nano, v3-tiny, face-small, ...) or a .cfg file.")
 @training_options
 def train(template, **settings):
-    """Train a detector or a classifier: what it is, the cfg and the .data say.
+    """Train a detector or a classifier; the cfg and the .data say which.
 
     \b
     emo darknet train --cfg v4-tiny
@@ -24,7 +24,7 @@ def train(template, **settings):
     torchrun --nproc-per-node 2 -m emotion.cli darknet train --cfg v4-tiny
 
     Writes runs/NAME-001/ with model.cfg, emo.names, run.json, metrics.csv, chart.png, train.log and weights/.
-    Before it starts, cfg, lists, pictures and labels are checked; all faults are told at once. Ctrl-C saves
+    Before it starts, cfg, lists, pictures and labels are checked; all faults are reported together. Ctrl-C saves
     (or, with a Darknet binary, keeps what was saved last) and stops; --resume goes on.
     """
     train_or_search(template, **settings | {"recipe": settings["recipe"] or "darknet"})

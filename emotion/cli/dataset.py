@@ -14,7 +14,7 @@ from .progress import around
 
 @click.group(cls=Group)
 def dataset():
-    """Look at a set, check it, change its lists; draw one.
+    """Inspect a set, check it, change its lists; draw one.
 
     \b
     emo dataset stats data/affectnet-detector
@@ -84,7 +84,7 @@ def _report(report: dict, as_json: bool, quiet: bool, *lines: str) -> None:
 @options.as_json
 @options.quiet
 def merge(sources, out, force, as_json, quiet):
-    """Several sets as one: one .data, and lists over all their pictures, which stay where they are.
+    """Join several sets: one .data, and lists of all their pictures, which stay where they are.
 
     A SET is a .data file or the folder that holds it. Sets whose class maps differ are refused.
 
@@ -105,7 +105,7 @@ def merge(sources, out, force, as_json, quiet):
 
 @dataset.command()
 @click.argument("source", metavar="[SET]", required=False)
-@click.option("--strict", is_flag=True, help="Exit with 1 when there is an error or a warning.")
+@click.option("--strict", is_flag=True, help="Exit with code 1 when there is an error or a warning.")
 @click.option("--csv", "csv_file", type=click.Path(dir_okay=False), help="Write all findings to this CSV file.")
 @click.option(
     "--min-side",
@@ -273,7 +273,7 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
 @options.as_json
 @options.quiet
 def split(source, out, valid, test, by, seed, force, as_json, quiet):
-    """Deal all pictures of a set out anew into train, valid and test.
+    """Divide all pictures of a set again into train, valid and test.
 
     Whole groups go to one side, chosen by a hash of the group's name: the same set gives the same split, and
     nobody changes side as it grows. Shares are kept on average. Composed scenes that share faces go together;
@@ -304,7 +304,7 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
 @click.option(
     "--backgrounds",
     type=click.Path(),
-    help="Folder of photographs without people to lay them on; default: drawn grounds.",
+    help="Folder of photographs without people to lay them on; default: drawn backgrounds.",
 )
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @options.jobs
@@ -314,7 +314,7 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
 @options.as_json
 @options.quiet
 def collage(source, count, size, backgrounds, out, jobs, seed, force, as_json, quiet):
-    """Lay a detector set's pictures on common grounds: several faces a picture, small and large.
+    """Put several pictures of a detector set on one background: faces of all sizes in one picture.
 
     A detector trained on pictures of one large face misses small ones and those beside others. Merge the
     collages with the set that they are made of.
@@ -356,14 +356,18 @@ def collage(source, count, size, backgrounds, out, jobs, seed, force, as_json, q
 @click.argument("source", metavar="[SET]", required=False)
 @click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
 @click.option(
-    "--cap", type=options.Number(min=1), default=4.0, show_default=True, help="A picture comes at most this often."
+    "--cap",
+    type=options.Number(min=1),
+    default=4.0,
+    show_default=True,
+    help="Largest number of times that a picture is repeated.",
 )
 @click.option(
     "--power",
     type=options.Number(0, 1),
     default=1.0,
     show_default=True,
-    help="1 evens the classes out up to the cap, 0.5 goes half the way.",
+    help="1 makes the classes equal up to the cap, 0.5 goes half the way.",
 )
 @options.seed
 @options.force
@@ -406,9 +410,9 @@ def balance(source, out, cap, power, seed, force, as_json, quiet):
 @options.as_json
 @options.quiet
 def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet):
-    """Copy a set's lists without the rejected: pictures with an error, and lines that repeat one.
+    """Copy a set's lists without bad pictures: those with an error, and repeated lines.
 
-    Where a picture stands on both sides of a split, the earlier list loses it: train before valid before test.
+    A picture in two lists is removed from the earlier one: train before valid before test.
 
     \b
     emo dataset clean data/affectnet-detector --also near-duplicate --out data/clean

@@ -19,18 +19,16 @@ from .progress import Progress
 @options.outputs("media,jsonl,csv,summary")
 @click.option("--no-annotate", is_flag=True, help="The same outputs without media.")
 @click.option(
-    "--start", "start_s", type=options.Time(), default="0", help="Of a video: from this time on, seconds or h:mm:ss."
+    "--start", "start_s", type=options.Time(), default="0", help="Videos: start at this time, in seconds or h:mm:ss."
 )
-@click.option("--end", "end_s", type=options.Time(), help="Of a video: up to this time.")
+@click.option("--end", "end_s", type=options.Time(), help="Videos: stop at this time.")
 @click.option(
     "--stride", type=options.Whole(min=1), default=1, show_default=True, help="Take every Nth frame or picture."
 )
-@click.option(
-    "--max-fps", type=options.Number(min=0.001), help="Take at most so many frames of each second of a video."
-)
+@click.option("--max-fps", type=options.Number(min=0.001), help="Videos: take at most this many frames a second.")
 @options.limit
 @options.max_pixels
-@click.option("--raw", is_flag=True, help="Videos: follow no face; each frame on its own.")
+@click.option("--raw", is_flag=True, help="Videos: do not follow faces; treat each frame separately.")
 @click.option(
     "--smooth",
     "smooth_s",
@@ -44,7 +42,7 @@ from .progress import Progress
     type=options.Whole(min=1),
     default=1,
     show_default=True,
-    help="Videos: look at every Nth frame; between them faces are where they are expected.",
+    help="Videos: detect in every Nth frame; estimate where the faces are between them.",
 )
 @click.option(
     "--uncertain",
@@ -58,13 +56,11 @@ from .progress import Progress
 @click.option(
     "--show",
     is_flag=True,
-    help="Of one camera, stream or video: write nothing, show it in the browser (extra serve) or a window.",
+    help="Write nothing; show one camera, stream or video in the browser (extra serve) or a window.",
 )
+@click.option("--resume", is_flag=True, help="Skip sources that are done; continue a folder or list where it stopped.")
 @click.option(
-    "--resume", is_flag=True, help="Pass over sources that are done; go on with a folder or list where it broke off."
-)
-@click.option(
-    "--strict", is_flag=True, help="An unreadable picture in a folder, or source among several, ends the run."
+    "--strict", is_flag=True, help="Stop at an unreadable picture of a folder, or at an unreadable source of several."
 )
 @click.option(
     "--jobs",
@@ -87,8 +83,8 @@ def detect(
     SOURCE may be a pattern ('photos/*.jpg') or - for a list on stdin. Writes to --out, by default detect-out/<name of
     the source> (a second run: -2), with several sources a folder each: detections.jsonl, detections.csv, the annotated
     picture(s) or video; of a video, whose faces are followed, also tracks.csv, summary.json, summary.html and
-    timeline.png. Until the end their names hold `.part`; an interrupted run leaves them so. A camera (camera, camera:1)
-    or a stream (rtsp://..., http://...) goes on until Ctrl-C or --limit, which end it well.
+    timeline.png. Until the run ends, file names end in `.part`; after an interrupted run they still do. A camera
+    (camera, camera:1) or a stream (rtsp://..., http://...) runs until Ctrl-C or --limit; both end it cleanly.
 
     \b
     emo detect video.mp4

@@ -38,7 +38,7 @@ class Tta(click.ParamType):
     type=click.Choice(["text", "csv", "markdown", "latex"]),
     is_flag=False,
     flag_value="text",
-    help="Print the table over the models, and nothing else; alone it is text.",
+    help="Print only the table of models, in this format.",
 )
 @click.option(
     "--tta", type=Tta(), help="Look at each face in N views, or in ten crops, and average.", metavar="N|tencrop"
@@ -49,7 +49,7 @@ def evaluate(models, table, **settings):
     """Measure models on a labelled set: classifiers, detectors, and two-stage systems end to end.
 
     MODEL is a name, a model or run folder, a .cfg or .weights, or a system as for emo compare (two-stage:yunet.onnx).
-    Of several MODELs a row each. Writes report.json, classes.csv, confusion.csv and .png, calibration.png and
+    Several MODELs give a row each. Writes report.json, classes.csv, confusion.csv and .png, calibration.png and
     predictions.csv to --out, by default evaluate-out/<MODEL>.
 
     \b

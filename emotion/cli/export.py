@@ -13,30 +13,30 @@ from .groups import Command
 
 @click.command(cls=Command)
 @click.argument("model")
-@click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg.")
-@click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg.")
+@click.option("--weights", type=click.Path(dir_okay=False), help="A weights file that is not beside the cfg.")
+@click.option("--names", type=click.Path(dir_okay=False), help="A file of class names that is not beside the cfg.")
 @click.option(
     "--out", "-o", type=click.Path(dir_okay=False), help="The file to write; default: MODEL's name and .onnx, here."
 )
-@click.option(
-    "--half", is_flag=True, help="16-bit floats: half the size, as exact as it was; slower on CPUs, for GPUs."
-)
+@click.option("--half", is_flag=True, help="16-bit floats, for GPUs: half the size, as exact; slower on CPUs.")
 @click.option(
     "--int8",
     is_flag=True,
-    help="8-bit integers: a quarter of the size; needs --data, whose training pictures show how large its numbers get.",
+    help="8-bit integers: a quarter of the size; needs --data, to measure the range of values "
+    "on its training pictures.",
 )
 @click.option(
     "--data",
     type=click.Path(dir_okay=False),
-    help="A labelled set, the .data file: what --half or --int8 costs is measured on its validation list.",
+    help="The .data file of a labelled set: the loss of accuracy by --half or --int8 is measured on its "
+    "validation list.",
 )
 @click.option(
     "--calibrate",
     type=options.Whole(min=1),
     default=200,
     show_default=True,
-    help="With --int8: training pictures that are looked at.",
+    help="With --int8: number of training pictures to measure on.",
 )
 @options.limit
 @options.force

@@ -19,7 +19,8 @@ SECTIONS = {
         "monitor pretrained clear freeze-until anchors net yolo map map-every"
     ),
     "Pictures": (
-        "task classes usage labels valid size scenes backgrounds enlarge align grey link no-face verify with max-pixels"
+        "task classes usage labels valid find size scenes backgrounds enlarge align grey link no-face verify with "
+        "max-pixels"
     ),
     "Address": "host port token rate megabytes open source",
     "A part of it": "start end stride max-fps",
@@ -29,7 +30,7 @@ SECTIONS = {
     "A gate": "fail-under baseline tolerance junit summary",
     "Where it computes": "backend device onnx threads workers jobs cluster cache seed",
     "What is written": (
-        "out outputs clip runs name no-annotate show resume strict csv tensorboard mlflow force dry-run json quiet "
+        "out outputs no-clip runs name no-annotate show resume strict csv tensorboard mlflow force dry-run json quiet "
         "limit help"
     ),
 }
@@ -37,8 +38,11 @@ SECTIONS = {
 
 def section_of(option: click.Option, sections: dict[str, str]) -> str | None:
     """The heading that an option stands under; None for none."""
-    names = {name.lstrip("-") for name in (*option.opts, *option.secondary_opts)}
-    return next((heading for heading, listed in sections.items() if names & set(listed.split())), None)
+    for names in (option.secondary_opts, option.opts):  # --clip is a number of emo train's, --clip/--no-clip a video
+        wanted = {name.lstrip("-") for name in names}
+        if found := next((heading for heading, listed in sections.items() if wanted & set(listed.split())), None):
+            return found
+    return None
 
 
 class Command(click.Command):
@@ -53,6 +57,10 @@ class Command(click.Command):
         by_heading: dict[str, list[tuple[str, str]]] = {heading: [] for heading in ("Options", *SECTIONS)}
         for option, record in shown:
             by_heading[section_of(option, SECTIONS) or "Options"].append(record)
+        for heading, records in by_heading.items():
+            if len(records) == 1 and heading != "Options":  # a heading over one option says little
+                by_heading["Options"] += records
+                records.clear()
         for heading, records in by_heading.items():
             if records:
                 with formatter.section(heading):

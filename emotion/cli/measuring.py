@@ -43,14 +43,14 @@ SHARED = (
     click.option(
         "--baseline",
         type=click.Path(dir_okay=False),
-        help="An earlier report.json or compare.json that must not be fallen short of.",
+        help="An earlier report.json or compare.json that the figures are compared with: none may be worse.",
     ),
     click.option(
         "--tolerance",
         type=options.Number(0, 1),
         default=0.0,
         show_default=True,
-        help="By how much a share may be worse than --baseline.",
+        help="How much worse than --baseline a share may be.",
     ),
     click.option("--junit", type=click.Path(dir_okay=False), help="Write the checks as JUnit XML."),
     click.option("--summary", type=click.Path(dir_okay=False), help="Write the checks as Markdown."),

@@ -15,7 +15,7 @@ from .printing import columns
 
 @click.group(cls=Group)
 def models():
-    """Models at hand: those that ship, and the runs under ./runs; and face finders that others publish.
+    """List, show, check and fetch models: those that ship, the runs under ./runs, and published face finders.
 
     \b
     emo models list
@@ -28,7 +28,7 @@ def models():
 @models.command("list")
 @options.as_json
 def list_(as_json):
-    """What --model takes here by name: the models that ship, then ./runs, the newest first.
+    """List the models that --model takes by name: those that ship, then ./runs, newest first.
 
     \b
     emo models list
@@ -124,7 +124,7 @@ def show(model, as_json):
 def verify(names, as_json):
     """Check models: weights of the cfg's exact length, finite, with the card's sha256; as many names as classes.
 
-    Without a MODEL all that `emo models list` shows. Exit code 1 when one is not whole.
+    Without MODEL, all that `emo models list` shows. Exit code 1 when one is damaged.
 
     \b
     emo models verify
@@ -151,15 +151,18 @@ def verify(names, as_json):
 @models.command()
 @click.argument("names", nargs=-1, required=True, metavar="yunet|ssd...")
 @click.option(
-    "--from", "base", metavar="URL", help="The URL of a folder that holds the files, instead of their publishers'."
+    "--from",
+    "base",
+    metavar="URL",
+    help="The URL of a folder that holds the files, instead of their publishers' addresses.",
 )
 @options.as_json
 @options.quiet
 def pull(names, base, as_json, quiet):
     """Fetch face finders for the two-stage system: yunet (0.2 MB, MIT), ssd (2.7 MB, Apache-2.0).
 
-    They are checked against their sha256 and kept in a cache, EMO_CACHE or the system's own; a broken download goes on
-    where it broke. From then on --system two-stage takes the best of yunet, ssd and haar without being told, and
+    They are checked against their sha256 and kept in a cache, EMO_CACHE or the system's own; an interrupted
+    download is continued. From then on --system two-stage takes the best of yunet, ssd and haar by itself, and
     --face-model takes them by name.
 
     \b

@@ -132,11 +132,11 @@ def _max_pixels(ctx, param, value):
 
 out = click.option("--out", "-o", type=click.Path(), help="Where to write.")
 jobs = click.option("--jobs", "-j", type=Whole(min=1), default=None, help="Processes; default: all cores.")
-seed = click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Seed of everything random.")
+seed = click.option("--seed", type=Whole(0, 2**32 - 1), default=0, show_default=True, help="Random seed.")
 force = click.option("--force", is_flag=True, help="Replace an output that exists.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 quiet = click.option("--quiet", is_flag=True, help="No progress, no summary.")
-dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+dry_run = click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing.")
 limit = click.option("--limit", type=Whole(min=1), default=None, help="Use only the first N.")
 conf = click.option(
     "--conf", type=Number(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped."
@@ -188,8 +188,8 @@ system = block(
         help="One network, or a face finder and a classifier.",
     ),
     click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships."),
-    click.option("--weights", type=click.Path(dir_okay=False), help="Weights that do not lie beside the cfg."),
-    click.option("--names", type=click.Path(dir_okay=False), help="Class names that do not lie beside the cfg."),
+    click.option("--weights", type=click.Path(dir_okay=False), help="A weights file that is not beside the cfg."),
+    click.option("--names", type=click.Path(dir_okay=False), help="A file of class names that is not beside the cfg."),
     click.option(
         "--face-model",
         help="Two-stage: yunet, ssd (emo models pull), haar, whole (pictures that are all face), dlib (an extra) or "

@@ -21,7 +21,7 @@ FIGURES = ("map", "top1", "topk", "macro_f1", "valid_loss", "loss")
 
 @click.group(cls=Group)
 def runs():
-    """What was trained here: list the runs, show one, say how they differ.
+    """List the runs that were trained here, show one, compare some.
 
     \b
     emo runs list --sort map
@@ -40,10 +40,10 @@ def runs():
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV.")
 @options.as_json
 def list_runs(root, sort, as_csv, as_json):
-    """All runs: when, on which data, how good at their best, and the settings in which they differ.
+    """List all runs: when, on which data, their best figures, and the settings in which they differ.
 
-    `data` are eight digits that stand for the lists of pictures: runs with the same were trained and validated on the
-    same.
+    `data` is a short code for the lists of pictures: runs with the same code were trained and validated on the
+    same pictures.
 
     \b
     emo runs list

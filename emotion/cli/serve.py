@@ -16,19 +16,22 @@ from .groups import Command
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen on; another than this machine's own asks for a token.",
+    help="Address to listen on; with one that others can reach, a token is required.",
 )
-@click.option("--port", type=options.Whole(0, 65535), default=8000, show_default=True, help="0: any that is free.")
+@click.option(
+    "--port", type=options.Whole(0, 65535), default=8000, show_default=True, help="Port to listen on; 0: any free one."
+)
 @click.option(
     "--source",
     "sources",
     multiple=True,
-    help="A camera, stream or video of this machine that may be watched; may be given again.",
+    help="A camera, stream or video of this machine that may be watched; may be repeated.",
 )
 @options.system
 @click.option(
     "--token",
-    help="What whoever asks must know; default: none on this machine's own address, else one is made and printed.",
+    help="Token that every request must carry; default: none on this machine's own address, else a new one, "
+    "which is printed.",
 )
 @click.option(
     "--megabytes", type=options.Number(min=0.001), default=20, show_default=True, help="A larger picture is refused."
@@ -38,7 +41,7 @@ from .groups import Command
     type=options.Number(min=0.1),
     default=60,
     show_default=True,
-    help="Requests a second that one address may make.",
+    help="Most requests a second from one address.",
 )
 @options.max_pixels
 @click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")
@@ -47,7 +50,7 @@ def serve(host, port, sources, token, megabytes, rate, open_, **settings):
 
     The page takes the browser's camera, a dropped picture or video, or one of the --source's, and shows boxes, scores,
     a line of emotions over time and frames a second. POST /detect takes a picture and gives JSON; /stream.mjpg and
-    /events give a --source annotated and as events; /openapi.json says it all. Needs the extra serve.
+    /events give a --source annotated and as events; /openapi.json describes everything. Needs the extra serve.
 
     \b
     emo serve

@@ -30,10 +30,13 @@ from .training_options import training_options
 @click.option(
     "--search",
     type=click.Choice(["grid", "tpe"]),
-    help="How settings are searched: all of a grid, or Optuna's TPE over --grid's values and ranges (lr=0.001..0.1).",
+    help="How to search: every combination of a grid, or Optuna's TPE over the values and ranges of --grid "
+    "(lr=0.001..0.1).",
 )
 @click.option(
-    "--trials", type=options.Whole(min=1), help="Trainings of a search in all; default: the whole grid, 20 of tpe."
+    "--trials",
+    type=options.Whole(min=1),
+    help="Total number of trainings in a search; default: the whole grid, 20 of tpe.",
 )
 @click.option(
     "--storage",
@@ -55,7 +58,7 @@ def train(network, further, grid, search, trials, storage, **settings):
     emo train emonet --grid lr=0.01,0.001 --grid optimizer=sgd,adam
     emo train emonet --search tpe --trials 20 --grid lr=0.0001..0.1 --grid dropout=0.2,0.4
 
-    A recipe (emo recipes list) says how: optimizer, rates, changes to the pictures, when to stop. Classifiers take
+    A recipe (emo recipes list) sets optimizer, rates, changes to the pictures, when to stop. Classifiers take
     `best` unless --recipe names another, detectors `darknet`, the cfg's own. Writes a run folder, as emo darknet train
     does. A search trains many times, gives up trainings that do badly, judges on the valid split only, and writes
     trials.csv, trials.png and best.toml, a recipe.

@@ -155,7 +155,7 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
         search.write(recipe, metric)
     _report(search, folder, metric, recipe, as_json, whole)
     if not whole:
-        click.echo(f"{'; '.join(stopped or ())}; go on with: emo train --resume {folder}", err=True)
+        click.echo(f"{'; '.join(stopped or ())}; continue with: emo train --resume {folder}", err=True)
         sys.exit(130)
 
 

@@ -85,7 +85,7 @@ def _as_it_was(given: dict[str, Any], run: RunDir, info: dict[str, Any]) -> Trai
     typed = {key for key in given if options.typed(context, params[key])}
     if fixed := [key for key in sorted(typed) if key not in OF_THE_MACHINE]:
         names = ", ".join(f"--{options.long_name(params[key])}" for key in fixed)
-        raise click.UsageError(f"{names}: a run that is resumed keeps its own; start a new one with --pretrained")
+        raise click.UsageError(f"{names}: a resumed run keeps its own; start a new one with --pretrained")
     settings = dict(given)
     for key, option in params.items():
         value = info["settings"].get(key)
@@ -144,7 +144,7 @@ def _report(result: TrainResult, as_json: bool) -> None:
         click.echo(f"weights: {result.run.weights}/")
     if result.verdict == "interrupted":
         saved = result.run.weights_file("last").is_file()
-        again = f"go on with: emo train --resume {result.run.path}" if saved else "nothing was saved: train it again"
+        again = f"continue with: emo train --resume {result.run.path}" if saved else "nothing was saved: train it again"
         click.echo(again, err=True)
         sys.exit(130)
     if result.verdict == "failed":

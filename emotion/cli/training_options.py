@@ -108,7 +108,7 @@ TRAINING_OPTIONS = (
     click.option(
         "--monitor",
         type=click.Choice(["loss", "top1", "macro-f1", "map"]),
-        help="Built-in: what chooses the best weights, and when to stop.",
+        help="Built-in: the figure that chooses the best weights and when to stop.",
     ),
     click.option("--freeze-until", metavar="LAYER", help="Built-in: layers before this one keep their weights."),
     click.option("--iterations", type=options.Whole(min=1), help="Batches to train; default: the cfg's max_batches."),
@@ -131,11 +131,11 @@ TRAINING_OPTIONS = (
         "--pretrained",
         type=click.Path(),
         help=(
-            "Weights to begin with: .weights of this cfg or its first layers, a model (its layers that are the "
-            "same), or what emo cfg import reads."
+            "Weights to start from: .weights of this cfg or of its first layers, a model (the layers it shares), "
+            "or a file that emo cfg import reads."
         ),
     ),
-    click.option("--clear", is_flag=True, help="Count from iteration 0, whatever the pretrained weights have seen."),
+    click.option("--clear", is_flag=True, help="Count from iteration 0, whatever count the pretrained weights hold."),
     click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a run folder."),
     click.option(
         "--map/--no-map",
@@ -162,7 +162,11 @@ TRAINING_OPTIONS = (
         metavar="N,N,...",
         help="GPUs for a Darknet binary.",
     ),
-    click.option("--mjpeg-port", type=options.Whole(1, 65535), help="AlexeyAB's with OpenCV serves its chart there."),
+    click.option(
+        "--mjpeg-port",
+        type=options.Whole(1, 65535),
+        help="Port on which AlexeyAB's binary, built with OpenCV, serves its chart.",
+    ),
     click.option(
         "--auto-recover",
         is_flag=True,
@@ -173,20 +177,20 @@ TRAINING_OPTIONS = (
         type=options.Number(min=1),
         default=1800.0,
         show_default=True,
-        help="Seconds without a line after which a binary counts as hanging.",
+        help="Seconds without output after which a binary counts as hanging.",
     ),
     click.option("--tensorboard", is_flag=True, help="Also write TensorBoard events to the run folder."),
     click.option(
         "--mlflow",
         metavar="STORE",
-        help="At its end log the run to MLflow: a folder, sqlite:///FILE, or a server's address (extra `mlflow`).",
+        help="Log the finished run to MLflow: a folder, sqlite:///FILE, or a server's address (extra `mlflow`).",
     ),
-    click.option("--print-command", is_flag=True, help="Print the Darknet command line, and do nothing."),
+    click.option("--print-command", is_flag=True, help="Print the Darknet command line and stop."),
     options.dry_run,
     click.option(
         "--optimizer",
         type=click.Choice(["sgd", "adam", "adamw"]),
-        help="Built-in: what changes the weights; default: the recipe's.",
+        help="Built-in: how weights are updated; default: the recipe's.",
     ),
     click.option(
         "--ema",
@@ -198,7 +202,7 @@ TRAINING_OPTIONS = (
         type=options.Number(0, 1, min_open=True, max_open=True),
         default=0.5,
         show_default=True,
-        help="Built-in: objectness that new heads begin with; 0.02 learns faster than Darknet's 0.5.",
+        help="Built-in: objectness at which new heads start; 0.02 learns faster than Darknet's 0.5.",
     ),
     click.option(
         "--clip",

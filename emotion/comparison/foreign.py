@@ -51,7 +51,7 @@ class FileSystem:
         self.path = path = Path(results)
         parts = sorted(path.glob("*/detections.jsonl")) if path.is_dir() else [path]
         if not parts:
-            raise UsageError("holds no folder with a detections.jsonl, as emo detect writes", where=path)
+            raise UsageError("has no folder with a detections.jsonl, as emo detect writes", where=path)
         faces: dict[Key, list[Face]] = {}
         for part in parts:
             faces |= read(part, Path(coco) if coco else None)

@@ -141,7 +141,7 @@ def against(result: dict, baseline: str | Path, tolerance: float = 0.0) -> list[
     )
     if not pairs:
         raise UsageError(
-            f"holds none of the systems {', '.join(now)}", where=path, mend=f"it holds {', '.join(old) or 'none'}"
+            f"has none of the systems {', '.join(now)}", where=path, mend=f"it holds {', '.join(old) or 'none'}"
         )
     for mine, theirs in pairs:
         for name in HELD:

@@ -183,7 +183,7 @@ def _file_of(content_type: str, body: bytes) -> bytes:
         if part.get_filename() is not None:
             payload = part.get_payload(decode=True)
             return payload if isinstance(payload, bytes) else b""
-    raise Refused(400, "the form holds no file")
+    raise Refused(400, "the form has no file")
 
 
 def _part(jpeg: bytes) -> bytes:

@@ -30,7 +30,7 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
     Pictures are known by their content, whatever they are called; a folder's other files are counted (`passed_over`).
     An animated GIF is a video; in a folder or list it is a picture, its first frame.
 
-    MediaError when there is no such path, or when it cannot be opened or holds nothing.
+    MediaError when there is no such path, or when it cannot be opened or has nothing.
     """
     if is_live(str(path)):
         return Live(str(path), limit)
@@ -39,7 +39,7 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
         found = pictures_in(path)
         if not found.paths:
             raise MediaError(
-                f"holds no pictures{', only ' + counted(found.others) if found.others else ''}",
+                f"has no pictures{', only ' + counted(found.others) if found.others else ''}",
                 where=path,
                 mend="they are known by their content, whatever they are called",
             )

@@ -68,7 +68,7 @@ def open_finder(
         found = [file for suffix in (".pb", ".caffemodel", ".onnx") for file in sorted(path.glob(f"*{suffix}"))]
         if not found:
             raise MediaError(
-                "holds no face finder",
+                "has no face finder",
                 where=path,
                 mend="expected a .pb with its .pbtxt, a .caffemodel with its .prototxt, an .onnx, or a model.cfg",
             )

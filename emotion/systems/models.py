@@ -155,7 +155,7 @@ def _locate(spec, task) -> tuple[str, Path, Path | None, Path | None]:
 
 
 def _missing(folder, what):
-    raise UsageError(f"holds no {what}", where=folder, mend="a model is model.cfg, model.weights and emo.names")
+    raise UsageError(f"has no {what}", where=folder, mend="a model is model.cfg, model.weights and emo.names")
 
 
 def _in_folder(folder: Path):

@@ -278,7 +278,7 @@ def test_verify_decodes_what_the_header_does_not_tell(affectnet, tmp_path):
     "make, message",
     [
         (lambda root: None, "no such folder"),
-        (lambda root: root.mkdir(), "holds none of training.csv"),
+        (lambda root: root.mkdir(), "has none of training.csv"),
         (lambda root: (root.mkdir(), (root / "training.csv").write_text("")), "is empty"),
         (
             lambda root: (

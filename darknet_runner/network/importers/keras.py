@@ -85,7 +85,7 @@ def _read(path, file) -> Source:
             kind, options = known.get(where, known.get(name, ("", {})))
             made += _layer(path, where, arrays, kind, options, *followed.get(where, (None, None)))
     if not made:
-        raise WeightsError("holds no weights", where=path)
+        raise WeightsError("has no weights", where=path)
     return Source(path, "Keras model" if config else "Keras weights", tuple(made), _scale(made))
 
 
@@ -115,7 +115,7 @@ def _read_zip(path, h5py) -> Source:
                         *followed.get(name, (None, None)),
                     )
     if not made:
-        raise WeightsError("holds no weights", where=path)
+        raise WeightsError("has no weights", where=path)
     return Source(path, "Keras model", tuple(made), _scale(made))
 
 

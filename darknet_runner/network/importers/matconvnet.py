@@ -36,7 +36,7 @@ def read(path: Path) -> Source:
     net = _one(found.get("net"))
     layers = found.get("layers", getattr(net, "layers", None))
     if layers is None:
-        raise WeightsError("holds no MatConvNet network (no `layers`, and no `net.layers`)", where=path)
+        raise WeightsError("has no MatConvNet network (no `layers`, and no `net.layers`)", where=path)
     layers, made = [_one(layer) for layer in np.ravel(layers)], []
     kinds = [_word(layer, "type") for layer in layers]
     for index, layer in enumerate(layers):

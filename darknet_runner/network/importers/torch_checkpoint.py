@@ -36,7 +36,7 @@ def read(path: Path) -> Source:
             state = state[key]
             break
     if not isinstance(state, dict) or not any(isinstance(value, torch.Tensor) for value in state.values()):
-        raise WeightsError("holds no state dict", where=path, mend="save model.state_dict()")
+        raise WeightsError("has no state dict", where=path, mend="save model.state_dict()")
     modules: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
         if isinstance(value, torch.Tensor):

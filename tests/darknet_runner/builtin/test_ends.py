@@ -115,7 +115,7 @@ def test_a_stop_sent_to_the_whole_group_saves_and_can_be_resumed(started, number
         and "Traceback" not in err
         and "without a word" not in err
     ), err
-    assert "go on with: emo train --resume" in err
+    assert "continue with: emo train --resume" in err
     with open(run.metrics) as file:
         rows = [int(row["iteration"]) for row in csv.DictReader(file)]
     assert rows == list(range(1, told["iterations"] + 1))

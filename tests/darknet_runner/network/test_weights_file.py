@@ -97,7 +97,7 @@ def test_a_prefix_is_taken_when_asked_for_and_only_at_the_end_of_a_layer(tmp_pat
     with pytest.raises(WeightsError, match="needs"):
         weights_file.read(cfg, path)
     read = weights_file.read(cfg, path, prefix=True)
-    assert len(read.layers) == 2  # the pooling after it holds nothing, and so is there too
+    assert len(read.layers) == 2  # the pooling after it has nothing, and so is there too
     np.testing.assert_array_equal(read.layers[0]["weights"], arrays[0]["weights"])
 
 

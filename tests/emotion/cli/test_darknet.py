@@ -206,7 +206,7 @@ def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
     running.send_signal(number)
     _, err = running.communicate(timeout=120)
     assert running.returncode == 130, err
-    assert "go on with: emo train --resume runs/small-001" in err and "Traceback" not in err
+    assert "continue with: emo train --resume runs/small-001" in err and "Traceback" not in err
     told = json.loads((folder / "runs" / "small-001" / "run.json").read_text())
     assert told["verdict"] == "interrupted" and signal.Signals(number).name in told["reasons"][0]
     cfg = folder / "runs" / "small-001" / "model.cfg"
@@ -244,7 +244,7 @@ def test_a_resumed_run_keeps_its_binary_and_its_options(folder, debian, capsys):
     os.replace(run / "weights" / "model_final.weights", run / "weights" / "model_last.weights")
     (run / "model.cfg").write_text((run / "model.cfg").read_text().replace("max_batches=4", "max_batches=6"))
     code, _, err = emo(capsys, "darknet", "train", "--resume", run, "--iterations", 9, "--no-map")
-    assert code == 2 and "--map, --iterations: a run that is resumed keeps its own" in err
+    assert code == 2 and "--map, --iterations: a resumed run keeps its own" in err
     code, out, _ = emo(capsys, "darknet", "train", "--resume", run, "--dry-run", "--darknet", debian)
     assert code == 0 and out.endswith(f"{debian}, as asked\n")
     code, _, err = emo(capsys, "darknet", "train", "--resume", run)
@@ -360,7 +360,7 @@ def test_a_pipeline_that_goes_on_keeps_its_engine(folder, debian, capsys):
     state.write_text(json.dumps(told))
     shutil.rmtree(state.parent / "detector-001")
     code, _, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent, "--detector-size", 96)
-    assert code == 2 and "--detector-size: a pipeline that goes on keeps its own" in err
+    assert code == 2 and "--detector-size: a resumed pipeline keeps its own" in err
     code, out, err = emo(capsys, "darknet", "pipeline", "--resume", state.parent)
     assert (
         code == 0

@@ -228,7 +228,7 @@ def test_a_folder_takes_pictures_by_content_and_counts_the_rest(tmp_path, video_
         source.passed_over == {".txt": 3, ".mp4": 1, "README": 1}
         and counted(source.passed_over) == "3 .txt, 1 .mp4, 1 README"
     )
-    with pytest.raises(MediaError, match=r"holds no pictures, only 1 \.txt"):
+    with pytest.raises(MediaError, match=r"has no pictures, only 1 \.txt"):
         open_source(tmp_path / "sub")
 
 

@@ -71,7 +71,7 @@ def test_finders_that_need_files(portrait, name, files):
         ("a\udcff.onnx", b"junk", MediaError, "not UTF-8"),
         ("a\udcff.xml", b"junk", MediaError, "not UTF-8"),
         ("nosuch", None, UsageError, "no model 'nosuch'"),
-        ("", None, MediaError, "holds no face finder"),
+        ("", None, MediaError, "has no face finder"),
     ],
 )
 def test_face_models_that_cannot_be_used(tmp_path, monkeypatch, name, content, error, words):

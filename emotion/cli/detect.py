@@ -100,6 +100,10 @@ def detect(
     from .. import detect_many
     from ..sources.pictures import counted
 
+    if settings["system"] != "two-stage":
+        for option in ctx.command.params:
+            if option.name == "face_model" and options.typed(ctx, option):
+                raise click.UsageError("--face-model has no effect without --system two-stage")
     if settings["raw"]:
         for option in ctx.command.params:
             if option.name in ("smooth_s", "detect_every") and options.typed(ctx, option):

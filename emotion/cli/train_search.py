@@ -98,6 +98,7 @@ def go_on(folder: str, storage: str | None, as_json: bool, quiet: bool) -> None:
 
 
 def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
+    from converters import output_folder
     from darknet_runner import training
     from darknet_runner.builtin.engine import BuiltinEngine, need_torch
     from darknet_runner.run import create_run
@@ -149,10 +150,11 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
             ),
             err=True,
         )
-    try:
-        whole = search.run(train, f"{socket.gethostname()}:{folder.absolute()}")
-    finally:
-        search.write(recipe, metric)
+    with output_folder.locked(folder, mend="wait for it"):
+        try:
+            whole = search.run(train, f"{socket.gethostname()}:{folder.absolute()}")
+        finally:
+            search.write(recipe, metric)
     _report(search, folder, metric, recipe, as_json, whole)
     if not whole:
         click.echo(f"{'; '.join(stopped or ())}; continue with: emo train --resume {folder}", err=True)

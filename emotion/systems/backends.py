@@ -61,6 +61,7 @@ class OpenCVBackend:
             )
         cfg = inference_cfg(model.cfg)
         self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
+        quiet_opencv()
         try:
             self.net = cv2.dnn.readNetFromDarknet(
                 np.frombuffer(cfg_file.plain_text(cfg).encode(), np.uint8), weights_for_opencv(cfg, model.weights)

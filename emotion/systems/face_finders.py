@@ -22,7 +22,7 @@ import numpy as np
 from converters.errors import MediaError, UsageError
 
 from . import face_models, ssd_graph
-from .backends import OpenCVBackend, name_for_opencv
+from .backends import OpenCVBackend, name_for_opencv, quiet_opencv
 from .found_boxes import BOX_SCALE, tidy
 
 LONGEST = 1280  # a longer frame is shrunk for yunet, which looks at every pixel
@@ -52,6 +52,7 @@ def open_finder(
     conf  score below which a face is dropped
     backend  Model -> Backend, for a Darknet detector; the others compute with OpenCV
     """  # noqa: E501
+    quiet_opencv()
     spec = spec or face_models.best()
     if str(spec) == "haar":
         return Haar(conf)

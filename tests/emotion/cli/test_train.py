@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -122,6 +124,16 @@ def test_a_run_goes_on_at_a_tenth_of_its_rate(emo, folder):
     assert code == 2 and "takes its network from RUN" in err
 
 
+ROOT = Path(__file__).parents[3]
+HOLD = """if 1:
+    import pathlib, sys
+    from converters.output_folder import locked
+    with locked(pathlib.Path(sys.argv[1])):
+        print("held", flush=True)
+        sys.stdin.read()
+"""
+
+
 def test_a_grid_from_the_command_line(emo, folder):
     pytest.importorskip("optuna", reason="the search needs Optuna")
     code, out, err = emo(
@@ -143,6 +155,13 @@ def test_a_grid_from_the_command_line(emo, folder):
     assert {"search.json", "study.db", "trials.csv", "trials.png", "best.toml", "trials"} <= {
         path.name for path in search.iterdir()
     }
+    held = subprocess.Popen(
+        [sys.executable, "-c", HOLD, search], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    assert held.stdout.readline() == "held\n"
+    code, _, err = emo("train", "--resume", search)
+    held.communicate()
+    assert code == 1 and "another emo is writing" in err.splitlines()[-1], err
     code, out, err = emo("train", "--resume", search, "--json")
     assert code == 0 and len(json.loads(out)["trials"]) == 4, err
     assert len(list((search / "trials").iterdir())) == 4, "nothing was trained again"

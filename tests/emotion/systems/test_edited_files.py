@@ -4,6 +4,7 @@ One line each, when they are read.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from emotion.cli import main
 from emotion.systems import models
 from emotion.systems.face_finders import open_finder
 
-SHARED = Path(__file__).resolve().parents[4] / "shared/models"
+ROOT = Path(__file__).resolve().parents[3]
+SHARED = ROOT.parent / "shared/models"
 
 
 @pytest.fixture
@@ -100,6 +102,12 @@ def test_an_onnx_of_another_kind_is_no_face_model(tmp_path):
         with pytest.raises(MediaError) as fault:
             open_finder(path)
         assert str(fault.value).startswith(str(path)) and "\n" not in str(fault.value)
+    code = (
+        f"from emotion.systems.face_finders import open_finder\ntry: open_finder({str(path)!r})\nexcept Exception: pass"
+    )
+    usual = {key: value for key, value in os.environ.items() if not key.startswith("OPENCV_")}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=usual)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", ""), "OpenCV's own log lines"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +137,7 @@ def test_a_real_one_under_another_kinds_suffix(name, tmp_path):
     shutil.copy(SHARED / name, other)
     # in its own process: a crash is one too
     code = f"from emotion.systems.face_finders import open_finder; open_finder({str(other)!r})"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 1 and "MediaError" in ran.stderr
 
 

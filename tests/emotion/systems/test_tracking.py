@@ -204,6 +204,7 @@ def test_without_tracking_nothing_changes(video, detector_folder, tmp_path):
     [
         (["--start", "1"], "pictures have no time"),
         (["--raw", "--smooth", "1"], "--smooth has no effect with --raw"),
+        (["--face-model", "haar"], "--face-model has no effect without --system two-stage"),
         (["--raw", "--detect-every", "2"], "--detect-every has no effect"),
         (["--smooth", "-1"], "-1"),
     ],

@@ -5,7 +5,7 @@
         --set "fer2013=release/data/fer/emo.data" --set "fer+=release/data/plus/emo.data:test" --set "lfw crops=release/data/lfw-1.00:valid"
 
 The temperature of the softmax is fitted on the run's own valid split, so that scores can be read as shares; accuracy is
-not changed by it. The first --set is measured on valid and test, others on the split that stands behind the colon. What
+not changed by it. Below what score an emotion is uncertain is found there too (uncertain_below.py). The first --set is measured on valid and test, others on the split that stands behind the colon. What
 is measured on a test or validation list of another set chose nothing.
 """  # noqa: E501
 
@@ -19,6 +19,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
+from uncertain_below import calibrated  # beside this file
 
 from converters.darknet_format.files import class_of_path, read_data, read_list
 from darknet_runner.network import cfg_file, weights_file
@@ -166,6 +167,7 @@ def main() -> None:
         (folder / "model.toml").write_text("".join(lines))
 
     write()
+    tables["calibration"] |= calibrated(folder, {f"{args.sets[0].partition('=')[0]} PublicTest": run.data_file()})
     weak = {}
     for index, told in enumerate(args.sets):
         title, _, place = told.partition("=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from importlib.util import find_spec
 
 
@@ -34,22 +35,32 @@ def _window(source: str, settings) -> None:
     from ..output.draw import draw
     from ..run_detection import stream
     from ..sources.open import open_source
+    from ..sources.window import Window
     from ..systems.tracking import Tracker
 
-    detector, tracker, opened = settings.detector(True), Tracker(settings.conf, settings.smooth_s), open_source(source)
+    opened = open_source(source)
+    tracked = opened.kind == "video" and not settings.raw
+    detector = settings.detector(tracked)
+    part = Window(opened, settings.start_s, settings.end_s, settings.stride, settings.max_fps, settings.limit)
+    tracker = Tracker(settings.conf, settings.smooth_s) if tracked else None
+    below = detector.uncertain_below if settings.uncertain is None else settings.uncertain
     title = f"emo: {getattr(opened, 'name', opened.path.name)} (q ends)"
-    try:
-        for frame, found in stream(opened, detector, live=True):
-            if found is None:
-                continue
-            if opened.kind == "video":
+    with closing(stream(part, detector, live=True)) as frames:
+        for frame, found in frames:
+            assert found is not None  # None is for frames that `every` passes over
+            if tracker:
                 found = tracker.update(found, frame.time_s or 0.0, frame.bgr)
-            cv2.imshow(title, draw(frame.bgr, found.doubted(detector.uncertain_below), detector.names))
-            if cv2.waitKey(1 if opened.kind == "video" else 0) & 0xFF in (ord("q"), 27):
+            drawn = draw(frame.bgr, found.doubted(below), detector.names, settings.bars)
+            try:
+                cv2.imshow(title, drawn)
+                key = cv2.waitKey(1 if opened.kind == "video" else 0) & 0xFF
+                shut = cv2.getWindowProperty(title, cv2.WND_PROP_VISIBLE) < 1
+            except cv2.error as error:
+                if "implemented" not in str(error):
+                    raise
+                raise MissingExtra(
+                    "starlette and uvicorn", "serve", "--show with an OpenCV that has no windows"
+                ) from None
+            if key in (ord("q"), 27) or shut:
                 break
-    except cv2.error as error:
-        if "imshow" not in str(error) and "not implemented" not in str(error):
-            raise
-        raise MissingExtra("starlette and uvicorn", "serve", "--show with an OpenCV that has no windows") from None
-    finally:
-        cv2.destroyAllWindows()
+    cv2.destroyAllWindows()

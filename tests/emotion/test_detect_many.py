@@ -147,6 +147,25 @@ def test_processes_write_the_same_bytes(photos, video, detector_folder, tmp_path
     )
 
 
+def test_a_cluster_writes_the_same_bytes(photos, video, detector_folder, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    everything = ("--model", detector_folder, "--outputs", "media,jsonl,csv,crops,labels,coco,summary")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local:
+        for name, where in (("here", ()), ("there", ("--cluster", local.scheduler_address))):
+            assert emo("detect", photos, *everything, "--out", tmp_path / f"photos-{name}", *where) == 0
+            assert emo("detect", video, photos / "sub", *everything, "--out", tmp_path / f"both-{name}", *where) == 0
+    for kind in ("photos", "both"):
+        assert contents(tmp_path / f"{kind}-here") == contents(tmp_path / f"{kind}-there")
+
+
+def test_a_cluster_that_is_not_there_is_one_line(photos, detector_folder, tmp_path, capsys):
+    pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    address = "tcp://127.0.0.1:9"
+    assert emo("detect", photos, "--model", detector_folder, "--out", tmp_path / "o", "--cluster", address) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and address in said
+
+
 def test_a_broken_run_over_a_folder_is_gone_on_with(photos, detector_folder, tmp_path, monkeypatch, capsys):
     from emotion.systems.yolo import YoloDetector
 

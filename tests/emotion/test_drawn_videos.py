@@ -4,6 +4,7 @@ times, cuts.
 
 import csv
 import json
+import struct
 import subprocess
 import sys
 from fractions import Fraction
@@ -42,7 +43,8 @@ def times(variable):
     return [index / FPS + (0.05 if variable and index % 3 == 1 else 0) for index in range(FRAMES)]
 
 
-def write(path, squares, codec, variable=False):
+def write(path, squares, codec, variable=False, quarters=0):
+    """`quarters`: the pictures lie on their side, so many quarter turns anticlockwise, as a phone stores them."""
     steady = codec in ("mjpeg", "mpeg4")
     with av.open(str(path), "w") as output:
         stream = output.add_stream(codec, rate=FPS)
@@ -53,10 +55,26 @@ def write(path, squares, codec, variable=False):
         tick = Fraction(1, FPS) if steady else Fraction(1, 1000)
         stream.codec_context.time_base = tick
         for index, time_s in enumerate(times(variable)):
-            frame = av.VideoFrame.from_ndarray(drawn(squares, index), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(np.rot90(drawn(squares, index), quarters)), format="bgr24"
+            )
             frame.time_base, frame.pts = tick, round(time_s / tick)
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
+    return turned(path, quarters) if quarters else path
+
+
+def turned(path, quarters):
+    """The MP4 with its header's matrix set so that players turn the pictures by quarters, clockwise."""
+    data, one = bytearray(path.read_bytes()), 1 << 16
+    at = data.index(b"tkhd") + 4
+    cos, sin = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters]
+    shift = (0, 0), (SIDE, 0), (SIDE, SIDE), (0, SIDE)
+    right, down = (one * pixels for pixels in shift[quarters])
+    data[at + 40 : at + 76] = struct.pack(
+        ">9i", cos * one, sin * one, 0, -sin * one, cos * one, 0, right, down, 1 << 30
+    )
+    path.write_bytes(data)
     return path
 
 
@@ -67,18 +85,21 @@ def emo(*arguments):
 
 
 @pytest.mark.parametrize(
-    "name, codec, variable",
+    "name, codec, variable, quarters",
     [
-        ("a.mp4", "libx264", False),
-        ("v.mp4", "libx264", True),
-        ("b.webm", "libvpx", True),
-        ("c.mkv", "libx264", True),
-        ("d.avi", "mjpeg", False),
-        ("e.mov", "mpeg4", False),
+        ("a.mp4", "libx264", False, 0),
+        ("v.mp4", "libx264", True, 0),
+        ("b.webm", "libvpx", True, 0),
+        ("c.mkv", "libx264", True, 0),
+        ("d.avi", "mjpeg", False, 0),
+        ("e.mov", "mpeg4", False, 0),
+        ("f.mp4", "libx264", True, 1),
+        ("g.mp4", "libx264", False, 2),
+        ("h.mov", "mpeg4", False, 3),
     ],
 )
-def test_tracks_follow_the_paths(tmp_path, squares, detector_folder, name, codec, variable):
-    video = write(tmp_path / name, squares, codec, variable)
+def test_tracks_follow_the_paths(tmp_path, squares, detector_folder, name, codec, variable, quarters):
+    video = write(tmp_path / name, squares, codec, variable, quarters)
     assert emo("detect", video, "--model", detector_folder, "--backend", "opencv", "--out", tmp_path / "o") == 0
     _, *frames = [json.loads(line) for line in (tmp_path / "o" / "detections.jsonl").read_text().splitlines()]
     assert [frame["time_s"] for frame in frames] == pytest.approx(times(variable), abs=0.002)

@@ -290,7 +290,7 @@ class Stateless(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Inverted dropout. On a CPU 16 random bits decide about a value: torch's own draws one number each, on one thread."""
+    """Inverted dropout. On a CPU 16 random bits decide a value: torch's own draws a number each, on one thread."""
 
     def __init__(self, layer):
         super().__init__()

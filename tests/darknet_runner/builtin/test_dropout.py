@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the built-in engine is PyTorch")
 
-from darknet_runner.builtin.modules import BUILDERS  # noqa: E402
-from darknet_runner.network import cfg_file  # noqa: E402
-from darknet_runner.network.layers import trace  # noqa: E402
+from darknet_runner.builtin.modules import BUILDERS
+from darknet_runner.network import cfg_file
+from darknet_runner.network.layers import trace
 
 
 def dropout(probability):

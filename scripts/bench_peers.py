@@ -1,22 +1,27 @@
 #!/usr/bin/env python3
 """Other packages' facial emotions as results that `emo compare` judges beside emo's own.
 
-    python -m venv peers && peers/bin/pip install tensorflow-cpu "opencv-python-headless<5" scikit-image     # not emo's
-    environment peers/bin/pip install --no-deps fer facex
+    python -m venv peers && peers/bin/pip install tensorflow-cpu "opencv-python-headless<5" scikit-image
+    peers/bin/pip install --no-deps fer facex
     peers/bin/python scripts/bench_peers.py fer --data data/lfw/emo.data --out fer.csv
-    emo compare yolo vs two-stage vs file:fer.csv --data data/lfw/emo.data
+    npm install @vladmandic/face-api @tensorflow/tfjs @tensorflow/tfjs-backend-wasm                # for face-api
+    python scripts/bench_peers.py face-api --data data/lfw/emo.data --out face-api.csv
+    emo compare yolo vs two-stage vs file:fer.csv vs file:face-api.csv --data data/lfw/emo.data
 
-Runs inside a peer's own environment, so it needs nothing of emo: the list of the .data file (--split) comes in, a CSV
-of faces goes out (picture, x1, y1, x2, y2, face, emotion, score, and a column a class), and on stderr milliseconds a
-picture (median and 95th percentile, one thread, the first three left out) and the peak of memory. With --whole, for a
-classifier's set, each picture is taken for a face.
+Runs inside a peer's own environment, not emo's, and needs nothing of emo: the list of the .data file (--split) comes
+in, a CSV of faces goes out (picture, x1, y1, x2, y2, face, emotion, score, and a column a class), and on stderr the
+milliseconds a picture (median and 95th percentile, one thread, the first three left out) and the peak of memory. With
+--whole, for a classifier's set, each picture is taken for a face. A peer whose package or weights are not there is left
+out with a line.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -38,9 +43,12 @@ SAID = {
     "sadness": "Sad",
     "surprise": "Surprise",
     "surprised": "Surprise",
+    "fearful": "Fear",
+    "disgusted": "Disgust",
+    "happiness": "Happy",
 }
 
-Found = list[tuple[tuple[float, float, float, float], dict[str, float]]]  # xyxy in pixels, scores by the peer's names
+Found = list[tuple]  # (xyxy in pixels, scores by the peer's names[, how sure it is a face])
 
 
 class Fer:
@@ -87,7 +95,114 @@ class Facex:
         return self.worker.detect_emotion(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY))
 
 
-PEERS = {"fer": Fer, "fer-keras": lambda: Fer(tflite=False), "facex": Facex}
+class HsEmotion:
+    """hsemotion-onnx (Apache-2.0): EfficientNet-B0 of AffectNet behind OpenCV's Haar. It fetches its weights when
+    it is first used; `hsemotion-b2` is the larger one.
+    """
+
+    def __init__(self, model: str = "enet_b0_8_best_vgaf"):
+        import urllib.request  # noqa: F401  which the package uses and does not import
+
+        import cv2
+        from hsemotion_onnx.facial_emotions import HSEmotionRecognizer
+
+        self.worker = HSEmotionRecognizer(model)
+        self.finder = cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+
+    def find(self, bgr) -> Found:
+        import cv2
+
+        boxes = self.finder.detectMultiScale(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), 1.1, 5)
+        return [((x, y, x + w, y + h), self.whole(bgr[y : y + h, x : x + w])) for x, y, w, h in map(ints, boxes)]
+
+    def whole(self, bgr) -> dict[str, float]:
+        import cv2
+
+        _, scores = self.worker.predict_emotions(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), logits=False)
+        return {name: float(scores[index]) for index, name in self.worker.idx_to_class.items()}
+
+
+def ints(box) -> tuple[int, ...]:
+    return tuple(map(int, box))
+
+
+NODE = """
+const fs = require("fs"), path = require("path"), faceapi = require("@vladmandic/face-api/dist/face-api.node-wasm.js");
+const wasm = require("@tensorflow/tfjs-backend-wasm"), tf = faceapi.tf;
+function read(count) {
+  const bytes = Buffer.alloc(count);
+  for (let at = 0; at < count; ) {
+    const got = fs.readSync(0, bytes, at, count - at);
+    if (!got) process.exit(0);
+    at += got;
+  }
+  return bytes;
+}
+(async () => {
+  wasm.setWasmPaths(path.dirname(require.resolve("@tensorflow/tfjs-backend-wasm")) + "/");
+  await tf.setBackend("wasm");
+  await tf.ready();
+  const model = path.join(path.dirname(require.resolve("@vladmandic/face-api/package.json")), "model");
+  await faceapi.nets.ssdMobilenetv1.loadFromDisk(model);
+  await faceapi.nets.faceExpressionNet.loadFromDisk(model);
+  const options = new faceapi.SsdMobilenetv1Options({ minConfidence: 0.1 });
+  fs.writeSync(1, "ready\\n");
+  for (;;) {
+    const head = read(12), [width, height, whole] = [0, 4, 8].map((at) => head.readUInt32LE(at));
+    const picture = tf.tensor3d(new Uint8Array(read(width * height * 3)), [height, width, 3], "int32");
+    let faces;
+    if (whole) {
+      const said = await faceapi.nets.faceExpressionNet.predictExpressions(picture);
+      faces = [{ box: [0, 0, width, height], face: 1, said }];
+    } else
+      faces = (await faceapi.detectAllFaces(picture, options).withFaceExpressions()).map((each) => ({
+        box: [each.detection.box.left, each.detection.box.top, each.detection.box.right, each.detection.box.bottom],
+        face: each.detection.score,
+        said: each.expressions,
+      }));
+    picture.dispose();
+    fs.writeSync(1, JSON.stringify(faces) + "\\n");
+  }
+})();
+"""
+
+
+class FaceApi:
+    """@vladmandic/face-api (MIT), the upkept face-api.js: SSD MobileNet and a network of 0.3 MB, in Node's WebAssembly;
+    its weights come inside the package, which is looked for in the folder where this is started.
+    """
+
+    def __init__(self):
+        self.node = subprocess.Popen(
+            ["node", "-e", NODE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self.pid = self.node.pid
+        if self.node.stdout.readline().strip() != b"ready":
+            told = self.node.stderr.read().decode(errors="replace").splitlines()
+            raise ImportError(next((line for line in told if "Error" in line), "node ended"))
+
+    def ask(self, bgr, whole: bool) -> list[dict]:
+        height, width = bgr.shape[:2]
+        head = b"".join(value.to_bytes(4, "little") for value in (width, height, whole))
+        self.node.stdin.write(head + bgr[..., ::-1].tobytes())
+        self.node.stdin.flush()
+        return json.loads(self.node.stdout.readline())
+
+    def find(self, bgr) -> Found:
+        return [(tuple(face["box"]), face["said"], face["face"]) for face in self.ask(bgr, False)]
+
+    def whole(self, bgr) -> dict[str, float]:
+        return self.ask(bgr, True)[0]["said"]
+
+
+PEERS = {
+    "fer": Fer,
+    "fer-keras": lambda: Fer(tflite=False),
+    "facex": Facex,
+    "hsemotion": HsEmotion,
+    "hsemotion-b2": lambda: HsEmotion("enet_b2_8"),
+    "face-api": FaceApi,
+}
 
 
 def pictures(data: Path, split: str) -> Iterator[Path]:
@@ -113,8 +228,8 @@ def scores_of(said: dict) -> dict[str, float]:
     return {SAID[name.lower()]: float(value) for name, value in said.items() if name.lower() in SAID}
 
 
-def peak_megabytes() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
+def peak_megabytes(pid: int | str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024 / 1e6
     return float("nan")
@@ -132,7 +247,10 @@ def main() -> None:
     import cv2
 
     cv2.setNumThreads(1)
-    peer, times = PEERS[args.peer](), []
+    try:
+        peer, times = PEERS[args.peer](), []
+    except (ImportError, OSError) as error:  # the package, or the weights that it fetches
+        sys.exit(f"{args.peer}: left out: {type(error).__name__}: {error}")
     with open(args.out, "w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *CLASSES])
@@ -143,25 +261,24 @@ def main() -> None:
             start = time.perf_counter()
             found = [((0, 0, bgr.shape[1], bgr.shape[0]), peer.whole(bgr))] if args.whole else peer.find(bgr)
             times.append(1000 * (time.perf_counter() - start))
-            for box, said in found:
+            for box, said, *face in found:
                 scores = scores_of(said)
                 best = max(scores, key=scores.get)
                 out.writerow(
                     [
                         path.name,
                         *(f"{value:.1f}" for value in box),
-                        1,
+                        f"{face[0]:.6f}" if face else 1,
                         best,
                         f"{scores[best]:.6f}",
                         *(f"{scores.get(name, 0):.6f}" for name in CLASSES),
                     ]
                 )
     times = sorted(times[3:]) or times
+    half, most = times[(len(times) - 1) // 2], times[int(0.95 * (len(times) - 1))]
     print(
-        (
-            f"{args.peer}: {times[len(times) // 2]:.1f} ms a picture, 95% within "
-            f"{times[int(0.95 * (len(times) - 1))]:.1f}; peak of memory {peak_megabytes():.0f} MB"
-        ),
+        f"{args.peer}: {half:.1f} ms a picture, 95% within {most:.1f}; "
+        f"peak of memory {peak_megabytes(getattr(peer, 'pid', 'self')):.0f} MB",
         file=sys.stderr,
     )
 

@@ -25,18 +25,23 @@ class Progress:
 
     def __init__(self, quiet: bool, unit: str = "frames"):
         self.quiet, self.unit = quiet, unit
-        self.began, self.told = time.monotonic(), False
+        self.first: tuple[float, int] | None = (
+            None  # when the first was told; what came before, models opened, is no rate
+        )
+        self.told = False
         self.bar: Any = None
 
     def __enter__(self) -> Callable[[int, int | None], None] | None:
         return None if self.quiet else self.advance
 
     def advance(self, done: int, total: int | None) -> None:
-        spent = time.monotonic() - self.began
+        now = time.monotonic()
+        began, before = self.first = self.first or (now, done)
+        spent = now - began
         if sys.stderr.isatty():
             self._draw(done, total)
-        elif not self.told and total and done and spent > FIRST_S:
-            left = spent / done * (total - done)
+        elif not self.told and total and done > before and spent > FIRST_S:
+            left = spent / (done - before) * (total - done)
             if spent + left > LONG_S:
                 self.told = True
                 click.echo(f"emo: {total:,} {self.unit}, about {in_words(left)} to go", err=True)
@@ -73,6 +78,8 @@ def going_through(
         total = len(items)  # type: ignore[arg-type]
     done = 0
     with Progress(quiet, unit) as advance:
+        if advance:
+            advance(0, total)
         for item in items:
             yield item
             done += size(item)

@@ -153,9 +153,9 @@ def detector(result: dict) -> list[str]:
             f"{percent(found['map_101'], 2)}"
         ),
         (
-            f"at confidence {found['conf']:g}: P {percent(found['precision'])}{ci['precision']}, "
-            f"R {percent(found['recall'])}{ci['recall']}, F1 {percent(found['f1'])}{ci['f1']}, "
-            f"TP {found['tp']}, FP {found['fp']}, FN {found['fn']}, average IoU {percent(found['mean_iou'])}"
+            f"at confidence {found['conf']:g}: P {percent(found['precision'])}{ci['precision']}, R "
+            f"{percent(found['recall'])}{ci['recall']}, F1 {percent(found['f1'])}{ci['f1']}, TP {found['tp']}, FP "
+            f"{found['fp']}, FN {found['fn']}, average IoU {percent(found['mean_iou'])}"
         ),
         (
             f"COCO: mAP@.5:.95 {percent(coco['ap'])}{ci['ap']}, AP50 {percent(coco['ap50'])}{ci['ap50']}, "

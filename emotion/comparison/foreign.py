@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,10 @@ class FileSystem:
             dict.fromkeys([*EMOTIONS, *(name for found in faces.values() for _, scores, _ in found for name in scores)])
         )
         self.faces: dict[Key, Detections] = {key: self._detections(found) for key, found in faces.items()}
+        self.pictures: dict[str, list[str]] = {}  # without their folders -> as the file names them
+        for key in faces:
+            if isinstance(key, str):
+                self.pictures.setdefault(base(key), []).append(key)
 
     def _detections(self, found: list[Face]) -> Detections:
         found = sorted(found, key=lambda face: -face[2])
@@ -79,10 +83,18 @@ class FileSystem:
 
     def of_frame(self, frame: Frame) -> Detections:
         name = frame.name or ""
-        keys: list[Key] = [name, Path(name).name] if frame.time_s is None else [(self.video(name), frame.index)]
         with self.clock("look up"):
-            found = next((self.faces[key] for key in keys if key in self.faces), Detections.empty(len(self.names)))
+            key = self.picture(name) if frame.time_s is None else (self.video(name), frame.index)
+            found = self.faces.get(key, Detections.empty(len(self.names)))
             return found.take(found.face >= self.conf)
+
+    def picture(self, name: str) -> str:
+        """Under which name a picture's faces stand: as given, else without folders, which must say which one it is."""
+        if name in self.faces or not (named := self.pictures.get(base(name))):
+            return name
+        if len(named) > 1:
+            raise DataError(f"has several pictures called {base(name)}: {', '.join(named[:2])}", where=self.path)
+        return named[0]
 
     def video(self, name: str) -> str | None:
         """Under which name the frames of a video stand: its own, or, of a file about a single video, whatever it is."""
@@ -138,16 +150,13 @@ def read_jsonl(path: Path) -> dict[Key, list[Face]]:
         nonlocal names, video
         if record["type"] == "header":
             names, source = [known(name) for name in record["names"]], record.get("source")
-            video = PurePath(source).name if source else None
+            video = base(source) if source else None
         else:
             faces: list[Face] = [
                 (face["xyxy_px"], dict(zip(names, face["scores"], strict=True)), face["face"])
                 for face in record["faces"]
             ]
-            keys: tuple[Key, ...] = ((video, record["index"]),)
-            if "picture" in record:
-                keys = record["picture"], PurePath(record["picture"]).name
-            out.update(dict.fromkeys(keys, faces))
+            out[str(record["picture"]) if "picture" in record else (video, int(record["index"]))] = faces
 
     for number, text in numbered_lines(path, names=True):
         with _told(path, number, "is not a record of emo detect"):
@@ -207,7 +216,12 @@ def read_coco(path: Path, instances: Path | None = None) -> dict[Key, list[Face]
 def coco_key(name: str) -> Key:
     """`talk.mp4/frame-12.jpg`, and emo's own `frame-12.jpg`, are of a video."""
     match = re.fullmatch(r"(?:.*?([^/\\]+)[/\\])?frame-(\d+)\.jpg", name)
-    return (match[1], int(match[2])) if match else PurePath(name).name
+    return (match[1], int(match[2])) if match else name
+
+
+def base(name: str) -> str:
+    """A name without its folders, whichever system wrote them."""
+    return re.split(r"[/\\]", name)[-1]
 
 
 def _json(path: Path) -> Any:

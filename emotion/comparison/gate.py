@@ -200,4 +200,4 @@ def summary(checks: Sequence[Check]) -> str:
     ]
     failed = sum(not one.passed for one in checks)
     head = f"{failed} of {len(checks)} checks failed." if failed else f"All {len(checks)} checks passed."
-    return f"{head}\n\n{markdown(['', 'system', 'figure', 'measured', 'bound', 'why'], rows)}\n"
+    return f"{head}\n\n{markdown(['', 'system', 'figure', 'measured', 'bound', 'why'], rows, left=(0, 1, 2, 5))}\n"

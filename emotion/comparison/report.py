@@ -76,13 +76,8 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
             [system["latency"]["total_ms"] for system in systems],
             number,
             (
-                f"median of {clocked['frames_timed']} "
-                "frames, one at "
-                "a time, "
-                f"{threads} "
-                f"{'thread' if threads == 1 else 'threads'}, "
-                "without "
-                "decoding"
+                f"median of {clocked['frames_timed']} frames, one at a time, {threads} "
+                f"{'thread' if threads == 1 else 'threads'}, without decoding"
             ),
             min,
         )
@@ -164,10 +159,7 @@ def agreement(result: dict) -> list[str]:
     for pair in result["pairs"]:
         who = "both" if len(heads) == 2 else f"{heads[pair['pair'][0]]} and {heads[pair['pair'][1]]} both"
         out.append(
-            f"{who} found {pair['matched']} faces "
-            "and named "
-            f"{pair['same_emotion']} of "
-            "them alike "
+            f"{who} found {pair['matched']} faces and named {pair['same_emotion']} of them alike "
             f"({percent(pair['share'])})"
         )
     return out
@@ -175,7 +167,11 @@ def agreement(result: dict) -> list[str]:
 
 def intervals(result: dict) -> list[str]:
     """The table of differences, for a terminal."""
-    rows = [(name, *spans, difference, said) for name, spans, difference, said in wording.differences(result)]
+    rows: list[tuple[str, ...]] = []
+    said_of = ""
+    for name, spans, difference, said in wording.differences(result):
+        rows.append((name, *spans, difference, said) if name != said_of else ("", *[""] * len(spans), difference, said))
+        said_of = name
     if not rows:
         return []
     heads = [system["system"] for system in result["systems"]]

@@ -61,12 +61,7 @@ def _of_run(run: RunDir, model: Model, data: DataFile, split: str) -> dict:
         return {
             "use": UNSEEN,
             "why": (
-                "the run was watched on "
-                f"{shares['valid']:.0%} "
-                "of these "
-                "pictures, but "
-                f"{model.weights.name} "
-                "was not "
+                f"the run was watched on {shares['valid']:.0%} of these pictures, but {model.weights.name} was not "
                 "chosen by them"
             ),
         }

@@ -44,8 +44,10 @@ def as_csv(head, rows) -> str:
     return file.getvalue().rstrip("\n")
 
 
-def markdown(head, rows) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+def markdown(head, rows, left: Sequence[int] = (0,)) -> str:
+    """`left`: the columns of words."""
+    sides = ["---" if index in left else "---:" for index in range(len(head))]
+    lines = [head, sides, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

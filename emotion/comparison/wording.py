@@ -30,6 +30,11 @@ DRAWN = {
     "group": " (as the manifest names them, each with all its pictures)",
     "crossed": " (as the manifest names them), crossed with the pictures that they meet in",
 }
+CAVEATS = {
+    "group": " The test takes faces as independent; those of one person are not, which accuracy's interval allows for.",
+    "medium": " The test takes faces as independent; those of one video are not.",
+}
+CAVEATS["crossed"] = CAVEATS["group"]
 
 
 def figures_of(result: dict) -> list[str]:
@@ -137,12 +142,7 @@ def verdict(result: dict) -> str:
         )
         counts.append(f"{head} found {told['matched']} of {told['faces']} faces{more}, and named {right} rightly")
     return (
-        f"{'; '.join(counts)}; "
-        f"{speed}. "
-        "Whether that "
-        "is more "
-        "than chance "
-        "these few "
+        f"{'; '.join(counts)}; {speed}. Whether that is more than chance these few "
         f"{UNITS.get(result.get('significance', {}).get('unit', 'picture'))} cannot say."
     )
 
@@ -175,54 +175,24 @@ def sentences(result: dict) -> list[str]:
             else "Differences of shares are in points. "
         )
         out.append(
-            f"Intervals: {about['level']:.0%}, from "
-            f"{about['replicates']} "
-            "resamples of "
-            f"{about['units']} "
-            f"{unit} (paired bootstrap, "
-            "percentiles, seed "
-            f"{about['seed']}). "
-            f"{of}{NONE_SHOWN.capitalize()} "
-            "where its "
-            "interval holds "
-            "0: it may "
-            "lie either "
-            "way, or "
-            "be none. "
-            "Of twenty such intervals "
-            "one misses "
-            "the truth "
-            "by chance."
+            f"Intervals: {about['level']:.0%}, from {about['replicates']} resamples of {about['units']} {unit}; "
+            f"paired bootstrap, percentiles, seed {about['seed']}. {of}{NONE_SHOWN.capitalize()} where its interval "
+            "holds 0: it may lie either way, or be none. Of twenty such intervals one misses the truth by chance."
         )
         if about["scarce"]:
             names = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
             measures = "mAP and macro-F1" if result["subject"]["task"] == "detector" else "Macro-F1"
             out.append(
-                "Some classes occur with "
-                "fewer than "
-                f"{FEWEST} "
-                f"{UNITS[about['unit']]} "
-                f"({names}). "
-                f"{measures} "
-                f"rest{'s' if measures == 'Macro-F1' else ''} "
-                "on them "
-                "as much as on the others: their intervals are too narrow, and no difference in them is called shown."
+                f"Some classes occur with fewer than {FEWEST} {UNITS[about['unit']]} ({names}). {measures} "
+                f"rest{'s' if measures == 'Macro-F1' else ''} on them as much as on the others: their intervals are "
+                "too narrow, and no difference in them is called shown."
             )
         for head, found in zip(heads, labelled):
             if found["faces"] and not found["missed"] and result["subject"]["task"] == "detector":
                 share = min(1, 3 / about["units"])
                 out.append(
-                    f"{head} missed none of "
-                    f"{found['faces']} faces; "
-                    "resamples "
-                    "of that "
-                    "can show "
-                    "nothing else, "
-                    f"but up to {share:.1%} missed "
-                    "would still "
-                    "go with "
-                    "it (3 in "
-                    f"{about['units']})."
+                    f"{head} missed none of {found['faces']} faces; resamples of that can show nothing else, but up "
+                    f"to {share:.1%} missed would still go with it (3 in {about['units']})."
                 )
     elif about["replicates"]:
         out.append(f"No intervals: {about['units']} {unit} are too few to be drawn again.")
@@ -234,48 +204,18 @@ def sentences(result: dict) -> list[str]:
             wins = test["right_wrong"], test["wrong_right"]
             p = "p < 0.001" if test["p"] < 0.001 else f"p = {test['p']:.3f}"
             said = NONE_SHOWN if test["p"] >= ALPHA else f"{heads[(i, j)[wins[1] > wins[0]]]} names them better"
-            caveat = (
-                (
-                    " The test takes faces as "
-                    "independent; "
-                    "those of "
-                    "one person "
-                    "are not, "
-                    "which the "
-                    "interval of "
-                    "accuracy allows for."
-                )
-                if about["unit"] in DRAWN
-                else ""
-            )
-            caveat = (
-                " The test takes faces as independent; those of one video are not."
-                if about["unit"] == "medium"
-                else caveat
-            )
+            caveat = CAVEATS.get(about["unit"], "")
             out.append(
-                f"Of the {test['faces']} "
-                "labelled "
-                "faces that "
-                "both found, "
-                "both named "
-                f"{test['right_right']} "
-                f"rightly, {heads[i]} alone "
-                f"{wins[0]}, "
-                f"{heads[j]} alone {wins[1]}, neither {test['wrong_wrong']} (exact McNemar test, {p}): {said}.{caveat}"
+                f"Of the {test['faces']} labelled faces that both found, both named {test['right_right']} rightly, "
+                f"{heads[i]} alone {wins[0]}, {heads[j]} alone {wins[1]}, neither {test['wrong_wrong']} (exact "
+                f"McNemar test, {p}): {said}.{caveat}"
             )
     for head, found in zip(heads, labelled):
         scores = found["calibration"]
         if scores["faces"]:
             out.append(
-                f"{head} scores the emotions it "
-                "names at "
-                f"{scores['confidence']:.1%} on "
-                "average and "
-                "is right "
-                f"in {scores['accuracy']:.1%} "
-                f"(expected calibration error {scores['ece']:.1%}, "
-                f"{len(scores['bins'])} bins, "
-                f"{scores['faces']} matched faces)."
+                f"{head} scores the emotions it names at {scores['confidence']:.1%} on average and is right in "
+                f"{scores['accuracy']:.1%} (expected calibration error {scores['ece']:.1%}, {len(scores['bins'])} "
+                f"bins, {scores['faces']} matched faces)."
             )
     return out

@@ -47,6 +47,16 @@ def test_long_work_is_told_once_and_early(clock, capsys):
     assert out == "" and err == "emo: 4,000 pictures, about 3 minutes to go\n"
 
 
+def test_what_is_opened_before_the_first_is_no_rate(clock, capsys):
+    """Five seconds for the models, then 4,000 pictures at 45 ms: not five hours."""
+    with progress.Progress(False, "pictures") as advance:
+        clock.now += 5
+        for done in range(1, 4001):
+            clock.now += 0.045
+            advance(done, 4000)
+    assert capsys.readouterr().err == "emo: 4,000 pictures, about 3 minutes to go\n"
+
+
 def test_quiet_says_nothing(clock, capsys):
     work(clock, 4000, 1, quiet=True)
     assert capsys.readouterr().err == ""

@@ -178,6 +178,35 @@ def test_results_of_other_programs(boxes, systems, tmp_path):
     )
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "json"])
+def test_results_name_pictures_with_or_without_folders(suffix, tmp_path):
+    """`x/a.png` is the labelled list's a.png; of two that are called b.png nobody knows which one is."""
+    names, path = ("x/a.png", "x/b.png", "y\\b.png"), tmp_path / f"found.{suffix}"
+    if suffix == "jsonl":
+        face = {"xyxy_px": [0, 0, 9, 9], "face": 0.9, "scores": [1.0]}
+        frames = [{"type": "frame", "index": i, "picture": name, "faces": [face]} for i, name in enumerate(names)]
+        path.write_text("\n".join(map(json.dumps, [{"type": "header", "names": ["Happy"]}, *frames])))
+    elif suffix == "csv":
+        path.write_text(
+            "picture,x1,y1,x2,y2,emotion,score\nempty.png,,,,,,\n"
+            + "".join(f"{name},0,0,9,9,Happy,0.9\n" for name in names)
+        )
+    else:
+        images = [{"id": index, "file_name": name} for index, name in enumerate(names)]
+        faces = [{"image_id": index, "category_id": 0, "bbox": [0, 0, 9, 9], "score": 0.9} for index in range(3)]
+        path.write_text(
+            json.dumps({"images": images, "categories": [{"id": 0, "name": "Happy"}], "annotations": faces})
+        )
+    found = FileSystem(str(path))
+
+    def faces_in(name):
+        return len(found.of_frame(Frame(0, None, np.zeros((9, 9, 3), np.uint8), name)))
+
+    assert [faces_in(name) for name in ("a.png", "x/a.png", "z/a.png", "x/b.png", "c.png")] == [1, 1, 1, 1, 0]
+    with pytest.raises(DataError, match="several pictures called b.png"):
+        faces_in("b.png")
+
+
 def test_results_of_several_videos(systems, squares, video_factory, tmp_path):
     """Two videos of different faces; the first's third frame has none, which emo's CSV says with an empty row. Results
     that name their video agree with the system that found them; those that do not are refused.

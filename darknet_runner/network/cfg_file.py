@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar, overload
 
-from converters.errors import CfgError, DataError, nearest
+from converters.errors import CfgError, DataError, naming, nearest
 from converters.findings import Finding
 from converters.text_files import open_text
 
@@ -394,5 +394,6 @@ def save(cfg: Cfg, path: str | Path) -> None:
     """Write the cfg's text, to a temporary name and then renamed; an unchanged cfg gives its file's bytes."""
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(cfg.text.encode("utf-8", "surrogateescape"))
-    os.replace(temporary, path)
+    with naming(path):
+        temporary.write_bytes(cfg.text.encode("utf-8", "surrogateescape"))
+        os.replace(temporary, path)

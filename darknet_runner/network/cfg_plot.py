@@ -7,10 +7,10 @@ channels and coloured by type; arcs are the layers that a route, shortcut or the
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 from converters.errors import UsageError
+from converters.output_folder import replacing
 
 from .cfg_file import Cfg
 from .layers import Layer, total_bflops, trace
@@ -122,11 +122,11 @@ def plot(cfg: Cfg, out: str | Path, title: str | None = None) -> Path:
         loc="outside lower right",
         frameon=False,
     )
-    temporary = out.with_name(f".{out.stem}.part{out.suffix}")
     # A fixed salt and no date: the same cfg gives the same file.
-    with rc_context({"svg.hashsalt": "emo"}):
+    with rc_context({"svg.hashsalt": "emo"}), replacing(out) as temporary:
         figure.savefig(
             temporary,
+            format=out.suffix.lower()[1:],
             dpi=130,
             metadata={"Date": None}
             if out.suffix.lower() == ".svg"
@@ -134,5 +134,4 @@ def plot(cfg: Cfg, out: str | Path, title: str | None = None) -> Path:
             if out.suffix.lower() == ".pdf"
             else None,
         )
-    os.replace(temporary, out)
     return out

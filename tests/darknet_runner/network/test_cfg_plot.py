@@ -1,5 +1,9 @@
 """Drawings of networks: the text in them, and the same file every time."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from converters.errors import UsageError
@@ -24,6 +28,25 @@ def test_other_formats(tmp_path, suffix, magic):
         "[net]\nwidth=8\nheight=8\nchannels=1\n[conv]\nfilters=2\nsize=3\npad=1\n[shortcut]\nfrom=-1\n[avg]\n[softmax]"
     )
     assert cfg_plot.plot(cfg, tmp_path / f"a.{suffix}").read_bytes().startswith(magic)
+
+
+@pytest.mark.parametrize("name", ["a.svg", "a.png"])
+def test_a_full_disk_is_told_of_the_file_and_leaves_nothing(name, tmp_path):
+    """A limit on the size of files fails a write as a full disk does."""
+    code = f"""if 1:
+        import resource, signal
+        from darknet_runner.network import cfg_plot, templates
+        from converters.errors import DataError
+        import matplotlib.font_manager
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        try:
+            cfg_plot.plot(templates.load("v4-tiny"), {str(tmp_path / name)!r})
+        except DataError as error:
+            print(error)"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert ran.stdout.startswith(f"{tmp_path / name}: cannot be written") and not ran.stderr, ran.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_format_that_cannot_be_drawn(tmp_path):

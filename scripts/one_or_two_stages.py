@@ -332,7 +332,7 @@ def page(
             markdown(["system", "faces found", "frames without one", "changes of emotion a minute"], rows),
             "",
             (
-                f"{video['subject']['frames']} frames; nobody labelled them. A face that is followed and talks "
+                f"{video['subject']['frames']} frames; they have no labels. A face that is followed and talks "
                 "changes its emotion less often than this."
             ),
             "",

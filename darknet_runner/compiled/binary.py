@@ -213,7 +213,7 @@ def identify(path: Path, text: str, image: bytes) -> Binary:
         gpu = b"libcublas" in image or b"libcudart" in image
     else:
         words = " ".join(text.split())[:120] or "nothing"
-        raise RunError(f"is not a Darknet that emo knows; it said: {words}", where=path, mend=WHERE_TO_GET)
+        raise RunError(f"is not a Darknet that emo knows; it printed: {words}", where=path, mend=WHERE_TO_GET)
     openmp = b"libgomp" in image or b"libomp.so" in image
     build: dict[str, Any]
     if flavour == "alexeyab":

@@ -213,6 +213,6 @@ def run(
                 lines.append(line)
             elif time.monotonic() - said > silence_s:
                 process.stop()
-                raise RunError(f"said nothing for {silence_s:g} s and was ended", where=argv[0])
+                raise RunError(f"printed nothing for {silence_s:g} s and was ended", where=argv[0])
     code = process.returncode
     return process.kill() if code is None else code, lines

@@ -49,7 +49,7 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
         if boxes or any(each["missed"] for each in found):
             row("matched faces", [each["matched"] for each in found], str, f"of {found[0]['faces']} labelled")
             labelled("missed", str, "labelled, not found")
-        labelled("extra", str, "found, not labelled: false, or faces that nobody labelled")
+        labelled("extra", str, "found, not labelled: false, or faces without a label")
     else:
         row("faces found", [system["faces_found"] for system in systems], str, f"at score {conf:g}")
         row(

@@ -137,9 +137,7 @@ def verdict(result: dict) -> str:
     for head, system in zip(heads, systems):
         told = system["labelled"]
         right = round(told["accuracy"] * told["matched"]) if told["accuracy"] is not None else 0
-        more = (
-            f" and {told['extra'] or 'no'} more that nobody labelled" if result["subject"]["task"] == "detector" else ""
-        )
+        more = f" and {told['extra'] or 'no'} more without a label" if result["subject"]["task"] == "detector" else ""
         counts.append(f"{head} found {told['matched']} of {told['faces']} faces{more}, and named {right} rightly")
     return (
         f"{'; '.join(counts)}; {speed}. Whether that is more than chance these few "

@@ -38,8 +38,8 @@ CARD = {
 LARGEST = 8192  # side of a network's input; a cfg may ask for more than any memory holds
 DEFAULTS = {"detector": "emo-v4-nano", "classifier": "emo-s"}
 
-# a class that is less likely right than wrong is not named alone; where scores are shares that is below a half. The cards
-# of shipped models have their own (scripts/uncertain_below.py)
+# A class that is less likely right than wrong is not named alone; where scores are shares that is below a half.
+# The cards of shipped models have their own (scripts/uncertain_below.py).
 UNCERTAIN = 0.5
 
 

@@ -66,7 +66,7 @@ def test_one_that_does_not_start():
         b"calc_anchors Not an option libcublas",
     )
     assert found.flavour == "alexeyab" and "libcudart" in found.trouble
-    with pytest.raises(RunError, match="is not a Darknet that emo knows; it said: hello"):
+    with pytest.raises(RunError, match="is not a Darknet that emo knows; it printed: hello"):
         told("hello\n")
 
 

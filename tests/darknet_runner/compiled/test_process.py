@@ -115,7 +115,7 @@ def test_it_dies_with_a_parent_that_was_killed(tmp_path):
 
 
 def test_silence_and_absence(tmp_path):
-    with pytest.raises(RunError, match="said nothing for 1 s"):
+    with pytest.raises(RunError, match="printed nothing for 1 s"):
         process.run(python("import time; time.sleep(600)"), cwd=tmp_path, silence_s=1)
     with pytest.raises(RunError, match="cannot be run"):
         process.run(["/nowhere/darknet"], cwd=tmp_path)

@@ -318,7 +318,7 @@ def test_media_with_labels_are_judged(systems, squares, video_factory, tmp_path)
     assert (
         result["significance"]["unit"] == "medium"
         and result["significance"]["figures"] is None
-        and "4 of 4 faces and 1 more that nobody labelled" in result["verdict"]
+        and "4 of 4 faces and 1 more without a label" in result["verdict"]
     )
     clip = cv2.VideoCapture(str(tmp_path / "out" / side_by_side.FILE))
     count = 0

@@ -78,11 +78,7 @@ def list_runs(root, sort, as_csv, as_json):
     if as_json:
         click.echo(json.dumps(rows, indent=2, default=str))
     elif as_csv:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(
-            [known, *([plain(row[name], 10) for name in known] for row in rows)]
-        )
-        click.echo(text.getvalue().rstrip("\n"))
+        print_csv([known, *([row[name] for name in known] for row in rows)])
     elif not rows:
         click.echo(f"no runs in {root}")
     else:
@@ -152,8 +148,9 @@ def show(run, as_json):
 
 @runs.command(cls=Command)
 @click.argument("paths", nargs=-1, required=True, metavar="RUN RUN...", type=click.Path())
+@click.option("--csv", "as_csv", is_flag=True, help="As CSV.")
 @options.as_json
-def diff(paths, as_json):
+def diff(paths, as_csv, as_json):
     """How runs differ: settings, network, data, and the best figures of each.
 
     \b
@@ -182,10 +179,11 @@ def diff(paths, as_json):
             )
         )
         return
-    table = [
-        (name, *(plain(value) or "–" for value in values))
-        for name, values in [*rows.items(), *((f"best {name}", values) for name, values in figures.items())]
-    ]
+    lines = [*rows.items(), *((f"best {name}", values) for name, values in figures.items())]
+    if as_csv:
+        print_csv([("", *(str(run.path) for run in found)), *((name, *values) for name, values in lines)])
+        return
+    table = [(name, *(plain(value) or "–" for value in values)) for name, values in lines]
     columns(("", *(run.name for run in found)), table, left=(0,))
     if not rows:
         click.echo("the runs differ in no setting, option of the cfg or list of pictures")
@@ -211,6 +209,12 @@ def mlflow(paths, uri, experiment):
 
     for path in paths:
         click.echo(f"{path} -> {log_run(path, uri, experiment)} in {redacted(uri)}")
+
+
+def print_csv(rows) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([plain(cell, 10) for cell in row] for row in rows)
+    click.echo(text.getvalue().rstrip("\n"))
 
 
 def plain(value: Any, digits: int = 4) -> str:

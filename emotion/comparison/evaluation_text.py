@@ -48,7 +48,7 @@ def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
         figures = [told.get("detector") for told in models]
         columns |= {
             "mAP@0.5": [figure and percent(figure["map"]) for figure in figures],
-            " 95% interval": [span(result, "map", index) for index in range(len(models))],
+            "mAP 95%": [span(result, "map", index) for index in range(len(models))],
             "P": [figure and percent(figure["precision"]) for figure in figures],
             "R": [figure and percent(figure["recall"]) for figure in figures],
             "F1": [figure and percent(figure["f1"]) for figure in figures],
@@ -56,14 +56,14 @@ def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
         }
     columns |= {
         "accuracy": [percent(told["accuracy"]) for told in models],
-        "95% interval": [span(result, "accuracy", index) for index in range(len(models))],
+        "accuracy 95%": [span(result, "accuracy", index) for index in range(len(models))],
     }
     if not detects:
         columns |= {f"top-{models[0]['k']}": [percent(told["top_k"]) for told in models]}
     columns |= {"macro-F1": [percent(told["macro_f1"]) for told in models]}
     if not detects:
         columns |= {
-            "95% interval ": [span(result, "macro_f1", index) for index in range(len(models))],
+            "macro-F1 95%": [span(result, "macro_f1", index) for index in range(len(models))],
             "weighted F1": [percent(told["weighted_f1"]) for told in models],
         }
     columns |= {"calibration error": [percent(told["calibration"]["ece"]) for told in models]}
@@ -76,7 +76,7 @@ def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
         "pretrained from": [told["pretrained"] for told in models],
         "iterations": [told["iterations"] and str(told["iterations"]) for told in models],
     }
-    kept = [(head.strip(), [value or "–" for value in values]) for head, values in columns.items() if any(values)]
+    kept = [(head, [value or "–" for value in values]) for head, values in columns.items() if any(values)]
     return [head for head, _ in kept], [list(row) for row in zip(*(values for _, values in kept))]
 
 

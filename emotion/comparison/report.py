@@ -76,8 +76,8 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
             [system["latency"]["total_ms"] for system in systems],
             number,
             (
-                f"median of {clocked['frames_timed']} frames, one at a time, {threads} "
-                f"{'thread' if threads == 1 else 'threads'}, without decoding"
+                f"median of {wording.some(clocked['frames_timed'], 'frame')}, one at a time, "
+                f"{wording.some(threads, 'thread')}, without decoding"
             ),
             min,
         )
@@ -158,10 +158,8 @@ def agreement(result: dict) -> list[str]:
     heads, out = [system["system"] for system in result["systems"]], []
     for pair in result["pairs"]:
         who = "both" if len(heads) == 2 else f"{heads[pair['pair'][0]]} and {heads[pair['pair'][1]]} both"
-        out.append(
-            f"{who} found {pair['matched']} faces and named {pair['same_emotion']} of them alike "
-            f"({percent(pair['share'])})"
-        )
+        alike = f" and named {pair['same_emotion']} of them alike ({percent(pair['share'])})" if pair["matched"] else ""
+        out.append(f"{who} found {wording.some(pair['matched'], 'face')}{alike}")
     return out
 
 

@@ -109,7 +109,7 @@ def verdict(result: dict) -> str:
     heads = [system["system"] for system in systems]
     speed = speed_of(systems)
     if not result["subject"].get("judged"):
-        found = ", ".join(f"{head} found {system['faces_found']} faces" for head, system in zip(heads, systems))
+        found = ", ".join(f"{head} found {some(system['faces_found'], 'face')}" for head, system in zip(heads, systems))
         alike = [pair for pair in result["pairs"] if pair["share"] is not None]
         agree = (
             f" and they named {alike[0]['share']:.0%} of the faces that both found alike"
@@ -126,19 +126,24 @@ def verdict(result: dict) -> str:
         if shown:
             by = {head: [figure for each, figure in shown if each == head] for head, _ in shown}
             parts = [f"{head} is better in {listed(figures)}" for head, figures in by.items()]
-            rest = (
-                "no other difference was shown"
-                if len(shown) < len(figures_of(result))
-                else "all differences were shown"
-            )
+            rest = "all differences were shown"
+            if len(shown) < len(figures_of(result)):
+                rest = (
+                    "no other difference was shown" if len(heads) == 2 else "in the rest none is better than all others"
+                )
             return f"{'; '.join(parts)}; {rest}; {speed}."
+        figures = result["significance"]["figures"]
+        if any(winner(name, each) is not None for name in figures_of(result) for each in figures[name]["differences"]):
+            return f"None is better than all others, though some differ from each other; {speed}."
         return f"No difference in quality was shown; {speed}."
     counts = []
     for head, system in zip(heads, systems):
         told = system["labelled"]
         right = round(told["accuracy"] * told["matched"]) if told["accuracy"] is not None else 0
         more = f" and {told['extra'] or 'no'} more without a label" if result["subject"]["task"] == "detector" else ""
-        counts.append(f"{head} found {told['matched']} of {told['faces']} faces{more}, and named {right} rightly")
+        counts.append(
+            f"{head} found {told['matched']} of {some(told['faces'], 'face')}{more}, and named {right} rightly"
+        )
     return (
         f"{'; '.join(counts)}; {speed}. Whether that is more than chance these few "
         f"{UNITS.get(result.get('significance', {}).get('unit', 'picture'))} cannot say."
@@ -154,6 +159,11 @@ def speed_of(systems: list[dict]) -> str:
     if high / low < 1.1:
         return f"none is clearly faster ({', '.join(f'{time:.1f}' for _, time in timed)} ms a frame)"
     return f"{quick} is {high / low:.1f} times as fast as {slow} ({low:.1f} and {high:.1f} ms a frame)"
+
+
+def some(count: int, what: str) -> str:
+    """`no face`, `1 face`, `2 faces`."""
+    return f"{count or 'no'} {what}{'s' if count > 1 else ''}"
 
 
 def listed(words: list[str]) -> str:

@@ -63,6 +63,8 @@ def test_show_and_diff(here, capsys):
         0.01,
         0.001,
     ]
+    out = emo(capsys, "diff", "runs/a-001", "runs/b-001", "--csv")[1].splitlines()
+    assert out[0] == ",runs/a-001,runs/b-001" and any(row.startswith("learning_rate,") for row in out)
     assert "differ in no setting" in emo(capsys, "diff", "runs/a-001", "runs/a-001")[1]
     assert emo(capsys, "diff", "runs/a-001")[0] == 2
     code, _, err = emo(capsys, "show", "runs/c")

@@ -216,6 +216,33 @@ def test_fewer_is_better_of_missed_and_extra_faces():
     assert [wording.better(result, name) for name in ("missed", "extra", "map", "accuracy")] == [0, 1, 1, 0]
 
 
+def test_of_three_systems_a_pair_may_differ_where_none_is_the_best():
+    """b is better than a, c is like both: no winner, but not no difference either."""
+
+    def figure(value, shown):
+        pairs = [(0, 1), (0, 2), (1, 2)]
+        return {"differences": [{"pair": list(pair), "value": value, "shown": pair in shown} for pair in pairs]}
+
+    system = {"latency": {"total_ms": None}, "labelled": {"missed": 0}}
+    result = {
+        "subject": {"judged": 9, "task": "classifier"},
+        "systems": [system | {"system": name} for name in "abc"],
+        "significance": {"figures": {"accuracy": figure(0.1, {(0, 1)}), "macro_f1": figure(0.1, set())}},
+    }
+    assert wording.verdict(result).startswith("None is better than all others, though some differ")
+    result["significance"]["figures"]["accuracy"] = figure(0.1, {(0, 2), (1, 2)})
+    assert wording.verdict(result).startswith("c is better in accuracy; in the rest none is better than all others")
+    result["significance"]["figures"]["accuracy"] = figure(0.1, set())
+    assert wording.verdict(result).startswith("No difference in quality was shown")
+
+
+def test_one_is_one_and_none_is_no():
+    assert [wording.some(count, "face") for count in (0, 1, 2)] == ["no face", "1 face", "2 faces"]
+    pairs = [{"pair": [0, 1], "matched": count, "same_emotion": 1, "share": count and 1.0} for count in (0, 1)]
+    told = {"systems": [{"system": "a"}, {"system": "b"}], "pairs": pairs}
+    assert report.agreement(told) == ["both found no face", "both found 1 face and named 1 of them alike (100.0%)"]
+
+
 def test_people_in_several_pictures_are_one_unit(labelled, systems, tmp_path):
     """Pictures 0 and 1 show A; 2 shows A and B, 3 B: one unit of four. 4 and 5 are C's; 6 has no group, 7 to 9 no
     row.

@@ -153,7 +153,7 @@ def run(
         raise UsageError("pictures are not a video in which faces could be tracked", where=opened.path)
     if detect_every > 1 and not tracker:
         raise UsageError(
-            "only in a video whose faces are tracked can frames be left out",
+            "frames can be left out only in a video with tracked faces",
             where=getattr(opened, "name", opened.path),
             mend="leave --detect-every out",
         )

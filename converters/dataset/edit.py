@@ -56,7 +56,7 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
             raise DataError(
                 f"its labels differ from those of {first.data.path}",
                 where=other.data.path,
-                mend="convert both into folders whose paths have no class name",
+                mend="convert both into folders without a class name in their paths",
             )
     images = {split: [image for one in sets for image in one.images.get(split, ())] for split in SPLITS}
     repeated: Counter[str] = Counter()

@@ -136,7 +136,7 @@ def unspoiled(table: Table, notes: Notes, whole: bool) -> Table:
     )
     gone = spoiled if whole else spoiled & (table.counts == 0)
     for index in np.flatnonzero(gone).tolist():
-        notes.count("picture with a face whose label is lost", SPLITS[table.split[index]], 1)
+        notes.count("picture with a face without a usable label", SPLITS[table.split[index]], 1)
     return table.take(np.flatnonzero(~gone)) if gone.any() else table
 
 

@@ -87,12 +87,12 @@ def write_chunk(
             table.line[index],
             f"{table.image[index]}: {message}",
         )
-    # A picture with a face whose label is lost goes, since a detector would learn that there is none; one that never
+    # A picture with a face without a usable label goes, since a detector would learn that there is none; one that never
     # had
     # any is a negative and stays.
     spoiled = good & (np.bincount(owner[lost], minlength=len(table)) > 0)
     for index in np.flatnonzero(spoiled & (np.bincount(owner[fits], minlength=len(table)) > 0)).tolist():
-        out.notes.count("picture with a face whose label is lost", SPLITS[table.split[index]], 1)
+        out.notes.count("picture with a face without a usable label", SPLITS[table.split[index]], 1)
     good &= ~spoiled
     fits &= good[owner]
     kept = np.bincount(owner[fits], minlength=len(table))

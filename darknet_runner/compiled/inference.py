@@ -55,7 +55,7 @@ def bench(cfg_path: Path, weights_path: Path) -> Iterator[tuple[Path, cfg_file.C
 def failed(what: str, binary: Binary, returncode: int, lines: Sequence[str]) -> RunError:
     said = [plain(line).strip() for line in lines if plain(line).strip()]
     return RunError(
-        f"{what} failed (exit code {returncode}): {said[-1][:200] if said else 'it said nothing'}", where=binary.path
+        f"{what} failed (exit code {returncode}): {said[-1][:200] if said else 'it printed nothing'}", where=binary.path
     )
 
 

@@ -295,7 +295,7 @@ class Training:
                 line = plain(line)
                 trouble = watchdog.line(line)
                 if over and trouble and trouble.code == "bad-file":  # its loader, still at work while it exits
-                    outcome.notes.append(f"after everything was saved it said: {line.strip()[:160]}")
+                    outcome.notes.append(f"after everything was saved it printed: {line.strip()[:160]}")
                     trouble = None
                 if match := SAVED.search(line):
                     saved.add(match[1])
@@ -415,7 +415,7 @@ class Training:
                 said = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
         except OSError:
             said = []
-        return f"'{said[-1][:160]}'" if said else "it said nothing"
+        return f"'{said[-1][:160]}'" if said else "it printed nothing"
 
 
 class Progress:

@@ -100,7 +100,7 @@ def render(
             None,
         )
         if last is None:
-            raise CfgError("has no layer whose outputs could be the classes", where=cfg.path)
+            raise CfgError("has no layer with outputs for the classes", where=cfg.path)
         changes[last] = {"filters" if cfg.sections[last].type == "convolutional" else "output": classes}
     changes[0] |= net or {}
     cfg = cfg.edit(changes)

@@ -386,7 +386,9 @@ def diff(a, b, as_json):
 
 
 @cfg.command()
-@click.option("--data", "data", type=click.Path(), required=True, help="The .data file whose train list is measured.")
+@click.option(
+    "--data", "data", type=click.Path(), required=True, help="The .data file; the boxes of its train list are measured."
+)
 @click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
 @click.option(
     "--size",

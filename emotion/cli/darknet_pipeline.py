@@ -49,7 +49,7 @@ from .progress import around
 @click.option(
     "--allow-broken-cpu",
     is_flag=True,
-    help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong.",
+    help="Train with a CPU build of AlexeyAB's or hank-ai's, though its gradients are wrong.",
 )
 @options.device
 @options.seed

@@ -42,9 +42,9 @@ def info(darknet, network, as_json):
     if as_json:
         click.echo(json.dumps(found.as_dict() | {"lacks": [vars(lack) for lack in lacks], **cannot}, indent=2))
         return
-    yes = {True: "yes", False: "no", None: "cannot be told"}
+    yes = {True: "yes", False: "no", None: "unknown"}
     click.echo(f"{found.title} at {found.path}")
-    click.echo(f"version   {found.version or 'not told by the binary'}")
+    click.echo(f"version   {found.version or 'not reported by the binary'}")
     click.echo(
         "build     "
         + ", ".join(

@@ -154,7 +154,7 @@ TRAINING_OPTIONS = (
     click.option(
         "--allow-broken-cpu",
         is_flag=True,
-        help="Train with a CPU build of AlexeyAB's or hank-ai's, whose gradients are wrong.",
+        help="Train with a CPU build of AlexeyAB's or hank-ai's, though its gradients are wrong.",
     ),
     click.option(
         "--gpus",

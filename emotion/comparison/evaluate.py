@@ -192,9 +192,7 @@ def data_for(subjects, specs) -> Path:
     if len(fitting) == 1:
         return fitting[0]
     listed = ", ".join(map(str, fitting)) or "none"
-    raise UsageError(
-        f"no set is named, and {listed} under ./data would do for {specs[0]}", mend="give --data FILE.data"
-    )
+    raise UsageError(f"no set is named; those under ./data that fit {specs[0]}: {listed}", mend="give --data FILE.data")
 
 
 def box_counter(judged: Judgement, units: Units, classes: int, conf: float) -> bootstrap.Count | None:

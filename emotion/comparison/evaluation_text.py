@@ -188,7 +188,7 @@ def sentences(result: dict) -> list[str]:
     models, about, out = result["models"], result["significance"], []
     for told in models:
         if told["kind"] != "classifier":
-            extra = "" if told["extra"] is None else f"; {told['extra']} extra faces were found, which nobody labelled"
+            extra = "" if told["extra"] is None else f"; {told['extra']} extra faces were found that have no label"
             out.append(
                 f"{told['model']} missed {told['missed']} of {told['faces']} faces, which count as errors{extra}."
             )

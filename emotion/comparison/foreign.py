@@ -117,7 +117,7 @@ def read(path: Path, coco: Path | None = None) -> dict[Key, list[Face]]:
         raise UsageError("no such file of results", where=path)
     reader: Any = {".json": read_coco, ".jsonl": read_jsonl, ".csv": read_csv}.get(path.suffix.lower())
     if reader is None:
-        raise UsageError("is none of .json (COCO), .jsonl, .csv (as emo detect writes)", where=path)
+        raise UsageError("is not .json (COCO), .jsonl or .csv (as emo detect writes)", where=path)
     try:
         return reader(path, coco) if coco else reader(path)
     except (
@@ -130,7 +130,7 @@ def read(path: Path, coco: Path | None = None) -> dict[Key, list[Face]]:
         RecursionError,
     ) as error:  # a form of nobody's
         raise DataError(
-            f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+            f"has a record that is not a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
             where=path,
         ) from None
 
@@ -193,7 +193,7 @@ def read_coco(path: Path, instances: Path | None = None) -> dict[Key, list[Face]
     rows = told if isinstance(told, list) else told.get("annotations") if isinstance(told, dict) else None
     if not isinstance(source, dict) or not {"images", "categories"} <= source.keys() or not isinstance(rows, list):
         raise UsageError(
-            "is a list of results, whose ids say nothing by themselves",
+            "is a list of results; its ids have no meaning without the pictures' file",
             where=path,
             mend="name the COCO file that they are of: file:RESULTS.json+INSTANCES.json",
         )

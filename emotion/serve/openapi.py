@@ -97,7 +97,7 @@ def openapi(version: str) -> dict:
                     | refusals(
                         _400="no picture was sent",
                         _409="a newer frame of this session came",
-                        _422="not a picture, or a choice there is not",
+                        _422="not a picture, or an unknown choice",
                         _503="too many wait",
                     )
                     | everywhere,

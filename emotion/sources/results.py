@@ -79,7 +79,7 @@ def read(path: str | Path) -> Results:
         RecursionError,
     ) as error:  # a form of nobody's
         raise DataError(
-            f"has a record that is none of a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+            f"has a record that is not a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
             where=path,
             mend="known forms are listed in docs/detect.md",
         ) from None

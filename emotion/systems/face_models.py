@@ -114,8 +114,8 @@ def _reason(error: OSError) -> str:
         return error.strerror
     return {
         "ConnectTimeout": "no answer",
-        "ReadTimeout": "the answer broke off",
-        "ChunkedEncodingError": "the answer broke off",
+        "ReadTimeout": "the download stopped early",
+        "ChunkedEncodingError": "the download stopped early",
         "ConnectionError": "no connection",
     }.get(type(error).__name__, str(error))
 

@@ -203,8 +203,8 @@ class _Walk:
         )
         if np.any(offset) and target.type == "convolutional" and padded(target.section):
             notes.append(
-                "worked into the first layer; at the picture's border it differs from the source, whose padding "
-                "was the mean colour and is black here"
+                "worked into the first layer; at the picture's border it differs from the source, which padded "
+                "with the mean colour instead of black"
             )
 
     def layer(self, target: Layer) -> tuple[dict, Row] | str:

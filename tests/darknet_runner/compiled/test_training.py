@@ -176,7 +176,7 @@ def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
     assert (result.verdict, result.reasons) == (
         "finished",
         (),
-    ) and "after everything was saved it said: Cannot load image" in (todo.run.path / "run.json").read_text()
+    ) and "after everything was saved it printed: Cannot load image" in (todo.run.path / "run.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
             "row(1)\nprint('Cannot load image \"feed/train/0000001.jpg\"', flush=True)\nrow(2)\ntime.sleep(60)",
             "a file that cannot be read",
         ),
-        ("pass", "it trained nothing (exit code 0): it said nothing"),
+        ("pass", "it trained nothing (exit code 0): it printed nothing"),
         ("row(1); row(2); row(3)", "it ended at iteration 3 of 4 (exit code 0)"),
         ("for i in range(1, 5): row(i)", "there are no final weights"),
         ("for i in range(1, 5): row(i)\nsave('model_final.weights', 4, SIZE // 2)", "bytes instead of"),

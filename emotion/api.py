@@ -24,6 +24,7 @@ def load(
     face_model: str | None = None,
     conf: float = 0.25,
     iou: float = 0.45,
+    square: bool = False,
     backend: str = "auto",
     device: str = "auto",
 ) -> System:
@@ -35,6 +36,7 @@ def load(
     face_model  the face finder of a two-stage system that names none: yunet, ssd, haar, or a file
     conf        score below which a face is dropped
     iou         overlap above which NMS drops the weaker box of a YOLO
+    square      put the whole letter box through a YOLO, grey bars too, as Darknet does
     backend     what computes the networks: auto, opencv, onnx or torch
     device      auto, cpu, cuda or cuda:N
     UsageError for a model, system or backend there is not, WeightsError for weights that do not fit.
@@ -53,7 +55,7 @@ def load(
     if spec.partition(":")[0] not in SYSTEMS or Path(spec).exists():
         spec = f"yolo:{spec}" if models.find(spec, None).task == "detector" else f"two-stage:{face_model or ''}+{spec}"
 
-    settings = SystemSettings(face_model=face_model, iou=iou, backend=backend, device=device)
+    settings = SystemSettings(face_model=face_model, iou=iou, square=square, backend=backend, device=device)
 
     def open_detector(least: float) -> Any:
         return open_system(spec, replace(settings, conf=least))
@@ -78,7 +80,7 @@ def detect(
     track     follow the faces; default: of a video
     out       the folder; default detect-out/<name of the source>, or with -2, -3 ... when that is taken
     outputs   of media, jsonl, csv, summary ...; default: those of the command, see `run_detection.OUTPUTS`
-    settings  of `load`: face_model, conf, iou, backend, device
+    settings  of `load`: face_model, conf, iou, square, backend, device
     The Summary holds counts, times and the files. To have the faces in memory take `load(...).stream(source)`.
 
     >>> import emotion
@@ -112,7 +114,7 @@ def evaluate(
     out       the folder; default evaluate-out/<model>
     tta       look at each face in so many views, or in ten crops (`tencrop`), and average
     top       k of top-k; default: as the .data file says
-    settings  of `comparison.settings.Settings`: conf, iou, face_model, backend, device, limit, replicates, seed
+    settings  of `comparison.settings.Settings`: conf, iou, square, face_model, backend, device, limit, replicates, seed
     """
     from .comparison.evaluate import evaluate as run
     from .comparison.settings import Settings
@@ -137,7 +139,8 @@ def compare(
     out       the folder; default compare-out/<system>-vs-<system>
     memory    measure each system's peak of memory, in a process of its own
     clip      of a video, write the systems side by side too
-    settings  of `comparison.settings.Settings`: split, conf, iou, face_model, backend, device, limit, replicates, seed
+    settings  of `comparison.settings.Settings`: split, conf, iou, square, face_model, backend, device, limit,
+              replicates, seed
     What compare.json holds comes back.
     """
     from .comparison.compare import run

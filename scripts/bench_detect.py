@@ -82,7 +82,8 @@ def bare(detector, video, frames: int) -> float:
     """Frames/s of the networks alone."""
     pictures = [frame.bgr for frame in open_source(video, min(frames, 40))]
     if detector.name == "yolo":
-        work = [(detector.backend.forward, detector.prepare([picture])[0]) for picture in pictures]
+        blobs = [detector.prepare([picture])[0] for picture in pictures]
+        work = [(detector.backend_for(blob).forward, blob) for blob in blobs]
     else:
         from darknet_runner.network import resize
 

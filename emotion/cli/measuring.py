@@ -67,7 +67,7 @@ def measuring(measure: Callable[..., tuple[dict, str]]) -> Callable[..., None]:
 
     @functools.wraps(measure)
     def command(
-        split, limit, conf, iou, face_model, backend, device, bootstrap, seed, threads, as_json, quiet, **own
+        split, limit, conf, iou, square, face_model, backend, device, bootstrap, seed, threads, as_json, quiet, **own
     ) -> None:
         from ..comparison.machine import cores
         from ..comparison.settings import Settings
@@ -79,6 +79,7 @@ def measuring(measure: Callable[..., tuple[dict, str]]) -> Callable[..., None]:
             limit=limit,
             conf=conf,
             iou=iou,
+            square=square,
             face_model=face_model,
             backend=backend,
             device=device,

@@ -176,9 +176,15 @@ max_pixels = click.option(
 )
 threads = click.option("--threads", type=Whole(min=1), help="Threads for OpenCV and the backend; default: all cores.")
 
+square = click.option(
+    "--square",
+    is_flag=True,
+    help="Put the whole letter box through a YOLO that was trained with one, grey bars too, as Darknet does; else only "
+    "the part with the picture.",
+)
 
 # How faces are found, and what computes it.
-detection = block(conf, iou, backend, device)
+detection = block(conf, iou, square, backend, device)
 system = block(
     click.option(
         "--system",

@@ -23,6 +23,7 @@ class Settings:
     conf   score below which a face is dropped
     iou    overlap above which NMS drops the weaker box
     face_model  the face finder of a two-stage system that names none
+    square  the whole letter box goes through a YOLO, as Darknet does it, with its grey bars
     backend, device  what computes the networks, see `systems.open`
     replicates, seed  resamples of a labelled set, for 95% intervals; 0 for none
     """
@@ -31,6 +32,7 @@ class Settings:
     limit: int | None = None
     conf: float = 0.25
     iou: float = 0.45
+    square: bool = False
     face_model: str | None = None
     backend: str = "auto"
     device: str = "auto"
@@ -47,7 +49,7 @@ class Settings:
     @property
     def opening(self) -> dict[str, Any]:
         """What a system is opened with, but for `conf`."""
-        return {"face_model": self.face_model, "iou": self.iou, "backend": self.backend, "device": self.device}
+        return {name: getattr(self, name) for name in ("face_model", "iou", "square", "backend", "device")}
 
     def open(self, spec: str) -> Any:
         """The system as a user would run it (see `systems.open.open_subject` and `foreign`)."""

@@ -302,7 +302,7 @@ class YoloFaces:
         from .yolo import YoloDetector
 
         model = find(spec, "detector")
-        self.detector = YoloDetector(model, conf, iou, backend(model))
+        self.detector = YoloDetector(model, conf, iou, backend(model), backend)
         self.file = self.detector.model.weights
         self.settings = {"finder": "yolo"} | {
             key: value for key, value in self.detector.settings.items() if key != "system"

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -117,6 +117,11 @@ def find(
         )
         raise UsageError(f"'{model.name}' is a {model.task}: it {what}", where=model.cfg.path, mend=f"name a {task}")
     return model
+
+
+def at_size(model: Model, size_wh: tuple[int, int]) -> Model:
+    """The same network for inputs of another width and height."""
+    return replace(model, cfg=model.cfg.edit({0: {"width": size_wh[0], "height": size_wh[1]}}))
 
 
 def to_begin_with(given: str | Path) -> Path | OtherModel:

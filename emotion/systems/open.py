@@ -44,6 +44,7 @@ class SystemSettings:
     iou: float = 0.45  # NMS overlap of a YOLO
     backend: str = "auto"  # what computes the networks, see `backends.CHOICES`; some face finders have their own
     device: str = "auto"  # auto, cpu, cuda or cuda:N; OpenCV has only the CPU
+    square: bool = False  # the whole letter box goes through a YOLO, as Darknet does it, with its grey bars
     onnx: str | Path | None = None  # the model as `emo export` wrote it, which ONNX Runtime then computes
 
 
@@ -59,7 +60,8 @@ def open_system(spec: str, settings: SystemSettings = SystemSettings()) -> Detec
     model = models.find(named, task, weights_file=settings.weights, names_file=settings.names)
     backend = of_file(settings.onnx, model, settings.device) if settings.onnx else compute(model)
     if kind == "yolo":
-        return YoloDetector(model, settings.conf, settings.iou, backend)
+        own = settings.square or settings.onnx
+        return YoloDetector(model, settings.conf, settings.iou, backend, None if own else compute)
     finder = open_finder(face or settings.face_model, settings.conf, settings.iou, compute)
     return TwoStage(finder, Classifier(model, backend))
 
@@ -116,7 +118,7 @@ def open_subject(spec: str, settings: SystemSettings = SystemSettings()) -> Dete
         found = resized(found, size)
     if found.task == "classifier":
         return Classifier(found, compute(found))
-    return YoloDetector(found, settings.conf, settings.iou, compute(found))
+    return YoloDetector(found, settings.conf, settings.iou, compute(found), None if settings.square else compute)
 
 
 def _backend(name: str) -> Callable[..., Any]:
@@ -147,4 +149,4 @@ def resized(model: Model, size_wh: tuple[int, int]) -> Model:
             f"'{model.name}' is a classifier, which has the size that it was trained at",
             mend="a size is for a detector",
         )
-    return replace(model, cfg=model.cfg.edit({0: {"width": size_wh[0], "height": size_wh[1]}}))
+    return models.at_size(model, size_wh)

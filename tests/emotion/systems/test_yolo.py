@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from converters import boxes
-from darknet_runner.network import cfg_file, layers, templates, weights_file
+from darknet_runner.network import cfg_file, layers, resize, templates, weights_file
 from darknet_runner.scoring.nms import overlap
 from emotion.systems import yolo
+from emotion.systems.backends import BACKENDS, OpenCVBackend
 from emotion.systems.models import find
 from emotion.systems.yolo import YoloDetector, nms, share_within
 
@@ -76,6 +77,57 @@ def test_letter_box_undoes_its_margins(detector_factory, tmp_path):
     # The margins are lit too (grey): their boxes lie outside the picture and are dropped.
     assert found.class_ids.tolist() == [1]
     assert np.allclose(found.xyxy_px, [(0, 64, 32, 96)], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["opencv", "onnx", "torch"])
+@pytest.mark.parametrize("shape", [(128, 64), (64, 128), (100, 128), (128, 128), (40, 128), (3, 128)])
+def test_a_letter_box_without_its_bars_finds_the_same(kind, shape, detector_factory, tmp_path):
+    """The network looks at each 16 px cell by itself, so the boxes of the picture are those of the whole square."""
+    pytest.importorskip({"opencv": "cv2", "onnx": "onnxruntime", "torch": "torch"}[kind])
+    model = find(detector_factory(tmp_path / "model", net="letter_box=1"), "detector")
+    frame = np.zeros((*shape, 3), np.uint8)
+    frame[: shape[0] // 2, : shape[1] // 2] = (0, 255, 0)
+    cut = YoloDetector(model, open_backend=BACKENDS[kind])
+    whole = YoloDetector(model, backend=BACKENDS[kind](model))
+    width, height = cut.size_for([frame])
+    inner = resize.letter_size(shape[::-1], model.cfg.size_wh)
+    assert 0 <= width - inner[0] < 16 and 0 <= height - inner[1] < 16 and width % 16 == height % 16 == 0
+    assert whole.size_for([frame]) == model.cfg.size_wh
+    assert (cut.settings["resize"], whole.settings["resize"]) == ("letterbox without its bars", "letterbox")
+    if not (np.array(inner) % 16).any() and not ((np.array(model.cfg.size_wh) - inner) % 32).any():
+        (found,), (expected,) = cut.detect([frame]), whole.detect([frame])
+        assert len(expected) and np.allclose(found.xyxy_px, expected.xyxy_px, atol=1e-3)
+        assert np.allclose(found.scores, expected.scores, atol=1e-4)
+
+
+def test_frames_of_any_shapes_share_a_batch_without_bars(detector_factory, tmp_path):
+    model = find(detector_factory(tmp_path / "model", net="letter_box=1"), "detector")
+    frames = [np.zeros((*shape, 3), np.uint8) for shape in ((128, 64), (64, 128), (64, 64))]
+    for frame in frames:
+        frame[: len(frame) // 2, : frame.shape[1] // 2] = (0, 255, 0)
+    detector = YoloDetector(model, open_backend=OpenCVBackend)
+    assert detector.size_for(frames) == (64, 64) and detector.size_for(frames[1:2]) == (64, 32)
+    together, alone = detector.detect(frames), [detector.detect([frame])[0] for frame in frames]
+    for a, b in zip(together, alone):
+        assert len(b) and np.allclose(a.xyxy_px, b.xyxy_px, atol=1e-2) and np.allclose(a.scores, b.scores, atol=1e-4)
+
+
+def test_networks_of_the_last_shapes_are_kept(detector_factory, tmp_path):
+    model, opened = find(detector_factory(tmp_path / "model", net="letter_box=1"), "detector"), []
+
+    def opens(model):
+        opened.append(model.cfg.size_wh)
+        return OpenCVBackend(model)
+
+    detector = YoloDetector(model, open_backend=opens)
+    for height in (64, 32, 64, 16, 32, 64):
+        detector.detect([np.zeros((height, 64, 3), np.uint8)])
+    assert opened == [(64, 64), (64, 32), (64, 16)]
+
+
+def test_stretched_networks_and_odd_sizes_have_no_bars_to_cut(detector_factory, tmp_path):
+    stretched = find(detector_factory(tmp_path / "a"), "detector")
+    assert YoloDetector(stretched, open_backend=OpenCVBackend).size_for([np.zeros((9, 99, 3), np.uint8)]) == (64, 64)
 
 
 def test_a_batch_gives_what_single_frames_give(tmp_path):

@@ -46,7 +46,7 @@ def folder(tmp_path, monkeypatch):
     (data / "train.txt").write_text("".join(f"{path}\n" for path in paths))
     (data / "emo.names").write_text("\n".join(NAMES) + "\n")
     write_data(data / "emo.data", classes=3, train="train.txt", valid="train.txt", names="emo.names")
-    text = (LOGS.parent / "conftest.py").read_text().partition('DETECTOR = """')[2].partition('"""')[0]
+    text = (Path(__file__).parents[2] / "cfg" / "detector-binary.cfg").read_text()
     (tmp_path / "small.cfg").write_text(text.format(iterations=4))
     return tmp_path
 
@@ -317,7 +317,7 @@ def test_run_json_of_either_engine_has_the_hashes(folder, debian, capsys):
 def test_a_pipeline_that_goes_on_keeps_its_engine(folder, debian, capsys):
     import shutil
 
-    classifier = (LOGS.parent / "conftest.py").read_text().partition('CLASSIFIER = """')[2].partition('"""')[0]
+    classifier = (Path(__file__).parents[2] / "cfg" / "classifier-binary.cfg").read_text()
     (folder / "classifier.cfg").write_text(classifier.format(iterations=4))
     (folder / "crops").mkdir()
     rows = []

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 
 RECIPES = Path(__file__).resolve().parent / "release"
-TUNED = {"emo-s": "emo-s-tuned"}  # a few more epochs with a smaller share of votes; what ships is the mean of both
+# A few more epochs with a smaller share of votes; what ships is the mean of both.
+TUNED = {"emo-s": "emo-s-tuned", "emo-m": "emo-m-tuned"}
 # name: network, the set it learns from
 CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8")}
 
@@ -55,10 +56,11 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def ship(name: str, args: argparse.Namespace) -> None:
-    """The finished run as a model folder under --out, with its card; nothing when it is newer than the weights."""
-    run, data = args.work / "runs" / f"{name}-001", args.work / "data"
-    card, newest = args.out / name / "model.toml", run / "weights" / "model_best.weights"
-    if card.is_file() and card.stat().st_mtime > newest.stat().st_mtime:
+    """The finished run as a model folder under --out, with its card; nothing when it is newer than them."""
+    runs, data = [args.work / "runs" / f"{part}-001" for part in (name, TUNED.get(name)) if part], args.work / "data"
+    card, run = args.out / name / "model.toml", runs[0]
+    newest = max((one / "weights" / "model_best.weights").stat().st_mtime for one in runs)
+    if card.is_file() and card.stat().st_mtime > newest:
         return
     own = CLASSIFIERS[name][1]
     sets = [f"fer2013={data / own / 'emo.data'}"] if own == "fer" else [f"fer+ of eight={data / own / 'emo.data'}"]

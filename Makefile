@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 # CPU-only machines: `make test TORCH='torch==2.13.0'` (or any build you prefer) keeps CUDA away.
-TORCH  ?= torch>=2.4
+TORCH  ?= torch>=2.2
 BIN    := $(VENV)/bin
 # What codespell reads: runs, sets and models of whoever works here lie beside it.
 TEXTS  := converters cfg darknet_runner emotion scripts tests docs notebooks .ci .github Makefile setup.cfg pyproject.toml $(wildcard *.md)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from darknet_runner.run.folder import RunDir
     from darknet_runner.train_settings import TrainSettings
 
-# Options that a run which is resumed takes anew; where they are not given, and for all others, the run's own hold.
+# What --resume lets you change; for the rest, and where one of these is not given, the run keeps its own settings.
 OF_THE_MACHINE = (
     "device",
     "threads",

@@ -69,4 +69,4 @@ def test_nano_learns_drawn_faces(tmp_path):
     finally:
         torch.set_num_threads(threads)
     assert cfg_file.load(run.cfg).net.integer("max_batches") == 650
-    assert result.metric > 0.6  # 0.77 to 0.9 by the rounding of its sums; a network that learns nothing has about 0
+    assert result.metric > 0.8

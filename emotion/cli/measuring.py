@@ -1,4 +1,4 @@
-"""What `emo evaluate` and `emo compare` share: the options of a measurement, how its result is printed, and the gate."""
+"""What `emo evaluate` and `emo compare` share: a measurement's options, how its result is printed, the gate."""
 
 from __future__ import annotations
 

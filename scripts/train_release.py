@@ -18,8 +18,9 @@ import sys
 from pathlib import Path
 
 RECIPES = Path(__file__).resolve().parent / "release"
-# A few more epochs with a smaller share of votes; what ships is the mean of both.
-TUNED = {"emo-s": "emo-s-tuned", "emo-m": "emo-m-tuned"}
+# Trainings after the first, each from the weights of the one before. The last is a few epochs with a smaller share of
+# votes; what ships is the mean of it and of the one before.
+LATER = {"emo-s": ("emo-s-tuned",), "emo-m": ("emo-m-more", "emo-m-tuned")}
 # name: network, the set it learns from
 CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8")}
 
@@ -57,8 +58,8 @@ def convert(args: argparse.Namespace) -> None:
 
 def ship(name: str, args: argparse.Namespace) -> None:
     """The finished run as a model folder under --out, with its card; nothing when it is newer than them."""
-    runs, data = [args.work / "runs" / f"{part}-001" for part in (name, TUNED.get(name)) if part], args.work / "data"
-    card, run = args.out / name / "model.toml", runs[0]
+    runs = [args.work / "runs" / f"{part}-001" for part in (name, *LATER.get(name, ()))]
+    data, card, run = args.work / "data", args.out / name / "model.toml", runs[-2] if len(runs) > 1 else runs[0]
     newest = max((one / "weights" / "model_best.weights").stat().st_mtime for one in runs)
     if card.is_file() and card.stat().st_mtime > newest:
         return
@@ -74,20 +75,22 @@ def ship(name: str, args: argparse.Namespace) -> None:
     words = [str(Path(__file__).with_name("ship_model.py")), str(run), "--name", name, "--out", str(args.out)]
     for item in sets:
         words += ["--set", item]
-    if name in TUNED:
-        words += ["--blend", str(args.work / "runs" / f"{TUNED[name]}-001")]
+    if len(runs) > 1:
+        words += ["--blend", str(runs[-1])]
     with open(args.log, "a") as out:
         if subprocess.run([sys.executable, *words], stdout=out, stderr=subprocess.STDOUT).returncode:
             sys.exit(f"ship_model.py {name} failed; see {args.log}")
 
 
 def classifier(name: str, args: argparse.Namespace) -> None:
-    """Train one classifier, and tune it where it is to be; go on with what was cut off, nothing when it is finished."""
+    """Train one classifier, and on where it is to be; go on with what was cut off, nothing when it is finished."""
     network, data = CLASSIFIERS[name]
     train(name, network, args.work / "data" / data / "emo.data", args)
-    if name in TUNED:
-        start = args.work / "runs" / f"{name}-001" / "weights" / "model_best.weights"
-        train(TUNED[name], network, args.work / "data" / data / "emo.data", args, "--pretrained", start, "--clear")
+    before = name
+    for later in LATER.get(name, ()):
+        start = args.work / "runs" / f"{before}-001" / "weights" / "model_best.weights"
+        train(later, network, args.work / "data" / data / "emo.data", args, "--pretrained", start, "--clear")
+        before = later
 
 
 def train(name: str, network: str, data: Path, args: argparse.Namespace, *more: object) -> None:

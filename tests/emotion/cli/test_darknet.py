@@ -212,7 +212,8 @@ def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
     cfg = folder / "runs" / "small-001" / "model.cfg"
     cfg.write_text(cfg.read_text().replace("max_batches=100000", f"max_batches={told['iterations'] + 150}"))
     code, out, err = emo(capsys, "darknet", "train", "--resume", "runs/small-001", "--json")
-    assert code == 0 and json.loads(out)["iterations"] == told["iterations"] + 150 and "going on with" in err
+    assert code == 0, out + err
+    assert json.loads(out)["iterations"] == told["iterations"] + 150 and "going on with" in err
 
 
 def test_a_resumed_run_keeps_its_binary_and_its_options(folder, debian, capsys):

@@ -96,15 +96,17 @@ def table_rows(
     """(line, column -> text) of each row of a table with a header; names of columns in lower case, spaces around all
     dropped.
 
-    Commas, semicolons or tabs, whichever gives the columns that are `needed` (in any case); a spreadsheet's `sep=;`
-    line is passed over, fields beyond the header are dropped, missing ones empty. DataError when a column is missing.
+    Commas, semicolons or tabs, whichever gives the columns that are `needed` (in any case), without any the most
+    columns; a spreadsheet's `sep=;` line is passed over, fields beyond the header are dropped, missing ones empty.
+    DataError when a column is missing.
     """
     with open_text(path) as file:
         try:
             before, first = first_line(file)
-            separator = separator_of(
-                first, lambda fields: {name.lower() for name in needed} <= {field.lower() for field in fields}
-            )
+            wanted = {name.lower() for name in needed}
+            separator = separator_of(first, lambda fields: wanted <= {field.lower() for field in fields})
+            if not needed:
+                separator = max(SEPARATORS, key=first.count)
             reader = csv.reader(itertools.chain([first], file), delimiter=separator)
             head = [field.strip().lower() for field in next(reader, [])]
             missing = [name for name in needed if name.lower() not in head]

@@ -13,7 +13,7 @@ import numpy as np
 from .run_detection import Summary, run as detect
 from .sources.frame import Frame
 from .sources.open import open_source
-from .sources.results import Results, read
+from .sources.results import Results, base, read
 from .systems.detections import Detections
 from .systems.stage_timer import StageTimer
 from .systems.tracking import Tracker
@@ -42,13 +42,15 @@ def run(
     force: bool = False,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Summary:
-    """As `run_detection.run`, with the faces that `results` holds. DataError for a file in which there are none."""
-    found, opened = read(results), open_source(source, limit)
+    """As `run_detection.run`, with the faces that `results` holds, in a form that `sources.results` reads."""
+    path, _, coco = str(results).partition("+")
+    found, opened = read(path, coco or None), open_source(source, limit)
+    name = base(str(source))
     tracker = Tracker(conf, smooth_s) if track and opened.kind == "video" else None
 
     def through(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Detections]]:
         for frame in frames:
-            faces = found.of(frame)
+            faces = found.of(frame, name)
             height, width = frame.bgr.shape[:2]
             faces = Detections(
                 np.clip(faces.xyxy_px, 0, (width, height, width, height)).astype(np.float32), faces.scores, faces.face
@@ -63,7 +65,7 @@ def run(
 
     return detect(
         opened,
-        _Read(found, Path(results), conf),
+        _Read(found, Path(path), conf),
         out,
         outputs=outputs,
         tracker=tracker,

@@ -43,7 +43,7 @@ def compare(words, **settings):
       two-stage:FACE+MODEL   and another classifier
       MODEL                  a classifier, on a classifier's set
       ...@416, ...@onnx      with another input size, or backend
-      file:RESULTS           what another program found: COCO's .json, emo detect's .jsonl or .csv
+      file:RESULTS           what another program found, in a form that emo draw reads
 
     \b
     emo compare two-stage vs yolo

@@ -36,7 +36,8 @@ from .progress import Progress
 def draw(results, source, out, outputs, track, smooth, conf, limit, force, as_json, quiet):
     """Draw what emo or another tool found: RESULTS (JSON, JSONL or CSV) onto SOURCE, the picture, folder or video.
 
-    Frames are matched by index, pictures by name. With --outputs it also turns other tools' results into emo's
+    Frames are matched by index, pictures by name; a list of COCO results needs the COCO file that its ids are of
+    (RESULTS.json+INSTANCES.json). With --outputs it also turns other tools' results into emo's
     files, a summary among them; with --track it follows the faces first.
 
     \b

@@ -1,12 +1,13 @@
-"""What emo or another tool has found, read back: a JSON, JSONL or CSV file comes in, detections a frame go out.
+"""What emo or another tool has found, read back: JSON, JSONL or CSV files come in, detections a frame go out.
 
     found = read("results.json"); found.names, found.of(frame)
 
-Known are emo's own files, COCO's results, and the forms that most tools write: records with a box (`box`, `bbox` or
-`region` as x, y, width, height; `xyxy`, `x1 y1 x2 y2`, `xmin ...`; `FaceRectX ...`), an emotion (`emotion`,
-`dominant_emotion`, `label`) or a score for each, under any name or synonym of the emotions, and the frame (`frame`,
-`image_id`, `index`) or the picture (`picture`, `file`, `image`, `input`). Keys are read in any case, also within inner
-records and lists.
+Known are emo's own files, COCO's results (a list of them with the COCO file that its ids are of), and the forms that
+most tools write: records with a box (`box`, `bbox` or `region` as x, y, width, height; `xyxy`, `x1 y1 x2 y2`,
+`xmin ...`; `FaceRectX ...`), an emotion (`emotion`, `dominant_emotion`, `label`) or a score for each, under any name or
+synonym of the emotions, and the frame (`frame`, `image_id`, `index`) or the picture (`picture`, `file`, `image`,
+`input`). Keys are read in any case, also within inner records and lists. Of several videos `media`, a header's
+`source`, or COCO's `talk.mp4/frame-12.jpg` says which one is meant. A frame that a file does not mention has no faces.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePath
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from converters.emotions import EMOTIONS, SYNONYMS
-from converters.errors import DataError
-from converters.text_files import read_text
+from converters.errors import DataError, UsageError
+from converters.image_formats import PICTURE_SUFFIXES
+from converters.text_files import number, read_json, read_text, table_rows
 
 from ..systems.detections import Detections
 from .frame import Frame
@@ -42,33 +44,115 @@ SIZES = (
 )
 LABELS = ("emotion", "dominant_emotion", "label", "class", "class_name", "category")
 SURE = ("face", "face_confidence", "facescore", "face_score", "confidence", "prob", "score")
+MEND = "known forms are listed in docs/detect.md"
+
+Key = str | tuple[str | None, int]  # a picture's name, or a video's (None: not told) and the frame's index
 
 
-@dataclass(frozen=True)
+class Face(NamedTuple):
+    xyxy_px: list[float]
+    scores: dict[str, float]  # emotion -> how likely; empty: not told
+    sure: float  # that it is a face, 0 to 1
+
+
 class Results:
-    """Faces by frame index and by picture name; `names` are the emotions, in emo's order."""
+    """Faces by picture or frame; `names` are the emotions, in emo's order, then others as they came."""
 
-    names: tuple[str, ...]
-    by_frame: dict[int, Detections]
-    by_name: dict[str, Detections]
-
-    def of(self, frame: Frame) -> Detections:
-        """Those of a frame: by its picture's name (as given, else without folders), else by its index."""
-        for name in (frame.name, frame.name and PurePath(frame.name).name):
-            if name in self.by_name:
-                return self.by_name[name]
-        return (
-            self.by_frame.get(frame.index, Detections.empty(len(self.names)))
-            if not self.by_name or frame.name is None
-            else Detections.empty(len(self.names))
+    def __init__(self, path: Path, told: Sequence[tuple[Key, Face | None]], least: Sequence[str]):
+        known = {name for _, face in told if face for name in face.scores}
+        self.path = path
+        self.names = tuple(name for name in EMOTIONS if name in known or name in least) + tuple(
+            sorted(known - set(EMOTIONS))
         )
+        grouped: dict[Key, list[Face]] = defaultdict(list)
+        for key, face in told:
+            grouped[key] += [face] if face else []
+        self.faces = {key: _detections(faces, self.names) for key, faces in grouped.items()}
+        self.videos = {key[0] for key in grouped if isinstance(key, tuple)}
+        self.pictures: dict[str, list[str]] = defaultdict(list)  # without their folders -> as the files name them
+        for key in grouped:
+            if isinstance(key, str):
+                self.pictures[base(key)].append(key)
+
+    def of(self, frame: Frame, video: str | None = None) -> Detections:
+        """Those of a picture by its name, or by its index where no names are told; of a video's frame by its index.
+
+        `video` is the video's name, where several may be told. DataError when two pictures could be meant.
+        """
+        key: Key
+        if frame.time_s is None and frame.name is not None and self.pictures:
+            key = self.picture(frame.name)
+        else:
+            key = self.video(frame.name or video), frame.index
+        return self.faces.get(key, Detections.empty(len(self.names)))
+
+    def picture(self, name: str) -> str:
+        """Under which name a picture's faces stand: as given, else without folders, which must say which one it is."""
+        named = self.pictures.get(base(name))
+        if name in self.faces or not named:
+            return name
+        if len(named) > 1:
+            raise DataError(f"has several pictures called {base(name)}: {', '.join(named[:2])}", where=self.path)
+        return named[0]
+
+    def video(self, name: str | None) -> str | None:
+        """Under which name the frames of a video stand: its own, or, of a file about a single video, whatever it is."""
+        return name if name in self.videos or len(self.videos) != 1 else next(iter(self.videos))
+
+    def check(self, videos: Sequence[str]) -> None:
+        """UsageError when several videos are looked at, and it is not told which of them the faces are of."""
+        if len(videos) > 1 and self.videos - set(videos):
+            told = ", ".join(sorted(name for name in self.videos if name)) or "no name"
+            raise UsageError(
+                f"does not say which of {', '.join(videos)} its faces are of: it has {told}",
+                where=self.path,
+                mend="add a column media, or name a folder in which emo detect wrote all of them",
+            )
 
 
-def read(path: str | Path) -> Results:
-    """DataError names the record that has no box, and a file in which no face is."""
+def read(path: str | Path, coco: str | Path | None = None, least: Sequence[str] = EMOTIONS[:7]) -> Results:
+    """The faces of a file, or of a folder in which emo detect wrote one for each of several sources.
+
+    coco   the COCO file that a list of COCO results is of
+    least  names that it has in any case
+    DataError names the record that is not a face, and a file in which no face is; UsageError a file that is not there.
+    """
     path = Path(path)
+    parts = sorted(path.glob("*/detections.jsonl")) if path.is_dir() else [path]
+    if not parts:
+        raise UsageError("has no folder with a detections.jsonl, as emo detect writes", where=path)
+    if not parts[0].is_file():
+        raise UsageError("no such file of results", where=path)
+    return Results(path, [told for part in parts for told in _told(part, coco)], least)
+
+
+def known(name: str) -> str:
+    """A class by emo's name for it: happiness is Happy; others stay as they are."""
+    return SYNONYMS.get(name.strip().lower(), name.strip())
+
+
+def base(name: str) -> str:
+    """A name without its folders, whichever system wrote them."""
+    return re.split(r"[/\\]", name)[-1]
+
+
+def _detections(faces: list[Face], names: Sequence[str]) -> Detections:
+    faces = sorted(faces, key=lambda face: -face.sure)
+    scores = [
+        [face.scores.get(name, 0.0) for name in names] if face.scores else [1 / len(names)] * len(names)
+        for face in faces
+    ]
+    return Detections(
+        np.array([face.xyxy_px for face in faces], np.float32).reshape(-1, 4),
+        np.array(scores, np.float32).reshape(-1, len(names)),
+        np.array([face.sure for face in faces], np.float32),
+    )
+
+
+@contextmanager
+def _guarded(path: Path, line: int | None = None, record: int | None = None) -> Iterator[None]:
     try:
-        return _results(path)
+        yield
     except (
         ValueError,
         TypeError,
@@ -78,80 +162,82 @@ def read(path: str | Path) -> Results:
         OverflowError,
         RecursionError,
     ) as error:  # a form of nobody's
+        what = f"result {record} lacks a bbox, a number, or ids that the images and categories have"
         raise DataError(
-            f"has a record that is not a face: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+            f"{what if record else 'has a record that is not a face'}: {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:120]}",
             where=path,
-            mend="known forms are listed in docs/detect.md",
+            line=line,
+            mend=MEND,
         ) from None
 
 
-def _results(path: Path) -> Results:
-    faces = list(_faces(path))
-    if not faces:
-        raise DataError("no face with a box is in it", where=path, mend="known forms are listed in docs/detect.md")
-    known = {name for _, _, scores, _, _ in faces for name in scores}
-    names = tuple(name for name in EMOTIONS if name in known or name != "Contempt") + tuple(
-        sorted(known - set(EMOTIONS))
-    )
-    grouped: tuple[dict, dict] = (defaultdict(list), defaultdict(list))
-    for frame, picture, scores, box, sure in faces:
-        entry = (box, [scores.get(name, 0.0) for name in names], sure)
-        if picture is not None:
-            grouped[1][picture].append(entry)
-            grouped[1].setdefault(PurePath(picture).name, grouped[1][picture])
-        else:
-            grouped[0][frame].append(entry)
-    return Results(
-        names, *({key: _detections(entries, len(names)) for key, entries in group.items()} for group in grouped)
-    )
+def _told(path: Path, coco: str | Path | None) -> list[tuple[Key, Face | None]]:
+    """What a file says, in its order: a face, or that a frame has none."""
+    with _guarded(path):
+        told = list(_rows(path) if path.suffix.lower() in (".csv", ".tsv") else _records(path, coco))
+    if not told:
+        raise DataError("no face with a box is in it", where=path, mend=MEND)
+    return told
 
 
-def _detections(entries, classes: int) -> Detections:
-    boxes, scores, sure = zip(*sorted(entries, key=lambda entry: -entry[2]))
-    table = np.array(scores, np.float32).reshape(-1, classes)
-    total = table.sum(1, keepdims=True)
-    return Detections(
-        np.array(boxes, np.float32),
-        np.divide(table, total, out=np.full_like(table, 1 / classes), where=total > 0),
-        np.array(sure, np.float32),
-    )
+def _rows(path: Path) -> Iterator[tuple[Key, Face | None]]:
+    for line, row in table_rows(path, ()):
+        with _guarded(path, line):
+            face = _face(row, {}, path, line)
+            if face or any(row.keys() >= {*keys} for keys in (*SIDES, *SIZES)):
+                yield _key(row), face
 
 
-def _faces(path: Path) -> Iterator[tuple[int, str | None, dict[str, float], list[float], float]]:
-    """(frame, picture, scores, xyxy, how sure) of every face."""
-    if path.suffix.lower() in (".csv", ".tsv"):
-        for number, row in enumerate(_rows(path), 2):
-            if face := _face(row, {}, path, number):
-                yield face
-        return
-    text = read_text(path)
-    lines = [line for line in text.splitlines() if line.strip()]
+def _records(path: Path, coco: str | Path | None) -> Iterator[tuple[Key, Face | None]]:
+    text = read_text(path, names=True)
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     try:
         values = [json.loads(text)]
     except json.JSONDecodeError as whole:
         try:
-            values = [json.loads(line) for line in lines]
+            values = [json.loads(line) for _, line in lines]
         except json.JSONDecodeError:
             values = []
         if not values:
             raise DataError(
                 f"is neither JSON nor a record a line: {whole.msg}", where=path, line=whole.lineno
             ) from None
-    header = values[0] if isinstance(values[0], dict) and values[0].get("type") == "header" else {}
-    context: dict[str, Any] = {"names": header.get("names")}
-    if len(values) == 1 and isinstance(values[0], dict) and "annotations" in values[0]:  # COCO
-        context["categories"] = {kind["id"]: kind["name"] for kind in values[0].get("categories", ())}
-        files = {image["id"]: image["file_name"] for image in values[0].get("images", ())}
-        for record in values[0]["annotations"]:
-            name = files.get(record.get("image_id"))
-            ours = re.fullmatch(r"frame-(\d+)\.jpg", str(name))  # emo's own, of a video
-            yield from _walk(record | ({"frame": int(ours[1])} if ours else {"picture": name}), {}, context, path)
+    first = values[0]
+    if coco or (isinstance(first, dict) and "annotations" in first):
+        yield from _coco(path, first, read_json(coco, names=True) if coco else first)
         return
+    header = first if isinstance(first, dict) and first.get("type") == "header" else {}
+    context: dict[str, Any] = {"names": [known(name) for name in header.get("names") or ()]}
+    source = {"media": str(header["source"])} if header.get("source") else {}
     for index, value in enumerate(values):
-        yield from _walk(value, {POSITION: index} if len(values) > 1 else {}, context, path)
+        if value is not header:
+            with _guarded(path, lines[index][0] if len(values) > 1 else None):
+                yield from _walk(value, source | ({POSITION: index} if len(values) > 1 else {}), context, path)
 
 
-def _walk(value, outer: dict, context: dict, path: Path):
+def _coco(path: Path, told: Any, source: Any) -> Iterator[tuple[Key, Face | None]]:
+    """COCO results; a result has one class, so its score is the face's, and all others are 0."""
+    rows = told if isinstance(told, list) else told.get("annotations")
+    images = {image["id"]: _coco_key(image["file_name"]) for image in source["images"]}
+    context = {"categories": {kind["id"]: kind["name"] for kind in source["categories"]}}
+    for key in images.values():
+        yield key, None
+    for record, row in enumerate(rows, 1):
+        with _guarded(path, record=record):
+            key, _ = images[row["image_id"]], context["categories"][row["category_id"]]
+            if (face := _face(row, {}, path, None, context)) is None:
+                raise ValueError("no box")
+            yield key, face
+
+
+def _coco_key(name: str) -> Key:
+    """`talk.mp4/frame-12.jpg`, and emo's own `frame-12.jpg`, are of a video."""
+    match = re.fullmatch(r"(?:.*?([^/\\]+)[/\\])?frame-(\d+)\.jpg", name)
+    return (match[1], int(match[2])) if match else name
+
+
+def _walk(value: Any, outer: dict, context: dict, path: Path) -> Iterator[tuple[Key, Face | None]]:
     """Faces in a record, a list, or whatever holds them; a list of lists is a list of frames."""
     if isinstance(value, list):
         frames = value and all(isinstance(inner, list) for inner in value)
@@ -159,33 +245,43 @@ def _walk(value, outer: dict, context: dict, path: Path):
             yield from _walk(inner, outer | ({POSITION: index} if frames else {}), context, path)
     elif isinstance(value, dict):
         record = {str(key).lower(): inner for key, inner in value.items()}
-        here = outer | {key: record[key] for key in (*FRAMES, *PICTURES) if isinstance(record.get(key), (int, str))}
-        if face := _face(record, here, path, None, context):
-            yield face
+        here = outer | {
+            key: record[key] for key in (*FRAMES, *PICTURES, "media") if isinstance(record.get(key), (int, str))
+        }
+        face = _face(record, here, path, None, context)
+        if face or record.get("faces") == []:
+            yield _key(here | record), face
             return
         for key, inner in record.items():
             if isinstance(inner, (list, dict)) and key not in ("names", "settings"):
                 yield from _walk(inner, here | ({"picture": key} if "." in key else {}), context, path)
 
 
-def _face(record: dict, here: dict, path: Path, line: int | None, context: dict | None = None):
+def _key(record: dict) -> Key:
+    told = {key: value for key, value in record.items() if isinstance(value, (int, float, str)) and value != ""}
+    picture = next((str(told[key]) for key in PICTURES if key in told), None)
+    frame = next((int(float(told[key])) for key in FRAMES if key in told), 0)
+    if picture is not None and ("frame" not in told or Path(picture).suffix.lower() in ("", *PICTURE_SUFFIXES)):
+        return picture
+    media = told.get("media", picture)
+    return (None if media is None else base(str(media))), frame
+
+
+def _face(record: dict, here: dict, path: Path, line: int | None, context: dict | None = None) -> Face | None:
     """The face of one record; None when it has no box."""
     box = _box(record)
     if box is None:
         return None
     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
         raise DataError(f"a box without extent: {box}", where=path, line=line)
-    merged = here | record
-    picture = next((str(merged[key]) for key in PICTURES if merged.get(key) not in (None, "")), None)
-    frame = next((int(float(merged[key])) for key in FRAMES if merged.get(key) not in (None, "")), 0)
-    sure = next((float(record[key]) for key in SURE if _number(record.get(key)) is not None), 1.0)
-    return frame, picture, _scores(record, context or {}), box, min(max(sure, 0.0), 1.0)
+    sure = next((value for key in SURE if (value := _number(record.get(key))) is not None), 1.0)
+    return Face(box, _scores(record, context or {}, path), min(max(sure, 0.0), 1.0))
 
 
 def _box(record: dict) -> list[float] | None:
     for key, value in record.items():
         if key in ("box", "bbox", "region", "facial_area", "face_box", "xywh") and isinstance(value, dict):
-            return _box({inner.lower(): number for inner, number in value.items()})
+            return _box({inner.lower(): side for inner, side in value.items()})
         if (
             key in ("box", "bbox", "xywh", "region", "xyxy", "xyxy_px")
             and isinstance(value, (list, tuple))
@@ -195,47 +291,45 @@ def _box(record: dict) -> list[float] | None:
             return [a, b, c, d] if key.startswith("xyxy") else [a, b, a + c, b + d]
     for names, sizes in ((SIDES, False), (SIZES, True)):
         for keys in names:
-            numbers = [number for key in keys if (number := _number(record.get(key))) is not None]
-            if len(numbers) == len(keys):
-                a, b, c, d = numbers
+            sides: list[Any] = [record.get(key) for key in keys]
+            if all(isinstance(side, (int, float, str)) and side != "" for side in sides):
+                a, b, c, d = (number(side) if isinstance(side, str) else float(side) for side in sides)
                 return [a, b, a + c, b + d] if sizes else [a, b, c, d]
     return None
 
 
-def _scores(record: dict, context: dict) -> dict[str, float]:
-    """Emotion -> score, of whatever scale; a name alone is 1."""
-    names = context.get("names")
-    if names and isinstance(record.get("scores"), list):
-        return dict(zip(names, map(float, record["scores"])))
+def _scores(record: dict, context: dict, path: Path) -> dict[str, float]:
+    """Emotion -> score; several are brought to a sum of 1, whatever their scale. A name alone has the score that stands
+    beside the face's own, or 1.
+    """
+    found: dict[str, float] = {}
+    if context.get("names") and isinstance(record.get("scores"), list):
+        found = dict(zip(context["names"], map(float, record["scores"]), strict=True))
     for source in (record.get("emotions"), record.get("emotion"), record.get("scores"), record):
-        if isinstance(source, dict):
+        if isinstance(source, dict) and not found:
             found = {
-                SYNONYMS[str(key).lower()]: number
-                for key, value in source.items()
-                if str(key).lower() in SYNONYMS and (number := _number(value)) is not None
+                SYNONYMS[str(key).lower()]: value
+                for key, text in source.items()
+                if str(key).lower() in SYNONYMS and (value := _number(text)) is not None
             }
-            if found:
-                return found
+    if found:
+        total = sum(found.values())
+        return {name: value / total for name, value in found.items()} if total > 0 else {}
     label = next((record[key] for key in LABELS if isinstance(record.get(key), str) and record[key]), None)
     if label is None and "category_id" in record:
-        label = context.get("categories", {}).get(record["category_id"])
-    return {SYNONYMS.get(label.strip().lower(), label.strip()): 1.0} if label else {}
+        if "categories" not in context:
+            raise UsageError(
+                "is a list of results; its ids have no meaning without the pictures' file",
+                where=path,
+                mend="name the COCO file that they are of: RESULTS.json+INSTANCES.json",
+            )
+        label = context["categories"][record["category_id"]]
+    beside = _number(record.get("score")) if _number(record.get("face")) is not None else None
+    return {known(label): 1.0 if beside is None else beside} if label else {}
 
 
-def _number(value) -> float | None:
+def _number(value: Any) -> float | None:
     try:
         return None if value is None or isinstance(value, (bool, dict, list)) or value == "" else float(value)
     except ValueError:
         return None
-
-
-def _rows(path: Path) -> Iterator[dict]:
-    """A table's rows by their columns' names, in lower case."""
-    import csv
-    import io
-
-    text = read_text(path)
-    first = text.partition("\n")[0]
-    separator = max((",", ";", "\t"), key=first.count)
-    for row in csv.DictReader(io.StringIO(text), delimiter=separator):
-        yield {str(key).strip().lower(): value for key, value in row.items() if key is not None}

@@ -256,17 +256,26 @@ def test_results_of_several_videos(systems, squares, video_factory, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.json", "[]", "list of results"),
-        ("a.json", "{", "is not JSON"),
+        ("a.json", '[{"image_id": 1, "category_id": 1, "bbox": [0, 0, 5, 5], "score": 0.5}]', "list of results"),
+        ("a.json", "[]", "no face with a box"),
+        ("a.json", "{", "is neither JSON nor"),
         ("a.json", '{"images": [], "categories": [], "annotations": [{"image_id": 3}]}', "result 1 lacks"),
-        ("a.jsonl", "{}\n", "not a record of emo detect"),
-        ("a.csv", "x,y\n1,2\n", "has no column"),
-        ("a.csv", "picture,x1,y1,x2,y2,emotion,score\na.png,1,2,three,4,Happy,1\n", "not a row of a face"),
-        ("a.txt", "", "is not .json"),
+        ("a.json", "[" * 5000 + "]" * 5000, "has a record that is not a face|neither JSON"),
+        ("a.jsonl", "{}\n", "no face with a box"),
+        (
+            "a.jsonl",
+            '{"type": "header", "names": ["Happy"]}\n\n{"faces": [{"xyxy_px": [0, 0, 5, 5], "scores": [1, 2]}]}\n',
+            "a.jsonl:3: has a record that is not a face",
+        ),
+        ("a.csv", "x,y\n1,2\n", "no face with a box"),
+        ("a.csv", "picture,x1,y1,x2,y2,emotion,score\na.png,1,2,three,4,Happy,1\n", "a.csv:2: has a record .* 'three'"),
+        ("a.txt", "", "neither JSON nor"),
+        ("none.json", None, "no such file"),
     ],
 )
 def test_files_that_are_no_results(tmp_path, name, text, words):
-    (tmp_path / name).write_text(text)
+    if text is not None:
+        (tmp_path / name).write_text(text)
     with pytest.raises((DataError, UsageError), match=words):
         FileSystem(str(tmp_path / name))
 

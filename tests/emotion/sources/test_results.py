@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from converters.errors import DataError
+from converters.errors import DataError, UsageError
 from emotion.cli import main
 from emotion.sources.frame import Frame
 from emotion.sources.results import read
@@ -82,6 +82,42 @@ def test_forms_of_other_tools(tmp_path, name, content, frame):
         and 0.5 <= found.face[0] <= 1
     )
     assert len(results.of(Frame(77, None, BGR, "other.jpg"))) == 0 and len(results.of(Frame(8, 1.0, BGR))) == 0
+
+
+def test_a_list_of_coco_results_needs_the_file_of_its_ids(tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps(COCO["annotations"]))
+    (tmp_path / "all.json").write_text(json.dumps({key: COCO[key] for key in ("images", "categories")}))
+    results = read(tmp_path / "list.json", tmp_path / "all.json")
+    found = results.of(Frame(0, None, BGR, "a.jpg"))
+    assert found.xyxy_px.tolist() == [[10, 20, 40, 60]] and results.names[found.class_ids[0]] == "Happy"
+    with pytest.raises(UsageError, match="no meaning without"):
+        read(tmp_path / "list.json")
+
+
+@pytest.mark.parametrize("key", ["media", "input"])
+def test_of_several_videos_only_the_one_that_is_drawn(tmp_path, key):
+    rows = [{key: f"x/{name}.mp4", "frame": 2, "box": [at, 0, 5, 5], "emotion": "sad"} for at, name in enumerate("ab")]
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    results, frame = read(tmp_path / "a.json"), Frame(2, 0.1, BGR)
+    assert [results.of(frame, f"{name}.mp4").xyxy_px[:, 0].tolist() for name in "abc"] == [[0], [1], []]
+    (tmp_path / "a.json").write_text(json.dumps(rows[:1]))
+    assert len(read(tmp_path / "a.json").of(frame, "renamed.mp4")) == 1
+
+
+@pytest.mark.parametrize(
+    ("record", "scores"),
+    [
+        ({"emotions": {"happy": 60, "sad": 20}}, {"Happy": 0.75, "Sad": 0.25}),
+        ({"face": 0.9, "emotion": "joy", "score": 0.6}, {"Happy": 0.6}),  # the face's own score stands beside it
+        ({"emotion": "joy", "score": 0.6}, {"Happy": 1}),
+        ({"label": "bored"}, {"bored": 1}),
+    ],
+)
+def test_scores_of_whatever_scale(tmp_path, record, scores):
+    (tmp_path / "a.json").write_text(json.dumps({"box": [0, 0, 5, 5], **record}))
+    results = read(tmp_path / "a.json")
+    found = dict(zip(results.names, results.of(Frame(0, 0.0, BGR)).scores[0].tolist()))
+    assert {name: score for name, score in found.items() if score} == pytest.approx(scores)
 
 
 @pytest.mark.parametrize(

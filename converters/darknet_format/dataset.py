@@ -70,7 +70,8 @@ def find_data(where: str | Path | None = None, task: str | None = None) -> Path:
         found = [path for path in found if _fits(path, task)] or found
     if len(found) != 1:
         listed = ", ".join(map(str, found[:8])) or "none"
-        raise UsageError(f"expected one .data file, found {listed}", where=root, mend="give the .data file itself")
+        mend = "give the .data file itself" if found else "emo convert makes one of a dataset"
+        raise UsageError(f"expected one .data file, found {listed}", where=root, mend=mend)
     return found[0]
 
 

@@ -37,6 +37,8 @@ def label_sizes(data: DataFile, size_wh: tuple[int, int], split: str = "train") 
 
     Pictures are stretched to the network's input, as Darknet does, so relative sizes times `size_wh` it is.
     """
+    if data.is_classifier:
+        raise DataError("a classifier's set has no boxes", where=data.path, mend="give a detector's set")
     labels = [read_label(label_path(image), data.classes) for image in read_list(data.list_of(split))]
     boxes = np.concatenate(labels)[:, 3:] * np.asarray(size_wh, float)
     boxes = boxes[(boxes > 0).all(1)]

@@ -387,7 +387,11 @@ def diff(a, b, as_json):
 
 @cfg.command()
 @click.option(
-    "--data", "data", type=click.Path(), required=True, help="The .data file; the boxes of its train list are measured."
+    "--data",
+    "data",
+    type=click.Path(),
+    required=True,
+    help="A detector's .data file or its folder; the boxes of its train list are measured.",
 )
 @click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
 @click.option(
@@ -406,10 +410,10 @@ def anchors(data, num, size, split, seed, as_json):
     \b
     emo cfg anchors --data data/affectnet-detector/emo.data --num 6 --size 320
     """
-    from converters.darknet_format import files as darknet_files
+    from converters.darknet_format.open_set import open_set
     from darknet_runner.network import anchors as library
 
-    found = library.cluster(library.label_sizes(darknet_files.read_data(data), (size, size), split), num, seed)
+    found = library.cluster(library.label_sizes(open_set(data, "detector"), (size, size), split), num, seed)
     if as_json:
         click.echo(
             json.dumps(
@@ -428,7 +432,7 @@ def anchors(data, num, size, split, seed, as_json):
 
 @cfg.command()
 @click.option("--images", type=options.Whole(min=1), help="How many pictures are trained on.")
-@click.option("--data", "data", type=click.Path(), help="A .data file, to count those of its train list.")
+@click.option("--data", "data", type=click.Path(), help=f"Count the pictures of this set's train list: {options.SET}.")
 @click.option("--batch", type=options.Whole(min=1), default=64, show_default=True, help="Pictures a weight update.")
 @click.option("--epochs", type=options.Number(min=0, min_open=True), help="Passes over all pictures.")
 @click.option("--batches", type=options.Whole(min=1), help="max_batches, to turn into epochs.")
@@ -448,7 +452,8 @@ def schedule(images, data, batch, epochs, batches, round_to, as_json):
     emo cfg schedule --images 283901 --batch 64 --epochs 90
     emo cfg schedule --images 283901 --batch 64 --batches 400000
     """
-    from converters.darknet_format import files as darknet_files
+    from converters.darknet_format.files import read_list
+    from converters.darknet_format.open_set import open_set
     from darknet_runner.network import schedule as library
 
     if (images is None) == (data is None):
@@ -456,7 +461,7 @@ def schedule(images, data, batch, epochs, batches, round_to, as_json):
     if (epochs is None) == (batches is None):
         raise click.UsageError("give either --epochs or --batches")
     if data is not None:
-        images = len(darknet_files.read_list(darknet_files.read_data(data).list_of("train")))
+        images = len(read_list(open_set(data).list_of("train")))
     plan = library.plan(images, batch, epochs=epochs, max_batches=batches, round_to=round_to)
     if as_json:
         click.echo(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from . import options
 from .groups import Command
 from .measuring import measuring
 
@@ -13,7 +14,7 @@ from .measuring import measuring
 @click.option(
     "--data",
     type=click.Path(),
-    help="A labelled set: a .data file, the folder that holds it, or any form that emo evaluate takes.",
+    help=f"A labelled set: {options.SET}.",
 )
 @click.option(
     "--memory/--no-memory",

@@ -20,7 +20,8 @@ from .progress import around
     "--data",
     multiple=True,
     type=click.Path(),
-    help="A .data file; give both, the classifier's and the detector's. Default: those under ./data.",
+    help=f"The classifier's set and the detector's, each by its own --data: {options.SET}; default: those under "
+    "./data.",
 )
 @click.option(
     "--classifier-iterations", type=options.Whole(min=1), help="Batches of the classifier; default: its cfg's."
@@ -149,15 +150,16 @@ def _as_begun(engine: dict, folder: Path) -> dict:
 
 def _both(paths) -> tuple[str, str]:
     """The classifier's and the detector's .data among `paths`, or among those under ./data."""
-    from converters.darknet_format.files import read_data
+    from converters.darknet_format.open_set import open_set
     from converters.errors import DataError
 
     listed = [Path(path) for path in paths] or sorted(Path("data").glob("**/*.data"))
     kinds: dict[bool, list[str]] = {True: [], False: []}
     for path in listed:
-        kinds[read_data(path).is_classifier].append(str(path.absolute()))
+        loaded = open_set(path)
+        kinds[loaded.is_classifier].append(str(loaded.path.absolute()))
     if len(kinds[True]) != 1 or len(kinds[False]) != 1:
-        told = f"{len(kinds[True])} classifier's and {len(kinds[False])} detector's .data files"
+        told = f"{len(kinds[True])} classifier's and {len(kinds[False])} detector's sets"
         raise DataError(
             f"{told} {'were given' if paths else 'are under ./data'}; it takes one of each",
             mend="--data twice; emo convert --task classifier, --task detector",

@@ -17,7 +17,9 @@ weights_option = click.option(
     "--weights", type=click.Path(), help="Its weights; default: the run's best, final or last."
 )
 data_option = click.option(
-    "--data", type=click.Path(), help="A .data file; default: the run's, or the only one under ./data."
+    "--data",
+    type=click.Path(),
+    help=f"A labelled set: {options.SET}; default: the run's, or the one under ./data that fits.",
 )
 split_option = click.option("--split", default="valid", show_default=True, help="Which list of the .data.")
 

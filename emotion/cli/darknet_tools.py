@@ -119,7 +119,9 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
 
 
 @click.command(cls=Command)
-@click.option("--data", type=click.Path(), help="A .data file; default: the only one under ./data.")
+@click.option(
+    "--data", type=click.Path(), help="A detector's .data file or its folder; default: the only one under ./data."
+)
 @click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
 @click.option(
     "--size",

@@ -31,7 +31,7 @@ class Tta(click.ParamType):
 @click.option(
     "--data",
     type=click.Path(),
-    help="A .data file or the folder that holds it; default: the run's, or the one under ./data that fits.",
+    help=f"A labelled set: {options.SET}; default: the run's, or the one under ./data that fits.",
 )
 @click.option(
     "--table",

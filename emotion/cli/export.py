@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -27,9 +28,9 @@ from .groups import Command
 )
 @click.option(
     "--data",
-    type=click.Path(dir_okay=False),
-    help="The .data file of a labelled set: the loss of accuracy by --half or --int8 is measured on its "
-    "validation list.",
+    type=click.Path(),
+    help="A labelled set, on whose validation list the loss of accuracy by --half or --int8 is measured: "
+    f"{options.SET}.",
 )
 @click.option(
     "--calibrate",
@@ -101,7 +102,7 @@ def export(model, weights, names, out, half, int8, data, calibrate, limit, force
 
 def reduced(model, made, int8: bool, data, calibrate: int, limit):
     """The model with fewer bits; with `data`, figures before and after on its validation list, and ms a picture."""
-    from converters.darknet_format.files import read_data
+    from converters.darknet_format.open_set import open_set
 
     from ..comparison.classification import figures
     from ..comparison.judge import judge
@@ -109,7 +110,8 @@ def reduced(model, made, int8: bool, data, calibrate: int, limit):
     from ..systems.backends import OnnxBackend
     from ..systems.onnx_export import to_onnx
 
-    bare, labelled = to_onnx(model, prepares=False), data and read_data(data)
+    say = functools.partial(click.echo, err=True)
+    bare, labelled = to_onnx(model, prepares=False), data and open_set(data, model.task, say)
     blobs = precision.blobs_of(model, labelled, calibrate, judge) if labelled else []
     change = (lambda proto: precision.quantised(proto, blobs)) if int8 else precision.half
     if not labelled:

@@ -137,6 +137,8 @@ force = click.option("--force", is_flag=True, help="Replace an output that exist
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout.")
 quiet = click.option("--quiet", is_flag=True, help="No progress, no summary.")
 dry_run = click.option("--dry-run", is_flag=True, help="Print what would be done; write nothing.")
+# What `open_set` takes.
+SET = "a .data file or its folder, an HDF5, npz or pickle set, fer2013.csv, or a folder of split/class/ pictures"
 limit = click.option("--limit", type=Whole(min=1), default=None, help="Use only the first N.")
 conf = click.option(
     "--conf", type=Number(0, 1), default=0.25, show_default=True, help="Score below which a face is dropped."

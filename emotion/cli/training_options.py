@@ -91,10 +91,7 @@ TRAINING_OPTIONS = (
     click.option(
         "--data",
         type=click.Path(),
-        help=(
-            "A .data file or its folder, an HDF5, npz or pickle set, fer2013.csv, or a folder of split/class/ "
-            "pictures; default: the set under ./data that fits."
-        ),
+        help=f"The set: {options.SET}; default: the one under ./data that fits.",
     ),
     click.option("--recipe", help="How it is trained: a name of `emo recipes list`, or a .toml file."),
     click.option(

@@ -50,8 +50,7 @@ def evaluate(
     """Measure each of `specs` (see `systems.open_subject`) on a split of `data`, and write report.json and its files to
     `out`.
 
-    data   a .data file or the folder that holds one; None: the data of the first run, else the set under ./data that
-           fits
+    data   any form that `open_set` takes; None: the data of the first run, else the set under ./data that fits
     tta    `tencrop`, or how many random views a face is looked at in
     top    k of top-k; None as the .data file says
     Returns what report.json holds, and `files`. Raises EmoError for a model, set or picture that cannot be used.

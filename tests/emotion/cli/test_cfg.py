@@ -154,8 +154,13 @@ def test_anchors_print_the_line_to_paste(emo, tmp_path):
         [32, 32],
         [80, 160],
     ]
+    assert emo("anchors", "--data", ".", "--num", 2, "--size", 320)[1] == out
+    assert emo("schedule", "--data", ".", "--epochs", 64)[1].startswith("1 images, batch 64, 1 batches: 64 epochs")
     code, _, err = emo("anchors", "--data", "emo.data", "--num", 3)
     assert code == 2 and "cannot make 3 anchors of 2" in err
+    (tmp_path / "emo.data").write_text("classes=1\nlabels=emo.names\ntrain=train.txt\n")
+    code, _, err = emo("anchors", "--data", "emo.data")
+    assert code == 1 and "a classifier's set has no boxes (give a detector's set)" in err
 
 
 def test_conv_writes_a_network_that_is_a_template(emo, tmp_path):

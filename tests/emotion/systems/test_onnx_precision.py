@@ -98,6 +98,31 @@ def test_the_command_measures_what_it_costs(tmp_path, detector_folder, data, cap
     assert ("QuantizeLinear" in kinds) == (bits == "--int8") and ("Cast" in kinds) == (bits == "--half")
 
 
+def test_a_set_may_have_any_form_that_training_takes(tmp_path, monkeypatch, data, detector_folder, capsys):
+    def emo(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([*map(str, arguments), "--limit", "4", "--calibrate", "2", "--force"])
+        told = capsys.readouterr()
+        return (ended.value.code or 0), told.out, told.err
+
+    monkeypatch.chdir(tmp_path)
+    rng, tree = np.random.default_rng(0), tmp_path / "tree"
+    for split in ("train", "valid"):
+        for name in ("Happy", "Sad"):
+            (tree / split / name).mkdir(parents=True)
+            for index in range(2):
+                cv2.imwrite(str(tree / split / name / f"{index}.png"), rng.integers(0, 256, (48, 48), np.uint8))
+    code, out, err = emo("export", "emo-fer", "--int8", "--data", tree)
+    assert code == 0 and out.startswith("emo-fer-int8.onnx\n") and err.startswith(f"converting {tree} (folder)")
+    assert emo("export", "emo-fer", "--half", "--data", next((tmp_path / "data" / ".sets").iterdir()))[::2] == (0, "")
+    assert emo("export", detector_folder, "--half", "--data", data.parent)[::2] == (0, "")
+    code, _, err = emo("export", detector_folder, "--half", "--data", tree)
+    assert code == 2 and "a detector learns from whole pictures" in err
+    (tmp_path / "empty").mkdir()
+    code, _, err = emo("export", "emo-fer", "--half", "--data", tmp_path / "empty")
+    assert code == 2 and err.endswith("found none (emo convert makes one of a dataset)\n")
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [

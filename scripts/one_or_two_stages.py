@@ -221,7 +221,7 @@ def upper(name: str) -> str:
 
 
 def rightly(result: dict, index: int) -> float:
-    """The share of all labelled faces that a system found and named rightly."""
+    """The share of all labelled faces that a system found and named correctly."""
     sizes = result["systems"][index]["labelled"]["sizes"]
     return sum(row["right"] for row in sizes) / max(sum(row["faces"] for row in sizes), 1)
 
@@ -256,13 +256,13 @@ def page(
     lines = {spec: growth(speeds[spec]) for spec in systems}
     out = ["# One stage or two?", "", *answer(one, others, systems, names, results, speeds, lines), ""]
     out += [
-        "Everything here is written by `scripts/one_or_two_stages.py` from the models that ship:",
+        "`scripts/one_or_two_stages.py` wrote this page, from measurements of the models that come with emo:",
         "",
         f"    {command}",
         "",
     ]
     out += ["## Time by the number of faces", ""]
-    head = ["system", *(f"{count} face{'s' * (count > 1)}" for count in COUNTS), "without a face", "a face more"]
+    head = ["system", *(f"{count} face{'s' * (count > 1)}" for count in COUNTS), "without a face", "each face adds"]
     rows = [
         [
             names[spec],
@@ -279,12 +279,12 @@ def page(
         markdown(head, rows),
         "",
         (
-            f"The processor's milliseconds a frame of {GRID * CELL}x{GRID * CELL}, one thread: the median and the "
+            f"Milliseconds of CPU time for a frame of {GRID * CELL}x{GRID * CELL}, one thread: the median and the "
             f"middle half of {3 * REPEATS} passes over {REPEATS} frames, the systems"
         ),
         (
-            f"taking turns. Each face is a photograph of LFW in a cell of {CELL} px. The last two columns are a "
-            "line through the medians by the faces found, of which there were:"
+            f"taking turns. Each face is a photograph of LFW in a cell of {CELL} px. The last two columns come from a "
+            "straight line through the medians, by the faces found, which were on average:"
         ),
         "",
     ]
@@ -295,7 +295,7 @@ def page(
         ),
         "",
     ]
-    out += ["![Time by the number of faces](pictures/stages-speed.png)", "", "## Who is right", ""]
+    out += ["![Time by the number of faces](pictures/stages-speed.png)", "", "## Which is more accurate", ""]
     for title, result in results.items():
         told = result["systems"][0]["labelled"]
         out += [f"**{title}**: {result['subject']['frames']} pictures, {told['faces']} faces.", ""]
@@ -305,15 +305,15 @@ def page(
             for index, spec in enumerate(systems)
         ]
         out += [
-            markdown(["system", "found and rightly named", *(wording.NAMES[key] for key in keys)], table),
+            markdown(["system", "found and named correctly", *(wording.NAMES[key] for key in keys)], table),
             "",
             *shown(result, systems, names, one),
             "",
         ]
     out += [
-        "In brackets 95% intervals, from 1,000 resamples of the people or sources (paired bootstrap); where several",
-        "meet in a collage or scene, of the people and of the pictures. Accuracy and macro-F1 are of the faces that",
-        "were found: a finder that finds only large faces leaves its classifier the easy ones.",
+        "In brackets are 95% intervals, from 1,000 resamples of the people or sources (paired bootstrap); where",
+        "several share a collage or scene, of the people and of the pictures. Accuracy and macro-F1 count only the",
+        "faces that were found: a finder that finds only large faces leaves its classifier the easy ones.",
         "",
     ]
     out += ["## Missed faces by size", "", "![Missed faces by size](pictures/stages-missed.png)", ""]
@@ -332,8 +332,8 @@ def page(
             markdown(["system", "faces found", "frames without one", "changes of emotion a minute"], rows),
             "",
             (
-                f"{video['subject']['frames']} frames; they have no labels. A face that is followed and talks "
-                "changes its emotion less often than this."
+                f"{video['subject']['frames']} frames, without labels. The real emotions of a person who is "
+                "talking change less often than this."
             ),
             "",
         ]
@@ -343,7 +343,7 @@ def page(
         for spec, told in zip(systems, next(iter(results.values()))["systems"])
     ]
     out += [
-        markdown(["system", "files, MB", "peak of memory, MB"], cost),
+        markdown(["system", "files, MB", "peak memory, MB"], cost),
         "",
         *turned(one, others, names, lines, results, sizes, systems),
         "",
@@ -367,27 +367,19 @@ def answer(one, others, systems, names, results, speeds, lines) -> list[str]:
         at = meets(lines[one], lines[spec])
         few, many = COUNTS[0], COUNTS[-1]
         pair = (
-            f"{speeds[one][few]['ms']:.0f} against {speeds[spec][few]['ms']:.0f} ms with one face, "
-            f"{speeds[one][many]['ms']:.0f} against {speeds[spec][many]['ms']:.0f} with {many}"
+            f"{speeds[one][few]['ms']:.0f} and {speeds[spec][few]['ms']:.0f} ms with one face, "
+            f"{speeds[one][many]['ms']:.0f} and {speeds[spec][many]['ms']:.0f} with {many}"
         )
-        if at is None:
-            quick = (
-                "is quicker at any number of faces"
-                if lines[one][0] < lines[spec][0]
-                else "is slower at any number of faces"
-            )
-        else:
-            quick = (
-                "is quicker at any number of faces"
-                if at < 1
-                else f"is quicker from about {at:.0f} faces in a frame on"
-                + ("" if at <= many else ", more than were tried")
-            )
-        said.append(f"**{upper(names[one])} {quick}, compared with {names[spec]}** ({pair}).")
+        quicker = at is not None or lines[one][0] < lines[spec][0]
+        quick = f"{upper(names[one])} is {'quicker' if quicker else 'slower'} than {names[spec]}"
+        when = "at any number of faces"
+        if at is not None and at >= 1:
+            when = f"from about {at:.0f} faces a frame" + ("" if at <= many else ", which is more than were tried")
+        said.append(f"**{quick} {when}** ({pair}).")
     for title, result in results.items():
         shares = {spec: rightly(result, index) for index, spec in enumerate(systems)}
         said.append(
-            f"Found and rightly named of the faces of {title}: "
+            f"Faces found and named correctly, {title}: "
             f"{wording.listed([f'{names[spec]} {100 * share:.0f}%' for spec, share in sorted(shares.items(), key=lambda each: -each[1])])}."  # noqa: E501
         )
     counts = {
@@ -401,7 +393,7 @@ def answer(one, others, systems, names, results, speeds, lines) -> list[str]:
         f"({', '.join(f'{names[spec]} {count}' for spec, count in counts.items() if spec != fewest)})."
     )
     return [
-        "**One stage costs nearly the same however many faces a frame holds; two stages pay for each.**",
+        "**One stage takes nearly the same time for any number of faces; two stages take longer with every face.**",
         "",
         *(f"- {line}" for line in said),
     ]
@@ -421,44 +413,44 @@ def shown(result, systems, names, one) -> list[str]:
                 sign = 1 if found["pair"][1] == place else -1
                 parts.append(
                     f"{wording.NAMES[name]} "
-                    f"{sign * found['value'] * (100 if name in wording.SHARES else 1):+.1f}{' points' if name in wording.SHARES else ''}, for {names[systems[best]]}"  # noqa: E501
+                    f"{sign * found['value'] * (100 if name in wording.SHARES else 1):+.1f}{' points' if name in wording.SHARES else ''}, better for {names[systems[best]]}"  # noqa: E501
                 )
         out.append(
-            f"- {upper(names[one])} beside {names[spec]}: "
+            f"- {upper(names[one])} against {names[spec]}: "
             f"{'; '.join(parts) or 'no difference in accuracy, missed or extra faces was shown'}."
         )
     return out
 
 
 def turned(one, others, names, lines, results, sizes, systems) -> list[str]:
-    """What would turn the answer round, in figures where they are at hand."""
-    out = ["## What would turn the answer round", ""]
+    """What could change the answer, in figures where they are at hand."""
+    out = ["## What could change the answer", ""]
     for spec in others:
         at = meets(lines[one], lines[spec])
         base, each = lines[spec]
-        told = f"{upper(names[spec])}: {base:.0f} ms to look for faces, and {each:.2f} ms for each"
+        told = f"{upper(names[spec])}: {base:.0f} ms to look for faces and {each:.2f} ms for each face"
         if at is None or at > COUNTS[-1]:
             need = max((lines[one][0] - base) / 16, 0)
             out.append(
-                f"- **A larger classifier.** {told}. One that took {need:.1f} ms a face would make it slower than "
+                f"- **A larger classifier.** {told}. One that takes {need:.1f} ms a face would make it slower than "
                 f"{names[one]} from 16 faces on."
             )
         elif at < 1:
             need = lines[one][0] - each - lines[one][1]
             out.append(
-                f"- **A quicker face finder.** {told}. With one that took {max(need, 0):.0f} ms it would be as "
+                f"- **A quicker face finder.** {told}. A finder that takes {max(need, 0):.0f} ms would make it as "
                 f"quick as {names[one]} for one face."
             )
         else:
             out.append(
-                f"- **The number of faces.** {told}: with fewer than {at:.0f} it is the quicker one, with more "
-                f"{names[one]} is."
+                f"- **The number of faces.** {told}: quicker with fewer than {at:.0f}, slower than "
+                f"{names[one]} with more."
             )
     out += [
         "- **The data.** "
         + learned()
-        + " A classifier that learned from photographs in context, or a detector that did not, may move accuracy",
-        "  more than the number of stages: to compare like with like train both on your data.",
+        + " A classifier that learned from photographs in context, or a detector that did not, may change accuracy",
+        "  more than the number of stages does. To compare like with like, train both on your data.",
         "- **The size of faces.** "
         + "; ".join(
             (
@@ -473,10 +465,10 @@ def turned(one, others, names, lines, results, sizes, systems) -> list[str]:
                 }
             )["faces"]
         )
-        + ". A larger input (`yolo@512`) finds more and takes longer by the area.",
+        + ". A larger input (`yolo@512`) finds more and takes longer, in proportion to the area.",
         (
-            "- **Changing one part.** Two stages can swap the finder or the classifier alone, and take crops at "
-            "full resolution; one stage is one file and one network to deploy."
+            "- **Changing one part.** With two stages you can swap the finder or the classifier alone, and crops keep "
+            "the full resolution. One stage is one file and one network to deploy."
         ),
     ]
     return out
@@ -510,7 +502,7 @@ def learned() -> str:
     """What the two models that ship learned from, as their cards say."""
     detector, classifier = models.find(None, "detector"), models.find(None, "classifier")
     return (
-        f"The one stage ({detector.name}) learned from {detector.card.get('data', 'what its card does not say')}; "
+        f"One stage ({detector.name}) learned from {detector.card.get('data', 'what its card does not say')}; "
         f"the classifier of the two stages ({classifier.name}) from "
         f"{classifier.card.get('data', 'what its card does not say')}."
     )

@@ -23,7 +23,7 @@ from ..network import cfg_file, layers, weights_file
 from ..reporting import Reporter, Step
 from ..run import metrics_plot
 from ..run.create_run import hashes
-from ..run.folder import RunDir, sha256, write_text
+from ..run.folder import STEM, RunDir, sha256, write_text
 from ..signals import interruptible
 from . import command_line, saved_weights
 from .binary import Binary, plain
@@ -33,6 +33,7 @@ from .process import Process
 from .watchdog import SILENCE_S, Trouble, Watchdog
 
 CHART_S = 30.0  # between two drawings of the chart
+FINAL = (f"{STEM}_final.weights", f"{STEM}.weights")  # a detector's last file, and that of pjreddie's for a classifier
 WRITING_S = 2.0  # a file of the wrong length that was changed so shortly ago may still be being written
 RECOVERIES = 4  # times that --auto-recover doubles the subdivisions
 FAILED_EVALUATION = "the validation after the run failed: {}"
@@ -288,18 +289,15 @@ class Training:
         """Lines -> rows, until the binary ends or must."""
         saved: set[str] = set()  # told since the last row
         due: set[str] = set()  # to be checked
-        first, over = True, False
+        first = True
         for line in process.lines():
             trouble = None
             if line is not None:
                 line = plain(line)
                 trouble = watchdog.line(line)
-                if over and trouble and trouble.code == "bad-file":  # its loader, still at work while it exits
-                    outcome.notes.append(f"after everything was saved it printed: {line.strip()[:160]}")
-                    trouble = None
                 if match := SAVED.search(line):
                     saved.add(match[1])
-                    over = over or match[1].endswith("_final.weights")
+                    watchdog.all_saved = watchdog.all_saved or match[1].endswith(FINAL)
                 for row in parser.feed(line):
                     if first and at and row.iteration > at + max(1, len(self.job.gpus)):
                         outcome.notes.append(f"resumed at iteration {row.iteration}, not {at + 1}")
@@ -352,6 +350,7 @@ class Training:
                 saved_weights.rename_saved_weights(run, path, self.binary, self.classifier, self.expected)
             else:
                 outcome.notes.append(f"{path.name} has {path.stat().st_size:,} bytes instead of {self.expected:,}")
+        outcome.notes += [f"after everything was saved it printed: {line[:160]}" for line in watchdog.late]
         listed = watchdog.lists()
         if listed and not outcome.trouble:
             outcome.trouble = replace(listed, what=feed.told(listed.what))

@@ -89,7 +89,10 @@ class Watchdog:
         self._bad_rows = 0
         self._lists = {name: self._size(name) for name in BAD_LISTS}
         self._looked = 0.0
+        self._grown: Trouble | None = None  # a list that had grown at the last look
         self._first: float | None = None  # loss of the first row
+        self.all_saved = False  # the final weights are there; what a loader then says of a file is no trouble:
+        self.late: list[str] = []  # it is still at work while the program exits, and its libraries are gone
 
     def _size(self, name):
         path = self.folder / name
@@ -100,6 +103,9 @@ class Watchdog:
         self._heard = time.monotonic()
         for pattern, code, what, mend in _LINES:
             if pattern.search(line):
+                if code == "bad-file" and self.all_saved:
+                    self.late.append(line.strip())
+                    return None
                 return Trouble(code, f"{what}: {line.strip()[:200]}", mend)
         return None
 
@@ -130,7 +136,9 @@ class Watchdog:
         if now - self._looked < 1:
             return None
         self._looked = now
-        trouble = self.lists() or self._disk()
+        grown = None if self.all_saved else self.lists()  # believed the second time: the lines before it may be unread
+        trouble, self._grown = grown if self._grown else None, grown
+        trouble = trouble or self._disk()
         if not trouble and now - self._heard > self.silence_s:
             return Trouble(
                 "silent", f"no line for {self.silence_s:g} s", "it hangs, or --silence is too short for this machine"
@@ -138,15 +146,16 @@ class Watchdog:
         return trouble
 
     def lists(self) -> Trouble | None:
-        """Whether a list of bad files has grown."""
+        """Whether a list of bad files has grown, but for the files of `late` lines; ask when all lines are read."""
         for name, size in self._lists.items():
             if self._size(name) > size:
-                said = (self.folder / name).read_text(errors="replace").strip().splitlines()
-                return Trouble(
-                    "bad-list",
-                    f"{name} grew: {said[-1][:200] if said else 'unreadable'}",
-                    "the picture or its label is damaged",
-                )
+                told = (self.folder / name).read_bytes()[size:].decode("utf-8", "replace").split("\n")
+                if bad := [one for one in map(str.strip, told) if one and not any(one in late for late in self.late)]:
+                    return Trouble(
+                        "bad-list",
+                        f"{name} grew: {bad[-1][:200]}",
+                        "the picture or its label is damaged",
+                    )
         return None
 
     def _disk(self):

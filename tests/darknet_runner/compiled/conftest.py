@@ -132,8 +132,8 @@ def stand_in(tmp_path, network_text):
     from darknet_runner.compiled.training import BinarySettings
     from darknet_runner.network import cfg_file, layers, weights_file
 
-    def make(body, **settings):
-        size = weights_file.weights_bytes(layers.trace(cfg_file.parse(network_text("detector"))))
+    def make(body, kind="detector", **settings):
+        size = weights_file.weights_bytes(layers.trace(cfg_file.parse(network_text(kind))))
         path = tmp_path / "darknet"
         path.write_text(STAND_IN.format(python=sys.executable, size=size) + textwrap.dedent(body))
         path.chmod(0o755)

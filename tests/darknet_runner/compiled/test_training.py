@@ -161,22 +161,29 @@ def test_a_good_stand_in_passes(stand_in, job):
     assert (result.verdict, result.iterations, result.loss) == ("finished", 4, 1.0)
 
 
-def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job):
-    """Debian's exits while a thread reads the next batch: seen now and then, with all pictures there."""
-    body = (
-        "for i in range(1, 5): "
-        "row(i)\n"
-        "save('model_final.weights', 4)\n"
-        "print('Cannot "
-        "load image "
-        '"feed/train/0000001.jpg"\', '
-        "flush=True)"
-    )
-    result = stand_in(body).train(todo := job(evaluate=False))
-    assert (result.verdict, result.reasons) == (
-        "finished",
-        (),
-    ) and "after everything was saved it printed: Cannot load image" in (todo.run.path / "run.json").read_text()
+LATE = """for i in range(1, 5): row(i)
+save('model_final.weights', 4)
+print('Cannot load image "feed/train/0000001.jpg"', flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["detector", "classifier"])
+def test_a_loader_that_is_still_at_work_when_all_is_saved(stand_in, job, kind):
+    """Debian's exits while a thread reads the next batch: once in seventy runs it then cannot decode a good picture,
+    says so, and lists it.
+    """
+    body = LATE + "open('bad.list', 'a').write('feed/train/0000001.jpg\\n')"
+    if kind == "classifier":
+        body = body.replace("model_final", "model")
+    result = stand_in(body, kind).train(todo := job(kind, evaluate=False))
+    assert (result.verdict, result.reasons) == ("finished", ())
+    assert "after everything was saved it printed: Cannot load image" in (todo.run.path / "run.json").read_text()
+
+
+def test_a_bad_picture_of_before_is_told_though_a_later_one_is_not(stand_in, job):
+    body = "open('bad.list', 'a').write('feed/train/0000002.jpg\\n')\n" + LATE
+    result = stand_in(body).train(job(evaluate=False))
+    assert result.verdict == "failed" and "bad.list grew" in result.reasons[0], result
 
 
 @pytest.mark.parametrize(

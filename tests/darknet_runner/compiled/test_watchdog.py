@@ -57,6 +57,10 @@ def test_bad_lists_that_grow(tmp_path):
     assert watchdog.tick() is None
     (tmp_path / "bad_label.list").write_text('feed/train/0000001.txt "Wrong annotation"\n')
     assert "Wrong annotation" in watchdog.lists().what
+    watchdog._looked = 0.0
+    assert watchdog.tick() is None, "the line that says everything is saved may wait to be read"
+    watchdog._looked = 0.0
+    assert "Wrong annotation" in watchdog.tick().what
 
 
 def test_a_full_disk_and_silence(tmp_path):

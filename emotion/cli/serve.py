@@ -62,7 +62,9 @@ def serve(host, port, sources, token, megabytes, rate, open_, **settings):
 
 
 def run(host, port, sources, token, megabytes, rate, open_, settings, path: str = "/") -> None:
-    """Listen and serve; one line on stdout says where. UsageError when the address cannot be had."""
+    """Listen and serve; one line on stdout says where. UsageError when the address cannot be had, MediaError for a file
+    among `sources` that cannot be opened; a camera or stream may come later.
+    """
     from converters.errors import MissingExtra, UsageError
 
     try:
@@ -73,7 +75,12 @@ def run(host, port, sources, token, megabytes, rate, open_, settings, path: str 
         raise MissingExtra(error.name or "starlette", "serve", "emo serve") from None
     from ..detect_many import Settings
     from ..serve.guard import LOOPBACK
+    from ..sources.live import is_live
+    from ..sources.open import open_source
 
+    for source in sources:
+        if not is_live(source):
+            open_source(source)
     loopback = host in LOOPBACK
     token = token or (None if loopback else secrets.token_urlsafe(18))
     app = make_app(Settings(**settings), tuple(sources), token, loopback, megabytes, rate)

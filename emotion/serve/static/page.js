@@ -31,6 +31,8 @@ function begin(kind, text) {
   stop();
   run = { kind, session: crypto.getRandomValues(new Uint32Array(2)).join("-"), start: performance.now(), alive: true };
   history = []; rows = []; rate = [];
+  $("faces").replaceChildren(); $("none").hidden = false; $("none").textContent = "No face yet.";
+  choosable(kind !== "server");
   $("drop").hidden = true; picture.hidden = false; $("stop").disabled = false; $("snapshot").disabled = $("csv").disabled = true;
   state(text);
   return run;
@@ -45,6 +47,7 @@ function stop() {
   if (run.url) URL.revokeObjectURL(run.url);
   video.pause(); video.removeAttribute("src"); video.srcObject = null;
   $("stop").disabled = true; $("rate").textContent = ""; $("server").value = "";
+  choosable(true);
   run = null;
   state("Stopped.");
 }
@@ -65,7 +68,7 @@ async function startCamera() {
 async function openFile(file) {
   if (!file) return;
   const mine = begin(file.type.startsWith("video/") ? "video" : "picture", `Looking at ${file.name}…`);
-  mine.name = file.name;
+  mine.name = file.name; mine.file = file;
   try {
     if (file.size > choices.megabytes * 1e6 && mine.kind === "picture") throw new Error(`more than ${choices.megabytes} MB`);
     mine.url = URL.createObjectURL(file);
@@ -78,12 +81,21 @@ async function openFile(file) {
       return;
     }
     video.src = mine.url;
+    video.onerror = () => fail(mine, unplayable(file));
     video.onended = () => { if (mine.alive) { mine.alive = false; $("stop").disabled = true; state(`${mine.name}: ended.`); } };
     await video.play();
     state(mine.name);
     follow(mine);
-  } catch (error) { fail(mine, `${file.name}: ${error.message}`); }
+  } catch (error) { fail(mine, mine.kind === "video" ? unplayable(file) : `${file.name}: ${error.message}`); }
 }
+
+const unplayable = (file) => `${file.name}: this browser cannot play it; most play MP4 with H.264, and WebM. emo detect reads more.`;
+
+// A picture is looked at again when something else is chosen; in what moves, the next frame is.
+function again() { if (run?.kind === "picture") openFile(run.file); }
+
+// A source of the server's is looked at as the server was started.
+function choosable(yes) { for (const name of ["system", "model", "conf"]) $(name).disabled = !yes; }
 
 function watchServer(number) {
   if (number === "") return;
@@ -94,8 +106,21 @@ function watchServer(number) {
   image.alt = ""; image.src = `stream.mjpg?source=${number}`;
   mine.events = new EventSource(`events?source=${number}`);
   mine.events.onmessage = (event) => { if (mine.alive) { state(choices.sources[number]); show(image, JSON.parse(event.data), null, true); } };
-  mine.events.addEventListener("end", () => { if (mine.alive) { mine.events.close(); mine.alive = false; $("stop").disabled = true; state("The source has ended."); } });
-  mine.events.onerror = () => { if (mine.alive) { mine.events.close(); fail(mine, `${choices.sources[number]} cannot be watched.`); } };
+  mine.events.addEventListener("end", () => { if (mine.alive) { mine.events.close(); mine.alive = false; choosable(true); $("stop").disabled = true; state("The source has ended."); } });
+  mine.events.onerror = async () => {
+    if (!mine.alive) return;
+    mine.events.close();
+    fail(mine, (await whyNot(`events?source=${number}`)) || `${choices.sources[number]}: the connection was lost.`);
+  };
+}
+
+// An EventSource does not say why it ended.
+async function whyNot(path) {
+  const enough = new AbortController();
+  try {
+    const answer = await fetch(path, { signal: enough.signal });
+    return answer.ok ? "" : (await answer.json()).error;
+  } catch { return "The server does not answer."; } finally { enough.abort(); }
 }
 
 function fail(mine, text) {
@@ -131,7 +156,7 @@ function show(image, found, time, drawn = false) {
   const [width, height] = found.size_wh;
   if (picture.width !== width || picture.height !== height) { picture.width = width; picture.height = height; }
   if (!drawn || (image.complete !== false && image.naturalWidth) || image.naturalWidth) pen.drawImage(image, 0, 0, width, height);
-  names = found.names;
+  if (found.names.join() !== names.join()) { names = found.names; history = []; rows = []; }
   if (!drawn) found.faces.slice().reverse().forEach((face) => box(face, width, height));
   time ??= found.time_s ?? 0;
   remember(found, time);
@@ -150,14 +175,17 @@ function words(face) {
 }
 
 function box(face, width, height) {
-  const [x1, y1, x2, y2] = face.xyxy_px, size = Math.max(12, Math.round(Math.min(width, height) / 28));
-  const colour = face.uncertain ? "#969696" : colourOf(face.emotion), text = (face.track ? `#${face.track} ` : "") + words(face);
+  const [x1, y1, x2, y2] = face.xyxy_px, colour = face.uncertain ? "#969696" : colourOf(face.emotion);
+  const lines = ((face.track ? `#${face.track} ` : "") + words(face)).split(/ (?=or )/), longest = Math.max(...lines.map((text) => text.length));
+  // No label is wider than two faces, so that neighbours' can be read, nor smaller than 10 pixels of the screen.
+  const fits = 2 * (x2 - x1) / (0.6 * longest), least = 10 * width / (picture.clientWidth || width);
+  const size = Math.max(least, Math.min(Math.max(12, Math.min(width, height) / 28), fits));
   pen.lineWidth = Math.max(2, size / 7); pen.strokeStyle = colour; pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
   pen.font = `600 ${size}px system-ui, sans-serif`; pen.textBaseline = "top";
-  const wide = pen.measureText(text).width + size * 0.6, high = size * 1.35;
+  const wide = Math.max(...lines.map((text) => pen.measureText(text).width)) + size * 0.6, high = size * (1.2 * lines.length + 0.15);
   const left = Math.max(0, Math.min(x1, width - wide)), top = y1 - high >= 0 ? y1 - high : Math.min(y1, height - high);
   pen.fillStyle = colour; pen.fillRect(left, top, wide, high);
-  pen.fillStyle = "#000"; pen.fillText(text, left + size * 0.3, top + size * 0.2);
+  pen.fillStyle = "#000"; lines.forEach((text, index) => pen.fillText(text, left + size * 0.3, top + size * (0.2 + 1.2 * index)));
 }
 
 function list(faces) {
@@ -259,7 +287,8 @@ $("open").onclick = () => $("file").click();
 $("file").onchange = (event) => { openFile(event.target.files[0]); event.target.value = ""; };
 $("server").onchange = (event) => watchServer(event.target.value);
 $("stop").onclick = stop;
-$("system").onchange = () => { listModels(); history = []; };
+$("system").onchange = () => { listModels(); history = []; again(); };
+$("model").onchange = $("conf").onchange = again;
 $("conf").oninput = (event) => { $("conf-value").textContent = Number(event.target.value).toFixed(2); };
 $("snapshot").onclick = () => picture.toBlob((blob) => save(blob, "emo.png"));
 $("csv").onclick = saveCsv;

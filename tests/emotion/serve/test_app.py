@@ -253,3 +253,13 @@ def test_without_the_extra_one_line_says_what_to_install(monkeypatch, capsys):
         main(["serve"])
     said = capsys.readouterr().err
     assert ended.value.code == 1 and said.count("\n") == 1 and "uvicorn" in said and "[serve]" in said
+
+
+def test_a_file_that_is_not_there_is_said_at_the_start(tmp_path, capsys):
+    pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+    from emotion.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--source", str(tmp_path / "no.mp4")])
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out, told.err) == (1, "", f"emo: {tmp_path}/no.mp4: no such file or folder\n")

@@ -11,6 +11,9 @@ from . import options
 from .groups import Command
 from .progress import Progress
 
+# Options that --show, which writes nothing and goes with the time, has no use for.
+NOT_SHOWN = ("out", "outputs", "no_annotate", "resume", "strict", "jobs", "cluster", "force", "as_json", "detect_every")
+
 
 @click.command(cls=Command)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
@@ -115,6 +118,9 @@ def detect(
 
         if len(names) > 1:
             raise click.UsageError("--show takes one source")
+        for option in ctx.command.params:
+            if option.name in NOT_SHOWN and options.typed(ctx, option):
+                raise click.UsageError(f"--{options.long_name(option)} has no effect with --show")
         show_live(names[0], chosen)
         return
     todo = detect_many.orders(

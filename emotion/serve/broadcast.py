@@ -16,6 +16,7 @@ from converters.errors import EmoError
 from ..output.draw import draw
 from ..sources.live import Live, is_live
 from ..sources.open import open_source
+from ..sources.window import Window
 from .engine import Engine, Request, answer
 
 QUALITY = 80  # of the JPEGs
@@ -72,13 +73,16 @@ class Broadcast:
         try:
             opened = open_source(self.source)
             paced = opened.kind == "video" and not opened.live  # a file is shown at its own speed
-            session, begun = f"broadcast {self.name} {time.monotonic()}", time.monotonic()
-            frames = cast(Generator, iter(opened))
+            chosen, begun = self.engine.settings, None
+            session = None if chosen.raw else f"broadcast {self.name} {time.monotonic()}"
+            part = Window(opened, chosen.start_s, chosen.end_s, chosen.stride, chosen.max_fps, chosen.limit)
+            frames = cast(Generator, iter(part))
             for frame in frames:
                 time_s = frame.time_s or 0.0
+                begun = time.monotonic() - time_s if begun is None else begun
                 found, detector = self.engine.find(frame.bgr, Request(session=session, time_s=time_s))
                 jpeg = cv2.imencode(
-                    ".jpg", draw(frame.bgr, found, detector.names), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+                    ".jpg", draw(frame.bgr, found, detector.names, chosen.bars), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
                 )[1].tobytes()
                 told = answer(found, detector.names, frame.bgr.shape[1::-1]) | {"time_s": time_s, "source": self.name}
                 with self.turn:

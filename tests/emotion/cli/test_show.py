@@ -57,3 +57,13 @@ def test_without_a_screen_the_page_is_asked_for(no_server, monkeypatch, clip):
     monkeypatch.setattr(show.sys, "platform", "linux")
     with pytest.raises(MissingExtra, match="without a screen"):
         show.show(clip, Settings())
+
+
+@pytest.mark.parametrize("option", [("--out", "x"), ("--json",), ("--detect-every", "3"), ("--outputs", "csv")])
+def test_what_show_has_no_use_for_is_said(option, clip, capsys):
+    from emotion.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["detect", clip, "--show", *option])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith(f"emo: {option[0]} has no effect with --show")

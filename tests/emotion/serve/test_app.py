@@ -174,6 +174,18 @@ def test_who_stops_watching_is_forgotten_and_the_source_is_let_go(client, settin
     assert show.watchers == 0 and not show.thread.is_alive()
 
 
+def test_a_source_is_shown_as_it_was_asked_for(settings, tmp_path, video_factory, squares):
+    from dataclasses import replace
+
+    from emotion.serve.engine import Engine
+
+    video = video_factory(tmp_path / "v.mp4", [squares([(1, 1, 2)], scale=4)[0]] * 20, fps=20)
+    asked = replace(settings, start_s=0.5, end_s=0.9, stride=2, raw=True)
+    told = [frame[2] for frame in Broadcast(str(video), Engine(asked)).watch() if frame]
+    assert told and {one["time_s"] for one in told} <= {0.5, 0.6, 0.7, 0.8}
+    assert all("track" not in face for one in told for face in one["faces"])
+
+
 def test_a_token_is_asked_for_and_the_page_keeps_it(settings):
     app = make_app(settings, token="s3cret", loopback=False)
     with TestClient(app, "http://emo.example") as client:

@@ -12,17 +12,16 @@ import sys
 from pathlib import Path
 
 from converters.errors import EmoError
-from emotion import run_detection
+from emotion import detect
 from emotion.cli.detect import table
 from emotion.comparison import compare, report
-from emotion.systems.open import open_system
 
 
 def main(out: Path) -> None:
     media = {path.stem: path for path in compare.shipped_media()}
     for name, source in (("picture", media["group"]), ("video", media["clip"])):
         print(f"\nemo detect {source.name}")
-        print(table(run_detection.run(source, open_system("yolo"), out / name, force=True)))
+        print(table(detect(source, out=out / name, force=True)))
     print("\nemo compare two-stage vs yolo")
     result = compare.run(("two-stage", "yolo"), out=out / "comparison", force=True)
     print("\n".join([report.text(result), *result["files"]]))

@@ -5,7 +5,7 @@
     python scripts/uncertain_below.py cfg/models/emo-v4-nano \
         --set "lfw-affectnet valid=data/lfw" --set "FER2013 scenes valid=data/scenes"
 
-How often a face with a given score is named rightly is taken to grow with the score (isotonic regression, fitted by
+How often a face with a given score is named correctly is taken to grow with the score (isotonic regression, fitted by
 pooling neighbours that go the wrong way); the threshold is where it comes to a half. Sets are pooled, face by face; of
 a detector the faces that it finds count. `emo detect` marks what lies below, see --uncertain.
 """

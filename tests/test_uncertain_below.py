@@ -1,4 +1,4 @@
-"""The score below which an emotion is uncertain: found where half of the faces are named rightly, put into the card."""
+"""The score below which an emotion is uncertain: found where half of the faces are correct, put into the card."""
 
 import sys
 import tomllib

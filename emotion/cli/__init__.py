@@ -23,7 +23,7 @@ from .groups import Lazy
 # command -> (module, attribute, one line of help); the help stands here so that `emo --help` imports nothing.
 COMMANDS = {
     "convert": ("emotion.cli.convert", "convert", "Turn a dataset into Darknet files."),
-    "dataset": ("emotion.cli.dataset", "dataset", "Inspect a set, check it, change its lists; draw one."),
+    "dataset": ("emotion.cli.dataset", "dataset", "Inspect, check and change a set, or draw one."),
     "cfg": ("emotion.cli.cfg", "cfg", "Networks: list, show, render, draw and compare them."),
     "train": ("emotion.cli.train", "train", "Train a classifier or a detector by a recipe."),
     "recipes": ("emotion.cli.recipes", "recipes", "How networks are trained: list and show."),
@@ -33,7 +33,7 @@ COMMANDS = {
     "serve": ("emotion.cli.serve", "serve", "Serve a page for a camera, and an interface for programs."),
     "runs": ("emotion.cli.runs", "runs", "Runs that were trained here: list, show, compare."),
     "models": ("emotion.cli.models", "models", "Models: list, show, check, fetch them."),
-    "export": ("emotion.cli.export", "export", "A model as ONNX."),
+    "export": ("emotion.cli.export", "export", "Write a model as ONNX."),
     "evaluate": ("emotion.cli.evaluate", "evaluate", "Measure models on a labelled set."),
     "compare": ("emotion.cli.compare", "compare", "Compare two systems on the same pictures."),
 }
@@ -78,7 +78,7 @@ STDOUT = "standard output"
     "--config",
     envvar="EMO_CONFIG",
     type=click.Path(dir_okay=False),
-    help="TOML file of option values, a table a command.",
+    help="TOML file of option values, with a table for each command.",
 )
 @click.pass_context
 def emo(ctx, config):
@@ -90,7 +90,8 @@ def emo(ctx, config):
     emo detect video.mp4
     emo compare two-stage vs yolo
 
-    predict is detect, val is evaluate. Completion of names in your shell: see docs/settings.md.
+    predict and val are other names for detect and evaluate. For completion in your shell see
+    docs/settings.md.
     """
     if config:
         from .config import defaults

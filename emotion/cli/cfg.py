@@ -43,7 +43,7 @@ def _write(text: str, out: str, force: bool) -> None:
 @cfg.command("list")
 @options.as_json
 def list_(as_json):
-    """The networks that ship, with their cost.
+    """List the networks that come with emo, with their cost.
 
     \b
     emo cfg list
@@ -90,7 +90,7 @@ def list_(as_json):
 @click.option("--strict", is_flag=True, help="Exit with 1 when Darknet would ignore a section or an option.")
 @options.as_json
 def show(network, strict, as_json):
-    """Layer by layer: shapes, parameters and BFLOPs, as a Darknet binary prints them.
+    """Show a network layer by layer: shapes, parameters and BFLOPs, as a Darknet binary prints them.
 
     Options that Darknet would silently ignore, such as misspelt ones, are listed on stderr; so are those that
     only Darknet supports.
@@ -166,7 +166,7 @@ def _pairs(text: str) -> list[tuple[float, float]]:
     callback=lambda ctx, option, value: value and _pairs(value),
     help="W,H,W,H,... in pixels, from emo cfg anchors.",
 )
-@click.option("--batch", type=options.Whole(min=1), help="Pictures a weight update.")
+@click.option("--batch", type=options.Whole(min=1), help="Pictures per weight update.")
 @click.option(
     "--subdivisions", type=options.Whole(min=1), help="Parts of a batch that are computed one after the other."
 )
@@ -205,7 +205,7 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
     "--conv",
     required=True,
     metavar="SPEC",
-    help="Stages, each with a 2x2 pooling behind it: 32x3 is 32 filters of 3x3, 2*32x3 two such layers.",
+    help="Stages, each followed by a 2x2 pooling: 32x3 is 32 filters of 3x3, 2*32x3 two such layers.",
 )
 @click.option(
     "--dense", default="", metavar="N,N,...", help="Outputs of the dense layers before the one for the classes."
@@ -215,17 +215,20 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
     type=options.Number(min=0, max=0.99),
     default=0,
     show_default=True,
-    help="Share dropped behind each dense layer.",
+    help="Share dropped after each dense layer.",
 )
 @click.option(
-    "--conv-dropout", default="", metavar="P[,P...]", help="Share dropped behind each pooling, or one a stage."
+    "--conv-dropout",
+    default="",
+    metavar="P[,P...]",
+    help="Share dropped after each pooling: one number, or one per stage.",
 )
 @click.option(
     "--activation",
     type=click.Choice(["leaky", "relu", "mish", "swish", "elu"]),
     default="leaky",
     show_default=True,
-    help="Behind each convolution and dense layer.",
+    help="The one after each convolution and dense layer.",
 )
 @click.option("--batch-norm/--no-batch-norm", default=True, show_default=True, help="Batch norm in the convolutions.")
 @click.option("--classes", type=options.Whole(min=1), default=7, show_default=True, help="How many classes.")
@@ -234,7 +237,7 @@ def render(network, classes, size, anchors, batch, subdivisions, iterations, lea
 @options.out
 @options.force
 def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, size, channels, out, force):
-    """A plain convolutional classifier from a description.
+    """Write a plain convolutional classifier from a description.
 
     Prints the cfg, or writes it to --out.
 
@@ -277,11 +280,11 @@ def conv(conv, dense, dropout, conv_dropout, activation, batch_norm, classes, si
         "default: what its format implies."
     ),
 )
-@click.option("--classes", type=options.Whole(min=1), help="Render the network for so many classes first.")
+@click.option("--classes", type=options.Whole(min=1), help="Render the network for this many classes first.")
 @options.force
 @options.as_json
 def import_(source, network, out, scale, classes, force, as_json):
-    """Turn weights of other frameworks into .weights, to start a training from or to use.
+    """Turn weights of other frameworks into a .weights file, to use or to start a training from.
 
     Reads Keras .keras and .h5 (VGG-Face among them), MatConvNet .mat and torch .pth of torchvision's VGG and ResNet.
     Layers are taken in order, by their shapes; the layers after the last one that fits are left for the
@@ -433,7 +436,7 @@ def anchors(data, num, size, split, seed, as_json):
 @cfg.command()
 @click.option("--images", type=options.Whole(min=1), help="How many pictures are trained on.")
 @click.option("--data", "data", type=click.Path(), help=f"Count the pictures of this set's train list: {options.SET}.")
-@click.option("--batch", type=options.Whole(min=1), default=64, show_default=True, help="Pictures a weight update.")
+@click.option("--batch", type=options.Whole(min=1), default=64, show_default=True, help="Pictures per weight update.")
 @click.option("--epochs", type=options.Number(min=0, min_open=True), help="Passes over all pictures.")
 @click.option("--batches", type=options.Whole(min=1), help="max_batches, to turn into epochs.")
 @click.option(
@@ -446,7 +449,7 @@ def anchors(data, num, size, split, seed, as_json):
 )
 @options.as_json
 def schedule(images, data, batch, epochs, batches, round_to, as_json):
-    """Epochs into max_batches and steps, and back.
+    """Turn epochs into max_batches and steps, and back.
 
     \b
     emo cfg schedule --images 283901 --batch 64 --epochs 90

@@ -32,14 +32,14 @@ from .measuring import measuring
 def compare(words, **settings):
     """Compare two or more systems on the same pictures, labelled or not.
 
-    Without --data and MEDIA the media that ship are used, whose faces are labelled. MEDIA are labelled by a labels.csv
-    beside them (media,frame,x1,y1,x2,y2,emotion). On a classifier's set classifiers are compared. Writes compare.json
+    Without --data and MEDIA it uses the labelled media that come with emo. MEDIA are labelled by a labels.csv
+    beside them (media,frame,x1,y1,x2,y2,emotion). On a classifier's set it compares classifiers. Writes compare.json
     and report.html to --out, by default compare-out/<SYSTEM>-vs-<SYSTEM>.
 
     \b
     A SYSTEM is
       yolo, yolo:MODEL       one network; a name, model or run folder, .cfg or .weights
-      two-stage              the best face finder at hand and the classifier that ships
+      two-stage              the best face finder at hand and emo's own classifier
       two-stage:FACE         yunet, ssd, haar, or the files of another face finder
       two-stage:FACE+MODEL   and another classifier
       MODEL                  a classifier, on a classifier's set

@@ -93,7 +93,7 @@ from .progress import going_through
 @click.option(
     "--grey/--colour",
     default=None,
-    help="crops, csv, hdf5, npz, pickle: default colour for crops, grey for the others; csv is always grey.",
+    help="crops, csv, hdf5, npz, pickle: the default is colour for crops, grey for the others; csv is always grey.",
 )
 @click.option(
     "--link",
@@ -140,9 +140,9 @@ def convert(
     \b
     KIND                                        --task
     affectnet  lists and pictures               detector    a label file beside each picture;
-    fer2013    csv, icml csv or folders                     face crops are composed to scenes
+    fer2013    csv, icml csv or folders                     face crops become scenes
     ferplus    fer2013.csv + fer2013new.csv     classifier  pictures under <split>/<class>
-    folder     <split>/<class>/<picture>        crops       a PNG a face under <split>/<class>
+    folder     <split>/<class>/<picture>        crops       a PNG per face, <split>/<class>
     rafdb      list_patition_label.txt          csv         FER2013's emotion,pixels,Usage
     expw       label.lst                        hdf5        train.h5, val.h5, test.h5
     yolo       a Darknet set or data.yaml       npz         the same for NumPy

@@ -29,8 +29,8 @@ from .progress import around
 @click.option("--detector-iterations", type=options.Whole(min=1), help="Batches of the detector; default: its cfg's.")
 @click.option("--classifier-size", type=options.Whole(min=8), help="Input of the classifier, in pixels.")
 @click.option("--detector-size", type=options.Whole(min=32), help="Input of the detector, in pixels.")
-@click.option("--batch", type=options.Whole(min=1), help="Pictures a batch, of both.")
-@click.option("--subdivisions", type=options.Whole(min=1), help="Parts that a batch is cut into, of both.")
+@click.option("--batch", type=options.Whole(min=1), help="Pictures per batch, for both.")
+@click.option("--subdivisions", type=options.Whole(min=1), help="Parts that a batch is cut into, for both.")
 @click.option(
     "--anchors",
     type=click.Choice(["cfg", "data"]),
@@ -74,7 +74,7 @@ def pipeline(
     quiet,
     **sizes,
 ):
-    """Pretrain a classifier, cut its backbone where the two networks part, train a detector on it, evaluate.
+    """Pretrain a classifier, cut its backbone where the two networks differ, train a detector on it, evaluate.
 
     \b
     emo darknet pipeline --classifier darknet-ref --detector v3-tiny \\

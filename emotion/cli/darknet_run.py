@@ -72,7 +72,7 @@ def valid(model, cfg, weights, data, split, map_iou, points, conf, engine, darkn
 @options.device
 @options.as_json
 def top_k(model, cfg, weights, data, split, engine, darknet, device, as_json):
-    """Top-1 and top-k accuracy of a classifier; k is `top` of the .data file.
+    """Measure top-1 and top-k accuracy of a classifier; k is `top` in the .data file.
 
     \b
     emo darknet top-k runs/face-small-001
@@ -142,14 +142,14 @@ def table(scores: dict) -> str:
 @click.option("--run", "model", type=click.Path(), help="A run or model folder.")
 @cfg_option
 @weights_option
-@click.option("--names", type=click.Path(dir_okay=False), help="The class names, a line each; default: the run's.")
+@click.option("--names", type=click.Path(dir_okay=False), help="The class names, one line each; default: the run's.")
 @options.conf
 @options.engine
 @options.darknet
 @options.device
 @options.as_json
 def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_json):
-    """Boxes (of a detector) or classes (of a classifier) of single pictures.
+    """Find boxes (with a detector) or classes (with a classifier) in single pictures.
 
     \b
     emo darknet test photo.jpg --run runs/v4-tiny-001

@@ -85,9 +85,9 @@ def info(darknet, network, as_json):
 @options.darknet
 @options.force
 def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
-    """The first LAYERS layers of weights, with the pictures seen set to 0.
+    """Write the first LAYERS layers of weights, with the count of pictures seen set to 0.
 
-    A shipped network can be given by name; its number of classes is read from the weights.
+    A network that comes with emo can be given by name; its number of classes is read from the weights.
 
     \b
     emo darknet partial yolov4.cfg yolov4.weights yolov4.conv.137 137
@@ -169,7 +169,7 @@ def anchors(data, num, size, engine, darknet, seed, as_json):
 @options.force
 @options.as_json
 def log(file, out, force, as_json):
-    """Any Darknet's training log (pjreddie's, AlexeyAB's, hank-ai's, emo's) as metrics.csv and chart.png.
+    """Turn any Darknet's training log (pjreddie's, AlexeyAB's, hank-ai's, emo's) into metrics.csv and chart.png.
 
     \b
     darknet detector train ... 2>&1 | tee train.log

@@ -10,7 +10,9 @@ from .training_options import training_options
 
 
 @click.command(cls=Command)
-@click.option("--cfg", "template", help="A cfg that ships (v4-tiny, v4-nano, v3-tiny, face-small, ...) or a .cfg file.")
+@click.option(
+    "--cfg", "template", help="A name from `emo cfg list` (v4-tiny, v3-tiny, face-small, ...) or a .cfg file."
+)
 @training_options
 def train(template, **settings):
     """Train a detector or a classifier; the cfg and the .data say which.

@@ -14,7 +14,7 @@ from .progress import around
 
 @click.group(cls=Group)
 def dataset():
-    """Inspect a set, check it, change its lists; draw one.
+    """Inspect, check and change a set, or draw one.
 
     \b
     emo dataset stats data/affectnet-detector
@@ -299,7 +299,12 @@ def split(source, out, valid, test, by, seed, force, as_json, quiet):
     help="How many collages, shared out among the splits.",
 )
 @click.option(
-    "--size", type=options.Size(), default="416", show_default=True, metavar="N|WxH", help="Of a collage, in pixels."
+    "--size",
+    type=options.Size(),
+    default="416",
+    show_default=True,
+    metavar="N|WxH",
+    help="A collage's size, in pixels.",
 )
 @click.option(
     "--backgrounds",
@@ -398,7 +403,7 @@ def balance(source, out, cap, power, seed, force, as_json, quiet):
     help="Findings of emo dataset check, CSV or JSON; default: check now.",
 )
 @click.option(
-    "--also", multiple=True, metavar="CODE", help="Reject findings of this code too, not only errors; may be repeated."
+    "--also", multiple=True, metavar="CODE", help="Also reject findings of this code, not only errors; may be repeated."
 )
 @click.option(
     "--keep", multiple=True, metavar="CODE", help="Keep pictures with findings of this code; may be repeated."

@@ -84,9 +84,9 @@ def detect(
     """Find faces and their emotions in pictures, folders, list files, videos, cameras and streams.
 
     SOURCE may be a pattern ('photos/*.jpg') or - for a list on stdin. Writes to --out, by default detect-out/<name of
-    the source> (a second run: -2), with several sources a folder each: detections.jsonl, detections.csv, the annotated
-    picture(s) or video; of a video, whose faces are followed, also tracks.csv, summary.json, summary.html and
-    timeline.png. Until the run ends, file names end in `.part`; after an interrupted run they still do. A camera
+    the source> (-2 for a second run), or a folder for each of several sources: detections.jsonl, detections.csv, the
+    annotated picture(s) or video; for a video, whose faces are followed, also tracks.csv, summary.json, summary.html
+    and timeline.png. Until the run ends, file names end in `.part`; after an interrupted run they still do. A camera
     (camera, camera:1) or a stream (rtsp://..., http://...) runs until Ctrl-C or --limit; both end it cleanly.
 
     \b

@@ -36,9 +36,9 @@ from .progress import Progress
 def draw(results, source, out, outputs, track, smooth, conf, limit, force, as_json, quiet):
     """Draw what emo or another tool found: RESULTS (JSON, JSONL or CSV) onto SOURCE, the picture, folder or video.
 
-    Frames are matched by index, pictures by name; a list of COCO results needs the COCO file that its ids are of
-    (RESULTS.json+INSTANCES.json). With --outputs it also turns other tools' results into emo's
-    files, a summary among them; with --track it follows the faces first.
+    Frames are matched by index, pictures by name; a list of COCO results also needs the COCO file that its ids refer
+    to (RESULTS.json+INSTANCES.json). With --outputs it also turns other tools' results into emo's
+    files, including a summary; with --track it follows the faces first.
 
     \b
     emo draw detect-out/talk/detections.jsonl talk.mp4

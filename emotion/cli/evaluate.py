@@ -40,16 +40,14 @@ class Tta(click.ParamType):
     flag_value="text",
     help="Print only the table of models, in this format.",
 )
-@click.option(
-    "--tta", type=Tta(), help="Look at each face in N views, or in ten crops, and average.", metavar="N|tencrop"
-)
+@click.option("--tta", type=Tta(), help="Average N views or ten crops of each face.", metavar="N|tencrop")
 @click.option("--top", type=options.Whole(min=1), help="k of top-k; default: as the .data file says.")
 @measuring
 def evaluate(models, table, **settings):
     """Measure models on a labelled set: classifiers, detectors, and two-stage systems end to end.
 
     MODEL is a name, a model or run folder, a .cfg or .weights, or a system as for emo compare (two-stage:yunet.onnx).
-    Several MODELs give a row each. Writes report.json, classes.csv, confusion.csv and .png, calibration.png and
+    Each MODEL gets a row. Writes report.json, classes.csv, confusion.csv and .png, calibration.png and
     predictions.csv to --out, by default evaluate-out/<MODEL>.
 
     \b

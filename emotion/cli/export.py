@@ -45,9 +45,9 @@ from .groups import Command
 def export(model, weights, names, out, half, int8, data, calibrate, limit, force, as_json):
     """Write a Darknet network, cfg and weights, as one ONNX file.
 
-    MODEL is a shipped model's name, a model or run folder, a .cfg or a .weights file. The file's input `pictures`
-    is (batch, channels, height, width), RGB or grey, in 0..1; its output `boxes` has rows of centre x, y, width
-    and height relative to the picture, objectness, and objectness times each class; a classifier's output is
+    MODEL is a name from `emo models list`, a model or run folder, a .cfg or a .weights file. The file's input
+    `pictures` is (batch, channels, height, width), RGB or grey, in 0..1; its output `boxes` has rows of centre x, y,
+    width and height relative to the picture, objectness, and objectness times each class; a classifier's output is
     `probabilities`. Class names and the weights' sha256 are in its metadata.
 
     \b

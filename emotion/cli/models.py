@@ -15,7 +15,7 @@ from .printing import columns
 
 @click.group(cls=Group)
 def models():
-    """List, show, check and fetch models: those that ship, the runs under ./runs, and published face finders.
+    """List, show, check and fetch models: those that come with emo, the runs under ./runs, and published face finders.
 
     \b
     emo models list
@@ -28,7 +28,7 @@ def models():
 @models.command("list")
 @options.as_json
 def list_(as_json):
-    """List the models that --model takes by name: those that ship, then ./runs, newest first.
+    """List the models that --model takes by name: those that come with emo, then ./runs, newest first.
 
     \b
     emo models list

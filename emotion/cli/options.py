@@ -152,7 +152,7 @@ backend = click.option(
     default="auto",
     show_default=True,
     help=(
-        "What computes the networks; auto: ONNX Runtime where it is installed, else OpenCV. onnx and torch need "
+        "What runs the networks; auto: ONNX Runtime if it is installed, else OpenCV. onnx and torch need "
         "the extras onnx and train."
     ),
 )
@@ -181,8 +181,8 @@ threads = click.option("--threads", type=Whole(min=1), help="Threads for OpenCV 
 square = click.option(
     "--square",
     is_flag=True,
-    help="Put the whole letter box through a YOLO that was trained with one, grey bars too, as Darknet does; else only "
-    "the part with the picture.",
+    help="Give a YOLO that was trained with a letter box the whole of it, grey bars too, as Darknet does; without "
+    "it only the part with the picture.",
 )
 
 # How faces are found, and what computes it.
@@ -195,12 +195,12 @@ system = block(
         show_default=True,
         help="One network, or a face finder and a classifier.",
     ),
-    click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: the one that ships."),
+    click.option("--model", help="Name, model folder, run folder, .cfg or .weights; default: emo's own."),
     click.option("--weights", type=click.Path(dir_okay=False), help="A weights file that is not beside the cfg."),
     click.option("--names", type=click.Path(dir_okay=False), help="A file of class names that is not beside the cfg."),
     click.option(
         "--face-model",
-        help="Two-stage: yunet, ssd (emo models pull), haar, whole (pictures that are all face), dlib (an extra) or "
+        help="Two-stage: yunet, ssd (emo models pull), haar, whole (the picture is the face), dlib (an extra) or "
         "its .dat, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; default: the "
         "first of these that is there.",
     ),
@@ -208,7 +208,7 @@ system = block(
     click.option(
         "--onnx",
         type=click.Path(dir_okay=False),
-        help="The model as emo export wrote it, such as one of 8 bits; ONNX Runtime computes it.",
+        help="The model as emo export wrote it, such as one with 8 bits; ONNX Runtime runs it.",
     ),
     threads,
 )

@@ -23,7 +23,7 @@ def recipes():
 @recipes.command("list")
 @options.as_json
 def list_recipes(as_json):
-    """The recipes that ship, a line each.
+    """The recipes that come with emo, one line each.
 
     \b
     emo recipes list

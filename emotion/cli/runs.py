@@ -40,7 +40,7 @@ def runs():
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV.")
 @options.as_json
 def list_runs(root, sort, as_csv, as_json):
-    """List all runs: when, on which data, their best figures, and the settings in which they differ.
+    """List all runs: when, on which data, their best figures, and the settings that differ.
 
     `data` is a short code for the lists of pictures: runs with the same code were trained and validated on the
     same pictures.

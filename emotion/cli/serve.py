@@ -41,7 +41,7 @@ from .groups import Command
     type=options.Number(min=0.1),
     default=60,
     show_default=True,
-    help="Most requests a second from one address.",
+    help="Requests a second from one address, at most.",
 )
 @options.max_pixels
 @click.option("--open", "open_", is_flag=True, help="Open the page in a browser.")

@@ -46,7 +46,7 @@ from .training_options import training_options
 )
 @training_options
 def train(network, further, grid, search, trials, storage, **settings):
-    """Train NETWORK, a classifier or a detector: a cfg that ships (emo cfg list) or a .cfg file.
+    """Train NETWORK, a classifier or a detector: a name from `emo cfg list` or a .cfg file.
 
     \b
     emo train emonet --data data/fer2013-classifier/emo.data

@@ -110,7 +110,7 @@ TRAINING_OPTIONS = (
     click.option("--freeze-until", metavar="LAYER", help="Built-in: layers before this one keep their weights."),
     click.option("--iterations", type=options.Whole(min=1), help="Batches to train; default: the cfg's max_batches."),
     click.option("--size", type=options.Whole(min=8), help="Width and height of the network's input, in pixels."),
-    click.option("--batch", type=options.Whole(min=1), help="Pictures a batch."),
+    click.option("--batch", type=options.Whole(min=1), help="Pictures per batch."),
     click.option("--subdivisions", type=options.Whole(min=1), help="Parts that a batch is cut into, to save memory."),
     click.option("--learning-rate", type=options.Number(min=0, min_open=True), help="Rate after the burn-in."),
     click.option(
@@ -133,7 +133,7 @@ TRAINING_OPTIONS = (
         ),
     ),
     click.option("--clear", is_flag=True, help="Count from iteration 0, whatever count the pretrained weights hold."),
-    click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with a run folder."),
+    click.option("--resume", type=click.Path(), metavar="RUN", help="Go on with the run in this folder."),
     click.option(
         "--map/--no-map",
         "evaluate",
@@ -214,7 +214,7 @@ TRAINING_OPTIONS = (
     click.option(
         "--patience",
         type=options.Whole(min=0),
-        help="Built-in: stop after so many validations without a better one; 0: never; default: the recipe's.",
+        help="Built-in: stop after this many validations without a better one; 0: never; default: the recipe's.",
     ),
     click.option("--threads", type=options.Whole(min=1), help="CPU threads for the arithmetic."),
     click.option("--workers", type=options.Whole(min=0), help="Built-in: processes that load and augment pictures."),

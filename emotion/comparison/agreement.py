@@ -50,7 +50,7 @@ class Agreement:
 
 
 def mcnemar(first: Tally, second: Tally) -> dict:
-    """Of the labelled faces that both found: who named them rightly, and the exact test's p."""
+    """Of the labelled faces that both found: who named them correctly, and the exact test's p."""
     a, b = first.right(), second.right()
     both = (a >= 0) & (b >= 0)
     table = {

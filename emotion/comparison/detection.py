@@ -162,7 +162,7 @@ def coco_figures(
 
 
 def by_size(sides_px: np.ndarray, found: np.ndarray, right: np.ndarray) -> list[dict]:
-    """Faces by the pixels of their longer side (N,): how many were found (N,), and, of those, rightly named (N,)."""
+    """Faces by the pixels of their longer side (N,): how many were found (N,), and, of those, correctly named (N,)."""
     rows = []
     for low, high in itertools.pairwise(SIZES):
         mine = (sides_px >= low) & (sides_px < high)

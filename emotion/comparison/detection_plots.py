@@ -47,7 +47,7 @@ def plot_curves(path: Path, figures: dict, title: str) -> None:
 
 
 def plot_sizes(path: Path, sizes: list[dict], title: str) -> None:
-    """A bar a range of sizes: what share of the labelled faces was found and rightly named, found, missed."""
+    """A bar a range of sizes: what share of the labelled faces was found and correctly named, found, missed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -60,9 +60,9 @@ def plot_sizes(path: Path, sizes: list[dict], title: str) -> None:
         for row in rows
     ]
     low = np.zeros(len(rows))
-    for key, colour in (("rightly named", "tab:green"), ("wrongly named", "tab:orange"), ("missed", "tab:red")):
+    for key, colour in (("correctly named", "tab:green"), ("wrongly named", "tab:orange"), ("missed", "tab:red")):
         counts = [
-            {"rightly named": row["right"], "missed": row["missed"]}.get(
+            {"correctly named": row["right"], "missed": row["missed"]}.get(
                 key, row["faces"] - row["missed"] - row["right"]
             )
             for row in rows

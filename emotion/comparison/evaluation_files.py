@@ -174,7 +174,7 @@ def plot_confusion(path: Path, counts: np.ndarray, names, title: str, background
 
 
 def plot_calibration(path: Path, calibration: dict, title: str) -> None:
-    """Reliability: the share named rightly by the score of the class named, and below it how many faces have such a
+    """Reliability: the share named correctly by the score of the class named, and below it how many faces have such a
     score.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -198,7 +198,7 @@ def plot_calibration(path: Path, calibration: dict, title: str) -> None:
     )
     ece = calibration["ece"]
     upper.set(
-        ylabel="share named rightly",
+        ylabel="share named correctly",
         xlim=(0, 1),
         ylim=(0, 1),
         title=f"{title}: calibration error {'–' if ece is None else f'{100 * ece:.1f}%'}, {calibration['faces']} faces",

@@ -179,7 +179,7 @@ def detector(result: dict) -> list[str]:
     return [
         tables.render(head, rows),
         "\n".join(lines),
-        tables.render(["longer side of the face", "faces", "missed", "named rightly of those found"], sizes),
+        tables.render(["longer side of the face", "faces", "missed", "of those found, named correctly"], sizes),
     ]
 
 
@@ -195,9 +195,9 @@ def sentences(result: dict) -> list[str]:
     for told in models:
         use = told["split_use"]
         if use["use"] in (CHOSEN, TRAINED):
-            flatters = "its figures flatter" if use["use"] == CHOSEN else "its figures say nothing of new faces"
+            flatters = "its figures are too good" if use["use"] == CHOSEN else "its figures say nothing about new faces"
             out.append(
-                f"Mind: {told['model']}'s weights were {use['use']} on this split, so {flatters} ({use['why']})."
+                f"Note: {told['model']}'s weights were {use['use']} on this split, so {flatters} ({use['why']})."
             )
     unit = UNITS[about["unit"]]
     if about["figures"]:
@@ -208,11 +208,11 @@ def sentences(result: dict) -> list[str]:
         if about["scarce"]:
             listed = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
             out.append(
-                f"Some classes occur with fewer than {FEWEST} {unit} ({listed}): macro figures and mAP rest on them as "
-                "much as on the others, and no difference in them is called shown."
+                f"Some classes occur with fewer than {FEWEST} {unit} ({listed}): macro figures and mAP depend on them "
+                "as much as on the others, so no difference in them counts as shown."
             )
     elif about["replicates"]:
-        out.append(f"No intervals: {about['units']} {unit} are too few to be drawn again.")
+        out.append(f"No intervals: {about['units']} {unit} are too few to resample.")
     for name in ("map", "ap", "accuracy", "macro_f1") if about["figures"] and len(models) > 1 else ():
         for found in about["figures"].get(name, {}).get("differences", ()):
             first, second = (models[index]["model"] for index in found["pair"])

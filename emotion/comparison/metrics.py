@@ -50,7 +50,7 @@ def macro_f1(confusion: np.ndarray) -> float | None:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Exact two-sided p of McNemar's test: as many cases, or fewer, on the rarer side, were both sides equally likely.
 
-    only_first, only_second  faces that only one of the two named rightly; the others say nothing of the difference
+    only_first, only_second  faces that only one of the two named correctly; the others say nothing of the difference
     """
     count, rarer = only_first + only_second, min(only_first, only_second)
     logs = [
@@ -61,7 +61,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> dict:
-    """Whether faces named with confidence c are named rightly in a share c of cases: (N,) in 0..1, (N,) bool.
+    """Whether faces named with confidence c are named correctly in a share c of cases: (N,) in 0..1, (N,) bool.
 
     ece  expected calibration error (Guo et al. 2017): over bins of equal width, (low, high], the mean of
          |share right - mean confidence|, weighted by their faces; None without any

@@ -36,16 +36,16 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
 
     if "labelled" in systems[0]:
         found = [system["labelled"] for system in systems]
-        labelled("map", percent, "mean over the classes that occur of the AP at IoU 0.5")
+        labelled("map", percent, "AP at IoU 0.5, averaged over the classes that occur")
         labelled("face_ap", percent, "AP of the boxes, whatever the emotion")
         labelled(
             "accuracy",
             percent,
-            f"emotion right, of labelled faces matched at IoU {match:g} and score {conf:g}"
+            f"emotion correct, of labelled faces matched at IoU {match:g} and score {conf:g}"
             if boxes
-            else "emotion right, of the pictures",
+            else "emotion correct, of the pictures",
         )
-        labelled("macro_f1", percent, "of the same faces, mean over classes")
+        labelled("macro_f1", percent, "of the same faces, averaged over classes")
         if boxes or any(each["missed"] for each in found):
             row("matched faces", [each["matched"] for each in found], str, f"of {found[0]['faces']} labelled")
             labelled("missed", str, "labelled, not found")
@@ -67,7 +67,7 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
             "flicker",
             [system.get("flicker", {}).get("per_minute") for system in systems],
             number,
-            "changes of a followed face's emotion a minute, in videos",
+            "how often a followed face's emotion changes, a minute of video",
         )
     clocked = next((system["latency"] for system in systems if system["latency"]["frames_timed"]), None)
     if clocked:
@@ -85,25 +85,25 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
             "ms, slowest 5%",
             [system["latency"]["p95_ms"] for system in systems],
             number,
-            f"95th percentile; {clocked['warm_up']} passes went before",
+            f"95th percentile, after {clocked['warm_up']} untimed passes",
         )
         row(
             "frames/s",
             [system["latency"]["frames_per_s"] for system in systems],
             number,
-            "that follow from the median",
+            "from the median",
             max,
         )
     costs = [system["cost"] for system in systems]
     if any(cost["megabytes"] for cost in costs):
-        row("MB", [cost["megabytes"] for cost in costs], number, "of the files: weights, and the face finder's")
+        row("MB", [cost["megabytes"] for cost in costs], number, "size of the weights and the face finder's files")
     if any(cost["bflops_a_frame"] or cost["bflops_a_face"] for cost in costs):
         rows.append(
             (
                 "BFLOPs",
                 [bflops(cost) for cost in costs],
                 None,
-                "a frame, and a face where each is classified; of the networks that emo reads",
+                "per frame, and per face where each is classified; Darknet networks only",
             )
         )
     if any(cost.get("peak_megabytes") for cost in costs):
@@ -111,7 +111,7 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
             "memory, MB",
             [cost.get("peak_megabytes") for cost in costs],
             number,
-            "peak of a process that does nothing else",
+            "peak memory of a process that does nothing else",
         )
     return rows
 
@@ -158,7 +158,9 @@ def agreement(result: dict) -> list[str]:
     heads, out = [system["system"] for system in result["systems"]], []
     for pair in result["pairs"]:
         who = "both" if len(heads) == 2 else f"{heads[pair['pair'][0]]} and {heads[pair['pair'][1]]} both"
-        alike = f" and named {pair['same_emotion']} of them alike ({percent(pair['share'])})" if pair["matched"] else ""
+        alike = (
+            f" and agree on the emotion of {pair['same_emotion']} ({percent(pair['share'])})" if pair["matched"] else ""
+        )
         out.append(f"{who} found {wording.some(pair['matched'], 'face')}{alike}")
     return out
 

@@ -112,7 +112,7 @@ class Tally:
         )
 
     def right(self) -> np.ndarray:
-        """(faces,) 1 where a labelled face was found and rightly named, 0 where wrongly, -1 where missed."""
+        """(faces,) 1 where a labelled face was found and correctly named, 0 where wrongly, -1 where missed."""
         named, truth = np.concatenate(self.named), np.concatenate([ids for _, ids in self.truths])
         return np.where(named < 0, -1, named == truth)
 
@@ -137,7 +137,7 @@ class Tally:
         )
 
     def sizes(self) -> list[dict]:
-        """Faces found and rightly named, by the pixels of their longer side (`detection.by_size`)."""
+        """Faces found and correctly named, by the pixels of their longer side (`detection.by_size`)."""
         xyxy = np.concatenate([boxes for boxes, _ in self.truths]).reshape(-1, 4) if self.truths else np.zeros((0, 4))
         right = self.right() if self.truths else np.zeros(0, int)
         return by_size((xyxy[:, 2:] - xyxy[:, :2]).max(1, initial=0), right >= 0, right == 1)

@@ -31,8 +31,8 @@ DRAWN = {
     "crossed": " (as the manifest names them), crossed with the pictures that they meet in",
 }
 CAVEATS = {
-    "group": " The test takes faces as independent; those of one person are not, which accuracy's interval allows for.",
-    "medium": " The test takes faces as independent; those of one video are not.",
+    "group": " The test treats faces as independent, but one person's are not; accuracy's interval allows for that.",
+    "medium": " The test treats faces as independent, but one video's are not.",
 }
 CAVEATS["crossed"] = CAVEATS["group"]
 
@@ -112,11 +112,11 @@ def verdict(result: dict) -> str:
         found = ", ".join(f"{head} found {some(system['faces_found'], 'face')}" for head, system in zip(heads, systems))
         alike = [pair for pair in result["pairs"] if pair["share"] is not None]
         agree = (
-            f" and they named {alike[0]['share']:.0%} of the faces that both found alike"
+            f" and they agree on {alike[0]['share']:.0%} of the faces that both found"
             if len(heads) == 2 and alike
             else ""
         )
-        return f"Nobody labelled these frames, so none is right or wrong: {found}{agree}; {speed}."
+        return f"These frames have no labels, so right and wrong cannot be counted: {found}{agree}; {speed}."
     if result.get("significance", {}).get("figures"):
         shown = []
         for name in figures_of(result):
@@ -129,12 +129,14 @@ def verdict(result: dict) -> str:
             rest = "all differences were shown"
             if len(shown) < len(figures_of(result)):
                 rest = (
-                    "no other difference was shown" if len(heads) == 2 else "in the rest none is better than all others"
+                    "no other difference was shown"
+                    if len(heads) == 2
+                    else "in the other figures no system beats all others"
                 )
             return f"{'; '.join(parts)}; {rest}; {speed}."
         figures = result["significance"]["figures"]
         if any(winner(name, each) is not None for name in figures_of(result) for each in figures[name]["differences"]):
-            return f"None is better than all others, though some differ from each other; {speed}."
+            return f"No system is better than all others, though some differ from each other; {speed}."
         return f"No difference in quality was shown; {speed}."
     counts = []
     for head, system in zip(heads, systems):
@@ -142,12 +144,10 @@ def verdict(result: dict) -> str:
         right = round(told["accuracy"] * told["matched"]) if told["accuracy"] is not None else 0
         more = f" and {told['extra'] or 'no'} more without a label" if result["subject"]["task"] == "detector" else ""
         counts.append(
-            f"{head} found {told['matched']} of {some(told['faces'], 'face')}{more}, and named {right} rightly"
+            f"{head} found {told['matched']} of {some(told['faces'], 'face')}{more}, and named {right} correctly"
         )
-    return (
-        f"{'; '.join(counts)}; {speed}. Whether that is more than chance these few "
-        f"{UNITS.get(result.get('significance', {}).get('unit', 'picture'))} cannot say."
-    )
+    units = UNITS.get(result.get("significance", {}).get("unit", "picture"))
+    return f"{'; '.join(counts)}; {speed}. So few {units} cannot show whether this is more than chance."
 
 
 def speed_of(systems: list[dict]) -> str:
@@ -184,26 +184,27 @@ def sentences(result: dict) -> list[str]:
         )
         out.append(
             f"Intervals: {about['level']:.0%}, from {about['replicates']} resamples of {about['units']} {unit}; "
-            f"paired bootstrap, percentiles, seed {about['seed']}. {of}{NONE_SHOWN.capitalize()} where its interval "
-            "holds 0: it may lie either way, or be none. Of twenty such intervals one misses the truth by chance."
+            f"paired bootstrap, percentiles, seed {about['seed']}. {of}{NONE_SHOWN.capitalize()} where an interval "
+            "contains 0: the truth may lie on either side, or there may be no difference. One in twenty such intervals "
+            "misses the truth by chance."
         )
         if about["scarce"]:
             names = ", ".join(f"{name} {count}" for name, count in about["scarce"].items())
             measures = "mAP and macro-F1" if result["subject"]["task"] == "detector" else "Macro-F1"
             out.append(
                 f"Some classes occur with fewer than {FEWEST} {UNITS[about['unit']]} ({names}). {measures} "
-                f"rest{'s' if measures == 'Macro-F1' else ''} on them as much as on the others: their intervals are "
-                "too narrow, and no difference in them is called shown."
+                f"depend{'s' if measures == 'Macro-F1' else ''} on them as much as on the others: their intervals are "
+                "too narrow, so no difference in them counts as shown."
             )
         for head, found in zip(heads, labelled):
             if found["faces"] and not found["missed"] and result["subject"]["task"] == "detector":
                 share = min(1, 3 / about["units"])
                 out.append(
-                    f"{head} missed none of {found['faces']} faces; resamples of that can show nothing else, but up "
-                    f"to {share:.1%} missed would still go with it (3 in {about['units']})."
+                    f"{head} missed none of {found['faces']} faces. Resamples cannot show anything else, but a true "
+                    f"rate of up to {share:.1%} missed is still possible (3 in {about['units']})."
                 )
     elif about["replicates"]:
-        out.append(f"No intervals: {about['units']} {unit} are too few to be drawn again.")
+        out.append(f"No intervals: {about['units']} {unit} are too few to resample.")
     else:
         out.append("No intervals were asked for, so nothing here says whether a difference is more than chance.")
     for pair in result["pairs"]:
@@ -214,7 +215,7 @@ def sentences(result: dict) -> list[str]:
             said = NONE_SHOWN if test["p"] >= ALPHA else f"{heads[(i, j)[wins[1] > wins[0]]]} names them better"
             caveat = CAVEATS.get(about["unit"], "")
             out.append(
-                f"Of the {test['faces']} labelled faces that both found, both named {test['right_right']} rightly, "
+                f"Of the {test['faces']} labelled faces that both found, both named {test['right_right']} correctly, "
                 f"{heads[i]} alone {wins[0]}, {heads[j]} alone {wins[1]}, neither {test['wrong_wrong']} (exact "
                 f"McNemar test, {p}): {said}.{caveat}"
             )

@@ -2,7 +2,7 @@
 
 yolo                       the one-stage detector that ships
 yolo:MODEL                 another one: a name, folder, run folder, .cfg or .weights
-two-stage                  the best face finder at hand and the classifier that ships
+two-stage                  the best face finder at hand and emo's own classifier
 two-stage:FACE             another face finder (see `face_finders.open_finder`)
 two-stage:FACE+MODEL       and another classifier; FACE may be empty
 MODEL                      (`open_subject` only) a classifier by itself, or yolo:MODEL

@@ -57,7 +57,7 @@ def test_ap_of_a_resample_is_that_of_the_pictures_repeated(count, seed):
 
 
 def evidence(right, wrong=None, missed=None, extra=None):
-    """(P,) faces of class 0 named rightly, as class 1, missed; every face found is a detection that ranks by
+    """(P,) faces of class 0 named correctly, as class 1, missed; every face found is a detection that ranks by
     picture.
     """
     right = np.asarray(right)

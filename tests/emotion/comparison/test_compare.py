@@ -229,9 +229,11 @@ def test_of_three_systems_a_pair_may_differ_where_none_is_the_best():
         "systems": [system | {"system": name} for name in "abc"],
         "significance": {"figures": {"accuracy": figure(0.1, {(0, 1)}), "macro_f1": figure(0.1, set())}},
     }
-    assert wording.verdict(result).startswith("None is better than all others, though some differ")
+    assert wording.verdict(result).startswith("No system is better than all others, though some differ")
     result["significance"]["figures"]["accuracy"] = figure(0.1, {(0, 2), (1, 2)})
-    assert wording.verdict(result).startswith("c is better in accuracy; in the rest none is better than all others")
+    assert wording.verdict(result).startswith(
+        "c is better in accuracy; in the other figures no system beats all others"
+    )
     result["significance"]["figures"]["accuracy"] = figure(0.1, set())
     assert wording.verdict(result).startswith("No difference in quality was shown")
 
@@ -240,7 +242,7 @@ def test_one_is_one_and_none_is_no():
     assert [wording.some(count, "face") for count in (0, 1, 2)] == ["no face", "1 face", "2 faces"]
     pairs = [{"pair": [0, 1], "matched": count, "same_emotion": 1, "share": count and 1.0} for count in (0, 1)]
     told = {"systems": [{"system": "a"}, {"system": "b"}], "pairs": pairs}
-    assert report.agreement(told) == ["both found no face", "both found 1 face and named 1 of them alike (100.0%)"]
+    assert report.agreement(told) == ["both found no face", "both found 1 face and agree on the emotion of 1 (100.0%)"]
 
 
 def test_people_in_several_pictures_are_one_unit(labelled, systems, tmp_path):

@@ -71,7 +71,7 @@ def test_three_systems_each_with_each(boxes, systems, detector_factory, tmp_path
     assert (
         said.count("exact McNemar test") == 3
         and "shy - " in said
-        and said.startswith("None is better than all others, though some differ from each other")
+        and said.startswith("No system is better than all others, though some differ from each other")
     )
     page = (tmp_path / "out" / "report.html").read_text()
     assert (

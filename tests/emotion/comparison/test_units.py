@@ -64,8 +64,8 @@ def test_rows_that_are_not_the_labels_join_the_pictures(collages):
 
 
 def test_people_who_meet_in_collages(tmp_path):
-    """60 simulated sets: 40 people, each of 60 collages of 5 of them, named rightly as often as the person is easy. The
-    intervals of people and pictures hold the true share; those of pictures, to which all people are new, do so less.
+    """60 simulated sets: 40 people, each of 60 collages of 5 of them, named correctly as often as the person is easy.
+    The intervals of people and pictures hold the true share; those of pictures, to which all people are new, less.
     """
     rng, sets, held = np.random.default_rng(2), 60, {"crossed": 0, "picture": 0}
     for _ in range(sets):

@@ -115,14 +115,15 @@ def read(path: str | Path, coco: str | Path | None = None, least: Sequence[str] 
 
     coco   the COCO file that a list of COCO results is of
     least  names that it has in any case
-    DataError names the record that is not a face, and a file in which no face is; UsageError a file that is not there.
+    DataError names the record that is not a face, and a file in which no face is; and a file that is not
+    there.
     """
     path = Path(path)
     parts = sorted(path.glob("*/detections.jsonl")) if path.is_dir() else [path]
     if not parts:
         raise UsageError("has no folder with a detections.jsonl, as emo detect writes", where=path)
     if not parts[0].is_file():
-        raise UsageError("no such file of results", where=path)
+        raise DataError("no such file of results", where=path)
     return Results(path, [told for part in parts for told in _told(part, coco)], least)
 
 

@@ -5,7 +5,7 @@
 #   docker build -t emo:darknet --target darknet .            # and AlexeyAB's Darknet, built from its source
 #   docker run --rm -v "$PWD:/work" emo detect video.mp4
 
-FROM python:3.12-slim AS base
+FROM python:3.12-slim-bookworm AS base
 # What OpenCV's wheel links to.
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends libgl1 libglib2.0-0 && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
@@ -21,7 +21,7 @@ ENTRYPOINT ["emo"]
 FROM base AS train
 RUN pip install --no-cache-dir torch --index-url https://download.pytorch.org/whl/cpu && pip install --no-cache-dir '/src[onnx,train]'
 
-# A binary that evaluates and predicts; its CPU build does not train rightly, for which emo has its own engine.
+# A binary that evaluates and predicts. Its CPU build does not train correctly; for training emo has its own engine.
 FROM debian:bookworm-slim AS darknet-build
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends ca-certificates git g++ make
 ARG DARKNET_COMMIT=59596d78

@@ -30,7 +30,7 @@ def load(
 ) -> System:
     """Open a system.
 
-    model       a system as `emo compare` names it (`yolo`, `two-stage`, `two-stage:yunet+emo-fer`,
+    model       a system as `emo compare` names it (`yolo`, `two-stage`, `two-stage:yunet+emo-s`,
                 `yolo:runs/v4-tiny-001`), or any model: a shipped one's name, a model or run folder, a .cfg or .weights.
                 A classifier gets a face finder
     face_model  the face finder of a two-stage system that names none: yunet, ssd, haar, or a file

@@ -106,7 +106,7 @@ def seeds(root: Path) -> dict[str, list[Path]]:
             writer.write(np.full((48, 64, 3), 20 * shade, np.uint8))
         writer.release()
     found["video"] = sorted((root / "video").iterdir())
-    model = shutil.copytree(shipped()["emo-fer"], root / "model")
+    model = shutil.copytree(shipped()["emo-s"], root / "model")
     found["model"] = [path for path in sorted(model.iterdir()) if path.suffix in (".cfg", ".names", ".toml")]
     found["weights"] = [next(model.glob("*.weights"))]
     for kind, target in SETS.items():

@@ -3,10 +3,13 @@
 
     nice -n 19 python scripts/train_release.py --fer fer2013 --lfw lfw-affectnet            # into ./release
     python scripts/train_release.py --fer fer2013 --only emo-s
+    python scripts/train_release.py --fer fer2013 --lfw lfw-affectnet --only yolo
     tail -f release/log.txt                                                                 # where it stands
 
---fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv. Settings are the recipes in scripts/release/. One thread,
-seed 0. Each stage is commands of `emo`; they are printed, so that any of them can be run by hand.
+--fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv, --lfw one in AffectNet's form (LFW with boxes and
+emotions). Settings stand in scripts/release/: recipes of the classifiers; of the detector a file a stage, with what it starts
+from, its sets and options of `emo darknet train`. One thread, seed 0. Each stage is commands of `emo`; the log has them, so
+that any of them can be run by hand. On one CPU core emo-s takes two hours, the detector five.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 RECIPES = Path(__file__).resolve().parent / "release"
@@ -23,6 +27,15 @@ RECIPES = Path(__file__).resolve().parent / "release"
 LATER = {"emo-s": ("emo-s-tuned",), "emo-m": ("emo-m-more", "emo-m-tuned")}
 # name: network, the set it learns from
 CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8")}
+# The detector: a short training of v4-nano-face on crops gives its first layers; then stages, each from the one before.
+CROPS_FIRST = "nano-face"
+STAGES = ("yolo-256", "yolo-320", "yolo-drawn", "yolo-collages", "yolo")
+DETECTOR = "emo-v4-nano"  # what ships of the last stage
+SIZE = 384  # at which it is to run
+ABOUT = (
+    "lfw-affectnet's training list (4,547 pictures), collages of it, scenes composed of FER2013's Training faces, "
+    "drawn scenes; pictures without faces, drawn or with the faces painted out"
+)
 
 
 def emo(*args: object, log: Path) -> None:
@@ -34,6 +47,14 @@ def emo(*args: object, log: Path) -> None:
         done = subprocess.run([sys.executable, "-m", "emotion.cli", *words], stdout=out, stderr=subprocess.STDOUT)
     if done.returncode:
         sys.exit(f"emo {' '.join(words)}: exit code {done.returncode}; see {log}")
+
+
+def script(name: str, *args: object, log: Path) -> None:
+    """Run a script that lies beside this one, its words into the log; SystemExit when it fails."""
+    with open(log, "a") as out:
+        command = [sys.executable, Path(__file__).with_name(name), *args]
+        if subprocess.run([str(word) for word in command], stdout=out, stderr=subprocess.STDOUT).returncode:
+            sys.exit(f"{name} failed; see {log}")
 
 
 CROPS = ("0.9", "1.0", "1.25")  # sides of LFW's crops over their boxes, which a card tells beside each other
@@ -72,14 +93,26 @@ def ship(name: str, args: argparse.Namespace) -> None:
             for side in CROPS
             if args.lfw
         ]
-    words = [str(Path(__file__).with_name("ship_model.py")), str(run), "--name", name, "--out", str(args.out)]
+    words = [run, "--name", name, "--out", args.out]
     for item in sets:
         words += ["--set", item]
     if len(runs) > 1:
-        words += ["--blend", str(runs[-1])]
-    with open(args.log, "a") as out:
-        if subprocess.run([sys.executable, *words], stdout=out, stderr=subprocess.STDOUT).returncode:
-            sys.exit(f"ship_model.py {name} failed; see {args.log}")
+        words += ["--blend", runs[-1]]
+    script("ship_model.py", *words, log=args.log)
+
+
+def ship_detector(args: argparse.Namespace) -> None:
+    """The last stage's run as a model folder under --out, with its card; nothing when that is newer."""
+    run, card = args.work / "runs" / f"{STAGES[-1]}-001", args.out / DETECTOR / "model.toml"
+    if card.is_file() and card.stat().st_mtime > (run / "weights" / "model_final.weights").stat().st_mtime:
+        return
+    data = args.work / "data"
+    words = [run, "--name", DETECTOR, "--out", args.out, "--size", SIZE, "--about", ABOUT]
+    words += ["--set", f"lfw-affectnet validation={data / 'faces'}:valid"]
+    words += ["--set", f"lfw-affectnet validation, collages={data / 'collages'}:valid"]
+    words += ["--set", f"FER2013 scenes, PublicTest faces={data / 'scenes'}:valid"]
+    words += ["--set", f"FER2013 scenes, PrivateTest faces={data / 'scenes'}:test"]
+    script("ship_detector.py", "ship", *words, "--lfw", data / "faces", log=args.log)
 
 
 def classifier(name: str, args: argparse.Namespace) -> None:
@@ -93,11 +126,15 @@ def classifier(name: str, args: argparse.Namespace) -> None:
         before = later
 
 
+def finished(run: Path) -> bool:
+    final = run / "weights" / "model_final.weights"
+    return final.is_file() and json.loads((run / "run.json").read_text())["verdict"] == "finished"
+
+
 def train(name: str, network: str, data: Path, args: argparse.Namespace, *more: object) -> None:
     """One training by scripts/release/NAME.toml into runs/NAME-001; nothing when it is finished."""
     run = args.work / "runs" / f"{name}-001"
-    final = run / "weights" / "model_final.weights"
-    if final.is_file() and json.loads((run / "run.json").read_text())["verdict"] == "finished":
+    if finished(run):
         return
     common = ("--threads", args.threads)
     if (run / "weights" / "model_last.weights").is_file():
@@ -107,26 +144,100 @@ def train(name: str, network: str, data: Path, args: argparse.Namespace, *more: 
     emo("train", network, *words, *more, *common, log=args.log)
 
 
+def detector(args: argparse.Namespace) -> None:
+    """Train the detector stage by stage; nothing that is finished, on with what was cut off."""
+    first = stage(CROPS_FIRST, args)
+    start = args.work / "data" / "nano-face.conv"
+    if not start.is_file():
+        best = first / "weights" / "model_best.weights"
+        emo("darknet", "partial", first / "model.cfg", best, start, "--for", "v4-nano", log=args.log)
+    for name in STAGES:
+        run = stage(name, args, start)
+        start = run / "weights" / "model_best.weights"
+
+
+def stage(name: str, args: argparse.Namespace, start: Path | None = None) -> Path:
+    """The finished run of scripts/release/NAME.toml, begun with the weights `start`."""
+    settings = tomllib.loads((RECIPES / f"{name}.toml").read_text())
+    run = args.work / "runs" / f"{name}-001"
+    if finished(run):
+        return run
+    if (run / "weights" / "model_last.weights").is_file():
+        emo("darknet", "train", "--resume", run, log=args.log)
+        return run
+    sets = [args.work / "data" / made for made in settings.pop("sets")]
+    data = sets[0]
+    if len(sets) > 1:
+        data = args.work / "data" / f"{name}-sets"
+        if not data.is_dir():
+            emo("dataset", "merge", *sets, "--out", data, log=args.log)
+    cfg = settings.pop("cfg", None)
+    words = ["--cfg", cfg or start.parents[1] / "model.cfg", "--data", data / "emo.data"]
+    for key, value in settings.items():
+        option = "--" + key.replace("_", "-")
+        for one in value if isinstance(value, list) else [value]:
+            words += [option] if one is True else [option, one]
+    if start:
+        words += ["--pretrained", start, "--clear"]
+    words += ["--runs", args.work / "runs", "--name", name, "--threads", args.threads, "--workers", 1]
+    emo("darknet", "train", "--engine", "builtin", *words, log=args.log)
+    return run
+
+
+def set_commands(fer: Path, lfw: Path, data: Path) -> dict[str, tuple]:
+    """Name of each of the detector's sets -> what makes it: words of `emo`, or a script beside this one."""
+    csv = fer / "fer2013.csv"
+    return {
+        "crops": ("convert", "fer2013", csv, "--task", "classifier"),
+        "faces": ("convert", "affectnet", lfw, "--task", "detector"),
+        "scenes": ("convert", "fer2013", csv, "--task", "detector", "--scenes", 6000),
+        "drawn": ("dataset", "synth", "--as", "yolo", "--count", 1600, "--seed", 11),
+        "collages": ("dataset", "collage", data / "faces", "--count", 2700, "--seed", 5),
+        "negatives": ("false_faces.py", "teach", "--lfw", data / "faces", "--count", 1800),
+    }
+
+
+def detector_sets(args: argparse.Namespace) -> None:
+    """LFW, scenes of FER2013's faces, drawn scenes, collages of LFW, and pictures without faces."""
+    data = args.work / "data"
+    for name, words in set_commands(args.fer, args.lfw, data).items():
+        if not (data / name / "emo.data").is_file():
+            made = script if str(words[0]).endswith(".py") else emo
+            made(*words, "--out", data / name, log=args.log)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fer", type=Path, required=True, help="folder with fer2013.csv and fer2013new.csv")
     parser.add_argument(
-        "--lfw", type=Path, help="LFW laid out as AffectNet: its validation list is measured for the cards"
+        "--lfw",
+        type=Path,
+        help="LFW laid out as AffectNet: the detector learns from it, cards measure on it",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("cfg/models"), help="where model folders go (default: cfg/models)"
     )
     parser.add_argument("--work", type=Path, default=Path("release"), help="where sets and runs go (default: release)")
-    parser.add_argument("--only", choices=[*CLASSIFIERS], action="append", help="only this model; may be repeated")
+    parser.add_argument(
+        "--only", choices=[*CLASSIFIERS, "yolo"], action="append", help="only this model; may be repeated"
+    )
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     args.work = args.work.absolute()
     args.work.mkdir(parents=True, exist_ok=True)
     args.log = args.work / "log.txt"
-    convert(args)
-    for name in args.only or CLASSIFIERS:
-        classifier(name, args)
-        ship(name, args)
+    models = args.only or [*CLASSIFIERS, *(["yolo"] if args.lfw else [])]
+    if "yolo" in models and not args.lfw:
+        parser.error("the detector needs --lfw: a folder in AffectNet's form, with boxes and emotions")
+    for name in models:
+        if name == "yolo":
+            detector_sets(args)
+            detector(args)
+            ship_detector(args)
+        else:
+            convert(args)
+            classifier(name, args)
+            ship(name, args)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def export(model, weights, names, out, half, int8, data, calibrate, limit, force
     \b
     emo export emo-v4-nano
     emo export runs/v4-tiny-001 --out emotions.onnx
-    emo export emo-fer --int8 --data data/fer2013-classifier/emo.data
+    emo export emo-s --int8 --data data/fer2013-classifier/emo.data
     """
     if half and int8:
         raise click.UsageError("--half or --int8, not both")

@@ -89,7 +89,7 @@ def show(model, as_json):
     """One model: its files, classes, hash, and its card. MODEL is as for --model.
 
     \b
-    emo models show emo-fer
+    emo models show emo-s
     emo models show runs/v4-tiny-001 --json
     """
     from darknet_runner.run.folder import jsonable

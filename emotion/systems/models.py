@@ -4,7 +4,7 @@ A model folder holds `model.cfg`, `model.weights`, `emo.names` and `model.toml`,
 lie in `cfg/models/<name>/`. A run folder (`runs/<name>-001`) is a model folder too, its weights the best
 that it saved.
 
-    model = find("emo-fer"); model.names, model.card["metrics"]
+    model = find("emo-s"); model.names, model.card["metrics"]
 """
 
 from __future__ import annotations

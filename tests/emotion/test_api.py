@@ -188,7 +188,7 @@ def test_stream_tracks(yolo, here):
 
 def test_what_can_be_loaded(here):
     assert emotion.load("emo-v4-nano", conf=0.9).detector.name == "yolo"
-    system = emotion.load("emo-fer", face_model="haar")
+    system = emotion.load("emo-s", face_model="haar")
     assert (
         system.detector.name == "two-stage"
         and system.settings["face"]["finder"] == "haar"

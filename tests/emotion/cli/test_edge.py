@@ -62,7 +62,7 @@ def test_usage_is_one_line_and_2(args, said, tmp_path):
         ["draw", "gone.jsonl", "here.jpg"],
         ["models", "show", "gone/model"],
         ["evaluate", "gone/model", "--data", "gone.data"],
-        ["evaluate", "emo-fer", "--data", "gone.data"],
+        ["evaluate", "emo-s", "--data", "gone.data"],
         ["dataset", "check", "gone"],
         ["dataset", "check", "gone/"],
         ["dataset", "check", "gone.data"],

@@ -49,7 +49,7 @@ COMMANDS = {
     "log": ["darknet", "log", "train.log", "--out"],
     "resume": ["darknet", "train", "--resume"],
     "pipeline": ["darknet", "pipeline", "--resume"],
-    "export": ["export", "emo-fer", "--out"],
+    "export": ["export", "emo-s", "--out"],
 }
 FORCELESS = ("stats", "resume", "pipeline")
 

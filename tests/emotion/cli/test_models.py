@@ -42,7 +42,7 @@ def test_what_ships_and_what_was_trained_here(emo):
         and "64x64" in lines["runs/whole-001"]
         and "bytes" in lines["runs/cut-001"]
     )
-    assert re.search(r"top-1 \d\d\.\d%, .*fer", lines["emo-fer"])
+    assert re.search(r"top-1 \d\d\.\d%, .*fer", lines["emo-s"])
     found = {one["name"]: one for one in json.loads(emo("models", "list", "--json")[1])}
     assert (
         found["emo-v4-nano"]["metrics"] and "fault" in found["runs/cut-001"] and found["runs/whole-001"]["classes"] == 7
@@ -51,21 +51,21 @@ def test_what_ships_and_what_was_trained_here(emo):
 
 def test_verify_tells_what_is_not_whole(emo):
     code, out, _ = emo("models", "verify")
-    assert code == 1 and "runs/whole-001: whole\n" in out and "runs/cut-001: " in out and "emo-fer: whole\n" in out
-    assert emo("models", "verify", "emo-fer", "runs/whole-001") == (0, "emo-fer: whole\nruns/whole-001: whole\n", "")
+    assert code == 1 and "runs/whole-001: whole\n" in out and "runs/cut-001: " in out and "emo-s: whole\n" in out
+    assert emo("models", "verify", "emo-s", "runs/whole-001") == (0, "emo-s: whole\nruns/whole-001: whole\n", "")
     code, out, _ = emo("models", "verify", "nobody", "--json")
     assert code == 1 and "there is no model 'nobody'" in json.loads(out)["nobody"]
 
 
 def test_a_card_is_shown(emo):
-    code, out, _ = emo("models", "show", "emo-fer")
-    card = models.find("emo-fer", None).card
+    code, out, _ = emo("models", "show", "emo-s")
+    card = models.find("emo-s", None).card
     assert (
         code == 0
         and f"sha256: {card['sha256']}\n" in out
         and "classes: Neutral, Happy" in out
-        and "metrics (fer2013 PublicTest): top1" in out
+        and "metrics (fer2013 PublicTest): faces" in out
     )
-    assert json.loads(emo("models", "show", "emo-fer", "--json")[1])["card"] == card
+    assert json.loads(emo("models", "show", "emo-s", "--json")[1])["card"] == card
     code, _, err = emo("models", "show", "nobody")
     assert code == 2 and err.startswith("emo: there is no model 'nobody'")

@@ -25,7 +25,7 @@ CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]")
 def folder(tmp_path_factory):
     """A model, a set and a log whose class names hold control characters."""
     root = tmp_path_factory.mktemp("evil")
-    for name in ("emo-v4-nano", "emo-fer"):
+    for name in ("emo-v4-nano", "emo-s"):
         shutil.copytree(shipped()[name], root / name)
         names = (root / name / "emo.names").read_text().splitlines()
         (root / name / "emo.names").write_text(
@@ -54,9 +54,9 @@ def folder(tmp_path_factory):
     [
         ["models", "show", "emo-v4-nano"],
         ["models", "show", "emo-v4-nano", "--json"],
-        ["models", "verify", "emo-fer"],
+        ["models", "verify", "emo-s"],
         ["detect", "1.png", "--model", "emo-v4-nano", "--out", "o1"],
-        ["compare", "two-stage:haar+./emo-fer", "vs", "yolo:./emo-v4-nano", "1.png", "--out", "o2"],
+        ["compare", "two-stage:haar+./emo-s", "vs", "yolo:./emo-v4-nano", "1.png", "--out", "o2"],
         ["dataset", "stats", "emo.data"],
         ["dataset", "stats", "emo.data", "--json"],
         ["dataset", "check", "emo.data"],
@@ -70,7 +70,7 @@ def folder(tmp_path_factory):
     ids=lambda args: " ".join(args[:2]) if args[0] != "--config" else "--config",
 )
 def test_no_control_character_reaches_the_terminal(args, folder):
-    args = [str(folder / arg) if arg in ("emo-v4-nano", "emo-fer") else arg for arg in args]
+    args = [str(folder / arg) if arg in ("emo-v4-nano", "emo-s") else arg for arg in args]
     ran = subprocess.run(
         [sys.executable, "-m", "emotion.cli", *args],
         cwd=folder,
@@ -98,7 +98,7 @@ def test_a_traceback_too():
         "convert affectnet {address}",
         "convert folder classes --cluster {cluster} --out never",
         "darknet train --cfg v4-tiny --data {address}",
-        "evaluate emo-fer --data {address}",
+        "evaluate emo-s --data {address}",
         "models show {address}",
         "models pull yunet --from {address}",
         "detect 1.png --face-model {address} --system two-stage",

@@ -211,9 +211,9 @@ def test_a_model_that_is_not_there_as_pretrained(tmp_path, capsys, monkeypatch):
     (tmp_path / "new.cfg").write_text(NEW.format(batches=3))
     data = drawn(tmp_path / "set", {"crossed": (4, 4), "narrow": (0, 2)})
     for given, what in (
-        ("emo-fur", "did you mean 'emo-fer'"),
+        ("emo-z", "did you mean 'emo-s'"),
         ("gone.weights", "no such weights"),
-        ("emo-fer", "differ from the first layer on"),
+        ("emo-s", "differ from the first layer on"),
     ):
         with pytest.raises(SystemExit) as caught:
             main(["train", "new.cfg", "--data", str(data), "--pretrained", given])

@@ -211,7 +211,7 @@ def test_a_card_says_it_too(faces, tmp_path, classifier_folder):
 
 def test_the_shipped_models_say_what_they_were_chosen_on():
     assert (
-        "fer2013 valid" in find("emo-fer", "classifier").card["chosen_on"]
+        "fer2013 valid" in find("emo-s", "classifier").card["chosen_on"]
         and "fer2013 train" in find("emo-v4-nano", "detector").card["trained_on"]
     )
 
@@ -244,7 +244,7 @@ def test_command_line(faces, classifier_folder, tmp_path, capsys, monkeypatch):
 
 
 def test_names_are_short_unless_folders_tell_them_apart():
-    assert names_of(["runs/a/", "emo-fer"]) == ["a", "emo-fer"] and names_of(["x/a", "y/a"]) == ["x/a", "y/a"]
+    assert names_of(["runs/a/", "emo-s"]) == ["a", "emo-s"] and names_of(["x/a", "y/a"]) == ["x/a", "y/a"]
     assert names_of(["a", "a"]) == ["a (1)", "a (2)"] and names_of(["two-stage:d/yunet.onnx+r/m"]) == [
         "two-stage:yunet.onnx+m"
     ]

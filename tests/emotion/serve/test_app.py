@@ -100,7 +100,7 @@ def test_health_choices_page_and_interface(client):
     told = client.get("/choices").json()
     assert (
         told["systems"] == ["yolo", "two-stage"]
-        and "emo-fer" in told["models"]["two-stage"]
+        and "emo-s" in told["models"]["two-stage"]
         and len(told["sources"]) == 2
     )
     page = client.get("/")

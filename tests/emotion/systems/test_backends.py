@@ -38,7 +38,7 @@ def test_faces_are_the_same_as_opencvs(system, backend):
 
 
 def test_auto_takes_onnx_runtime_where_it_is_and_opencv_elsewhere(monkeypatch):
-    model = models.find("emo-fer", "classifier")
+    model = models.find("emo-s", "classifier")
     pytest.importorskip("onnxruntime", reason="the extra with onnxruntime is not installed")
     assert quickest(model).name == "onnx"
     monkeypatch.setattr(backends, "find_spec", lambda package: None)
@@ -47,7 +47,7 @@ def test_auto_takes_onnx_runtime_where_it_is_and_opencv_elsewhere(monkeypatch):
 
 def test_auto_leaves_to_the_next_what_one_cannot(tmp_path, monkeypatch):
     """A network without a form in ONNX goes to OpenCV; of what nobody can the last one's error is told."""
-    model = models.find("emo-fer", "classifier")
+    model = models.find("emo-s", "classifier")
     monkeypatch.setattr(
         backends.OnnxBackend, "__init__", lambda self, model, device: (_ for _ in ()).throw(CfgError("no form in ONNX"))
     )
@@ -174,10 +174,11 @@ def test_a_backend_that_is_not_installed_says_how_to_get_it(monkeypatch):
     for backend, module in NEEDS.items():
         monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(MissingExtra, match=r"emo-darknet\["):
-            BACKENDS[backend](models.find("emo-fer", "classifier"))
-    assert OpenCVBackend(models.find("emo-fer", "classifier")).forward(np.zeros((1, 1, 64, 64), np.float32))[
-        0
-    ].shape == (1, 7)
+            BACKENDS[backend](models.find("emo-s", "classifier"))
+    assert OpenCVBackend(models.find("emo-s", "classifier")).forward(np.zeros((1, 1, 48, 48), np.float32))[0].shape == (
+        1,
+        7,
+    )
 
 
 def test_a_dense_layers_batch_norm_is_the_same_everywhere(tmp_path):

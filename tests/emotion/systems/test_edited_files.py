@@ -96,7 +96,7 @@ def test_an_onnx_of_another_kind_is_no_face_model(tmp_path):
     pytest.importorskip("onnx")
     from emotion.systems.onnx_export import to_onnx
 
-    for name in ("emo-v4-nano", "emo-fer"):
+    for name in ("emo-v4-nano", "emo-s"):
         path = tmp_path / f"{name}.onnx"
         path.write_bytes(to_onnx(models.find(name, None)).SerializeToString())
         with pytest.raises(MediaError) as fault:

@@ -19,13 +19,13 @@ from emotion.systems.onnx_precision import half, quantised
 
 @pytest.fixture(scope="module")
 def fer():
-    return models.find("emo-fer", "classifier")
+    return models.find("emo-s", "classifier")
 
 
 @pytest.fixture(scope="module")
 def blobs():
     rng = np.random.default_rng(0)
-    return [cv2.GaussianBlur(rng.random((64, 64), np.float32), (0, 0), 4)[None, None] * 3 - 1 for _ in range(12)]
+    return [cv2.GaussianBlur(rng.random((48, 48), np.float32), (0, 0), 4)[None, None] * 3 - 1 for _ in range(12)]
 
 
 @pytest.mark.parametrize("change, atol, share", [(half, 0.01, 0.55), (quantised, 0.15, 0.35)])
@@ -112,14 +112,14 @@ def test_a_set_may_have_any_form_that_training_takes(tmp_path, monkeypatch, data
             (tree / split / name).mkdir(parents=True)
             for index in range(2):
                 cv2.imwrite(str(tree / split / name / f"{index}.png"), rng.integers(0, 256, (48, 48), np.uint8))
-    code, out, err = emo("export", "emo-fer", "--int8", "--data", tree)
-    assert code == 0 and out.startswith("emo-fer-int8.onnx\n") and err.startswith(f"converting {tree} (folder)")
-    assert emo("export", "emo-fer", "--half", "--data", next((tmp_path / "data" / ".sets").iterdir()))[::2] == (0, "")
+    code, out, err = emo("export", "emo-s", "--int8", "--data", tree)
+    assert code == 0 and out.startswith("emo-s-int8.onnx\n") and err.startswith(f"converting {tree} (folder)")
+    assert emo("export", "emo-s", "--half", "--data", next((tmp_path / "data" / ".sets").iterdir()))[::2] == (0, "")
     assert emo("export", detector_folder, "--half", "--data", data.parent)[::2] == (0, "")
     code, _, err = emo("export", detector_folder, "--half", "--data", tree)
     assert code == 2 and "a detector learns from whole pictures" in err
     (tmp_path / "empty").mkdir()
-    code, _, err = emo("export", "emo-fer", "--half", "--data", tmp_path / "empty")
+    code, _, err = emo("export", "emo-s", "--half", "--data", tmp_path / "empty")
     assert code == 2 and err.endswith("found none (emo convert makes one of a dataset)\n")
 
 

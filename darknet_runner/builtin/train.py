@@ -35,7 +35,7 @@ from .augment import Options
 from .batch_augment import middle, standardised
 from .checkpoint import Progress
 from .data import Loader, TrainSet
-from .device import pick_device
+from .device import keep_freed_memory, pick_device
 from .display import Display
 from .evaluate import classifier_figures, evaluate_classifier, evaluate_detector
 from .heads import head_of
@@ -63,6 +63,8 @@ class Trainer:
         self.total = net.integer("max_batches", 0)
         self._check()
         self.device = pick_device(job.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         if job.threads:
             torch.set_num_threads(job.threads)
         torch.manual_seed(job.seed)

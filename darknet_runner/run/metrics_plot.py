@@ -94,6 +94,7 @@ def _by_epoch(rows, title):
     """Loss and accuracy of both sides, and the rate, over the epochs: what tells learning from learning by heart."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
     rows = [row for row in rows if row.get("epoch")]
     figure = Figure(figsize=(11, 4.6), dpi=110, layout="constrained")
@@ -124,6 +125,14 @@ def _by_epoch(rows, title):
                 )
         panel.set_ylabel(name)
         panel.grid(alpha=0.25)
+        panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1, steps=(1, 2, 5, 10)))
+    rates = _values(rows, "rate", "epoch")[1]
+    if rates and min(rates) > 0:
+        panels[2].set_yscale("log")
+        panels[2].set_ylim(min(rates) / 2, max(rates) * 2)
+        panels[2].yaxis.set_major_locator(LogLocator(numticks=4))
+        panels[2].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panels[2].minorticks_off()
     panels[0].legend(fontsize=8)
     panels[1].legend(fontsize=8)
     panels[2].set_xlabel("epoch")

@@ -70,3 +70,19 @@ def test_a_classifier_is_drawn_by_epoch(tmp_path):
     picture = cv2.cvtColor(cv2.imread(str(tmp_path / "epochs.png")), cv2.COLOR_BGR2RGB).reshape(-1, 3)
     for colour in ((31, 119, 180), (214, 39, 40), (44, 160, 44), (77, 77, 77)):
         assert (np.abs(picture.astype(int) - colour).max(1) < 3).sum() > 100
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 60])
+def test_epochs_are_whole_on_the_axis(epochs):
+    """Also where an epoch ends between two batches, and a rate that falls by tenths has a tick at each."""
+    rows = [
+        {"epoch": n + 0.003, "train_loss": 2 / n, "train_top1": 0.3, "rate": 0.1 ** (1 + n // 2)}
+        for n in range(1, epochs + 1)
+    ]
+    figure = metrics_plot._by_epoch(rows, "a run")
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        labels = [label.get_text() for label in axes.get_xticklabels()]
+        assert labels and all(label.lstrip("\N{MINUS SIGN}").isdigit() for label in labels), labels
+    if epochs == 3:
+        assert {"0.01", "0.1"} <= {label.get_text() for label in figure.axes[2].get_yticklabels()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import click
 
@@ -14,8 +15,17 @@ from .groups import Command
 from .progress import going_through
 
 
+class Kind(click.Choice):
+    """A dataset's kind; a path in its place is told how the line goes."""
+
+    def convert(self, value, param, ctx):
+        if value not in self.choices and Path(value).exists():
+            self.fail(f"'{value}' is a path: give the dataset's kind before it, as emo convert folder {value}")
+        return super().convert(value, param, ctx)
+
+
 @click.command(cls=Command, context_settings={"show_default": True})
-@click.argument("kind", type=click.Choice(list(KINDS)), metavar="KIND")
+@click.argument("kind", type=Kind(list(KINDS)), metavar="KIND")
 @click.argument("source", type=click.Path(), required=False)
 @click.option("--task", type=click.Choice(list(TASKS)), default="detector", help="What to make, see above.")
 @click.option(

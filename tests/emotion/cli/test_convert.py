@@ -65,6 +65,7 @@ def test_json_is_the_report_and_quiet_is_quiet(folder):
         (["affectnet", "nowhere"], 1, "emo: nowhere: no such folder (give the folder"),
         (["affectnet", "affectnet", "--out", "affectnet/out"], 2, "the output lies in, or around, the source"),
         (["afectnet"], 2, "'afectnet' is not one of"),
+        (["affectnet/training.csv"], 2, "is a path: give the dataset's kind before it, as emo convert folder "),
         (["affectnet", "--with", "imagenet=x"], 2, "no dataset kind 'imagenet'"),
         (["affectnet", "--classes", "5"], 2, "'5' is not one of"),
         (["affectnet", "--size", "big"], 2, "'big' is neither N nor WxH"),

@@ -26,6 +26,9 @@ from ..systems.detections import Detections
 TICK = Fraction(1, 90_000)  # of the frames' times
 COPIED = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
 LONGEST_S = 10.0  # that the last frame is shown for at most
+# Two thirds of the CPU time of veryfast alone, for a twentieth more bytes and 0.2 dB (596x336, docs/measurements.md).
+X264 = {"preset": "veryfast", "crf": "23", "x264-params": "subme=1"}
+ONE_THREAD = 640 * 480  # pixels up to which sharing a frame out among threads costs more than it gains
 
 
 def available() -> bool:
@@ -56,7 +59,7 @@ class H264:
         width, height = self.size
         if width % 2 or height % 2:  # 4:2:0 needs even sides
             drawn = cv2.copyMakeBorder(drawn, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        picture = av.VideoFrame.from_ndarray(cv2.cvtColor(drawn, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+        picture = av.VideoFrame.from_numpy_buffer(cv2.cvtColor(drawn, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
         picture.time_base = TICK
         picture.pts = self.last = max(round((float(frame.time_s or 0.0) - self.begin_s) / TICK), self.last + 1)
         self._sound_until(float(picture.pts * TICK))
@@ -71,7 +74,8 @@ class H264:
                 name_for_opencv(part(self.path)), "w", format="mp4", options={"movflags": "+faststart"}
             )
             rate = Fraction(self.fps).limit_denominator(1001)
-            self.stream = self.output.add_stream("libx264", rate=rate, options={"preset": "veryfast", "crf": "23"})
+            self.stream = self.output.add_stream("libx264", rate=rate, options=dict(X264))
+            self.stream.codec_context.thread_count = 1 if size_wh[0] * size_wh[1] <= ONE_THREAD else 0
             self.stream.width, self.stream.height, self.stream.pix_fmt = (
                 size_wh[0] + size_wh[0] % 2,
                 size_wh[1] + size_wh[1] % 2,

@@ -43,13 +43,13 @@ class TrackTimes:
 
 @dataclass
 class Moment:
-    """A face at its strongest: score, time_s, frame index, track (0 when nothing tracks) and a JPEG of it."""
+    """A face at its strongest: score, time_s, frame index, track (0 when nothing tracks) and a picture of it, BGR."""
 
     score: float
     time_s: float
     index: int
     track: int
-    jpeg: bytes
+    picture: np.ndarray
 
 
 class Answers:
@@ -125,7 +125,7 @@ class Answers:
                 continue
             for one in near:
                 kept.remove(one)
-            kept.append(Moment(score, time_s, frame.index, number, thumbnail(frame.bgr, box)))
+            kept.append(Moment(score, time_s, frame.index, number, cut_out(frame.bgr, box)))
             kept.sort(key=lambda one: -one.score)
             del kept[MOMENTS:]
 
@@ -188,10 +188,8 @@ class Answers:
             html_path.write_text(page(self, result, png_path.read_bytes()), encoding="utf-8", errors="backslashreplace")
 
 
-def thumbnail(bgr: np.ndarray, xyxy_px: np.ndarray) -> bytes:
-    """The face with some of its surroundings as a JPEG, its longer side SIDE pixels."""
-    import cv2
-
+def cut_out(bgr: np.ndarray, xyxy_px: np.ndarray) -> np.ndarray:
+    """The face with some of its surroundings; large ones as they are shown, so that what waits takes little memory."""
     x1, y1, x2, y2 = (float(value) for value in xyxy_px)
     margin, (height, width) = 0.25 * max(x2 - x1, y2 - y1), bgr.shape[:2]
     left, top, right, bottom = (
@@ -201,13 +199,22 @@ def thumbnail(bgr: np.ndarray, xyxy_px: np.ndarray) -> bytes:
         min(height, int(y2 + margin) + 1),
     )
     crop = bgr[top:bottom, left:right]
+    return crop.copy() if max(crop.shape[:2]) <= 2 * SIDE else as_shown(crop)
+
+
+def as_shown(crop: np.ndarray) -> np.ndarray:
+    """Its longer side SIDE pixels."""
+    import cv2
+
     scale = SIDE / max(crop.shape[:2])
     size = [max(1, round(side * scale)) for side in crop.shape[1::-1]]
-    return cv2.imencode(
-        ".jpg",
-        cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR),
-        [cv2.IMWRITE_JPEG_QUALITY, 85],
-    )[1].tobytes()
+    return cv2.resize(crop, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def jpeg(picture: np.ndarray) -> bytes:
+    import cv2
+
+    return cv2.imencode(".jpg", as_shown(picture), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
 def hex_colour(name: str, index: int) -> str:
@@ -230,7 +237,7 @@ def page(answers: Answers, result: dict, plotted: bytes) -> str:
                     "time": clock(one.time_s),
                     "score": f"{one.score:.0%}",
                     "track": one.track,
-                    "jpeg": _uri(one.jpeg, "jpeg"),
+                    "jpeg": _uri(jpeg(one.picture), "jpeg"),
                 }
                 for one in kept
             ],

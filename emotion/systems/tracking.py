@@ -187,10 +187,11 @@ class Tracker:
     def _is_cut(self, bgr) -> bool:
         import cv2
 
-        down, across = (
-            max(1, side // 128) for side in bgr.shape[:2]
-        )  # area interpolation of every pixel would take longer than all else here
-        small = cv2.resize(bgr[::down, ::across], THUMBNAIL, interpolation=cv2.INTER_AREA)
+        # The mean of every pixel would take longer than all else here; of a few it shows a cut as well.
+        few = [-(-side // max(1, side // 128)) for side in bgr.shape[1::-1]]
+        small = cv2.resize(
+            cv2.resize(bgr, few, interpolation=cv2.INTER_NEAREST), THUMBNAIL, interpolation=cv2.INTER_AREA
+        )
         before, self._thumbnail = self._thumbnail, cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(float)
         if before is None:
             return False

@@ -145,6 +145,27 @@ def emblem(canvas: np.ndarray, rng: np.random.Generator, centre: tuple[int, int]
     cv2.polylines(canvas, [points], True, metal if rng.random() < 0.5 else edge, max(1, radius // 8), cv2.LINE_AA)
 
 
+def embroidery(canvas: np.ndarray, rng: np.random.Generator, centre: tuple[int, int], radius: int) -> None:
+    """A badge as on caps and sleeves: many small bright stitches on dark cloth, alike left and right."""
+    x, y = centre
+    light, _ = _metal(rng)
+    threads = [tuple(map(float, light)), (235.0, 235.0, 240.0), _colour(rng)]
+    ground = tuple(float(value) for value in palette_colour(rng) * 0.2)
+    axes = (int(radius * rng.uniform(0.9, 1.5)), int(radius * rng.uniform(0.8, 1.1)))
+    cv2.ellipse(canvas, centre, axes, 0, 0, 360, ground, -1, cv2.LINE_AA)
+    for _ in range(rng.integers(12, 45)):
+        where, along = rng.normal(0, 0.45, 2) * radius, rng.normal(0, 0.18, 2) * radius
+        colour, thick = (
+            threads[rng.integers(3) if rng.random() < 0.3 else 0],
+            max(1, int(radius * rng.uniform(0, 0.14))),
+        )
+        for side in (-1, 1):
+            ends = [(int(x + side * at[0]), int(y + at[1])) for at in (where - along, where + along)]
+            cv2.line(canvas, ends[0], ends[1], colour, thick, cv2.LINE_AA)
+    if rng.random() < 0.6:
+        emblem(canvas, rng, centre, max(2, int(radius * 0.4)))
+
+
 def tag(canvas: np.ndarray, rng: np.random.Generator, centre: tuple[int, int], height: int) -> None:
     """A name tag: a plate with a word, at times with a small badge beside it, or a row of ribbons."""
     x, y = centre
@@ -299,7 +320,10 @@ def painted_out(picture: np.ndarray, boxes: Sequence[Box], rng: np.random.Genera
 
 
 def adorned(picture: np.ndarray, boxes: Sequence[Box], rng: np.random.Generator) -> np.ndarray:
-    """A copy with badges, tags and buttons where no face is; sizes go by the largest face, as on people's clothes."""
+    """A copy with badges, tags and buttons where no face is; sizes go by the largest face, as on people's clothes.
+
+    At times one more badge lies above a face, where a cap has it.
+    """
     out, (height, width) = picture.copy(), picture.shape[:2]
     side = max((y2 - y1 for _, y1, _, y2 in boxes), default=min(height, width) / 3)
     for _ in range(rng.integers(2, 7)):
@@ -308,5 +332,12 @@ def adorned(picture: np.ndarray, boxes: Sequence[Box], rng: np.random.Generator)
         far = size * 3.2
         if any(x1 - far < x < x2 + far and y1 - size * 1.7 < y < y2 + size * 1.7 for x1, y1, x2, y2 in boxes):
             continue
-        (button, emblem, tag)[rng.integers(3)](out, rng, (x, y), size)
+        (button, emblem, tag, embroidery)[rng.integers(4)](out, rng, (x, y), size)
+    for x1, y1, x2, y2 in boxes:
+        size = int(rng.uniform(0.06, 0.16) * (y2 - y1))
+        y = int(y1 - size * 2.5)
+        if y > size > 2 and rng.random() < 0.4:
+            (emblem, embroidery)[rng.integers(2)](
+                out, rng, (int((x1 + x2) / 2 + rng.normal(0, 0.05) * (x2 - x1)), y), size
+            )
     return out

@@ -114,7 +114,7 @@ def ship_detector(args: argparse.Namespace) -> None:
     words += ["--set", f"lfw-affectnet validation, collages={data / 'collages'}:valid"]
     words += ["--set", f"FER2013 scenes, PublicTest faces={data / 'scenes'}:valid"]
     words += ["--set", f"FER2013 scenes, PrivateTest faces={data / 'scenes'}:test"]
-    script("ship_detector.py", "ship", *words, "--lfw", data / "faces", log=args.log)
+    script("ship_detector.py", "ship", *words, "--lfw", data / "faces", "--finder", args.finder, log=args.log)
 
 
 def classifier(name: str, args: argparse.Namespace) -> None:
@@ -189,7 +189,7 @@ def stage(name: str, args: argparse.Namespace, start: Path | None = None, cfg: P
     return run
 
 
-def set_commands(fer: Path, lfw: Path, data: Path) -> dict[str, tuple]:
+def set_commands(fer: Path, lfw: Path, data: Path, finder: str) -> dict[str, tuple]:
     """Name of each of the detector's sets -> what makes it: words of `emo`, or a script beside this one."""
     csv = fer / "fer2013.csv"
     return {
@@ -198,14 +198,14 @@ def set_commands(fer: Path, lfw: Path, data: Path) -> dict[str, tuple]:
         "scenes": ("convert", "fer2013", csv, "--task", "detector", "--scenes", 6000),
         "drawn": ("dataset", "synth", "--as", "yolo", "--count", 1600, "--seed", 11),
         "collages": ("dataset", "collage", data / "faces", "--count", 2700, "--seed", 5),
-        "negatives": ("false_faces.py", "teach", "--lfw", data / "faces", "--count", 1800),
+        "negatives": ("false_faces.py", "teach", "--lfw", data / "faces", "--finder", finder, "--count", 1800),
     }
 
 
 def detector_sets(args: argparse.Namespace) -> None:
     """LFW, scenes of FER2013's faces, drawn scenes, collages of LFW, and pictures without faces."""
     data = args.work / "data"
-    for name, words in set_commands(args.fer, args.lfw, data).items():
+    for name, words in set_commands(args.fer, args.lfw, data, args.finder).items():
         if args.start and name == "crops":
             continue
         if not (data / name / "emo.data").is_file():
@@ -229,6 +229,7 @@ def main() -> None:
         "--only", choices=[*CLASSIFIERS, "yolo"], action="append", help="only this model; may be repeated"
     )
     parser.add_argument("--start", type=Path, help="model folder from which the detector's last stage begins")
+    parser.add_argument("--finder", default="yunet", help="finds faces without a label (default: yunet)")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     args.work = args.work.absolute()

@@ -98,7 +98,7 @@ def test_the_stages_settings_are_options_of_the_command(scripts):
     from emotion.cli.darknet_train import train
 
     known = {option for param in train.params for option in param.opts}
-    made = set(release.set_commands(Path("fer"), Path("lfw"), Path("data")))
+    made = set(release.set_commands(Path("fer"), Path("lfw"), Path("data"), "yunet"))
     for name in (release.CROPS_FIRST, *release.STAGES):
         settings = tomllib.loads((SCRIPTS / "release" / f"{name}.toml").read_text())
         assert {"--" + key.replace("_", "-") for key in settings} - {"--sets"} <= known, name

@@ -55,7 +55,7 @@ def stored(xyxy_px, orientation: int, size_wh) -> np.ndarray:
 
 
 def area(xyxy) -> np.ndarray:
-    """(..., 4) -> (...); zero for a box without extent."""
+    """(..., 4) -> (...); zero for a box without a size."""
     box = np.asarray(xyxy, float)
     return np.prod(np.clip(box[..., 2:] - box[..., :2], 0, None), axis=-1)
 

@@ -45,7 +45,9 @@ def read_text(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) 
         data = _guarded(path, lambda: _at_most(file, most + 1))
     if len(data) > most:
         raise DataError(
-            f"is longer than {most >> 20} MB, which no such file is", where=path, mend="is it the right file?"
+            f"is longer than {most >> 20} MB, which is too much for such a file",
+            where=path,
+            mend="is it the right file?",
         )
     bom, encoding = _encoding(data, path)
     data = data[bom:]

@@ -25,7 +25,7 @@ def read(path: str | Path) -> tuple[tuple[str, ...], dict[str, str]]:
     path = Path(path)
     content = read_yaml(path)
     if not isinstance(content, dict) or "names" not in content:
-        raise DataError("is no data.yaml: it has no names", where=path, mend=_MEND)
+        raise DataError("is not a data.yaml: it has no names", where=path, mend=_MEND)
     names = _names(content["names"], path)
     if "nc" in content and content["nc"] != len(names):
         raise DataError(f"nc is {str(content['nc'])[:20]}, but it has {len(names)} names", where=path)

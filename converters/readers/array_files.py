@@ -6,7 +6,7 @@
     np.asarray(Row(rows, 3))              # the fourth picture
 
 HDF5 is read some rows at a time, and so is what an npz stores without compression, whatever its size. A pickle, and a
-compressed npz, can only be read whole: of those, MOST_WHOLE bytes are the limit. Nothing that claims far more than its
+compressed npz, can only be read whole, up to MOST_WHOLE bytes. Nothing that claims far more than its
 file can hold is read at all.
 """
 
@@ -54,7 +54,7 @@ def content(path: Path, form: str, names: dict[str, tuple[str, ...]]) -> dict[st
                 and array.size
                 and _codes(array).max() > 0x10FFFF
             ):
-                raise DataError("holds text of characters that there are none")
+                raise DataError("holds text with characters that do not exist")
         return found
 
 
@@ -189,7 +189,7 @@ def _sound(name: str, nominal: int, stored: int) -> None:
 def _small(nominal: int, what: str) -> None:
     if nominal > MOST_WHOLE:
         raise DataError(
-            f"is {nominal >> 20} MB: {what} is read whole, and of that {MOST_WHOLE >> 20} MB are the limit",
+            f"is {nominal >> 20} MB: {what} is read whole, up to a limit of {MOST_WHOLE >> 20} MB",
             mend="write it as HDF5 or as an npz without compression, which are read piece by piece",
         )
 
@@ -223,7 +223,7 @@ def _tried(path: Path) -> None:
     )
     if ended.returncode < 0:
         raise DataError(
-            f"is damaged: the HDF5 library ends on it ({signal.Signals(-ended.returncode).name})",
+            f"is damaged: the HDF5 library crashes on it ({signal.Signals(-ended.returncode).name})",
             where=path,
             mend="fetch it again",
         )
@@ -247,7 +247,7 @@ def _hdf5(path: Path, wanted: dict[str, str]) -> Mapping:
             piece = int(np.prod(data.chunks or (0,), dtype=object)) * data.dtype.itemsize
             if piece > MOST_CHUNK:
                 raise DataError(
-                    f"'{name}' is packed in pieces of {piece >> 20} MB, and {MOST_CHUNK >> 20} MB are the limit",
+                    f"'{name}' is packed in pieces of {piece >> 20} MB, but the limit is {MOST_CHUNK >> 20} MB",
                     mend=f"h5repack -l {name}:CHUNK=256x... makes smaller ones",
                 )
             if wanted[name.lower()] == "images" and data.ndim >= 3 and data.dtype.kind in "iuf":

@@ -67,11 +67,11 @@ def _decompressed(text: str) -> list[int]:
         while more:
             bits = ord(text[at]) - 48
             if not 0 <= bits < 64:
-                raise ValueError("no compressed mask")
+                raise ValueError("not a compressed mask")
             value |= (bits & 0x1F) << shift
             more, at, shift = bool(bits & 0x20), at + 1, shift + 5
             if more and (at == len(text) or shift > 60):
-                raise ValueError("no compressed mask")
+                raise ValueError("not a compressed mask")
             if not more and bits & 0x10:
                 value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))

@@ -107,5 +107,5 @@ def _state(trainer) -> dict | None:
     except Exception as error:  # torch's unpickler raises what it likes
         raise RunError(f"cannot be read, it is damaged ({type(error).__name__})", where=path, mend=mend) from None
     if not known:
-        raise RunError("is not a state of a run that this emo can go on from", where=path, mend=mend)
+        raise RunError("is not the state of a run that this version of emo can go on from", where=path, mend=mend)
     return state

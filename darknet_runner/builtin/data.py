@@ -219,7 +219,7 @@ class Loader:
                     message = self.links[worker].recv()
                 except (EOFError, ConnectionError):
                     raise RunError(
-                        "a worker process ended without a word", mend="out of memory? try --workers 0"
+                        "a worker process ended without a message", mend="out of memory? try --workers 0"
                     ) from None
                 if isinstance(message, Exception):
                     raise message

@@ -31,16 +31,16 @@ def pick_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name):
-        raise UsageError(f"--device {name}: no such device", mend="take auto, cpu, cuda or cuda:N")
+        raise UsageError(f"--device {name}: no such device", mend="use auto, cpu, cuda or cuda:N")
     device = torch.device(name)
     if device.type == "cuda":
         if not torch.backends.cuda.is_built():
             raise UsageError(
                 f"--device {name}: this PyTorch was built without CUDA",
-                mend="take auto or cpu, or install a PyTorch with CUDA",
+                mend="use auto or cpu, or install a PyTorch with CUDA",
             )
         if not torch.cuda.is_available():
-            raise UsageError(f"--device {name}: PyTorch finds no GPU, or no driver for it", mend="take auto or cpu")
+            raise UsageError(f"--device {name}: PyTorch finds no GPU, or no driver for it", mend="use auto or cpu")
         if (device.index or 0) >= (count := torch.cuda.device_count()):
             raise UsageError(
                 f"--device {name}: there "
@@ -50,7 +50,7 @@ def pick_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"--device {name}: {str(error).splitlines()[0]}", mend="take auto, cpu or another GPU"
+            f"--device {name}: {str(error).splitlines()[0]}", mend="use auto, cpu or another GPU"
         ) from None
     if device.type == "cuda" and device.index is None:
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))  # torchrun's: one GPU a process

@@ -122,7 +122,7 @@ class Recipe:
         bad = bad or ("vote_share" if self.vote_share > 1 else None)
         if bad:
             raise UsageError(
-                f"{bad} = {getattr(self, bad)} makes no training",
+                f"{bad} = {getattr(self, bad)} cannot be trained with",
                 where=where,
                 mend="emo recipes show best explains each setting",
             )

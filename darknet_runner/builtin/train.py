@@ -130,7 +130,7 @@ class Trainer:
         if self.by_recipe and not self.data.is_classifier:
             raise UsageError(
                 f"recipe {self.recipe.name} changes a classifier's pictures; a detector's are changed as its cfg says",
-                mend="take --set augment=cfg",
+                mend="use --set augment=cfg",
             )
         if (self.recipe.monitor == "map") == self.data.is_classifier and self.recipe.monitor:
             raise UsageError(

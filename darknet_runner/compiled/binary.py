@@ -156,7 +156,7 @@ def find_again(recorded: str | None, where: str | Path) -> Path | None:
     if recorded and not os.environ.get("EMO_DARKNET") and found != Path(recorded):
         mend = f"--darknet {recorded} does, if you trust it" if _is_program(recorded) else "name another with --darknet"
         raise RunError(
-            f"was trained with {recorded}, which emo does not run because a file says so",
+            f"was trained with {recorded}, which emo does not run only because a file names it",
             where=where,
             mend=f"{mend}; --engine builtin goes on without a binary",
         )

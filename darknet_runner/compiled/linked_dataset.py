@@ -136,7 +136,7 @@ def _suffix(image):
     if suffix in (".png", ".bmp"):  # the decoders go by the content
         return ".png"
     raise DataError(
-        f"no Darknet reads a {suffix or 'file without extension'}",
+        f"Darknet cannot read a {suffix or 'file without extension'}",
         where=image,
         mend="convert the pictures to .jpg or .png",
     )

@@ -301,7 +301,7 @@ def parse(text: str, path: str | Path | None = None) -> Cfg:
         if name is not None:
             sections.append(Section(name, number, {}, {}, path))
         elif not sections:
-            raise CfgError("an option stands before the first section", where=path, line=number)
+            raise CfgError("an option comes before the first section", where=path, line=number)
         elif key not in sections[-1].options:
             sections[-1].options[key] = value
             sections[-1].lines[key] = number
@@ -373,7 +373,9 @@ def load(path: str | Path) -> Cfg:
         raise CfgError(f"cannot be read: {getattr(error, 'strerror', None) or error}", where=path) from None
     if len(text) > MOST_CHARACTERS:
         raise CfgError(
-            f"is longer than {MOST_CHARACTERS >> 20} MB, which no cfg is", where=path, mend="is it the right file?"
+            f"is longer than {MOST_CHARACTERS >> 20} MB, which is too much for a cfg",
+            where=path,
+            mend="is it the right file?",
         )
     if "\0" in text:
         raise CfgError("holds NUL bytes: is not a text file", where=path)

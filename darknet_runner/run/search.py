@@ -135,7 +135,7 @@ class Search:
             raise RunError(f"the storage cannot be used: {reason}", where=storage or folder / "study.db") from None
         if self.study.direction.name.lower() != direction:
             raise UsageError(
-                f"the study '{study}' was started to {self.study.direction.name.lower()}", mend="take another --name"
+                f"the study '{study}' was started to {self.study.direction.name.lower()}", mend="choose another --name"
             )
 
     def _states(self):

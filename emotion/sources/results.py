@@ -123,7 +123,7 @@ def read(path: str | Path, coco: str | Path | None = None, least: Sequence[str] 
     if not parts:
         raise UsageError("has no folder with a detections.jsonl, as emo detect writes", where=path)
     if not parts[0].is_file():
-        raise DataError("no such file of results", where=path)
+        raise DataError("no such results file", where=path)
     return Results(path, [told for part in parts for told in _told(part, coco)], least)
 
 
@@ -202,7 +202,7 @@ def _records(path: Path, coco: str | Path | None) -> Iterator[tuple[Key, Face | 
             values = []
         if not values:
             raise DataError(
-                f"is neither JSON nor a record a line: {whole.msg}", where=path, line=whole.lineno
+                f"is neither JSON nor one record per line: {whole.msg}", where=path, line=whole.lineno
             ) from None
     first = values[0]
     if coco or (isinstance(first, dict) and "annotations" in first):
@@ -274,7 +274,7 @@ def _face(record: dict, here: dict, path: Path, line: int | None, context: dict 
     if box is None:
         return None
     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
-        raise DataError(f"a box without extent: {box}", where=path, line=line)
+        raise DataError(f"a box without a size: {box}", where=path, line=line)
     sure = next((value for key in SURE if (value := _number(record.get(key))) is not None), 1.0)
     return Face(box, _scores(record, context or {}, path), min(max(sure, 0.0), 1.0))
 
@@ -322,7 +322,7 @@ def _scores(record: dict, context: dict, path: Path) -> dict[str, float]:
             raise UsageError(
                 "is a list of results; its ids have no meaning without the pictures' file",
                 where=path,
-                mend="name the COCO file that they are of: RESULTS.json+INSTANCES.json",
+                mend="name the COCO file that they refer to: RESULTS.json+INSTANCES.json",
             )
         label = context["categories"][record["category_id"]]
     beside = _number(record.get("score")) if _number(record.get("face")) is not None else None

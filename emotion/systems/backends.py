@@ -57,7 +57,7 @@ class OpenCVBackend:
                 "OpenCV does not decode [region] as Darknet does: it has an NMS of its own",
                 where=model.cfg.path,
                 line=region.line,
-                mend="take --backend onnx or torch",
+                mend="use --backend onnx or torch",
             )
         cfg = inference_cfg(model.cfg)
         self.temperature = 1.0 if cfg.is_detector else softmax_temperature(cfg)
@@ -117,7 +117,7 @@ class OnnxBackend:
         if kind not in ("auto", "cpu", "cuda") or (kind == "cuda" and not gpu):
             raise UsageError(
                 f"--device {device}: this ONNX Runtime has no such device",
-                mend="take auto or cpu, or install onnxruntime-gpu",
+                mend="use auto or cpu, or install onnxruntime-gpu",
             )
         providers = [("CUDAExecutionProvider", {"device_id": number or "0"})] if gpu and kind != "cpu" else []
         self.session = onnxruntime.InferenceSession(

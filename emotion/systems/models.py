@@ -206,7 +206,7 @@ def _load(name, cfg_path, weights_path, names_path, weights_file, names_file) ->
         raise WeightsError(
             "is not the file that its card describes: the sha256 differs",
             where=weights_path,
-            mend="fetch it again, or mend model.toml",
+            mend="fetch it again, or fix model.toml",
         )
     return Model(name, cfg, weights_path, names, card)
 

@@ -93,7 +93,9 @@ def to_onnx(model: Model, prepares: bool = True):
     )
     for layer, blocks in zip(layers, arrays):
         if layer.type not in EMITTERS:
-            raise CfgError(f"section [{layer.type}] has no form in ONNX", where=cfg.path, line=layer.section.line)
+            raise CfgError(
+                f"section [{layer.type}] cannot be exported to ONNX", where=cfg.path, line=layer.section.line
+            )
         x = EMITTERS[layer.type](graph, layer, blocks, x, outs)
         outs[layer.index] = x, layer.out
         if layer.type in HEADS:
@@ -147,7 +149,7 @@ def _activated(graph, layer: Layer, x, default: str):
     if name not in ACTIVATIONS:
         section = layer.section
         raise CfgError(
-            f"activation {name} has no form in ONNX here",
+            f"activation {name} cannot be exported to ONNX",
             where=section.path,
             line=section.lines.get("activation"),
             mend=f"known: {', '.join(sorted(ACTIVATIONS))}",
@@ -197,7 +199,7 @@ def _pool(kind: str, **attributes):
     def emit(graph, layer, blocks, x, outs):
         section, (width, height, _) = layer.section, layer.inputs
         if section.integer("maxpool_depth", 0):
-            raise CfgError("maxpool_depth has no form in ONNX here", where=section.path, line=section.line)
+            raise CfgError("maxpool_depth cannot be exported to ONNX", where=section.path, line=section.line)
         stride = section.integer("stride", 1)
         strides, size = (
             [section.integer("stride_y", stride), section.integer("stride_x", stride)],

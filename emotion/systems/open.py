@@ -143,10 +143,10 @@ def overrules(spec: str) -> tuple[str, tuple[int, int] | None, str | None]:
 def resized(model: Model, size_wh: tuple[int, int]) -> Model:
     """The model with another input size; UsageError for a size, or a network, that cannot be."""
     if any(side % 32 or not 32 <= side <= 8192 for side in size_wh):
-        raise UsageError(f"a size of {size_wh[0]}x{size_wh[1]} cannot be", mend="take multiples of 32")
+        raise UsageError(f"a size of {size_wh[0]}x{size_wh[1]} is not possible", mend="use multiples of 32")
     if model.task != "detector":
         raise UsageError(
-            f"'{model.name}' is a classifier, which has the size that it was trained at",
+            f"'{model.name}' is a classifier, whose size is fixed",
             mend="a size is for a detector",
         )
     return models.at_size(model, size_wh)

@@ -73,7 +73,7 @@ def read_source(path: str | Path) -> Source:
     """UsageError for another suffix, WeightsError for a file that cannot be used."""
     path = Path(path)
     if not reads(path):
-        raise UsageError(f"{path.name} is of no form that can be imported", mend=f"known: {', '.join(READERS)}")
+        raise UsageError(f"{path.name} has no format that can be imported", mend=f"known: {', '.join(READERS)}")
     if not path.is_file():
         raise WeightsError("no such file", where=path)
     try:
@@ -90,7 +90,7 @@ def read_source(path: str | Path) -> Source:
     ) as error:
         reason = " ".join(str(error).split())[:120]
         raise WeightsError(
-            f"is broken, or of a form that is not read here: {type(error).__name__} {reason}", where=path
+            f"is damaged, or in a format that emo does not read: {type(error).__name__} {reason}", where=path
         ) from None
 
 

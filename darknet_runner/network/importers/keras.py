@@ -219,7 +219,7 @@ def _activation(options) -> str | None:
 def _layer(path, name, arrays, kind, options, activation, behind) -> list[SourceLayer]:
     if options.get("dim_ordering") == "th":
         raise WeightsError(
-            f"layer '{name}' has Theano's kernels, which are not read here",
+            f"layer '{name}' has Theano's kernels, which emo does not read",
             where=path,
             mend="save it with TensorFlow's ordering",
         )

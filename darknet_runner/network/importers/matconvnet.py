@@ -28,11 +28,11 @@ def read(path: Path) -> Source:
         found = loadmat(path, struct_as_record=False)  # not squeezed: a filter of 1x1 keeps its sides
     except NotImplementedError:
         raise WeightsError(
-            "is a MATLAB 7.3 file, which is not read here", where=path, mend="save it with -v7"
+            "is a MATLAB 7.3 file, which emo does not read", where=path, mend="save it with -v7"
         ) from None
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise WeightsError(f"is no .mat file: {reason}", where=path) from None
+        raise WeightsError(f"is not a .mat file: {reason}", where=path) from None
     net = _one(found.get("net"))
     layers = found.get("layers", getattr(net, "layers", None))
     if layers is None:
@@ -71,7 +71,7 @@ def _layer(path, layer, index, activation, behind) -> list[SourceLayer]:
     arrays = [np.asarray(one, np.float32) for one in cells if np.size(one)]
     if kind == "bnorm":
         if len(arrays) != 3:
-            raise WeightsError(f"layer '{name}' has {len(arrays)} arrays, a bnorm three", where=path)
+            raise WeightsError(f"layer '{name}' has {len(arrays)} arrays; a bnorm has three", where=path)
         gamma, beta, moments = arrays[0].ravel(), arrays[1].ravel(), arrays[2].reshape(-1, 2)
         # Its moments hold the deviation, epsilon included (matlab/vl_nnbnorm.m).
         return [

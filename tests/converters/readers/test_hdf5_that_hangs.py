@@ -15,7 +15,7 @@ from converters.readers import array_files
 )
 def test_a_file_that_ends_the_library(trial, name, tmp_path, monkeypatch):
     monkeypatch.setattr(array_files, "_TRIAL", trial)
-    with pytest.raises(DataError, match=rf"a\.h5: is damaged: the HDF5 library ends on it \({name}\)"):
+    with pytest.raises(DataError, match=rf"a\.h5: is damaged: the HDF5 library crashes on it \({name}\)"):
         array_files._tried(tmp_path / "a.h5")
 
 

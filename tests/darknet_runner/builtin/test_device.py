@@ -18,15 +18,15 @@ def test_those_that_are_always_there():
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "meta", "cpu:0", "", "CUDA", "cuda:99999"])
 def test_what_is_no_device(name):
-    with pytest.raises(UsageError, match="no such device .take auto, cpu, cuda or cuda:N"):
+    with pytest.raises(UsageError, match="no such device .use auto, cpu, cuda or cuda:N"):
         pick_device(name)
 
 
 @pytest.mark.parametrize(
     ("built", "here", "count", "name", "words"),
     [
-        (False, False, 0, "cuda", "was built without CUDA .take auto or cpu"),
-        (True, False, 0, "cuda:0", "finds no GPU, or no driver for it .take auto or cpu"),
+        (False, False, 0, "cuda", "was built without CUDA .use auto or cpu"),
+        (True, False, 0, "cuda:0", "finds no GPU, or no driver for it .use auto or cpu"),
         (True, True, 1, "cuda:1", "there is 1 GPU, cuda:0"),
         (True, True, 4, "cuda:4", "there are 4 GPUs, cuda:0 to cuda:3"),
     ],
@@ -38,7 +38,7 @@ def test_why_a_gpu_cannot_be_had(built, here, count, name, words, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
     with pytest.raises(UsageError, match=words) as fault:
         pick_device(name)
-    assert "take auto, cpu, cuda" not in str(fault.value)
+    assert "use auto, cpu, cuda" not in str(fault.value)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="mallopt is glibc's")

@@ -113,7 +113,7 @@ def test_a_stop_sent_to_the_whole_group_saves_and_can_be_resumed(started, number
         process.returncode == 130
         and told["verdict"] == "interrupted"
         and "Traceback" not in err
-        and "without a word" not in err
+        and "without a message" not in err
     ), err
     assert "continue with: emo train --resume" in err
     with open(run.metrics) as file:
@@ -162,10 +162,10 @@ def test_a_worker_that_ends_before_the_stop_is_heard_is_no_crash(tiny_text, squa
             == result.iterations
         )
     else:
-        with pytest.raises(EmoError, match="without a word"):
+        with pytest.raises(EmoError, match="without a message"):
             trainer.train()
         told = job.run.read_json()
-        assert told["verdict"] == "failed" and "without a word" in told["reasons"][0]
+        assert told["verdict"] == "failed" and "without a message" in told["reasons"][0]
 
 
 @pytest.fixture

@@ -48,5 +48,5 @@ def test_every_token_is_found_in_its_own_paths_only(names):
 
 def test_a_format_that_no_darknet_reads(tmp_path):
     (tmp_path / "a.webp").write_bytes(b"x")
-    with pytest.raises(DataError, match="no Darknet reads a .webp"):
+    with pytest.raises(DataError, match="Darknet cannot read a .webp"):
         linked_dataset.link_lists(tmp_path / "run", ("a",), {"valid": [tmp_path / "a.webp"]})

@@ -117,7 +117,7 @@ def test_the_one_of_the_system_goes_on_by_itself(here, monkeypatch):
     program = spy(here.parent / "bin" / "darknet", here.parent / "trace")
     assert binary.find_again(str(program), "run") == program == binary.find_again(None, "run")
     other = spy(here.parent / "mine" / "darknet", here.parent / "trace")
-    with pytest.raises(RunError, match="does not run because a file says so"):
+    with pytest.raises(RunError, match="does not run only because a file names it"):
         binary.find_again(str(other), "run")
     monkeypatch.setenv("EMO_DARKNET", str(other))
     assert binary.find_again(str(program), "run") == other

@@ -569,7 +569,7 @@ def test_files_that_are_none(tmp_path):
     for name, what in (("b.h5", "not a Keras model"), ("b.pth", "no state dict"), ("c.pth", "'lstm'")):
         with pytest.raises(WeightsError, match=what):
             fit.import_weights(tmp_path / name, cfg, tmp_path / "x.weights")
-    with pytest.raises(UsageError, match=".weights is of no form|known: "):
+    with pytest.raises(UsageError, match=".weights has no format|known: "):
         fit.import_weights(tmp_path / "a.tflite", cfg, tmp_path / "x.weights")
     with pytest.raises(WeightsError, match="no such file"):
         fit.import_weights(tmp_path / "none.h5", cfg, tmp_path / "x.weights")

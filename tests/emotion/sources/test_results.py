@@ -125,9 +125,9 @@ def test_scores_of_whatever_scale(tmp_path, record, scores):
     [
         ("a.json", "{", "neither JSON"),
         ("a.json", "[]", "no face"),
-        ("a.json", '{"box": [5, 5, 0, 3]}', "without extent"),
+        ("a.json", '{"box": [5, 5, 0, 3]}', "without a size"),
         ("a.csv", "frame,emotion\n1,happy\n", "no face"),
-        ("a.csv", "x1,y1,x2,y2\n1,1,nan,3\n", "a.csv:2: a box without extent"),
+        ("a.csv", "x1,y1,x2,y2\n1,1,nan,3\n", "a.csv:2: a box without a size"),
         ("a.json", "", "neither JSON"),
     ],
 )

@@ -121,9 +121,9 @@ def test_what_has_no_form_is_named(tmp_path):
     from emotion.systems.onnx_export import to_onnx
 
     for section, said in (
-        ("[reorg]\nstride=2\n", r"\[reorg\] has no form"),
-        ("[maxpool]\nmaxpool_depth=1\nout_channels=2\n", "maxpool_depth has no form"),
-        ("[convolutional]\nfilters=4\nactivation=stair\n", "activation stair has no form"),
+        ("[reorg]\nstride=2\n", r"\[reorg\] cannot be exported"),
+        ("[maxpool]\nmaxpool_depth=1\nout_channels=2\n", "maxpool_depth cannot be exported"),
+        ("[convolutional]\nfilters=4\nactivation=stair\n", "activation stair cannot be exported"),
     ):
         model, _ = model_of(
             cfg_file.parse(

@@ -196,7 +196,7 @@ def test_text_of_impossible_characters_is_one_line(tmp_path):
     names = np.array(["happy", "sad"])
     names.view(np.uint32)[0] = 0x77777777
     (tmp_path / "train.pkl").write_bytes(pickle.dumps({"images": FACES, "labels": np.arange(3), "classes": names}))
-    with pytest.raises(DataError, match="characters that there are none"):
+    with pytest.raises(DataError, match="characters that do not exist"):
         read("pickle", tmp_path)
     (tmp_path / "train.pkl").write_bytes(
         pickle.dumps({"images": FACES, "labels": LABELS, "classes": np.array(["happy", "sad", "fear"], ">U9")})

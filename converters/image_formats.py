@@ -12,6 +12,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .file_handles import READ
+
 # What a format's file may be called. Only .jpg and .png are safe for every Darknet.
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo"),
@@ -54,7 +56,7 @@ def format_of(path: str | Path) -> str:
     picture, or cannot be read.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(path, READ)
     except (OSError, ValueError):
         return ""
     try:

@@ -27,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import MediaError, MissingExtra
+from .file_handles import READ, read_at
 from .image_formats import sniff
 
 SAFE_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # what every Darknet reads, and how it must be called
@@ -94,7 +95,7 @@ def pixel_limit(pixels: int) -> Iterator[None]:
 def probe(path: str | Path) -> ImageInfo:
     """Read the header and the end of the file; never raises: `problem` says what is wrong."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hang it
+        handle = os.open(path, READ)
     except (FileNotFoundError, NotADirectoryError):
         return ImageInfo(path, problem="missing-image", detail="is not there")
     except (OSError, ValueError) as error:
@@ -140,7 +141,7 @@ def _jpeg(handle, head, length):
     at, base, orientation = 2, 0, 1  # `at` in the file; `head` starts at `base`
     while True:
         if at - base + 20 > len(head) and base + len(head) < length:
-            head, base = os.pread(handle, _HEAD, at), at
+            head, base = read_at(handle, _HEAD, at), at
         i = at - base
         if head[i] != 0xFF:
             raise _Broken(f"no marker at byte {at}")
@@ -161,16 +162,16 @@ def _jpeg(handle, head, length):
             raise _Broken(f"a segment of length {size} at byte {at}")
         if marker == 0xE1 and head[i + 4 : i + 10] == b"Exif\0\0":
             block = head[i + 10 : i + 2 + size]
-            orientation = _exif_orientation(block if len(block) == size - 8 else os.pread(handle, size - 8, at + 10))
+            orientation = _exif_orientation(block if len(block) == size - 8 else read_at(handle, size - 8, at + 10))
         at += 2 + size
     # In entropy-coded data FF is stuffed, so FF D9 after the frame header is the end of the image.
     # Padding and trailers may follow it.
-    if os.pread(handle, 2, length - 2) == b"\xff\xd9":
+    if read_at(handle, 2, length - 2) == b"\xff\xd9":
         return (width, height), orientation, length - 2 > at
     start = max(at, length - _TAIL)
-    complete = b"\xff\xd9" in os.pread(handle, length - start, start)
+    complete = b"\xff\xd9" in read_at(handle, length - start, start)
     if not complete and start > at:
-        complete = b"\xff\xd9" in os.pread(handle, start + 1 - at, at)
+        complete = b"\xff\xd9" in read_at(handle, start + 1 - at, at)
     return (width, height), orientation, complete
 
 
@@ -189,9 +190,9 @@ def _png(handle, head, length):
         at += 12 + chunk
     if length < 45:
         return size, orientation, False
-    complete = os.pread(handle, 8, length - 8) == _IEND
+    complete = read_at(handle, 8, length - 8) == _IEND
     while not complete:  # something may follow the end: go from chunk to chunk
-        chunk = os.pread(handle, 8, at)
+        chunk = read_at(handle, 8, at)
         if len(chunk) < 8:
             break
         complete = chunk[4:] == b"IEND" and length >= at + 12

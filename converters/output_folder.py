@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import DataError, UsageError
+from .file_handles import OWN
 
 REPORT = "report.json"
 LEDGER = (
@@ -98,7 +99,7 @@ def _lock(path: Path, folder: Path, mend: str) -> int:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | OWN, 0o644)
         except OSError as error:
             raise DataError(f"cannot be written: {error.strerror}", where=path.parent) from None
         try:

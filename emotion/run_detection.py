@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any, cast
 
-from converters.errors import EmoError, MediaError, UsageError, nearest
+from converters.errors import MediaError, UsageError, nearest
 from converters.output_folder import free, in_place
 
 from .output import exports, h264, sinks
@@ -66,7 +67,7 @@ class Summary:
 
 
 def stream(
-    frames, detector: Detector, live: bool = False, every: int = 1
+    frames: Iterable[Frame], detector: Detector, live: bool = False, every: int = 1
 ) -> Generator[tuple[Frame, Detections | None]]:
     """Frames -> (frame, its detections), in order; with `every` N only every Nth frame is looked at, and None given for
     the others.
@@ -76,13 +77,14 @@ def stream(
     """
     size = 1 if live else getattr(detector, "batch", 1)
 
-    def begun(batch: list[tuple[int, Frame]]):
+    def begun(batch: list[tuple[int, Frame]]) -> tuple:
         return batch, [frame.bgr for position, frame in batch if position % every == 0]
 
-    def ended(item) -> list[tuple[Frame, Detections | None]]:
+    def ended(item: tuple) -> list[tuple[Frame, Detections | None]]:
         batch, found = item[0], iter(item[1])
         return [(frame, None if position % every else next(found)) for position, frame in batch]
 
+    detected: Any  # to be closed, however it is made
     if live:
         detected = mapped(
             lambda batch: ended(_step(detector.detect, begun(batch))), batches(enumerate(frames), 1), 1, 1
@@ -158,24 +160,26 @@ def run(
             mend="leave --detect-every out",
         )
     below = getattr(detector, "uncertain_below", UNCERTAIN) if uncertain is None else uncertain
-    unreadable: list[EmoError] = []
+    unreadable: list[MediaError] = []
     if opened.kind in ("folder", "list") and skipped:
         hear = skipped
 
-        def skip(error: EmoError) -> None:
+        def skip(error: MediaError) -> None:
             unreadable.append(error)
             hear(error)
 
-        getattr(opened, "source", opened).skip = skip
+        pictures: Any = getattr(opened, "source", opened)
+        pictures.skip = skip
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = in_place(Path(out) if out else free(default_out(opened.path), force), force, sinks.FILES, [opened.path])
     with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, outputs, tracker, below)) as writing:
 
-        def tracked():
+        def tracked() -> Iterator[tuple[Frame, Detections]]:
             decoded = clock.timed("decode", opened)
-            with closing(
-                through(decoded) if through else stream(decoded, detector, opened.live, detect_every)
-            ) as detected:
+            detected: Any = (  # to be closed, however it is made
+                through(decoded) if through else stream(decoded, cast(Detector, detector), opened.live, detect_every)
+            )
+            with closing(detected):
                 for frame, found in detected:
                     if tracker:
                         with clock("track"):
@@ -237,8 +241,8 @@ def default_out(source: Path) -> Path:
     return Path("detect-out") / (Path(os.path.abspath(source)).stem or "root")  # a link keeps the name that was typed
 
 
-def annotated_video(path: Path, source: Video | Live | Window) -> sinks.Video | h264.H264:
-    """H.264 with the sound of a video file where PyAV is installed, else OpenCV's mp4v."""
+def annotated_video(path: Path, source: Any) -> sinks.Video | h264.H264:
+    """Of a Video, Live or a Window of one: H.264 with a file's sound where PyAV is installed, else OpenCV's mp4v."""
     if h264.available():
         return h264.H264(path, source.fps, source.path if source.path.is_file() else None)
     return sinks.Video(path, source.fps, keep_time=source.live)
@@ -290,7 +294,7 @@ def sinks_for(
                     folder,
                     names,
                     {key: header[key] for key in ("program", "version", "source", "names", "fps")},
-                    source.fps,
+                    source.fps or 0.0,
                 )
             ]
             if video

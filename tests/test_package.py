@@ -108,25 +108,6 @@ def test_help_imports_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def test_it_works_without_what_only_unix_has(tmp_path):
-    """As on Windows: no fcntl, pty, tty, resource, no SIGHUP."""
-    code = (
-        "import signal, sys\n"
-        "sys.modules |= dict.fromkeys(('pty', 'tty', 'resource', 'termios', 'pwd', 'grp'))\n"
-        "del signal.SIGHUP\n"
-        "import darknet_runner.choose_engine, emotion.run_detection, emotion.comparison.compare, emotion.systems.open\n"
-        "from emotion.cli import main; "
-        "main(['dataset', "
-        "'synth', "
-        "'--as', "
-        "'yolo', "
-        "'--count', '2', "
-        "'--out', "
-        "sys.argv[1], '--quiet'])"
-    )
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "drawn")], check=True)
-
-
 def commands(command=emo, path=("emo",)):
     ctx = click.Context(command, info_name=path[-1])
     if isinstance(command, click.Group):

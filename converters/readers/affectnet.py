@@ -8,10 +8,12 @@ the folders that the archives unpack to; the header row may be missing.
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import os
 import posixpath
 from array import array
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import nan
 from pathlib import Path
@@ -143,9 +145,9 @@ def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_f
                 notes.drop("path-escapes", split, path, lines[row], f"'{names[row][:120]}' leaves the image folder")
                 wanted[row] = False
             names[row] = name
-    rows = np.flatnonzero(wanted)
+    kept_rows = np.flatnonzero(wanted)
     lost.update(names[row] for row in np.flatnonzero(~wanted).tolist())
-    kept, faces = [names[row] for row in rows.tolist()], ~negative[rows]
+    kept, faces = [names[row] for row in kept_rows.tolist()], ~negative[kept_rows]
     stems = [name.rpartition(".")[0] or name for name in kept]
     folder = (os.path.abspath(_image_folder(root, kind, kept[:50])) if kept else "") + "/"
     for name in lost.intersection(kept):  # a picture that another row has too
@@ -153,15 +155,15 @@ def _read_list(path: Path, split: str, root: Path, kind: str, notes: Notes, no_f
     return Table(
         image=[folder + name for name in kept],
         name=stems,
-        split=np.full(len(rows), SPLITS.index(split), np.int8),
+        split=np.full(len(kept_rows), SPLITS.index(split), np.int8),
         group=list(map(_group, stems)),
-        source=np.zeros(len(rows), np.int16),
-        line=lines[rows],
+        source=np.zeros(len(kept_rows), np.int16),
+        line=lines[kept_rows],
         first=np.concatenate([[0], np.cumsum(faces)]),
-        xyxy=xyxy[rows][faces],
-        emotion=ids[rows][faces].astype(np.int8),
+        xyxy=xyxy[kept_rows][faces],
+        emotion=ids[kept_rows][faces].astype(np.int8),
         sources=(str(path),),
-        landmarks=[_points(points[row]) for row in rows[faces].tolist()] if landmarks else None,
+        landmarks=[_points(points[row]) for row in kept_rows[faces].tolist()] if landmarks else None,
     )
 
 
@@ -170,12 +172,16 @@ def _group(stem: str) -> str:
     return stem.rpartition("/")[2][:-5] if stem[-5:-4] == "_" and stem[-4:].isdigit() else stem
 
 
-def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[int, int]):
+def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[int, int]) -> tuple:
     """The list as columns: names, ids (N,) with -1 for a bad one, xywh (N, 4) with NaN, lines (N,), landmarks' texts,
     the texts of boxes that are not numbers, and the names of rows with a face that were left out here. Rows of the
     classes in `aside` are only counted there.
     """
-    names, ids, xywh, lines, points, odd, lost = [], array("h"), array("d"), array("i"), [], {}, set()
+    names: list[bytes] = []
+    points: list[str] = []
+    odd: dict[int, str] = {}
+    lost: set[bytes] = set()
+    ids, xywh, lines = array("h"), array("d"), array("i")
     known = {str(number).encode(): number for number in range(11)}
     try:
         with _byte_lines(path) as file:
@@ -183,7 +189,7 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
             (p, x, y, w, h, mark, e), most = at, max(at)
             for line, row in _rows(file, start, separator, first, at, landmarks):
                 if len(row) <= most:
-                    lost.add(_decoded(row[p]) if len(row) > p else "")
+                    lost.add(row[p] if len(row) > p else b"")
                     notes.drop(
                         "bad-number", split, path, line, f"the row has {len(row)} columns, not {most + 1} or more"
                     )
@@ -219,8 +225,8 @@ def _columns(path: Path, split: str, notes: Notes, landmarks: bool, aside: dict[
     text = b"\n".join(names).decode("utf-8", "surrogateescape").replace("\\", "/").split("\n") if names else []
     if len(text) != len(names):  # one has a line end in it
         text = [name.decode("utf-8", "surrogateescape").replace("\\", "/") for name in names]
-    lost = {_decoded(name) if isinstance(name, bytes) else name for name in lost}
-    return text, np.array(ids, np.int16), np.array(xywh).reshape(-1, 4), np.array(lines, np.int32), points, odd, lost
+    decoded = {_decoded(name) for name in lost}
+    return text, np.array(ids, np.int16), np.array(xywh).reshape(-1, 4), np.array(lines, np.int32), points, odd, decoded
 
 
 def _decoded(name: bytes) -> str:
@@ -228,16 +234,18 @@ def _decoded(name: bytes) -> str:
 
 
 @contextmanager
-def _byte_lines(path: Path):
+def _byte_lines(path: Path) -> Iterator[Iterable[bytes]]:
     """The list's lines as bytes of UTF-8, whatever it was saved as."""
     with open_text(path) as text:
-        if text.encoding == "utf-8":  # as it nearly always is: no need to decode half a gigabyte
+        if (
+            isinstance(text, io.TextIOWrapper) and text.encoding == "utf-8"
+        ):  # as it nearly always is: no need to decode half a gigabyte
             yield text.buffer
         else:
             yield (line.encode("utf-8", "surrogateescape") for line in text)
 
 
-def _header(path: Path, file) -> tuple[int, bytes, list[bytes] | None, list[int]]:
+def _header(path: Path, file: Iterable[bytes]) -> tuple[int, bytes, list[bytes] | None, list[int]]:
     """The first row's line, the separator, that row's fields when it is not a header, and where the columns are:
     path, x, y, width, height, landmarks (or -1), expression.
     """
@@ -274,7 +282,9 @@ def _header(path: Path, file) -> tuple[int, bytes, list[bytes] | None, list[int]
     return number + 1, separator.encode(), None, [lower.index(name) if name in lower else -1 for name in wanted]
 
 
-def _rows(file, line: int, separator: bytes, first, at, landmarks):
+def _rows(
+    file: Iterable[bytes], line: int, separator: bytes, first: list[bytes] | None, at: list[int], landmarks: bool
+) -> Iterator[tuple[int, list[bytes]]]:
     """(line, fields as bytes) of each row that is not blank. Only lines with quotes go through csv's automaton:
     a row is a kilobyte, nine tenths of it landmarks, which are not even copied when nobody asks for them.
     """
@@ -324,7 +334,7 @@ def _expression(text: bytes, split: str, path: Path, line: int, notes: Notes) ->
     return -1
 
 
-def _points(text: str):
+def _points(text: str) -> np.ndarray | None:
     """'x;y;x;y;...' as (K, 2), None when there are none."""
     try:
         values = np.array([number_of(value) for value in text.split(";")])

@@ -55,12 +55,13 @@ def read(root: Path, notes: Notes, *, classes: int = 7, form: str = "hdf5") -> T
 
 
 def _table(path: Path, split: str, held: dict[str, np.ndarray | StoredImages], classes: int, notes: Notes) -> Table:
-    labels, images, paths = (held.get(name) for name in ("labels", "images", "paths"))
+    plain = {name: array for name, array in held.items() if not isinstance(array, StoredImages)}
+    labels, images, paths = plain.get("labels"), held.get("images"), plain.get("paths")
     if labels is None or (images is None and paths is None):
         raise DataError(
             "has no labels, or neither images nor paths", where=path, mend="expected arrays images and labels"
         )
-    names = _emotions(held.get("classes"), classes, path)
+    names = _emotions(plain.get("classes"), classes, path)
     n = len(labels) if labels.ndim else 0
     if (
         labels.ndim != 1
@@ -78,7 +79,7 @@ def _table(path: Path, split: str, held: dict[str, np.ndarray | StoredImages], c
     for row in np.flatnonzero(~good).tolist():
         notes.drop("class-range", split, path, row + 1, f"label {labels[row]} is not in 0..{len(names) - 1}")
     keep = np.flatnonzero(good)
-    files = None if paths is None else [_text(value) for value in paths[keep].tolist()]
+    files = [] if paths is None else [_text(value) for value in paths[keep].tolist()]
     stems = [f"{split}{row:07d}" for row in keep.tolist()]
     image = (
         [f"{stem}.png" for stem in stems]
@@ -95,13 +96,13 @@ def _table(path: Path, split: str, held: dict[str, np.ndarray | StoredImages], c
         np.full((len(keep), 4), np.nan),
         ids[labels[keep].astype(np.int64)],
         path,
-        landmarks=_marks(held.get("landmarks"), keep),
-        votes=_votes(held.get("votes"), keep, ids, path),
+        landmarks=_marks(plain.get("landmarks"), keep),
+        votes=_votes(plain.get("votes"), keep, ids, path),
         pixels=None if pictures is None else [pictures[row] for row in keep.tolist()],
     )
 
 
-def _emotions(said, classes: int, path: Path) -> list[int]:
+def _emotions(said: np.ndarray | None, classes: int, path: Path) -> list[int]:
     if said is None:
         return [EMOTIONS.index(name) for name in class_names(classes)]
     try:
@@ -145,14 +146,14 @@ def _range(images: np.ndarray | StoredImages) -> tuple[float, float]:
     return float(np.min(ends)), float(np.max(ends))
 
 
-def _marks(points, keep: np.ndarray) -> list | None:
+def _marks(points: np.ndarray | None, keep: np.ndarray) -> list | None:
     if points is None or points.ndim != 3 or points.shape[2] != 2 or points.dtype.kind not in "iuf":
         return None
     points = points[keep].astype(float)
     return [row if np.isfinite(row).all() else None for row in points]
 
 
-def _votes(votes, keep: np.ndarray, ids: np.ndarray, path: Path) -> np.ndarray | None:
+def _votes(votes: np.ndarray | None, keep: np.ndarray, ids: np.ndarray, path: Path) -> np.ndarray | None:
     if votes is None:
         return None
     if (
@@ -165,9 +166,10 @@ def _votes(votes, keep: np.ndarray, ids: np.ndarray, path: Path) -> np.ndarray |
             f"votes are {votes.dtype} {votes.shape}", where=path, mend="expected a share from 0 on for each class"
         )
     full = np.zeros((len(keep), len(EMOTIONS)), np.float32)
-    np.add.at(full, (slice(None), ids), votes[keep])
+    for column, emotion in enumerate(ids):  # two classes may be one emotion
+        full[:, emotion] += votes[keep, column]
     return full
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     return os.fsdecode(value) if isinstance(value, bytes) else str(value)

@@ -8,6 +8,7 @@ usage in its files' names where they have it.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,7 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
         [f"{name}.png" for name in names],
         names,
         split,
-        [f"{zlib.crc32(face):08x}" for face in pixels],
+        [f"{zlib.crc32(face.data):08x}" for face in pixels],
         lines,
         np.full((len(names), 4), np.nan),
         emotion,
@@ -85,7 +86,7 @@ def emotion_of(text: str) -> int | None:
 FER_IDS = {str(number): EMOTIONS.index(name) for number, name in FER2013.items()}
 
 
-def rows(path: Path):
+def rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
     """(line, emotion, Usage, pixels) of each row as text; DataError when a column is missing."""
     for line, row in table_rows(path, ("emotion", "pixels", "Usage"), mend="expected emotion,pixels,Usage"):
         yield line, row["emotion"], row["usage"], row["pixels"]

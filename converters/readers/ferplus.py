@@ -8,6 +8,7 @@ are dropped, and rows that are mostly unknown or no face are left out, as FER+'s
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def read(root: Path, notes: Notes, *, labels: str = "majority") -> Table:
             notes.count("FER+ removed the picture", to, 1)
         elif labels == "fer2013" and (label := fer2013.emotion_of(own)) is None:
             notes.drop("bad-number", to, pixels_path, line, f"emotion '{own[:40]}' is not in 0..6")
-        elif labels != "fer2013" and isinstance(found := distribution(counts, labels), str):
+        elif isinstance(found := told(counts) if labels == "fer2013" else distribution(counts, labels), str):
             notes.count(found, to, 1)
         elif (face := fer2013.face_of(values)) is None:
             notes.drop("bad-number", to, pixels_path, line, "pixels are not 2304 numbers in 0..255")
@@ -73,17 +74,13 @@ def read(root: Path, notes: Notes, *, labels: str = "majority") -> Table:
             split.append(SPLITS.index(to))
             lines.append(number)
             faces.append(face)
-            if labels == "fer2013":
-                votes.append(told(counts))
-                emotions.append(label)
-            else:
-                votes.append(found)
-                emotions.append(int(found.argmax()))
+            votes.append(found)
+            emotions.append(label if labels == "fer2013" else int(found.argmax()))
     return one_face_each(
         [f"{name}.png" for name in names],
         names,
         split,
-        [f"{zlib.crc32(face):08x}" for face in faces],
+        [f"{zlib.crc32(face.data):08x}" for face in faces],
         lines,
         np.full((len(names), 4), np.nan),
         emotions,
@@ -131,7 +128,7 @@ def told(counts: np.ndarray) -> np.ndarray:
     return counts / max(int(counts.sum()), 1)
 
 
-def _votes(path: Path):
+def _votes(path: Path) -> Iterator[tuple[int, str, str, np.ndarray | None]]:
     """(line, Usage, image name, ten counts or None) of each row."""
     for line, row in table_rows(
         path, ("usage", "image name", *COLUMNS), mend="give microsoft/FERPlus's fer2013new.csv"

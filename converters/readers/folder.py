@@ -50,9 +50,9 @@ def read(
         entry.name: SPLIT_NAMES[entry.name.lower()] for entry in _folders(root) if entry.name.lower() in SPLIT_NAMES
     }
     tops = [(root / name, split) for name, split in sorted(splits.items())] or [(root, "train")]
-    for other in _folders(root) if splits else ():
-        if other.name not in splits:
-            notes.count(f"picture in '{other.name}', which is not a split", "", len(pictures_in(other.path).paths))
+    for entry in _folders(root) if splits else ():
+        if entry.name not in splits:
+            notes.count(f"picture in '{entry.name}', which is not a split", "", len(pictures_in(entry.path).paths))
     image, name, split, emotion = [], [], [], []
     for top, default in tops:
         for folder in _folders(top):
@@ -82,7 +82,7 @@ def read(
     )
 
 
-def _class_of(name: str, classes, where) -> str:
+def _class_of(name: str, classes: Mapping[str, str] | None, where: str) -> str:
     if classes and name in classes:
         return classes[name]
     try:
@@ -91,7 +91,7 @@ def _class_of(name: str, classes, where) -> str:
         raise DataError(f"the folder '{name}' is not an emotion that emo knows", where=where, mend=error.mend) from None
 
 
-def _folders(root) -> list[os.DirEntry]:
+def _folders(root: Path) -> list[os.DirEntry]:
     return sorted(
         (entry for entry in os.scandir(root) if entry.is_dir() and entry.name[0] not in "._"),
         key=lambda entry: entry.name,

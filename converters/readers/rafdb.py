@@ -45,8 +45,11 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
                 return folder.read(top, notes, classes={str(key): name for key, name in RAFDB.items()})
         raise DataError(f"holds neither EmoLabel/{LIST} nor <split>/<1..7>", where=root)
     original, aligned, boxes = _find(root, "original"), _find(root, "aligned"), _find(root, "boundingbox")
-    whole = aligned is not None and (task == "classifier" or original is None or boxes is None)
-    if not whole and (original is None or boxes is None):
+    if aligned is not None and (task == "classifier" or original is None or boxes is None):
+        pictures, boxes = aligned, None
+    elif original is not None and boxes is not None:
+        pictures = original
+    else:
         raise DataError(
             "holds neither `aligned`, nor `original` and `boundingbox`", where=root, mend="unpack Image and Annotation"
         )
@@ -69,15 +72,15 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
         if label not in labels:
             notes.drop("class-range", to, list_path, line_number, f"label '{label[:40]}' is not in 1..7")
             continue
-        box = (np.nan,) * 4
-        if not whole:
+        box: tuple[float, ...] | None = (np.nan,) * 4
+        if boxes is not None:
             box = _floats(boxes / f"{stem}_boundingbox.txt", 4)
             if box is None:
                 notes.drop(
                     "bad-number", to, list_path, line_number, f"{stem}_boundingbox.txt is missing or not four numbers"
                 )
                 continue
-        image.append(str((aligned / f"{stem}_aligned.jpg" if whole else original / file).absolute()))
+        image.append(str((pictures / (file if boxes else f"{stem}_aligned.jpg")).absolute()))
         name.append(stem)
         split.append(SPLITS.index(to))
         line.append(line_number)
@@ -87,7 +90,15 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
             None if points is None or (at := _floats(points / f"{stem}.txt", 10)) is None else np.reshape(at, (5, 2))
         )
     return one_face_each(
-        image, name, split, name, line, xyxy, emotion, list_path, landmarks=None if whole or points is None else marks
+        image,
+        name,
+        split,
+        name,
+        line,
+        xyxy,
+        emotion,
+        list_path,
+        landmarks=None if boxes is None or points is None else marks,
     )
 
 
@@ -95,7 +106,7 @@ def _find(root: Path, name: str) -> Path | None:
     return next((root / part / name for part in PARTS if (root / part / name).exists()), None)
 
 
-def _floats(path: Path, count: int):
+def _floats(path: Path, count: int) -> tuple[float, ...] | None:
     """The first `count` numbers of a small text file, None when there are not as many."""
     try:
         values = [number(value) for value in read_text(path, most=1 << 20).split()[:count]]

@@ -36,7 +36,7 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
             unknown = unknown or DataError(
                 f"class '{name}' is not an emotion that emo knows", where=data.data.path, mend=error.mend
             )
-    image, name, split, group, line, count, xyxy, emotion = [], [], [], [], [], [], [], []
+    image, names, split, group, line, count, xyxy, emotion = [], [], [], [], [], [], [], []
     for to, paths in data.images.items():
         common = os.path.commonpath([os.path.dirname(path) for path in paths]) if paths else ""
         own, seen = f"{os.path.abspath(data.data.path.parent)}/{to}/", set()
@@ -63,18 +63,18 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
                 0
             ]
             head, _, tail = stem.partition("/")
-            name.append(tail if tail and head in (data.data.labels or ()) else stem)
+            names.append(tail if tail and head in (data.data.labels or ()) else stem)
             split.append(SPLITS.index(to))
-            group.append(data.groups(path) or [name[-1]])
+            group.append(data.groups(path) or [names[-1]])
             line.append(number)
             count.append(len(faces))
             xyxy.append(corners)
             emotion += [ids[int(value)] for value in faces[:, 0]]
-    if None in emotion:
+    if unknown and None in emotion:
         raise unknown
     return Table(
         image=image,
-        name=name,
+        name=names,
         split=np.array(split, np.int8),
         group=joined(group),
         source=np.zeros(len(image), np.int16),

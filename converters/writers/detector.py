@@ -19,6 +19,7 @@ import numpy as np
 from .. import boxes
 from ..emotions import EMOTIONS
 from ..errors import MediaError
+from ..file_handles import CREATE
 from ..findings import box_problem, picture_problems
 from ..images import SAFE_FORMATS, decode, probe
 from ..table.records import SPLITS, Notes, Table
@@ -26,7 +27,6 @@ from . import form
 from .form import Job, Stage
 from .pixels import write_png
 
-CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what is written twice, after a worker died, is the same
 _SPECIAL = re.compile('[,"\n\r]').search
 MANIFEST = "image,split,emotion,x1,y1,x2,y2,width,height,group,source,line\n"
 LABEL, CORNERS = "%d %.6f %.6f %.6f %.6f\n", {"i": "%s,%d,%d,%d,%d", "f": "%s,%.8g,%.8g,%.8g,%.8g"}
@@ -193,10 +193,8 @@ def place(image: str | Path, stem: str, info, link: str) -> str:
         write_png(stem + ".png", decode(image))
         return ".png"
     try:
-        if (
-            link == "hard"
-        ):  # with a folder's handle, absolute path or not, a link in the source is followed, as it is not without
-            os.link(image, stem + suffix, src_dir_fd=_root())
+        if link == "hard":
+            _link(image, stem + suffix)
         elif link == "symlink":
             os.symlink(image, stem + suffix)
         else:
@@ -208,6 +206,14 @@ def place(image: str | Path, stem: str, info, link: str) -> str:
             raise
         place(image, stem, info, "symlink")  # another file system, or a file that is not ours
     return suffix
+
+
+def _link(image: str | Path, to: str) -> None:
+    """With a folder's handle, absolute path or not, a link in the source is followed, as it is not without."""
+    if os.link in os.supports_dir_fd:
+        os.link(image, to, src_dir_fd=_root())
+    else:
+        os.link(os.path.realpath(image), to)
 
 
 @cache

@@ -17,13 +17,14 @@ import numpy as np
 from .. import boxes
 from ..emotions import EMOTIONS
 from ..errors import MediaError
+from ..file_handles import CREATE
 from ..images import decode
 from ..synthesis.backgrounds import listed
 from ..synthesis.scenes import compose, plan
 from ..table.records import SPLITS, Notes, Table
 from . import form
 from .classifier import usable
-from .detector import CREATE, Written, quoted
+from .detector import Written, quoted
 from .form import Job
 
 

@@ -20,7 +20,10 @@ import numpy as np
 from converters import boxes
 
 from . import metrics
+from .metrics import number
 from .units import Units
+
+Pair = tuple[np.ndarray, np.ndarray]  # a picture's boxes (N, 4), and what stands beside them
 
 FIGURES = ("map", "face_ap", "accuracy", "macro_f1", "missed", "extra")
 LEVEL = 0.95
@@ -59,20 +62,23 @@ class Evidence:
     pictures: np.ndarray
 
 
-def rank(predictions, truths, classes: int, units: Units, iou: float = 0.5) -> list[Ranked]:
+def rank(
+    predictions: Sequence[Pair], truths: Sequence[Pair], classes: int, units: Units, iou: float = 0.5
+) -> list[Ranked]:
     """Detections as `darknet_runner.scoring.average_precision.mean_ap` takes and judges them, class by class.
 
     predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is not a detection
     truths       a picture: (xyxy (M, 4), class ids (M,))
     A detection counts with the face that it takes, else with the one that it lies on, else with its picture.
     """
-    cells, ids, scores, taken, offset = [], [], [], [], 0
+    parts: tuple[list[np.ndarray], ...] = ([], [], [], [])
+    offset = 0
     faces = [len(ids) for _, ids in truths]
     of_faces = units.of_faces(np.repeat(np.arange(len(faces)), faces))
-    for number, ((xyxy, found), (truth_xyxy, truth_ids)) in enumerate(zip(predictions, truths, strict=True)):
+    for picture, ((xyxy, found), (truth_xyxy, truth_ids)) in enumerate(zip(predictions, truths, strict=True)):
         found = np.asarray(found, float).reshape(-1, classes)
         box, class_id = np.nonzero(found > 0)
-        best, cell = np.full(len(box), -1), np.full(len(box), units.pictures[number])
+        best, cell = np.full(len(box), -1), np.full(len(box), units.pictures[picture])
         if len(truth_ids) and len(box):
             overlaps = boxes.iou(xyxy, truth_xyxy)[box]
             overlaps = np.where(overlaps > iou, overlaps, 0)
@@ -80,15 +86,13 @@ def rank(predictions, truths, classes: int, units: Units, iou: float = 0.5) -> l
             best = np.where(mine.max(1) > 0, offset + mine.argmax(1), -1)
             on = np.where(best < 0, offset + overlaps.argmax(1), best)
             cell = np.where(overlaps.max(1) > 0, of_faces[on], cell)
-        cells.append(cell)
-        ids.append(class_id)
-        scores.append(found[box, class_id])
-        taken.append(best)
+        for part, values in zip(parts, (cell, class_id, found[box, class_id], best)):
+            part.append(values)
         offset += len(truth_ids)
-    cells, ids, scores, taken = (np.concatenate(part) if part else np.zeros(0) for part in (cells, ids, scores, taken))
+    cells, ids, scores, taken = (np.concatenate(part) if part else np.zeros(0) for part in parts)
     out = []
-    for class_id in range(classes):
-        mine = np.flatnonzero(ids == class_id)
+    for kind in range(classes):
+        mine = np.flatnonzero(ids == kind)
         mine = mine[np.argsort(-scores[mine], kind="stable")]
         hit = np.zeros(len(mine), bool)
         truth, first = np.unique(taken[mine], return_index=True)
@@ -191,7 +195,8 @@ def intervals(
         differences = []
         for i, j in itertools.combinations(range(len(systems)), 2):
             found, value = interval(values[j] - values[i]), here[j] - here[i]
-            shown = found["low"] is not None and not found["low"] <= 0 <= found["high"] and name not in unsure
+            low, high = found["low"], found["high"]
+            shown = low is not None and high is not None and not low <= 0 <= high and name not in unsure
             differences.append({"pair": [i, j], "value": number(value)} | found | {"shown": shown})
         out[name] = {
             "systems": [{"value": number(value)} | interval(drawn) for value, drawn in zip(here, values)],
@@ -226,8 +231,3 @@ def interval(values: np.ndarray) -> dict[str, float | None]:
         return {"low": None, "high": None}
     low, high = np.percentile(known, [50 - 50 * LEVEL, 50 + 50 * LEVEL])
     return {"low": float(low), "high": float(high)}
-
-
-def number(value: float) -> float | None:
-    """The value for JSON, which has no nan."""
-    return None if np.isnan(value) else float(value)

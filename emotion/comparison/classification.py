@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import bootstrap, metrics
+from .metrics import number
 
 FIGURES = (
     "accuracy",
@@ -106,7 +107,7 @@ def figures(said: Said, top: int = 2) -> dict:
         "accuracy": number(np.trace(confusion) / count) if count else None,
         "top_k": float(said.within(top).mean()) if count else None,
         "k": top,
-        **{name: number(value) for name, value in averages(table).items()},
+        **{name: number(float(value)) for name, value in averages(table).items()},
         "classes": classes,
         "confusion": confusion.tolist(),
         "calibration": metrics.calibration(said.probabilities[found].max(1, initial=0), right, BINS),
@@ -155,7 +156,3 @@ def resampled(counts: Counts, copies: np.ndarray, whole: dict[str, np.ndarray] |
         out["top_k"] = wide @ counts.within / faces
         out["ece"] = np.abs(bins[..., 1] - bins[..., 2]).sum(1) / bins[..., 0].sum(1)
     return {name: out[name] for name in FIGURES} | {name: table[name] for name in ("precision", "recall", "f1")}
-
-
-def number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

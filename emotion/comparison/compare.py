@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,8 +29,10 @@ from converters.errors import MediaError, UsageError
 from converters.output_folder import finish, free, in_place, part
 
 from ..sources.frame import Frame
+from ..sources.live import Live
 from ..sources.open import open_source
 from ..sources.pictures import Pictures
+from ..sources.video import Video
 from ..version import __version__
 from . import bootstrap, report, side_by_side
 from .agreement import Agreement, mcnemar
@@ -39,12 +40,15 @@ from .contestant import Contestant, WholePicture
 from .foreign import FileSystem
 from .gallery import Gallery
 from .judge import labelled_pictures
+from .labels import labels_of, plain
 from .machine import cores, machine
 from .media_labels import read_media_labels
 from .memory import peak_megabytes
 from .settings import USUAL, Settings
 from .tally import MATCH_IOU, SCORE_FLOORS, Tally, Truth, labelled_frames
 from .units import Units, units_of
+
+Skipped = Callable[[MediaError], None] | None
 
 FORMAT = 2  # of compare.json; docs/compare-json.md describes it
 TIMED = 50  # frames of a labelled set that are timed, at `conf`: at the score floor there are more boxes to handle
@@ -78,7 +82,7 @@ def run(
     memory: bool = False,
     clip: bool = False,
     force: bool = False,
-    skipped: Callable[[MediaError], None] | None = None,
+    skipped: Skipped = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> dict:
     """Compare systems (see `systems.open.open_subject` and `foreign`) and write compare.json and report.html to `out`.
@@ -97,13 +101,13 @@ def run(
     pictures = data_file is not None and data_file.is_classifier
     contestants = [
         Contestant(label, spec, suited(settings.open(spec), spec, pictures), settings.conf)
-        for label, spec in zip(labels(systems), systems)
+        for label, spec in zip(labels_of(systems), systems)
     ]
-    media = [] if data_file else [Path(path) for path in media] or shipped_media()
+    paths = [] if data_file else [Path(path) for path in media] or shipped_media()
     scene = (
         labelled_scene(data_file, settings, data)
         if data_file
-        else media_scene(media, settings.limit, skipped, contestants)
+        else media_scene(paths, settings.limit, skipped, contestants)
     )
     if scene.names:
         for contestant in contestants:
@@ -113,14 +117,14 @@ def run(
     agreements = [Agreement(contestants[i].detector, contestants[j].detector) for i, j in pairs]
     gallery = Gallery()
     with (
-        in_place(Path(out) if out else free(default_out(systems), force), force, FILES, media) as folder,
+        in_place(Path(out) if out else free(default_out(systems), force), force, FILES, paths) as folder,
         side_by_side.writer(folder if clip else None, contestants) as video,
     ):
         frames, judged, first = look_at(scene, contestants, dict(zip(pairs, agreements)), gallery, video, progress)
         if not frames:
-            raise MediaError("none of the pictures can be read", where=media[0] if media else data)
+            raise MediaError("none of the pictures can be read", where=paths[0] if paths else data)
         clips = video.close()
-        result = {
+        result: dict[str, Any] = {
             "format": FORMAT,
             "program": "emo",
             "version": __version__,
@@ -193,7 +197,7 @@ def shipped_media() -> list[Path]:
     )
 
 
-def labelled_scene(data: DataFile, settings: Settings, named) -> Scene:
+def labelled_scene(data: DataFile, settings: Settings, named: str | Path | None) -> Scene:
     """The pictures of a detector's or a classifier's set."""
     split, limit = settings.split, settings.limit
     frames = whole_pictures(data, split, limit) if data.is_classifier else labelled_frames(data, split, limit)
@@ -221,7 +225,7 @@ def whole_pictures(data: DataFile, split: str, limit: int | None) -> Iterator[tu
         )
 
 
-def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: Sequence[Contestant]) -> Scene:
+def media_scene(media: Sequence[Path], limit: int | None, skipped: Skipped, contestants: Sequence[Contestant]) -> Scene:
     """Pictures and videos one after another; a video's frames are named after it, and numbered in it."""
     sources = [open_source(path, limit) for path in media]
     videos = [name_of(path, media) for path, source in zip(media, sources) if source.kind == "video"]
@@ -237,7 +241,7 @@ def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: 
     names = tuple(dict.fromkeys([*known, *told.emotions])) if told.faces else ()
     judged: list[str] = []
 
-    def frames():
+    def frames() -> Iterator[tuple[Frame, Truth | None]]:
         for path, place, frame in numbered(media, sources, skipped):
             truth = told.truth(path, place, names) if names else None
             if truth is not None:
@@ -245,7 +249,10 @@ def media_scene(media: Sequence[Path], limit: int | None, skipped, contestants: 
             yield Frame(place, frame.time_s, frame.bgr, frame.name or name_of(path, media)), truth
 
     subject: dict = {"media": [str(path) for path in media]}
-    if passed_over := sum((getattr(source, "passed_over", Counter()) for source in sources), Counter()):
+    passed_over: Counter[str] = Counter()
+    for source in sources:
+        passed_over.update(getattr(source, "passed_over", {}))
+    if passed_over:
         subject["passed_over"] = dict(passed_over)
     if names:
         subject |= {"labels": [str(path) for path in told.files], "names": list(names)}
@@ -263,7 +270,9 @@ def name_of(path: Path, media: Sequence[Path]) -> str:
     return path.name if [other.name for other in media].count(path.name) < 2 else str(path)
 
 
-def numbered(media: Sequence[Path], sources, skipped) -> Iterator[tuple[Path, int, Frame]]:
+def numbered(
+    media: Sequence[Path], sources: Sequence[Pictures | Video | Live], skipped: Skipped
+) -> Iterator[tuple[Path, int, Frame]]:
     """Every frame with the file that it is from and its place in it."""
     for path, source in zip(media, sources):
         if isinstance(source, Pictures):
@@ -321,27 +330,5 @@ def settings_of(settings: Settings, labelled: bool) -> dict:
     }
 
 
-def labels(systems: Sequence[str]) -> list[str]:
-    """The names under which results stand: paths without their folders, unless only these tell them apart."""
-
-    def short(system):
-        kind, colon, rest = system.partition(":")
-        return (
-            kind + colon + "+".join(os.path.basename(file.rstrip("/")) for file in rest.split("+"))
-            if colon
-            else os.path.basename(system.rstrip("/"))
-        )
-
-    found = [short(system) for system in systems]
-    found = [name if found.count(name) == 1 else system for name, system in zip(found, systems)]
-    return [
-        name if found.count(name) == 1 else f"{name} ({found[: index + 1].count(name)})"
-        for index, name in enumerate(found)
-    ]
-
-
 def default_out(systems: Sequence[str]) -> Path:
-    plain = [
-        "".join(char if char.isalnum() or char in "-_." else "-" for char in system).strip("-.") for system in systems
-    ]
-    return Path("compare-out") / "-vs-".join(plain)
+    return Path("compare-out") / "-vs-".join(map(plain, systems))

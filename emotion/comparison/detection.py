@@ -14,6 +14,8 @@ import numpy as np
 
 from darknet_runner.scoring.average_precision import mean_ap
 
+from .metrics import number
+
 Boxes = tuple[np.ndarray, np.ndarray]  # xyxy_px (N, 4), and scores (N, C) or class ids (N,)
 SIZES = (0, 16, 32, 64, 128, float("inf"))  # pixels of a face's longer side
 COCO = (
@@ -181,7 +183,3 @@ def by_size(sides_px: np.ndarray, found: np.ndarray, right: np.ndarray) -> list[
 
 def mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
-
-
-def number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +24,11 @@ from converters.errors import EmoError, UsageError
 from darknet_runner.run.folder import RunDir
 
 from ..systems import models
-from ..systems.open import SYSTEMS
 from ..version import __version__
 from . import bootstrap, box_intervals, classification, detection, evaluation_files
 from .contestant import cost
 from .judge import Judgement, judge
+from .labels import labels_of, plain
 from .provenance import provenance
 from .settings import USUAL, Settings
 from .split_use import use_of
@@ -63,20 +64,20 @@ def evaluate(
     split, conf, limit = settings.split, settings.conf, settings.limit
     replicates, seed = settings.replicates, settings.seed
     subjects = [settings.open_weak(spec) for spec in specs]
-    data = read_data(data_for(subjects, specs)) if data is None else open_set(data)
-    top = top or max(data.top, 2)
-    labels = names_of(specs)
+    labelled = read_data(data_for(subjects, specs)) if data is None else open_set(data)
+    top = top or max(labelled.top, 2)
+    labels = labels_of(specs)
     out = Path(out) if out else output_folder.free(default_out(labels), force)
     output_folder.check(out, force, [])
     told, counts, of_boxes = [], [], []
-    units = units_of(data, split, limit)
+    units = units_of(labelled, split, limit)
     pictures = len(units.pictures)
     with output_folder.building(out) as work:
         for index, (label, spec, subject) in enumerate(zip(labels, specs, subjects)):
             seen = augmented(subject, tta, seed)
             judged = judge(
                 seen,
-                data,
+                labelled,
                 split,
                 conf=conf,
                 limit=limit,
@@ -90,28 +91,28 @@ def evaluate(
                 | {
                     "extra": judged.extra,
                     "ms_per_picture": round(1000 * judged.seconds / max(pictures, 1), 2),
-                    "split_use": use_of(model, data, split),
+                    "split_use": use_of(model, labelled, split),
                 }
                 | {"model_settings": settings_of(subject, tta, seed)}
                 | provenance(model)
                 | {"megabytes": cost(subject)["megabytes"]}
-                | detector_part(judged, data.names, conf)
+                | detector_part(judged, labelled.names, conf)
             )
             counts.append(classification.counts_of(judged.said, units.of_faces(judged.picture), units.cells, top))
-            of_boxes.append(box_counter(judged, units, data.classes, conf) if replicates else None)
+            of_boxes.append(box_counter(judged, units, labelled.classes, conf) if replicates else None)
             evaluation_files.write(
-                work if len(specs) == 1 else work / folder_name(index, labels), told[-1], judged, data, split, limit
+                work if len(specs) == 1 else work / folder_name(index, labels), told[-1], judged, labelled, split, limit
             )
         result = {
             "format": 1,
             "program": "emo",
             "version": __version__,
             "subject": {
-                "data": str(data.path),
+                "data": str(labelled.path),
                 "split": split,
                 "pictures": pictures,
-                "names": list(data.names),
-                "task": "classifier" if data.is_classifier else "detector",
+                "names": list(labelled.names),
+                "task": "classifier" if labelled.is_classifier else "detector",
             },
             "settings": {
                 "conf": conf,
@@ -129,11 +130,11 @@ def evaluate(
     return result | {"files": sorted(str(path) for path in out.rglob("[!.]*") if path.is_file())}
 
 
-def detector_part(judged: Judgement, names, conf: float) -> dict:
+def detector_part(judged: Judgement, names: Sequence[str], conf: float) -> dict:
     """Of a detector on a set with boxes: its figures as a detector, faces by size, and what the extra faces were
     called.
     """
-    if judged.tally is None:
+    if judged.tally is None or judged.boxes is None or judged.sizes_wh is None:
         return {}
     return {
         "detector": detection.detection_figures(
@@ -144,7 +145,7 @@ def detector_part(judged: Judgement, names, conf: float) -> dict:
     }
 
 
-def augmented(subject, tta, seed):
+def augmented(subject: Any, tta: str | int | None, seed: int) -> Any:
     """The subject looking through test-time augmentation; UsageError for one that has no classifier."""
     if tta is None:
         return subject
@@ -159,12 +160,12 @@ def augmented(subject, tta, seed):
     )
 
 
-def model_of(subject) -> models.Model:
+def model_of(subject: Any) -> models.Model:
     """The model that names the emotions."""
     return subject.classifier.model if hasattr(subject, "classifier") else subject.model
 
 
-def settings_of(subject, tta, seed) -> dict:
+def settings_of(subject: Any, tta: str | int | None, seed: int) -> dict:
     if hasattr(subject, "settings"):
         found = dict(subject.settings)
     else:
@@ -172,12 +173,12 @@ def settings_of(subject, tta, seed) -> dict:
     return found | ({"tta": tta} | ({"seed": seed} if tta != "tencrop" else {}) if tta is not None else {})
 
 
-def data_for(subjects, specs) -> Path:
+def data_for(subjects: Sequence[Any], specs: Sequence[str]) -> Path:
     """The set that is meant when none is named: of the first model that is a run, else the one under ./data of the
     task.
     """
     for subject in subjects:
-        run = RunDir(model_of(subject).cfg.path.parent)
+        run = RunDir(model_of(subject).folder)
         if (run.path / "run.json").is_file() and Path(named := run.read_json().get("data") or "").is_file():
             return Path(named)
     wants_pictures = not hasattr(subjects[0], "detect")
@@ -206,15 +207,22 @@ def of_none(copies: np.ndarray, whole: dict | None) -> dict[str, np.ndarray]:
     return dict.fromkeys(box_intervals.FIGURES, np.full(copies.shape[1], np.nan))
 
 
-def significance(counts, of_boxes, judged: Judgement, units: Units, replicates: int, seed: int) -> dict:
+def significance(
+    counts: Sequence[classification.Counts],
+    of_boxes: Sequence[bootstrap.Count | None],
+    judged: Judgement,
+    units: Units,
+    replicates: int,
+    seed: int,
+) -> dict:
     """Intervals of each model and differences of each two, on the same resamples."""
     said, found = judged.said, None
     occurs = np.zeros((units.cells, len(said.names)), int)
     np.add.at(occurs, (units.of_faces(judged.picture), said.truth), 1)
     scarce = bootstrap.scarce(occurs, units)
     if replicates:
-        counters = [partial(classification.resampled, mine) for mine in counts]
-        unsure = classification.OVER_CLASSES if scarce else ()
+        counters: list[bootstrap.Count] = [partial(classification.resampled, mine) for mine in counts]
+        unsure: Sequence[str] = classification.OVER_CLASSES if scarce else ()
         found = bootstrap.intervals(counters, units, classification.FIGURES, replicates, seed, unsure)
         if found and any(of_boxes):
             counters = [counter or of_none for counter in of_boxes]
@@ -229,24 +237,6 @@ def significance(counts, of_boxes, judged: Judgement, units: Units, replicates: 
         "scarce": {said.names[class_id]: count for class_id, count in scarce.items()},
         "figures": found,
     }
-
-
-def names_of(specs: Sequence[str]) -> list[str]:
-    """Names under which results stand: the last part of a path, unless only the whole tells them apart."""
-    import os
-
-    def short(spec):
-        kind, colon, rest = spec.partition(":") if spec.partition(":")[0] in SYSTEMS else ("", "", spec)
-        return kind + colon + "+".join(os.path.basename(part.rstrip("/")) for part in rest.split("+"))
-
-    specs = list(specs)
-    found = [short(spec) for spec in specs]
-    found = [name if found.count(name) == specs.count(spec) else spec for name, spec in zip(found, specs)]
-    return [name if found.count(name) == 1 else f"{name} ({index})" for index, name in enumerate(found, start=1)]
-
-
-def plain(name: str) -> str:
-    return "".join(char if char.isalnum() or char in "-_." else "-" for char in name).strip("-.") or "model"
 
 
 def folder_name(index: int, labels: Sequence[str]) -> str:

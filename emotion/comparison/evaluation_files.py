@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,7 @@ def write_summary(folder: Path, result: dict) -> None:
     )
 
 
-def rows(path: Path, lines) -> None:
+def rows(path: Path, lines: Iterable[Sequence]) -> None:
     with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         csv.writer(file, lineterminator="\n").writerows(lines)
 
@@ -68,7 +69,7 @@ def rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.6f}"
 
 
-def confusion_table(told: dict, names) -> list[list]:
+def confusion_table(told: dict, names: Sequence[str]) -> list[list]:
     """Labelled by row, named by column; with a column for missed faces where a face can be missed, and a row for
     what nobody labelled.
     """
@@ -105,17 +106,17 @@ def curve_table(curves: dict) -> list[list]:
     """Precision and recall by confidence, and the precision envelope by recall, of each class; `at` runs from 0 to
     1.
     """
-    out = [["class", "at", "precision", "recall", "envelope"]]
+    out: list[list] = [["class", "at", "precision", "recall", "envelope"]]
     for name, values in curves.items():
         for index, row in enumerate(zip(values["precision"], values["recall"], values["envelope"])):
             out.append([name, index / (len(values["recall"]) - 1), *map(rounded, row)])
     return out
 
 
-def predictions(judged: Judgement, names, pictures) -> list[list]:
+def predictions(judged: Judgement, names: Sequence[str], pictures: Sequence) -> list[list]:
     """A row a labelled face: its picture, its label, what it was named, and the probabilities."""
     said: Said = judged.said
-    out = [["image", "labelled", "named", "right", *names]]
+    out: list[list] = [["image", "labelled", "named", "right", *names]]
     called = [*names, MISSED]
     for picture, truth, named, scores in zip(judged.picture, said.truth, said.named, said.probabilities):
         out.append(
@@ -130,7 +131,9 @@ def predictions(judged: Judgement, names, pictures) -> list[list]:
     return out
 
 
-def plot_confusion(path: Path, counts: np.ndarray, names, title: str, background=None) -> None:
+def plot_confusion(
+    path: Path, counts: np.ndarray, names: Sequence[str], title: str, background: Sequence[int] | None = None
+) -> None:
     """counts (C, C + 1): left as counts, right as shares of each row; the column of missed faces only where there are
     some.
 
@@ -150,7 +153,7 @@ def plot_confusion(path: Path, counts: np.ndarray, names, title: str, background
     for axes, values, texts, what in zip(
         figure.subplots(1, 2),
         (counts, shares),
-        (counts.astype(str), [[f"{100 * v:.0f}" for v in row] for row in shares]),
+        ([[str(v) for v in row] for row in counts], [[f"{100 * v:.0f}" for v in row] for row in shares]),
         ("faces", "% of the row"),
     ):
         axes.imshow(values, cmap="Blues", vmin=0, vmax=max(values.max(), 1e-9))

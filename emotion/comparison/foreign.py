@@ -2,7 +2,7 @@
 
     file:found/detections.jsonl      what emo detect wrote; detections.csv and coco.json too
     file:results.json+instances.json a list of COCO results, with the COCO file that their ids are of
-    file:detect-out                  a folder in which emo detect wrote one for each of several sources
+    file:detect-out                  a folder that emo detect wrote, of one source or of several
 
 `sources.results` says which forms are known and how pictures and frames are found.
 """

@@ -5,7 +5,7 @@ However many frames go by, a bounded number is held, each as a small JPEG a syst
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +84,7 @@ class Gallery:
         self,
         frame: Frame,
         found: Sequence[Detections],
-        names,
+        names: Sequence[Sequence[str]],
         truth: Truth | None,
         truth_names: Sequence[str],
         differ: int,
@@ -96,7 +96,9 @@ class Gallery:
         slot = self._slot(frame, weight) if weight else None
         if not evenly and slot is None:
             return
-        shown = show(self.count - 1, frame, found, names, said, truth, truth_names, differ)
+        pictures, size = drawn(frame, found, names, truth)
+        labelled = None if truth is None else list_of(truth_names[class_id] for class_id in truth.class_ids)
+        shown = Shown(self.count - 1, frame.name or "", frame.time_s, pictures, size, tuple(said), labelled, differ)
         if slot is not None:
             self.worst[slot : slot + 1] = [shown]
             self.weight[shown.index] = weight
@@ -135,9 +137,9 @@ def faces_of(
     pairs = dict(metrics.match(found.xyxy_px, truth.xyxy_px, MATCH_IOU).tolist()) if truth is not None else {}
     out = []
     for index in range(len(found)):
-        named, score, labelled, kind = names[ids[index]], float(found.scores[index, ids[index]]), None, FOUND
+        named, score, labelled, kind = names[int(ids[index])], float(found.scores[index, ids[index]]), None, FOUND
         if truth is not None:
-            labelled = truth_names[truth.class_ids[pairs[index]]] if index in pairs else None
+            labelled = truth_names[int(truth.class_ids[pairs[index]])] if index in pairs else None
             kind = FALSE if labelled is None else RIGHT if labelled == named else MISNAMED
         out.append(Said(kind, named, score, labelled))
     missed = [] if truth is None else sorted(set(range(len(truth.class_ids))) - set(pairs.values()))
@@ -147,8 +149,10 @@ def faces_of(
     )
 
 
-def show(index: int, frame: Frame, found, names, said, truth: Truth | None, truth_names, differ: int) -> Shown:
-    """Draw every system's faces at the shown size; labelled faces get a thin white box."""
+def drawn(
+    frame: Frame, found: Sequence[Detections], names: Sequence[Sequence[str]], truth: Truth | None
+) -> tuple[tuple[bytes, ...], tuple[int, int]]:
+    """Every system's faces as a JPEG at the shown size, and that size; labelled faces get a thin white box."""
     import cv2
 
     height, width = frame.bgr.shape[:2]
@@ -161,11 +165,10 @@ def show(index: int, frame: Frame, found, names, said, truth: Truth | None, trut
     for detections, classes in zip(found, names):
         scaled = Detections((detections.xyxy_px * scale).astype(np.float32), detections.scores, detections.face)
         pictures.append(cv2.imencode(".jpg", draw(base, scaled, classes), [cv2.IMWRITE_JPEG_QUALITY, 82])[1].tobytes())
-    labelled = None if truth is None else list_of(truth_names[class_id] for class_id in truth.class_ids)
-    return Shown(index, frame.name or "", frame.time_s, tuple(pictures), size, tuple(said), labelled, differ)
+    return tuple(pictures), size
 
 
-def list_of(names) -> str:
+def list_of(names: Iterable[str]) -> str:
     """`2 Happy, Sad`; `no face` for none."""
     counts: dict[str, int] = {}
     for name in names:

@@ -12,8 +12,9 @@ classifier or a detector, one- or two-stage. All four meet:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -29,6 +30,8 @@ from .classification import Said
 from .tally import SCORE_FLOORS, Tally, labelled_frames
 
 BATCH = 64  # pictures held at a time
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,18 @@ class Judgement:
     sizes_wh: list[tuple[int, int]] | None = None
 
 
+class Task(NamedTuple):
+    """What `judge` was asked, `columns` being where the set's classes stand in the subject's."""
+
+    subject: Any
+    data: DataFile
+    split: str
+    conf: float
+    limit: int | None
+    columns: list[int]
+    progress: Callable[[int], None]
+
+
 def judge(
     subject: Classifier | Detector,
     data: DataFile,
@@ -76,10 +91,12 @@ def judge(
         (True, False): _detected,
         (True, True): _detected_pictures,
     }
-    return go[detects, data.is_classifier](subject, data, split, conf, limit, columns, progress or (lambda done: None))
+    return go[detects, data.is_classifier](
+        Task(subject, data, split, conf, limit, columns, progress or (lambda done: None))
+    )
 
 
-def labelled_pictures(data: DataFile, split: str, limit: int | None):
+def labelled_pictures(data: DataFile, split: str, limit: int | None) -> Iterator[tuple[np.ndarray, int]]:
     """(picture BGR, class id) of a classifier's set; DataError for a picture or path that cannot be used."""
     for path in read_list(data.list_of(split))[:limit]:
         try:
@@ -90,7 +107,7 @@ def labelled_pictures(data: DataFile, split: str, limit: int | None):
             ) from None
 
 
-def _batches(items, size=BATCH):
+def _batches(items: Iterable[Item], size: int = BATCH) -> Iterator[list[Item]]:
     held = []
     for item in items:
         held.append(item)
@@ -101,7 +118,8 @@ def _batches(items, size=BATCH):
         yield held
 
 
-def _classified(subject, data, split, conf, limit, columns, progress):
+def _classified(task: Task) -> Judgement:
+    subject, data, split, _, limit, columns, progress = task
     truth, out, spent = [], [], 0.0
     for batch in _batches(labelled_pictures(data, split, limit)):
         start = time.perf_counter()
@@ -114,7 +132,8 @@ def _classified(subject, data, split, conf, limit, columns, progress):
     )
 
 
-def _classified_boxes(subject, data, split, conf, limit, columns, progress):
+def _classified_boxes(task: Task) -> Judgement:
+    subject, data, split, _, limit, columns, progress = task
     truth, picture, out, spent = [], [], [np.zeros((0, len(columns)))], 0.0
     for index, (frame, faces) in enumerate(labelled_frames(data, split, limit)):
         start = time.perf_counter()
@@ -128,7 +147,8 @@ def _classified_boxes(subject, data, split, conf, limit, columns, progress):
     )
 
 
-def _detected(subject, data, split, conf, limit, columns, progress):
+def _detected(task: Task) -> Judgement:
+    subject, data, split, conf, limit, columns, progress = task
     tally, boxes, sizes, spent = Tally(subject, data.names, conf), [], [], 0.0
     for index, (frame, truth) in enumerate(labelled_frames(data, split, limit)):
         start = time.perf_counter()
@@ -152,7 +172,8 @@ def _detected(subject, data, split, conf, limit, columns, progress):
     )
 
 
-def _detected_pictures(subject, data, split, conf, limit, columns, progress):
+def _detected_pictures(task: Task) -> Judgement:
+    subject, data, split, conf, limit, columns, progress = task
     truth, out, spent = [], [], 0.0
     for picture, class_id in labelled_pictures(data, split, limit):
         start = time.perf_counter()

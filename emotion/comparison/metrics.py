@@ -7,12 +7,14 @@ AP is `darknet_runner.scoring.average_precision.mean_ap`, which computes it as D
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
 from converters import boxes
 from converters.errors import UsageError
 
+from ..systems.classifier import Classifier
 from ..systems.detections import Detector
 
 
@@ -68,10 +70,14 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> di
     """
     confidence, right = np.asarray(confidence, float), np.asarray(right, bool)
     at = bin_of(confidence, bins)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    gaps = []
     for index in range(bins):
         mine = at == index
-        means = (float(confidence[mine].mean()), float(right[mine].mean())) if mine.any() else (None, None)
+        means: tuple[float | None, float | None] = None, None
+        if mine.any():
+            sure, share = means = float(confidence[mine].mean()), float(right[mine].mean())
+            gaps.append(mine.sum() * abs(share - sure))
         rows.append(
             {
                 "low": index / bins,
@@ -82,13 +88,14 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = 10) -> di
             }
         )
     count = len(confidence)
-    ece = (
-        sum(row["faces"] * abs(row["accuracy"] - row["confidence"]) for row in rows if row["faces"]) / count
-        if count
-        else None
-    )
+    ece = float(sum(gaps)) / count if count else None
     mean = (float(confidence.mean()), float(right.mean())) if count else (None, None)
     return {"ece": ece, "faces": count, "confidence": mean[0], "accuracy": mean[1], "bins": rows}
+
+
+def number(value: float) -> float | None:
+    """The value for JSON, which has no nan."""
+    return None if math.isnan(value) else float(value)
 
 
 def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
@@ -96,12 +103,12 @@ def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
     return np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
 
 
-def columns(detector: Detector, names: tuple[str, ...]) -> list[int]:
-    """Where each of `names` stands in the detector's classes; UsageError when it lacks one."""
-    lacking = [name for name in names if name not in detector.names]
+def columns(subject: Classifier | Detector, names: tuple[str, ...]) -> list[int]:
+    """Where each of `names` stands in the subject's classes; UsageError when it lacks one."""
+    lacking = [name for name in names if name not in subject.names]
     if lacking:
         raise UsageError(
-            f"the model of {detector.name} does not know {', '.join(lacking)}",
-            mend=f"it knows {', '.join(detector.names)}; compare on data with these classes",
+            f"the model of {getattr(subject, 'name', 'the classifier')} does not know {', '.join(lacking)}",
+            mend=f"it knows {', '.join(subject.names)}; compare on data with these classes",
         )
-    return [detector.names.index(name) for name in names]
+    return [subject.names.index(name) for name in names]

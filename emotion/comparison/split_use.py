@@ -24,7 +24,7 @@ UNKNOWN, UNSEEN, CHOSEN, TRAINED = "unknown", "unseen", "chosen", "trained"
 
 def use_of(model: Model, data: DataFile, split: str) -> dict:
     """{"use": one of the four, "why": a sentence}; the worse one where several hold."""
-    run = RunDir(model.cfg.path.parent)
+    run = RunDir(model.folder)
     if (run.path / "run.json").is_file():
         return _of_run(run, model, data, split)
     if "trained_on" in model.card or "chosen_on" in model.card:
@@ -38,7 +38,7 @@ def _of_run(run: RunDir, model: Model, data: DataFile, split: str) -> dict:
     hashes = (told.get("hashes") or {}).get("data") or {}
     shares = {}
     try:
-        theirs = read_data(run.data_file())
+        theirs = read_data(run.data_file() or "")
         mine = _identities(here)
         for name in ("train", "valid"):
             if name == "train" or getattr(theirs, name):
@@ -70,7 +70,7 @@ def _of_run(run: RunDir, model: Model, data: DataFile, split: str) -> dict:
 
 def _identities(path: Path) -> set:
     """The pictures of a list as files, whatever their names: hard links of one picture are one."""
-    out = set()
+    out: set[str | tuple[int, int]] = set()
     for picture in read_list(path):
         try:
             status = os.stat(picture)

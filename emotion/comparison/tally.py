@@ -25,6 +25,7 @@ from . import metrics
 from .bootstrap import Evidence, rank
 from .classification import Said
 from .detection import by_size
+from .metrics import number
 from .units import Units
 
 # Scores below are not counted for AP. A YOLO's is what Darknet's `detector map` keeps (src/detector.c,
@@ -70,7 +71,9 @@ class Tally:
         self.detector, self.names, self.conf = detector, names, conf
         self.columns = metrics.columns(detector, names)
         self.confusion = np.zeros((len(names), len(names)), int)
-        self.predictions, self.faces, self.truths = [], [], []
+        self.predictions: list[tuple[np.ndarray, np.ndarray]] = []  # a picture: boxes (N, 4), their scores (N, C)
+        self.faces: list[tuple[np.ndarray, np.ndarray]] = []  # and how surely they are faces, (N, 1)
+        self.truths: list[tuple[np.ndarray, np.ndarray]] = []  # boxes (M, 4), their classes (M,)
         self.missed_per_class = np.zeros(len(names), int)
         self.named: list[np.ndarray] = []  # a picture: (M,) the class given to each labelled face, -1 for a missed one
         self.probabilities: list[
@@ -142,7 +145,7 @@ class Tally:
         right = self.right() if self.truths else np.zeros(0, int)
         return by_size((xyxy[:, 2:] - xyxy[:, :2]).max(1, initial=0), right >= 0, right == 1)
 
-    def blind(self):
+    def blind(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The labelled faces as one class."""
         return [(xyxy, np.zeros(len(ids), int)) for xyxy, ids in self.truths]
 
@@ -169,7 +172,3 @@ class Tally:
             "sizes": self.sizes(),
             "calibration": metrics.calibration(confidence[right >= 0], right[right >= 0] == 1),
         }
-
-
-def number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def random_views(pictures: np.ndarray, views: int, seed: int = 0, first: int = 0
 def averaged(classify: Callable[[Sequence[np.ndarray]], np.ndarray], views: np.ndarray) -> np.ndarray:
     """(N, V, h, w, C) views -> (N, classes): the mean of what `classify` says of each picture's views."""
     count, each = views.shape[:2]
-    probabilities = np.asarray(classify(np.ascontiguousarray(views.reshape(-1, *views.shape[2:]))))
+    probabilities = np.asarray(classify(list(np.ascontiguousarray(views.reshape(-1, *views.shape[2:])))))
     return probabilities.reshape(count, each, -1).mean(1)
 
 
@@ -68,7 +69,8 @@ def by_shape(pictures: Iterable[np.ndarray], most: int = 256) -> Iterable[tuple[
     """Pictures one after another -> (number of the first, (N, H, W, C)) for each run of equal size, `most` at a
     time.
     """
-    first, held = 0, []
+    first = 0
+    held: list[np.ndarray] = []
     for picture in pictures:
         if held and (picture.shape != held[0].shape or len(held) == most):
             yield first, np.stack(held)
@@ -84,7 +86,7 @@ class AugmentedClassifier:
     tta  `tencrop`, or how many random views
     """
 
-    def __init__(self, classifier, tta: str | int, seed: int = 0):
+    def __init__(self, classifier: Any, tta: str | int, seed: int = 0):
         self.classifier, self.tta, self.seed, self.seen = classifier, tta, seed, 0
         # Ten cuts are what a card's `crop_from` would leave: nothing more is cut from them.
         self.look = (

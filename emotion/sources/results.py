@@ -111,7 +111,7 @@ class Results:
 
 
 def read(path: str | Path, coco: str | Path | None = None, least: Sequence[str] = EMOTIONS[:7]) -> Results:
-    """The faces of a file, or of a folder in which emo detect wrote one for each of several sources.
+    """The faces of a file, or of a folder that emo detect wrote, of one source or of several.
 
     coco   the COCO file that a list of COCO results is of
     least  names that it has in any case
@@ -119,7 +119,9 @@ def read(path: str | Path, coco: str | Path | None = None, least: Sequence[str] 
     there.
     """
     path = Path(path)
-    parts = sorted(path.glob("*/detections.jsonl")) if path.is_dir() else [path]
+    parts = [path]
+    if path.is_dir():
+        parts = sorted(path.glob("detections.jsonl")) or sorted(path.glob("*/detections.jsonl"))
     if not parts:
         raise UsageError("has no folder with a detections.jsonl, as emo detect writes", where=path)
     if not parts[0].is_file():

@@ -54,6 +54,11 @@ class Model:
     card: dict = field(default_factory=dict)
 
     @property
+    def folder(self) -> Path:
+        """Where the cfg lies: a model's or a run's folder."""
+        return (self.cfg.path or self.weights).parent
+
+    @property
     def task(self) -> str:
         return "detector" if self.cfg.is_detector else "classifier"
 

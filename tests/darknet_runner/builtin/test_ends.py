@@ -17,6 +17,7 @@ from darknet_runner.builtin import train as trainer_module
 from darknet_runner.builtin.engine import BuiltinEngine
 from darknet_runner.builtin.train import Trainer
 from darknet_runner.run.folder import RunDir
+from darknet_runner.signals import STOPS
 
 ROOT = Path(__file__).parents[3]
 LONG_S = 120  # a loaded machine takes its time; nothing here waits that long on one that is not
@@ -102,7 +103,7 @@ def started(tiny_text, squares, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are looked up in /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPS)
 def test_a_stop_sent_to_the_whole_group_saves_and_can_be_resumed(started, number):
     """As Slurm, systemd and `timeout` send it; the loader's workers hear it too."""
     process, run = started("--no-map", "--quiet")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from converters.darknet_format.files import write_data
+from darknet_runner.signals import STOPS
 from emotion.cli import main
 
 LOGS = Path(__file__).parents[2] / "darknet_runner" / "compiled" / "fixtures"
@@ -188,7 +189,7 @@ def test_usage(folder, capsys):
         assert code in (1, 2) and said in err, err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPS)
 def test_signals_end_the_run_and_resume_goes_on(folder, debian, number, capsys):
     (folder / "small.cfg").write_text((folder / "small.cfg").read_text().replace("max_batches=4", "max_batches=100000"))
     args = ["darknet", "train", "--cfg", "small.cfg", "--engine", "compiled", "--no-map", "--threads", "1"]

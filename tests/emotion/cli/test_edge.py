@@ -4,7 +4,6 @@ full.
 
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -13,6 +12,7 @@ import pytest
 from click.core import ParameterSource
 from PIL import Image
 
+from darknet_runner.signals import STOPS
 from emotion.cli import _usage, config, emo as root
 
 
@@ -224,7 +224,7 @@ def test_a_name_cannot_break_or_colour_the_line(tmp_path):
     assert run.returncode == 1 and b"\x1b" not in run.stderr and run.stderr.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPS)
 def test_ended_from_outside(number, tmp_path):
     """130, one line, and nothing that looks finished."""
     command = [

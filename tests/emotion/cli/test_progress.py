@@ -3,10 +3,8 @@ one.
 """
 
 import os
-import pty
 import subprocess
 import sys
-import termios
 
 import pytest
 
@@ -85,6 +83,7 @@ def test_nobody_knows_how_many(clock, capsys):
 
 
 def test_a_bar_on_a_terminal():
+    pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")  # a terminal of Unix
     code = (
         "import time\nfrom emotion.cli import "
         "progress\n"

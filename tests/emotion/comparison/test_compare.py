@@ -12,6 +12,7 @@ from converters.errors import DataError, UsageError
 from emotion.cli import main
 from emotion.comparison import bootstrap, compare, report, wording
 from emotion.comparison.gallery import Gallery
+from emotion.comparison.labels import labels_of
 from emotion.comparison.settings import Settings
 from emotion.comparison.tally import Tally, labelled_frames
 from emotion.comparison.units import Units, units_of
@@ -191,12 +192,12 @@ def test_a_difference_that_is_shown(tmp_path, systems, squares, detector_factory
 
 
 def test_names_of_systems_are_short_unless_folders_tell_them_apart():
-    assert compare.labels(("two-stage:a/b/yunet.onnx+runs/fer-001/", "yolo:/x/y.cfg")) == [
+    assert labels_of(("two-stage:a/b/yunet.onnx+runs/fer-001/", "yolo:/x/y.cfg")) == [
         "two-stage:yunet.onnx+fer-001",
         "yolo:y.cfg",
     ]
-    assert compare.labels(("yolo:a/model.cfg", "yolo:b/model.cfg")) == ["yolo:a/model.cfg", "yolo:b/model.cfg"]
-    assert compare.labels(("yolo", "yolo", "yolo@320")) == ["yolo (1)", "yolo (2)", "yolo@320"] and compare.labels(
+    assert labels_of(("yolo:a/model.cfg", "yolo:b/model.cfg")) == ["yolo:a/model.cfg", "yolo:b/model.cfg"]
+    assert labels_of(("yolo", "yolo", "yolo@320")) == ["yolo (1)", "yolo (2)", "yolo@320"] and labels_of(
         ("two-stage:+x/m", "two-stage")
     ) == ["two-stage:+m", "two-stage"]
 

@@ -249,6 +249,7 @@ def test_results_of_several_videos(systems, squares, video_factory, tmp_path):
         result = compare.run((systems[1], spec), media=[renamed], out=tmp_path / "one", force=True)
         assert result["pairs"][0]["matched"] == 2 and result["pairs"][0]["only"] == [0, 0]
     (tmp_path / "empty").mkdir()
+    assert len(FileSystem(str(tmp_path / "found" / "a")).results.faces) == 3
     with pytest.raises(UsageError, match="has no folder with a detections.jsonl"):
         FileSystem(str(tmp_path / "empty"))
 

@@ -13,7 +13,8 @@ from converters.darknet_format.files import write_data
 from converters.errors import DataError, UsageError
 from darknet_runner.run.folder import sha256
 from emotion.cli import main
-from emotion.comparison.evaluate import evaluate, names_of
+from emotion.comparison.evaluate import evaluate
+from emotion.comparison.labels import labels_of
 from emotion.comparison.settings import Settings
 from emotion.comparison.split_use import use_of
 from emotion.systems.models import find
@@ -244,8 +245,8 @@ def test_command_line(faces, classifier_folder, tmp_path, capsys, monkeypatch):
 
 
 def test_names_are_short_unless_folders_tell_them_apart():
-    assert names_of(["runs/a/", "emo-s"]) == ["a", "emo-s"] and names_of(["x/a", "y/a"]) == ["x/a", "y/a"]
-    assert names_of(["a", "a"]) == ["a (1)", "a (2)"] and names_of(["two-stage:d/yunet.onnx+r/m"]) == [
+    assert labels_of(["runs/a/", "emo-s"]) == ["a", "emo-s"] and labels_of(["x/a", "y/a"]) == ["x/a", "y/a"]
+    assert labels_of(["a", "a"]) == ["a (1)", "a (2)"] and labels_of(["two-stage:d/yunet.onnx+r/m"]) == [
         "two-stage:yunet.onnx+m"
     ]
 

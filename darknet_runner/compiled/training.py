@@ -7,7 +7,6 @@ final weights have the exact length, no list of bad files grew, and the loss is 
 from __future__ import annotations
 
 import contextlib
-import csv
 import math
 import os
 import time
@@ -20,19 +19,18 @@ from converters.errors import EmoError, RunError, WeightsError
 
 from ..engine import TrainJob, TrainResult
 from ..network import cfg_file, layers, weights_file
-from ..reporting import Reporter, Step
 from ..run import metrics_plot
 from ..run.create_run import hashes
 from ..run.folder import STEM, RunDir, sha256, write_text
 from ..signals import interruptible
 from . import command_line, saved_weights
 from .binary import Binary, plain
-from .linked_dataset import link_dataset
-from .logs import COLUMNS, SAVED, LogParser, Row
+from .linked_dataset import LinkedDataset, link_dataset
+from .logs import SAVED, LogParser, Row
 from .process import Process
+from .row_sinks import RowSinks, fill
 from .watchdog import SILENCE_S, Trouble, Watchdog
 
-CHART_S = 30.0  # between two drawings of the chart
 FINAL = (f"{STEM}_final.weights", f"{STEM}.weights")  # a detector's last file, and that of pjreddie's for a classifier
 WRITING_S = 2.0  # a file of the wrong length that was changed so shortly ago may still be being written
 RECOVERIES = 4  # times that --auto-recover doubles the subdivisions
@@ -61,35 +59,17 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
 
 
-class Metrics:
-    """metrics.csv of a run, with a column for every class; goes on in the file of an earlier start."""
+@dataclass(frozen=True)
+class Attempt:
+    """One start of the binary, from iteration `at` on: what reads it, and what became of it."""
 
-    def __init__(self, run: RunDir, names: tuple[str, ...], start: int):
-        self.path, self.names = run.metrics, names
-        run.trim_metrics(start)
-        kept = metrics_plot.read_metrics(run.metrics) if start else []
-        columns = [*COLUMNS, *(f"ap_{name}" for name in names)]
-        self.columns = columns + [key for key in (kept[0] if kept else ()) if key not in columns]
-        self.rows: list[dict] = kept
-        write_text(self.path, ",".join(self.columns) + "\n")
-        self._file = open(self.path, "a", newline="")
-        self._writer = csv.DictWriter(self._file, self.columns, lineterminator="\n")
-        self._writer.writerows(kept)
-        self._file.flush()
-
-    def add(self, row: Row) -> dict:
-        out = row.as_dict(self.names)
-        self.rows.append(out)
-        self._writer.writerow(out)
-        self._file.flush()
-        return out
-
-    def scores(self) -> list[float]:
-        """mAP or top-1 of every validation so far."""
-        return [float(score) for row in self.rows if (score := row.get("map") or row.get("top1"))]
-
-    def close(self) -> None:
-        self._file.close()
+    at: int
+    feed: LinkedDataset
+    parser: LogParser
+    watchdog: Watchdog
+    rows: RowSinks
+    outcome: Outcome
+    asked: list[str]  # names of the signals that came
 
 
 class Training:
@@ -245,21 +225,12 @@ class Training:
             resumed_at=at or None,
             started_from=begun_with and {"path": str(begun_with), "sha256": sha256(begun_with)},
         )
-        outcome, watchdog = (
-            Outcome(),
-            Watchdog(run.path, self.expected, self.settings.silence_s, self.settings.min_free),
-        )
-        metrics = Metrics(run, self.data.names, at)
-        self.best = max([*metrics.scores(), *([] if self.best is None else [self.best])], default=None)
-        earlier = self.best
         if found:
             saved_weights.put_aside(run)
-        board = None
-        if self.settings.tensorboard:
-            from ..run.tensorboard import TensorBoardWriter
-
-            board = TensorBoardWriter(run.path / "tensorboard")
-        progress = Progress(run, self.max_batches, at, self.job.reporter)
+        rows = RowSinks(self.job, self.data.names, self.max_batches, at, self.settings.tensorboard, self.best)
+        self.best = earlier = rows.best
+        watchdog = Watchdog(run.path, self.expected, self.settings.silence_s, self.settings.min_free)
+        attempt = Attempt(at, feed, LogParser(), watchdog, rows, Outcome(), asked)
         process = Process(
             argv, cwd=run.path, log=run.log, stdin=command_line.stdin_of(self.binary), threads=self.job.threads
         )
@@ -268,25 +239,22 @@ class Training:
                 key: value for key, value in process.environment.items() if key.startswith(("OMP_", "CUDA", "OPENBLAS"))
             }
         )
-        parser = LogParser()
         try:
             with process:
-                self._read(process, parser, feed, watchdog, metrics, progress, board, outcome, asked, at)
+                self._read(process, attempt)
             listen_no_more()  # the validation that may follow is ended by Ctrl-C as anything else
-            outcome.returncode = process.returncode
-            self._after(parser, feed, watchdog, outcome)
+            attempt.outcome.returncode = process.returncode
+            self._after(attempt)
         finally:
-            for row in parser.close():
-                self._take(row, metrics, progress, board)
+            for row in attempt.parser.close():
+                self._take(row, rows)
             saved_weights.put_back(run, improved=self.best != earlier)
-            metrics.close()
-            if board:
-                board.close()
-            progress.close(metrics.rows)
-        return outcome
+            rows.close()
+        return attempt.outcome
 
-    def _read(self, process, parser, feed, watchdog, metrics, progress, board, outcome, asked, at):
+    def _read(self, process: Process, attempt: Attempt) -> None:
         """Lines -> rows, until the binary ends or must."""
+        outcome, watchdog, at = attempt.outcome, attempt.watchdog, attempt.at
         saved: set[str] = set()  # told since the last row
         due: set[str] = set()  # to be checked
         first = True
@@ -298,33 +266,27 @@ class Training:
                 if match := SAVED.search(line):
                     saved.add(match[1])
                     watchdog.all_saved = watchdog.all_saved or match[1].endswith(FINAL)
-                for row in parser.feed(line):
+                for row in attempt.parser.feed(line):
                     if first and at and row.iteration > at + max(1, len(self.job.gpus)):
                         outcome.notes.append(f"resumed at iteration {row.iteration}, not {at + 1}")
                     first = False
-                    self._take(row, metrics, progress, board)
+                    self._take(row, attempt.rows)
                     trouble = trouble or watchdog.row(row)
                     due |= saved
                     saved = set()
             trouble = trouble or self._adopt(due)
             if trouble := trouble or watchdog.tick():
-                outcome.trouble = replace(trouble, what=feed.told(trouble.what))
-            if asked and not outcome.signal:
-                outcome.signal = asked[0]
-                if asked[0] == "SIGINT":
+                outcome.trouble = replace(trouble, what=attempt.feed.told(trouble.what))
+            if attempt.asked and not outcome.signal:
+                outcome.signal = attempt.asked[0]
+                if outcome.signal == "SIGINT":
                     self.job.reporter.note("\nemo: stopping; Ctrl-C again to stop at once")
             if outcome.trouble or outcome.signal:
                 process.stop()
 
-    def _take(self, row: Row, metrics: Metrics, progress, board):
-        self.last = row
-        score = row.map if row.map is not None else row.top1
-        if score is not None and (self.best is None or score > self.best):
-            self.best = score
-        out = metrics.add(row)
-        if board:
-            board.add(out)
-        progress.show(row, self.best, metrics.rows)
+    def _take(self, row: Row, rows: RowSinks) -> None:
+        rows.take(row)
+        self.last, self.best = row, rows.best
 
     def _adopt(self, due: set[str]) -> Trouble | None:
         """Check and rename what the binary said it has saved before the last row: it is whole by then, unless the
@@ -342,19 +304,20 @@ class Training:
                     return Trouble("disk-full", str(error))
         return None
 
-    def _after(self, parser, feed, watchdog, outcome):
+    def _after(self, attempt: Attempt) -> None:
         """The binary has ended: its last files, its bad lists, and the validation that it could not do."""
-        run = self.job.run
+        run, outcome = self.job.run, attempt.outcome
         for path in sorted(run.weights.glob("model*"), key=lambda path: path.stat().st_mtime_ns):
             if path.stat().st_size == self.expected:
                 saved_weights.rename_saved_weights(run, path, self.binary, self.classifier, self.expected)
             else:
                 outcome.notes.append(f"{path.name} has {path.stat().st_size:,} bytes instead of {self.expected:,}")
-        outcome.notes += [f"after everything was saved it printed: {line[:160]}" for line in watchdog.late]
-        listed = watchdog.lists()
+        late = attempt.watchdog.late
+        outcome.notes += [f"after everything was saved it printed: {line[:160]}" for line in late]
+        listed = attempt.watchdog.lists()
         if listed and not outcome.trouble:
-            outcome.trouble = replace(listed, what=feed.told(listed.what))
-        final, last = run.weights_file("final"), parser.last
+            outcome.trouble = replace(listed, what=attempt.feed.told(listed.what))
+        final, last = run.weights_file("final"), attempt.parser.last
         whole = final.exists() and final.stat().st_size == self.expected
         if (
             self.job.evaluate
@@ -415,47 +378,6 @@ class Training:
         except OSError:
             said = []
         return f"'{said[-1][:160]}'" if said else "it printed nothing"
-
-
-class Progress:
-    """Each row goes to the job's reporter, and chart.png is drawn again from time to time."""
-
-    def __init__(self, run: RunDir, total: int, start: int, reporter: Reporter):
-        self.run, self.total, self.reporter = run, total, reporter
-        self._drawn, self._cost = time.monotonic(), 0.0
-        reporter.begin(run.path.name, start, total)
-
-    def show(self, row: Row, best: float | None, rows: list[dict]) -> None:
-        figures = {"loss": f"{row.avg_loss:.4g}"} | ({"best": f"{best:.1%}"} if best is not None else {})
-        line = f"{row.iteration}/{self.total}: average loss {row.avg_loss:.4f}" + (
-            f", best {figures['best']}" if best is not None else ""
-        )
-        validated = row.map is not None or row.top1 is not None
-        self.reporter.step(Step(row.iteration, self.total, line, figures, validated))
-        now = time.monotonic()
-        if now - self._drawn > max(CHART_S, 20 * self._cost):
-            self.draw(rows)
-            self._drawn, self._cost = time.monotonic(), time.monotonic() - now
-
-    def draw(self, rows: list[dict]) -> None:
-        metrics_plot.draw(rows, self.run.chart, self.run.path.name)
-
-    def close(self, rows: list[dict]) -> None:
-        self.reporter.end()
-        self.draw(rows)
-
-
-def fill(row: Row, scores: dict) -> None:
-    """Put an `evaluate` result into a row."""
-    if "map" in scores:
-        row.map, row.precision, row.recall = scores["map_darknet"], scores.get("precision"), scores.get("recall")
-        row.ap = {name: value for name, value in scores["ap"].items() if value is not None}
-    else:
-        row.top1 = scores["top1"]
-        row.k, row.topk = next(
-            ((int(key[3:]), value) for key, value in scores.items() if key.startswith("top") and key != "top1"),
-            (None, None),
-        )
 
 
 def finite_weights(path: Path) -> bool:

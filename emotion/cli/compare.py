@@ -38,21 +38,24 @@ def compare(words, **settings):
 
     \b
     A SYSTEM is
-      yolo, yolo:MODEL       one network; a name, model or run folder, .cfg or .weights
+      yolo, yolo:MODEL       a name, model or run folder, .cfg or .weights
       two-stage              the best face finder at hand and emo's own classifier
       two-stage:FACE         yunet, ssd, haar, or the files of another face finder
       two-stage:FACE+MODEL   and another classifier
       MODEL                  a classifier, on a classifier's set
       ...@416, ...@onnx      with another input size, or backend
-      file:RESULTS           what another program found, in a form that emo draw reads
+      file:RESULTS           what another program found, as emo draw reads it
 
     \b
     emo compare two-stage vs yolo
     emo compare two-stage vs yolo video.mp4 photos/
-    emo compare yolo:runs/v4-tiny-001 vs yolo --data data/affectnet-detector/emo.data
-    emo compare two-stage:yunet.onnx vs two-stage:haar --data mine.data --limit 200
-    emo compare yolo vs yolo@320 vs yolo@onnx vs file:others.json+instances.json --data mine.data
-    emo compare emo-s vs runs/resnet18-001 --data data/fer2013-classifier/emo.data --split test
+    emo compare yolo:runs/v4-tiny-001 vs yolo \\
+        --data data/affectnet-detector/emo.data
+    emo compare two-stage:yunet.onnx vs two-stage:haar --data my.data --limit 200
+    emo compare yolo vs yolo@320 vs yolo@onnx \\
+        vs file:others.json+instances.json --data mine.data
+    emo compare emo-s vs runs/resnet18-001 \\
+        --data data/fer2013-classifier/emo.data --split test
     """
     from ..comparison import compare as comparison, report
 

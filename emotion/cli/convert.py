@@ -148,18 +148,18 @@ def convert(
     emo convert folder photos --task crops --find yunet --align
     emo convert affectnet --with fer2013=fer2013.csv --task csv --out data/both
     \b
-    KIND                                        --task
-    affectnet  lists and pictures               detector    a label file beside each picture;
-    fer2013    csv, icml csv or folders                     face crops become scenes
-    ferplus    fer2013.csv + fer2013new.csv     classifier  pictures under <split>/<class>
-    folder     <split>/<class>/<picture>        crops       a PNG per face, <split>/<class>
-    rafdb      list_patition_label.txt          csv         FER2013's emotion,pixels,Usage
-    expw       label.lst                        hdf5        train.h5, val.h5, test.h5
-    yolo       a Darknet set or data.yaml       npz         the same for NumPy
-    coco       JSON with emotions as categories pickle      the same for Python
-    hdf5       what these tasks wrote, or       coco        the detector's form and COCO JSON
-    npz        others with arrays of images
-    pickle     (or paths) and labels
+    KIND                                  --task
+    affectnet  lists and pictures         detector    a label file per picture;
+    fer2013    csv, icml csv or folders               faces become scenes
+    ferplus    both csv files             classifier  <split>/<class>/<picture>
+    folder     <split>/<class>/<picture>  crops       a PNG per face, likewise
+    rafdb      list_patition_label.txt    csv         FER2013's columns
+    expw       label.lst                  hdf5        train.h5, val.h5, test.h5
+    yolo       a Darknet set, data.yaml   npz         the same for NumPy
+    coco       JSON, emotions: categories pickle      the same for Python
+    hdf5       what these tasks wrote, or coco        detector's form, COCO JSON
+    npz        others with arrays of
+    pickle     images (or paths), labels
     """
     from converters.convert import Settings, convert as run, no_effect
     from converters.errors import UsageError

@@ -54,7 +54,8 @@ def valid(model, cfg, weights, data, split, map_iou, points, conf, engine, darkn
 
     \b
     emo darknet valid runs/v4-tiny-001
-    emo darknet map --cfg yolo.cfg --weights yolo.weights --data data/affectnet-detector/emo.data --engine compiled
+    emo darknet map --cfg yolo.cfg --weights yolo.weights \\
+        --data data/affectnet-detector/emo.data --engine compiled
     """
     found = located(model, cfg, weights, data)
     more = {"iou": map_iou, "conf": conf, "points": int(points)} if found.cfg.is_detector else {}
@@ -153,7 +154,8 @@ def test(images, model, cfg, weights, names, conf, engine, darknet, device, as_j
 
     \b
     emo darknet test photo.jpg --run runs/v4-tiny-001
-    emo darknet predict face.png --run runs/face-small-001 --engine compiled --json
+    emo darknet predict face.png --run runs/face-small-001 \\
+        --engine compiled --json
     """
     from converters.errors import MediaError, UsageError
     from converters.text_files import read_lines

@@ -91,7 +91,8 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
 
     \b
     emo darknet partial yolov4.cfg yolov4.weights yolov4.conv.137 137
-    emo darknet partial darknet-ref darknet-ref.weights darknet-ref.conv --for v3-tiny
+    emo darknet partial darknet-ref darknet-ref.weights darknet-ref.conv \\
+        --for v3-tiny
     """
     from converters.errors import UsageError
     from darknet_runner.choose_engine import choose_engine

@@ -22,7 +22,8 @@ def train(template, **settings):
     emo darknet train --cfg v4-nano --size 320 --iterations 4000 --anchors data
     emo darknet train --cfg face-small --data data/fer2013-classifier/emo.data
     emo darknet train --resume runs/v4-tiny-001
-    emo darknet train --cfg v4-tiny --pretrained csdarknet53.conv.105 --engine compiled --gpus 0,1 --print-command
+    emo darknet train --cfg v4-tiny --pretrained csdarknet53.conv.105 \\
+        --engine compiled --gpus 0,1 --print-command
     torchrun --nproc-per-node 2 -m emotion.cli darknet train --cfg v4-tiny
 
     Writes runs/NAME-001/ with model.cfg, emo.names, run.json, metrics.csv, chart.png, train.log and weights/.

@@ -89,7 +89,8 @@ def merge(sources, out, force, as_json, quiet):
     A SET is a .data file or the folder that holds it. Sets whose class maps differ are refused.
 
     \b
-    emo dataset merge data/affectnet-detector data/fer2013-detector --out data/both
+    emo dataset merge data/affectnet-detector data/fer2013-detector \\
+        --out data/both
     """
     from converters.darknet_format.dataset import load
     from converters.dataset import edit
@@ -234,7 +235,8 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
 
     \b
     emo dataset view data/affectnet-detector --class Fear
-    emo dataset view data/affectnet-detector --findings findings.csv --code near-duplicate
+    emo dataset view data/affectnet-detector \\
+        --findings findings.csv --code near-duplicate
     """
     from converters.darknet_format.dataset import load
     from converters.dataset import edit
@@ -420,7 +422,8 @@ def clean(source, out, findings, also, keep, reject, jobs, force, as_json, quiet
     A picture in two lists is removed from the earlier one: train before valid before test.
 
     \b
-    emo dataset clean data/affectnet-detector --also near-duplicate --out data/clean
+    emo dataset clean data/affectnet-detector --also near-duplicate \\
+        --out data/clean
     """
     import os
 

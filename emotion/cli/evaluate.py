@@ -55,7 +55,8 @@ def evaluate(models, table, **settings):
     emo evaluate runs/resnet18-001 runs/emonet-001 --table markdown
     emo evaluate emo-s --data data/fer2013-classifier --split test --tta tencrop
     emo evaluate two-stage:yunet.onnx --data data/affectnet-detector
-    emo evaluate runs/a-001 --fail-under macro-f1=0.6 --baseline best/report.json --tolerance 0.01 --junit gate.xml
+    emo evaluate runs/a-001 --fail-under macro-f1=0.6 \\
+        --baseline best/report.json --tolerance 0.01 --junit gate.xml
     """
     from ..comparison import evaluation_text
     from ..comparison.evaluate import evaluate as measure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import click
 
 
@@ -23,3 +25,8 @@ def aligned(header: tuple[str, ...], rows: list[tuple], left: tuple[int, ...] = 
         for row in rows
     )
     return ["  ".join(row).rstrip() for row in cells]
+
+
+def shape_text(shape: Iterable[int]) -> str:
+    """`416x416x3`."""
+    return "x".join(map(str, shape))

@@ -51,12 +51,15 @@ def train(network, further, grid, search, trials, storage, **settings):
     \b
     emo train emonet --data data/fer2013-classifier/emo.data
     emo train vgg19 --recipe tencrop --epochs 100
-    emo train resnet18 --recipe best --set mixup=0.4 --set rotate=20 --monitor macro-f1
-    emo train vgg-face --recipe transfer --pretrained vgg-face.weights --freeze-until connected
+    emo train resnet18 --recipe best --set mixup=0.4 --set rotate=20 \\
+        --monitor macro-f1
+    emo train vgg-face --recipe transfer --pretrained vgg-face.weights \\
+        --freeze-until connected
     emo train --resume runs/emonet-001
     emo train --continue runs/emonet-001 --epochs 20
     emo train emonet --grid lr=0.01,0.001 --grid optimizer=sgd,adam
-    emo train emonet --search tpe --trials 20 --grid lr=0.0001..0.1 --grid dropout=0.2,0.4
+    emo train emonet --search tpe --trials 20 \\
+        --grid lr=0.0001..0.1 --grid dropout=0.2,0.4
 
     A recipe (emo recipes list) sets optimizer, rates, changes to the pictures, when to stop. Classifiers take
     `best` unless --recipe names another, detectors `darknet`, the cfg's own. Writes a run folder, as emo darknet train

@@ -35,6 +35,14 @@ def test_help_has_whole_lines(capsys):
         assert code == 0 and "..." not in out.partition("Commands:")[2]
 
 
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize(("path", "command"), [pytest.param(*item, id=" ".join(item[0])) for item in commands()])
+def test_help_fits_the_terminal(path, command, width):
+    """Also the examples and tables, which nothing wraps."""
+    text = command.get_help(click.Context(command, info_name=" ".join(path), terminal_width=width))
+    assert [line for line in text.splitlines() if len(line) > width] == []
+
+
 @pytest.mark.parametrize(("path", "command"), [pytest.param(*item, id=" ".join(item[0])) for item in commands()])
 def test_no_option_is_lost_in_the_sections(path, command):
     assert isinstance(command, groups.Command)

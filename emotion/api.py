@@ -47,15 +47,19 @@ def load(
     """
     from dataclasses import replace
 
+    from converters.errors import UsageError
+
     from .system import System
     from .systems import models
     from .systems.open import SYSTEMS, SystemSettings, open_system
 
-    spec = str(model)
+    spec = str(model) if model else ""
+    if not spec:
+        raise UsageError("no model is named", mend="emotion.load() opens yolo, emotion.load('two-stage') the other")
     if spec.partition(":")[0] not in SYSTEMS or Path(spec).exists():
         spec = f"yolo:{spec}" if models.find(spec, None).task == "detector" else f"two-stage:{face_model or ''}+{spec}"
 
-    settings = SystemSettings(face_model=face_model, iou=iou, square=square, backend=backend, device=device)
+    settings = SystemSettings(face_model=face_model, conf=conf, iou=iou, square=square, backend=backend, device=device)
 
     def open_detector(least: float) -> Any:
         return open_system(spec, replace(settings, conf=least))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -69,7 +69,7 @@ class System:
         W) grey. MediaError for what is none of these or cannot be read. A folder or a video goes to `stream`.
         """
         one = isinstance(pictures, (str, Path, np.ndarray)) or hasattr(pictures, "convert")
-        if not one and not isinstance(pictures, Iterable):
+        if not one and (isinstance(pictures, (bytes, Mapping)) or not isinstance(pictures, Iterable)):
             as_bgr(pictures)  # which says what it is
         wanted = [pictures] if one else list(pictures)
         results = [self._look(index, picture) for index, picture in enumerate(wanted)]
@@ -137,7 +137,7 @@ def as_bgr(picture: Any) -> np.ndarray:
         return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))[:, :, ::-1])
     if not isinstance(picture, np.ndarray):
         raise MediaError(
-            f"a {type(picture).__name__} is not a picture",
+            f"{picture!r:.60} ({type(picture).__name__}) is not a picture",
             mend="a path, a PIL picture, or an array (H, W, 3) of uint8 in the order BGR",
         )
     shape = picture.shape

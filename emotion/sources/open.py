@@ -32,6 +32,11 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
 
     MediaError when there is no such path, or when it cannot be opened or has nothing.
     """
+    if not isinstance(path, (str, Path)):
+        raise MediaError(
+            f"{path!r:.60} ({type(path).__name__}) is not the name of a source",
+            mend="a path, camera, or a stream's URL; pictures in memory go to emotion.load(...)(picture)",
+        )
     if is_live(str(path)):
         return Live(str(path), limit)
     path = Path(path)

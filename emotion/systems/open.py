@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 from converters.errors import MissingExtra, UsageError, nearest
 
@@ -46,6 +46,12 @@ class SystemSettings:
     device: str = "auto"  # auto, cpu, cuda or cuda:N; OpenCV has only the CPU
     square: bool = False  # the whole letter box goes through a YOLO, as Darknet does it, with its grey bars
     onnx: str | Path | None = None  # the model as `emo export` wrote it, which ONNX Runtime then computes
+
+    def __post_init__(self) -> None:
+        for name in ("conf", "iou"):
+            value: Any = getattr(self, name)
+            if isinstance(value, (str, bool)) or not isinstance(value, SupportsFloat) or not 0 <= float(value) <= 1:
+                raise UsageError(f"{name} = {value!r:.60} is not a number from 0 to 1")
 
 
 def open_system(spec: str, settings: SystemSettings = SystemSettings()) -> Detector:

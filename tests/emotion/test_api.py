@@ -102,8 +102,10 @@ def test_a_pil_picture_is_turned_upright(yolo, here):
         ("video.mp4", "stream"),
         (".", "is a folder"),
         ("nowhere.jpg", "nowhere.jpg"),
-        (3, "a int is not a picture"),
-        (None, "a NoneType is not a picture"),
+        (3, r"3 \(int\) is not a picture"),
+        (None, r"None \(NoneType\) is not a picture"),
+        ({}, r"\(dict\) is not a picture"),
+        (b"group.jpg", r"\(bytes\) is not a picture"),
         (np.zeros((4, 4)), "float64"),
         (np.zeros((0, 4, 3), np.uint8), "is not a picture"),
         (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
@@ -113,6 +115,27 @@ def test_a_pil_picture_is_turned_upright(yolo, here):
 def test_what_is_no_picture(yolo, here, picture, said):
     with pytest.raises(MediaError, match=said):
         yolo(picture)
+
+
+@pytest.mark.parametrize("source", [None, 3.5, [], b"group.jpg", np.zeros((4, 4, 3), np.uint8)])
+def test_what_is_no_source(yolo, source):
+    for run in (lambda: list(yolo.stream(source)), lambda: emotion.detect(source)):
+        with pytest.raises(MediaError, match="is not the name of a source"):
+            run()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"conf": 2}, {"conf": "high"}, {"conf": None}, {"iou": -1}, {"iou": float("nan")}]
+)
+def test_a_threshold_is_from_0_to_1(settings):
+    with pytest.raises(UsageError, match=f"{next(iter(settings))} = .* is not a number from 0 to 1"):
+        emotion.load("yolo", **settings)
+
+
+@pytest.mark.parametrize("model", [None, "", "nowhere"])
+def test_what_is_no_model(model):
+    with pytest.raises(UsageError, match="no model"):
+        emotion.load(model)
 
 
 def test_it_is_what_the_detector_says(yolo, here):

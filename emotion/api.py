@@ -131,7 +131,7 @@ def evaluate(
 def compare(
     *systems: str | Path,
     data: str | Path | None = None,
-    media: Sequence[str | Path] = (),
+    media: str | Path | Sequence[str | Path] = (),
     out: str | Path | None = None,
     memory: bool = False,
     clip: bool = False,
@@ -152,7 +152,8 @@ def compare(
 
     specs = [str(system) for system in systems]
     chosen = Settings(**settings)
-    return run(specs, data=data, media=media, out=out, settings=chosen, memory=memory, clip=clip, force=force)
+    several = [media] if isinstance(media, (str, Path)) else media
+    return run(specs, data=data, media=several, out=out, settings=chosen, memory=memory, clip=clip, force=force)
 
 
 def convert(
@@ -167,7 +168,7 @@ def convert(
 ) -> dict:
     """Turn a dataset into Darknet files, as `emo convert` does; what its report.json holds.
 
-    kind      affectnet, fer2013, ferplus, folder, rafdb, expw, yolo, coco, hdf5
+    kind      affectnet, fer2013, ferplus, folder, rafdb, expw, yolo, coco, hdf5, npz, pickle
     source    its folder or list; default: a folder of its name here
     out       default data/<kind>-<task>
     settings  of `converters.convert.Settings`: task, classes, valid, size, scenes ...

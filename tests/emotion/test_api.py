@@ -132,6 +132,11 @@ def test_a_threshold_is_from_0_to_1(settings):
         emotion.load("yolo", **settings)
 
 
+def test_a_single_medium_needs_no_list():
+    with pytest.raises(MediaError, match=r"nowhere\.jpg"):
+        emotion.compare("yolo", "two-stage:haar", media="nowhere.jpg")
+
+
 @pytest.mark.parametrize("model", [None, "", "nowhere"])
 def test_what_is_no_model(model):
     with pytest.raises(UsageError, match="no model"):

@@ -1,8 +1,9 @@
 """One ordered map over chunks: in this process, in local processes (joblib's loky), or on a Dask cluster.
 
 The function gets one chunk and gives one result; what it writes must be the same however often it
-runs, because a chunk whose worker dies is run again. No worker outlives its parent: it is killed when the map ends or
-is interrupted, and ends by itself when the parent has gone without a word.
+runs, because a chunk whose worker dies is run again. No worker outlives its parent: when the map is interrupted its
+chunk ends as by Ctrl-C, so that no file stays half written, and it ends by itself when the parent has gone without a
+word.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
+from contextlib import contextmanager, suppress
 
 from .errors import EmoError, MissingExtra, RunError
 from .terminal_text import redacted
 
+GRACE_S = 10.0  # for chunks that are interrupted, until their workers are killed
 ATTEMPTS = 4  # runs of a chunk before a dying worker is taken for the chunk's fault
 
 
@@ -35,20 +39,26 @@ def chunked_map(function: Callable, chunks: Sequence, jobs: int = 1, cluster: st
 
 def _in_processes(function, chunks, jobs):
     from joblib.externals.loky import get_reusable_executor
+    from joblib.externals.loky.backend.resource_tracker import ensure_running
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     done, deaths = 0, 0
+    ensure_running()  # where it is started along with the workers it lets SIGINT through to them
     while done < len(chunks):
-        executor = get_reusable_executor(max_workers=jobs, initializer=_live_with, initargs=(os.getpid(),))
+        with _ctrl_c_waits():
+            executor = get_reusable_executor(max_workers=jobs, initializer=_live_with, initargs=(os.getpid(),))
         waiting, ahead = deque(), iter(chunks[done:])
         try:
             while True:
                 for chunk in ahead:
-                    waiting.append(executor.submit(function, chunk))
+                    with _ctrl_c_waits():  # here workers are started
+                        waiting.append(executor.submit(_work, function, chunk))
                     if len(waiting) >= 2 * jobs:
                         break
                 if not waiting:
                     break
+                if isinstance(waiting[0].exception(), KeyboardInterrupt):  # somebody ended the worker, not this process
+                    raise TerminatedWorkerError
                 result = waiting[0].result()
                 waiting.popleft()
                 done += 1
@@ -60,13 +70,64 @@ def _in_processes(function, chunks, jobs):
                     f"worker processes were killed {deaths} times", mend="out of memory? try a smaller --jobs"
                 ) from None
         finally:
-            executor.shutdown(wait=True, kill_workers=True)
+            try:
+                _interrupt(executor, waiting)
+            finally:
+                executor.shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Processes that are started within never get SIGINT, not even while they import; this one gets it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _interrupt(executor, futures) -> None:
+    """End what the workers are at, as Ctrl-C does, and wait for it."""
+    if not any(future.running() for future in futures):
+        return
+    for pid in list(executor._processes or ()):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGTERM)
+    wait([future for future in futures if not future.cancel()], GRACE_S)
+
+
+_at_work = _asked_to_end = False  # in a worker
 
 
 def _live_with(parent: int) -> None:
-    """In a worker: Ctrl-C is the parent's matter."""
+    """In a worker: Ctrl-C is the parent's matter; SIGTERM, the parent's or another's, ends the chunk, and all that
+    come after it.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end_chunk)
     end_with_parent(parent)
+
+
+def _end_chunk(number: int, frame) -> None:
+    global _asked_to_end
+    first, _asked_to_end = not _asked_to_end, True
+    if _at_work and first:
+        raise KeyboardInterrupt
+
+
+def _work(function, chunk):
+    """In a worker: the function's result."""
+    global _at_work
+    _at_work = True
+    try:
+        if _asked_to_end:
+            raise KeyboardInterrupt
+        return function(chunk)
+    finally:
+        _at_work = False
 
 
 _watched: set[int] = set()

@@ -5,11 +5,17 @@ The library raises `EmoError`; `main` prints it as one line and exits with its c
 
 from __future__ import annotations
 
+from . import before_imports  # noqa: F401  first of all
+
+# isort: split
+
+import atexit
 import io
 import os
 import re
 import signal
 import sys
+import time
 
 import click
 from click.core import ParameterSource
@@ -193,19 +199,34 @@ def _prepare_process() -> None:
         if not isinstance(getattr(sys, name), PlainStream):
             setattr(sys, name, PlainStream(getattr(sys, name), {"stdout": STDOUT, "stderr": "standard error"}[name]))
     _signals.clear()
-    for number in (
-        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-    ):  # Windows has no SIGHUP
+    for number in STOPS:
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):  # nohup's choice stands
             signal.signal(number, _interrupt)
 
 
-_signals: list[int] = []  # that came, and ended what was at work
+# Windows has no SIGHUP.
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+ENDING_S = 3.0  # in which a second signal is taken for the first
+_signals: list[float] = []  # when the one came that ended what was at work
 
 
 def _interrupt(number: int, frame) -> None:
-    _signals.append(number)
+    """The first ends what is at work. One that comes at once after it, from an impatient hand or from a parent that
+    passes on what the whole group got, does not break into the cleaning up; a later one does.
+    """
+    now = time.monotonic()
+    if _signals and now - _signals[0] < ENDING_S:
+        return
+    _signals[:] = [now]
     raise KeyboardInterrupt
+
+
+@atexit.register
+def _deaf() -> None:
+    """While Python ends it would put its own handling back, and a signal then would change the exit code."""
+    for number in STOPS:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _drop_stdout() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
+from contextlib import contextmanager
 
 import click
+
+from darknet_runner.signals import STOPS
 
 from . import options
 from .groups import Command
@@ -103,10 +107,24 @@ def run(host, port, sources, token, megabytes, rate, open_, settings, path: str 
         import webbrowser
 
         webbrowser.open(address)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False))
+
+    class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self):
+            """Uvicorn's own raises them again at its end, and a second one in the midst of it."""
+            before = {number: signal.signal(number, self.handle_exit) for number in STOPS}
+            try:
+                yield
+            finally:
+                for number, handler in before.items():
+                    signal.signal(number, handler)
+
+        def handle_exit(self, number, frame):
+            self.should_exit = True
+
     try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn has ended well and raises it again: that is how one stops
-        pass
+        Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, server_header=False)).run(
+            [listener]
+        )
     finally:
         listener.close()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from .errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -25,3 +28,9 @@ class Settings:
     find: str | None = None  # name of the face finder that gives pictures without boxes theirs
     align: bool = False  # crops: turn faces until the eyes are level, where landmarks say where they are
     grey: bool | None = None  # crops: grey or colour; None: colour, but grey for csv and arrays
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("valid", 0, 1), ("enlarge", 0, float("inf"))):
+            value: Any = getattr(self, name)
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise UsageError(f"{name} = {value!r:.60} is not a number from {low}" + f" to {high}" * (high == 1))

@@ -125,7 +125,7 @@ def evaluate(
 
     specs = [models] if isinstance(models, (str, Path)) else models
     chosen = Settings(split=split, **settings)
-    return run([str(spec) for spec in specs], data, settings=chosen, out=out, tta=tta, top=top, force=force)
+    return run([str(spec) for spec in specs or ()], data, settings=chosen, out=out, tta=tta, top=top, force=force)
 
 
 def compare(

@@ -27,7 +27,7 @@ KINDS = {
 def default(kind: str) -> str:
     """Where the dataset of `kind` is looked for when no SOURCE is given; UsageError for an unknown kind."""
     if kind not in KINDS:
-        raise UsageError(f"no dataset kind '{kind}'", mend=nearest(kind, KINDS))
+        raise UsageError(f"no dataset kind '{kind}'", mend=nearest(str(kind), KINDS))
     return KINDS[kind][2]
 
 

@@ -132,6 +132,22 @@ def test_a_threshold_is_from_0_to_1(settings):
         emotion.load("yolo", **settings)
 
 
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (lambda: emotion.evaluate(None), "no model is named"),
+        (lambda: emotion.convert(None), "no dataset kind 'None'"),
+        (lambda: emotion.convert("yolo", ".", valid="a tenth"), "valid = 'a tenth' is not a number from 0 to 1"),
+        (lambda: emotion.convert("yolo", ".", enlarge=-1), "enlarge = -1 is not a number from 0$"),
+        (lambda: emotion.train(None), "no cfg 'None'"),
+        (lambda: emotion.compare("yolo", None), "no system or model 'None'"),
+    ],
+)
+def test_what_is_wrong_is_named(run, said):
+    with pytest.raises(UsageError, match=said):
+        run()
+
+
 def test_a_single_medium_needs_no_list():
     with pytest.raises(MediaError, match=r"nowhere\.jpg"):
         emotion.compare("yolo", "two-stage:haar", media="nowhere.jpg")

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -79,8 +82,10 @@ class Pictures(torch.utils.data.Dataset):
         return torch.from_numpy(np.asarray(picture, np.float32) / 255)[None], self.labels[index]
 
 
-def usual(cfg, data, batches: int, batch: int, workers: int) -> float:
+def usual(cfg_path: Path, data_path: Path, batches: int, batch: int, workers: int, threads: int) -> float:
     """Pictures a second of the usual loop, the first two batches left out."""
+    cfg, data = cfg_file.load(cfg_path), read_data(data_path)
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
     network = Network(cfg).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
@@ -135,15 +140,18 @@ def main() -> None:
     }
     found: dict[str, list[float]] = {kind: [] for kind in kinds}
     outside = []
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
         run = create_run.create_run(
             args.network, data, runs=folder, recipe=RECIPE.override({"batch": args.batch}), subdivisions=1
         )
-        cfg = cfg_file.load(run.cfg)
+        # A process of its own: emo's trainer sets how memory is kept for the whole process.
+        other = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
         for _ in range(args.rounds):
             for kind, settings in kinds.items():
                 if settings is None:
-                    found[kind].append(usual(cfg, data, args.batches, args.batch, 2))
+                    job = other.submit(usual, run.cfg, args.data, args.batches, args.batch, 2, args.threads)
+                    found[kind].append(job.result())
                 else:
                     speed, share = ours(run, args.data, args.batches, *settings)
                     found[kind].append(speed)

@@ -35,7 +35,7 @@ def greedy(scores: np.ndarray, dropped: Callable[[int, np.ndarray], np.ndarray])
     while len(order):
         best, order = order[0], order[1:]
         kept.append(best)
-        order = order[~dropped(best, order)] if len(order) else order
+        order = order[~dropped(best, order)]
     return np.array(kept, int)
 
 

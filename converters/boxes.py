@@ -57,7 +57,8 @@ def stored(xyxy_px, orientation: int, size_wh) -> np.ndarray:
 def area(xyxy) -> np.ndarray:
     """(..., 4) -> (...); zero for a box without a size."""
     box = np.asarray(xyxy, float)
-    return np.prod(np.clip(box[..., 2:] - box[..., :2], 0, None), axis=-1)
+    sides = np.maximum(box[..., 2:] - box[..., :2], 0)
+    return sides[..., 0] * sides[..., 1]  # np.prod and np.clip take twice as long for a few boxes
 
 
 def iou(a_xyxy, b_xyxy) -> np.ndarray:

@@ -176,6 +176,9 @@ def plot_confusion(
     figure.savefig(path, dpi=110)
 
 
+LONG_TITLE = 52  # characters that fit plot_calibration's width
+
+
 def plot_calibration(path: Path, calibration: dict, title: str) -> None:
     """Reliability: the share named correctly by the score of the class named, and below it how many faces have such a
     score.
@@ -197,14 +200,19 @@ def plot_calibration(path: Path, calibration: dict, title: str) -> None:
         alpha=0.6,
     )
     upper.plot(
-        [row["confidence"] for row in bins], [row["accuracy"] for row in bins], "o-", color="tab:blue", markersize=5
+        [row["confidence"] for row in bins],
+        [row["accuracy"] for row in bins],
+        "o-",
+        color="tab:blue",
+        markersize=5,
+        clip_on=False,
     )
     ece = calibration["ece"]
     upper.set(
         ylabel="share named correctly",
         xlim=(0, 1),
         ylim=(0, 1),
-        title=f"{title}: calibration error {'–' if ece is None else f'{100 * ece:.1f}%'}, {calibration['faces']} faces",
+        title=f"calibration error {'–' if ece is None else f'{100 * ece:.1f}%'}, {calibration['faces']:,} faces",
     )
     upper.title.set_fontsize(10)
     upper.legend(frameon=False, fontsize=9, loc="upper left")
@@ -215,4 +223,5 @@ def plot_calibration(path: Path, calibration: dict, title: str) -> None:
         color="0.7",
     )
     lower.set(xlabel="score of the emotion named", ylabel="faces")
+    figure.suptitle(title, fontsize=11 if len(title) <= LONG_TITLE else 11 * LONG_TITLE / len(title))
     figure.savefig(path, dpi=110)

@@ -48,25 +48,25 @@ def draw(frame: np.ndarray, found: Detections, names, bars: bool = False) -> np.
 
 
 def score_bars(picture: np.ndarray, xyxy_px, scores, names) -> None:
-    """Draw a bar a class, its length the score, on a dark ground beside the box: right of it, else left, else
-    inside.
+    """Draw a bar a class, its length the score, on a dark ground beside the box: right of it, else left, else in the
+    lower half of it, where its label is not.
     """
     import cv2
 
     height, width = picture.shape[:2]
     x1, y1, x2, y2 = (round(float(value)) for value in xyxy_px)
-    row = int(np.clip((y2 - y1) / max(1, len(names)), 9, 22))
-    scale, thick = row / 34, max(1, round(row / 22))
-    wide = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)[0][0] for name in names) + 8
-    bar = 3 * row
-    left = (
-        x2 + 3
-        if x2 + 3 + wide + bar <= width
-        else x1 - 3 - wide - bar
-        if x1 - 3 - wide - bar >= 0
-        else max(0, min(x1, width - wide - bar))
-    )
-    top = int(np.clip(y1, 0, max(0, height - row * len(names))))
+    for share in (1, 2):
+        row = int(np.clip((y2 - y1) / (share * max(1, len(names))), 9, 22))
+        scale, thick = row / 34, max(1, round(row / 22))
+        wide = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)[0][0] for name in names) + 8
+        bar = 3 * row
+        left, top = x2 + 3, y1
+        if left + wide + bar > width:
+            left = x1 - 3 - wide - bar
+        if left >= 0:
+            break
+        left, top = max(0, min(x1, width - wide - bar)), y2 - row * len(names)
+    top = int(np.clip(top, 0, max(0, height - row * len(names))))
     ground = picture[top : top + row * len(names), left : left + wide + bar]
     ground[:] = (ground * 0.35).astype(np.uint8)
     for number, (name, score) in enumerate(zip(names, scores)):

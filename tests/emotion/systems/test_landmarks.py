@@ -150,6 +150,16 @@ def test_bars_tell_the_scores_and_stay_in_the_picture(box):
     assert (draw(frame, found, names) != draw(frame, found, names, bars=True)).any()
 
 
+def test_bars_within_a_box_leave_its_label_readable():
+    """A face that is the whole picture has its label at the top and seven bars below its middle."""
+    frame, names = np.full((150, 200, 3), 120, np.uint8), tuple(COLOURS)[:7]
+    scores = np.full((1, 7), 1 / 7, np.float32)
+    found = Detections(np.array([[0, 0, 200, 150]], np.float32), scores, np.ones(1, np.float32))
+    plain, barred = draw(frame, found, names), draw(frame, found, names, bars=True)
+    changed = (plain != barred).any((1, 2))
+    assert not changed[:75].any() and changed[75:].any()
+
+
 def test_nothing_but_pictures_without_faces_is_one_error(tmp_path):
     (tmp_path / "set" / "happy").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "set" / "happy" / "a.png"), np.zeros((50, 50, 3), np.uint8))

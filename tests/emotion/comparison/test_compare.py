@@ -310,7 +310,8 @@ def test_unlabelled_media(tmp_path, systems, squares, video_factory, detector_fa
     cv2.imwrite(str(tmp_path / "b.png"), squares([(1, 1, 6)])[0])
     result = compare.run((systems[1], systems[1]), media=[video, tmp_path / "b.png"], out=tmp_path / "out")
     assert [system["faces_found"] for system in result["systems"]] == [7, 7] and result["subject"]["frames"] == 4
-    assert [system["system"] for system in result["systems"]] == [f"{systems[1]} (1)", f"{systems[1]} (2)"]
+    short = f"yolo:{systems[1].rpartition('/')[2]}"
+    assert [system["system"] for system in result["systems"]] == [f"{short} (1)", f"{short} (2)"]
     assert (
         result["pairs"][0]["share"] == 1
         and "labelled" not in result["systems"][0]

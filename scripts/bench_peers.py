@@ -6,6 +6,7 @@
     peers/bin/python scripts/bench_peers.py fer --data data/lfw/emo.data --out fer.csv
     npm install @vladmandic/face-api @tensorflow/tfjs @tensorflow/tfjs-backend-wasm                # for face-api
     python scripts/bench_peers.py face-api --data data/lfw/emo.data --out face-api.csv
+    peers/bin/python scripts/bench_peers.py fer --video talk.mp4 --limit 120     # frames/s, to set beside emo detect
     emo compare yolo vs two-stage vs file:fer.csv vs file:face-api.csv --data data/lfw/emo.data
 
 Runs inside a peer's own environment, not emo's, and needs nothing of emo: the list of the .data file (--split) comes
@@ -24,7 +25,9 @@ import os
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,10 +54,22 @@ SAID = {
 Found = list[tuple]  # (xyxy in pixels, scores by the peer's names[, how sure it is a face])
 
 
+def lite_for_tensorflow() -> None:
+    """Let `import tensorflow` give LiteRT (ai-edge-litert), the same interpreter, all that fer asks for."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    for name in ("tensorflow", "tensorflow.keras", "tensorflow.keras.models"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["tensorflow"].lite = types.SimpleNamespace(Interpreter=Interpreter)
+    sys.modules["tensorflow.keras.models"].load_model = None
+
+
 class Fer:
     """fer (MIT): Haar and a mini-XCEPTION of 64 px, its quantised TFLite or, as `fer-keras`, its Keras file."""
 
     def __init__(self, tflite: bool = True):
+        if tflite and find_spec("tensorflow") is None:
+            lite_for_tensorflow()
         from fer.fer import FER
 
         self.faces = FER(use_tflite=tflite)
@@ -235,15 +250,30 @@ def peak_megabytes(pid: int | str) -> float:
     return float("nan")
 
 
+def frames_a_second(peer, video: Path, limit: int | None) -> float:
+    """Decoding and finding, as people write the loop."""
+    import cv2
+
+    capture, done, start = cv2.VideoCapture(str(video)), 0, time.perf_counter()
+    while done != limit and (got := capture.read())[0]:
+        peer.find(got[1])
+        done += 1
+    return done / (time.perf_counter() - start)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peer", choices=PEERS)
-    parser.add_argument("--data", type=Path, required=True, help="a .data file")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--data", type=Path, help="a .data file")
+    source.add_argument("--video", type=Path, help="print frames/s on this video; nothing is written")
     parser.add_argument("--split", default="valid")
     parser.add_argument("--whole", action="store_true", help="each picture is a face, as in a classifier's set")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="the CSV, with --data")
     args = parser.parse_args()
+    if args.data and not args.out:
+        parser.error("--data needs --out")
     import cv2
 
     cv2.setNumThreads(1)
@@ -251,6 +281,9 @@ def main() -> None:
         peer, times = PEERS[args.peer](), []
     except (ImportError, OSError) as error:  # the package, or the weights that it fetches
         sys.exit(f"{args.peer}: left out: {type(error).__name__}: {error}")
+    if args.video:
+        print(f"{args.peer}: {frames_a_second(peer, args.video, args.limit):.1f} frames/s", file=sys.stderr)
+        return
     with open(args.out, "w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["picture", "x1", "y1", "x2", "y2", "face", "emotion", "score", *CLASSES])

@@ -102,6 +102,12 @@ def toml(value) -> str:
     )
 
 
+def chief_settings(run: Path) -> dict:
+    """What differs between the trainings of one model."""
+    recipe = tomllib.loads(RunDir(run).recipe.read_text())
+    return {key: recipe[key] for key in ("epochs", "learning_rate", "vote_share") if key in recipe}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
@@ -111,6 +117,7 @@ def main() -> None:
     parser.add_argument(
         "--blend", type=Path, metavar="RUN", help="mean of the weights with those of a run that went on from it"
     )
+    parser.add_argument("--first", type=Path, metavar="RUN", help="an earlier run, from whose weights this one started")
     parser.add_argument(
         "--about", default="FER2013, usage Training; with FER+'s votes in the targets", help="the data, in words"
     )
@@ -130,8 +137,7 @@ def main() -> None:
     last = max(index for index, section in enumerate(cfg.sections) if section.type == "softmax")
     cfg_file.save(cfg.edit({last: {"temperature": temperature}}), folder / "model.cfg")
     recipe = tomllib.loads(run.recipe.read_text())
-    tuned = tomllib.loads(RunDir(args.blend).recipe.read_text()) if args.blend else {}
-    tuned = {key: tuned[key] for key in ("epochs", "learning_rate", "vote_share") if key in tuned}
+    first, tuned = (chief_settings(path) if path else {} for path in (args.first, args.blend))
     old = tomllib.loads(run.card.read_text()).get("preprocessing", {}) if run.card.is_file() else {}
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
@@ -150,6 +156,7 @@ def main() -> None:
         "iterations": cfg.net.integer("max_batches"),
     }
     tables = {
+        **({"first_training": first} if first else {}),
         "training": {key: value for key, value in recipe.items() if key not in ("name", "about", "source")},
         "preprocessing": {"input": "grey / 255, stretched to the size with corners aligned"}
         | old

@@ -100,6 +100,8 @@ def ship(name: str, args: argparse.Namespace) -> None:
         words += ["--set", item]
     if len(runs) > 1:
         words += ["--blend", runs[-1]]
+    if len(runs) > 2:
+        words += ["--first", runs[0]]
     script("ship_model.py", *words, log=args.log)
 
 

@@ -39,4 +39,4 @@ def make_optimizer(network: Network, net: Section, recipe: Recipe) -> torch.opti
         raise RunError("nothing is left to learn: all layers with weights are frozen", where=network.cfg.path)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=momentum)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer](groups, lr=0.0, fused=True)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[recipe.optimizer](groups, lr=0.0)

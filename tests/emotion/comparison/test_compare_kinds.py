@@ -271,7 +271,7 @@ def test_results_of_several_videos(systems, squares, video_factory, tmp_path):
         ("a.csv", "x,y\n1,2\n", "no face with a box"),
         ("a.csv", "picture,x1,y1,x2,y2,emotion,score\na.png,1,2,three,4,Happy,1\n", "a.csv:2: has a record .* 'three'"),
         ("a.txt", "", "neither JSON nor"),
-        ("none.json", None, "no such file"),
+        ("none.json", None, "no such results file"),
     ],
 )
 def test_files_that_are_no_results(tmp_path, name, text, words):

@@ -16,7 +16,7 @@ from .progress import going_through
 
 
 class Kind(click.Choice):
-    """A dataset's kind; a path in its place is told how the line goes."""
+    """A dataset's kind. Whoever gives a path instead reads how to write the command."""
 
     def convert(self, value, param, ctx):
         if value not in self.choices and Path(value).exists():

@@ -59,7 +59,7 @@ class H264:
         width, height = self.size
         if width % 2 or height % 2:  # 4:2:0 needs even sides
             drawn = cv2.copyMakeBorder(drawn, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        picture = av.VideoFrame.from_numpy_buffer(cv2.cvtColor(drawn, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
+        picture = av.VideoFrame.from_ndarray(cv2.cvtColor(drawn, cv2.COLOR_BGR2YUV_I420), format="yuv420p")
         picture.time_base = TICK
         picture.pts = self.last = max(round((float(frame.time_s or 0.0) - self.begin_s) / TICK), self.last + 1)
         self._sound_until(float(picture.pts * TICK))

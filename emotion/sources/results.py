@@ -75,9 +75,9 @@ class Results:
                 self.pictures[base(key)].append(key)
 
     def of(self, frame: Frame, video: str | None = None) -> Detections:
-        """Those of a picture by its name, or by its index where no names are told; of a video's frame by its index.
+        """A picture's faces, found by its name (by its index if there are no names), or a video frame's, by its index.
 
-        `video` is the video's name, where several may be told. DataError when two pictures could be meant.
+        `video` is the video's name, if there are several. DataError when two pictures could be meant.
         """
         key: Key
         if frame.time_s is None and frame.name is not None and self.pictures:

@@ -18,14 +18,7 @@ from .groups import Command
     required=True,
     help="A detector's .data file or its folder; the boxes of its train list are measured.",
 )
-@click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
-@click.option(
-    "--size",
-    type=options.Whole(min=32),
-    default=416,
-    show_default=True,
-    help="Width and height of the network's input.",
-)
+@options.anchors_wanted
 @click.option("--split", default="train", show_default=True, help="Which list.")
 @options.seed
 @options.as_json

@@ -123,14 +123,7 @@ def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
 @click.option(
     "--data", type=click.Path(), help="A detector's .data file or its folder; default: the only one under ./data."
 )
-@click.option("--num", type=options.Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num.")
-@click.option(
-    "--size",
-    type=options.Whole(min=32),
-    default=416,
-    show_default=True,
-    help="Width and height of the network's input.",
-)
+@options.anchors_wanted
 @options.engine
 @options.darknet
 @options.seed

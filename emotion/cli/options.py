@@ -224,3 +224,11 @@ def outputs(default: str) -> Callable[..., Any]:
         show_default=True,
         help=f"What to write, of {', '.join(OUTPUTS)}.",
     )
+
+
+anchors_wanted = block(  # of the commands that compute anchors
+    click.option("--num", type=Whole(min=1), default=6, show_default=True, help="How many anchors; [yolo] num."),
+    click.option(
+        "--size", type=Whole(min=32), default=416, show_default=True, help="Width and height of the network's input."
+    ),
+)

@@ -22,7 +22,7 @@ from .convert_settings import Settings as Settings
 from .darknet_format.dataset import write_lists
 from .darknet_format.safe_names import safe_names
 from .emotions import EMOTIONS, class_names
-from .errors import DataError
+from .errors import DataError, UsageError
 from .findings import label_trap, path_problem
 from .parallel import chunked_map
 from .table.found_faces import Find, with_found
@@ -63,6 +63,11 @@ def convert(
     """
     form = form_of(settings.task)
     form.check(settings)
+    if settings.classes == 1 and not form.boxed:
+        raise UsageError(
+            f"one class, Face, teaches a {settings.task} set nothing",
+            mend="it is for finding faces: take --task detector or coco, or 6, 7 or 8 classes",
+        )
     out, notes = Path(out), Notes()
     named = [(kind, str(path or readers.default(kind))) for kind, path in sources]
     output_folder.check(out, force, [Path(path) for _, path in named])

@@ -1,7 +1,7 @@
 """The emotion classes, their order, and the map from each dataset's ids. By name, never by index.
 
 The order is AffectNet's. Class ids never depend on the data: seven classes are the default, eight
-add Contempt, six merge Disgust into Anger.
+add Contempt, six merge Disgust into Anger; one class, Face, is for a network that only finds faces.
 """
 
 from __future__ import annotations
@@ -53,16 +53,22 @@ SYNONYMS = {
 
 
 def class_names(classes: int) -> tuple[str, ...]:
-    """The names of the 6-, 7- or 8-class set, in id order."""
+    """The names of the set of 1 (every face, whatever its emotion), 6, 7 or 8 classes, in id order."""
+    if classes == 1:
+        return ("Face",)
     if classes == 6:
         return tuple(name for name in EMOTIONS[:7] if name != "Disgust")
     if classes in (7, 8):
         return EMOTIONS[:classes]
-    raise UsageError(f"there is no set of {classes} classes", mend="take 6 (Disgust merged into Anger), 7 or 8")
+    raise UsageError(
+        f"there is no set of {classes} classes", mend="take 1 (Face), 6 (Disgust merged into Anger), 7 or 8"
+    )
 
 
 def class_ids(classes: int) -> dict[str, int]:
     """Class name -> id in the set of `classes`; a name that the set leaves out is absent."""
+    if classes == 1:
+        return dict.fromkeys(EMOTIONS, 0)
     ids = {name: index for index, name in enumerate(class_names(classes))}
     if classes == 6:
         ids["Disgust"] = ids["Anger"]

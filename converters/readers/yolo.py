@@ -1,7 +1,8 @@
 """An existing Darknet set, detector or classifier: its `.data` file -> a Table, so that sets can be merged.
 
 Classes are taken by name. A set that emo wrote says how many classes it was made for, and is not read for
-another number: six classes cannot be taken apart again, and seven never saw the eighth.
+another number: six classes cannot be taken apart again, and seven never saw the eighth. One class, Face, can be
+made of any.
 """
 
 from __future__ import annotations
@@ -87,12 +88,14 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
 
 
 def same_classes(folder: Path, classes: int) -> int | None:
-    """The number of classes of the emo output in `folder`, None when it is none; DataError when it is not `classes`."""
+    """The number of classes of the emo output in `folder`, None when it is none; DataError when it can not become
+    `classes`.
+    """
     try:
         made_for = len(read_json(Path(folder) / REPORT, {"classes": (dict, list)}, ("classes",))["classes"])
     except DataError:
         return None
-    if made_for != classes:
+    if classes not in (1, made_for):
         raise DataError(
             f"was made with {made_for} classes, not {classes}",
             where=folder,

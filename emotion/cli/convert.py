@@ -36,7 +36,10 @@ class Kind(click.Choice):
     help="Another dataset to put into the same output; may be repeated.",
 )
 @click.option(
-    "--classes", type=click.Choice(["6", "7", "8"]), default="7", help="6 merges Disgust into Anger, 8 adds Contempt."
+    "--classes",
+    type=click.Choice(["1", "6", "7", "8"]),
+    default="7",
+    help="6 merges Disgust into Anger, 8 adds Contempt; 1: all are Face, to train a face finder.",
 )
 @click.option(
     "--valid",
@@ -146,6 +149,7 @@ def convert(
     emo convert fer2013 fer2013.csv --task classifier
     emo convert fer2013 fer2013.csv --task detector --scenes 8000
     emo convert folder photos --task crops --find yunet --align
+    emo convert yolo data/affectnet-detector --classes 1 --out data/faces
     emo convert affectnet --with fer2013=fer2013.csv --task csv --out data/both
     \b
     KIND                                  --task

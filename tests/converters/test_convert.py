@@ -144,6 +144,19 @@ def test_class_ids_are_those_of_the_set_of_classes(affectnet, tmp_path, classes,
     assert (contempt is None) == bool(report["left_out"])
 
 
+def test_one_class_takes_every_face_for_a_detector_only(affectnet, tmp_path):
+    rows = [(f"1/{i}.jpg", 5, 5, 50, 50, i) for i in (1, 6, 5, 7)]
+    root = affectnet("affectnet", {"training.csv": rows})
+    run(root, tmp_path / "eight", classes=8)
+    for kind, source in (("affectnet", root), ("yolo", tmp_path / "eight")):
+        report = run(source, tmp_path / f"one-{kind}", kind=kind, classes=1)
+        assert report["classes"] == {0: "Face"} and not report["left_out"]
+        paths = read_list(tmp_path / f"one-{kind}" / "train.txt")
+        assert [read_label(label_path(path), 1)[0, 0] for path in paths] == [0, 0, 0, 0]
+    with pytest.raises(UsageError, match="one class, Face, teaches a classifier set nothing"):
+        run(root, tmp_path / "none", task="classifier", classes=1)
+
+
 def test_no_face_rows_can_be_kept_as_pictures_without_faces(affectnet, tmp_path):
     rows = [*ROWS, "1/g.jpg,NULL,NULL,NULL,NULL,NULL,10,-2,-2"]
     root = affectnet("affectnet", {"training.csv": rows}, {"1/g.jpg": (80, 80)})

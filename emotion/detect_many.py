@@ -130,7 +130,7 @@ def carry_out(
     todo: list[Order],
     jobs: int = 1,
     cluster: str | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Callable[[int, int | None, bool], None] | None = None,
     skipped: Callable[[EmoError], None] | None = None,
 ) -> Iterator[tuple[Order, Summary | EmoError | None]]:
     """Each order with its summary, an error that the source had, or None when `resume` found it done; in order."""

@@ -40,7 +40,7 @@ def run(
     conf: float = 0.0,
     limit: int | None = None,
     force: bool = False,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Callable[[int, int | None, bool], None] | None = None,
 ) -> Summary:
     """As `run_detection.run`, with the faces that `results` holds, in a form that `sources.results` reads."""
     path, _, coco = str(results).partition("+")

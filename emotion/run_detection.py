@@ -129,7 +129,7 @@ def run(
     detect_every: int = 1,
     bars: bool = False,
     skipped: Callable[[MediaError], None] | None = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Callable[[int, int | None, bool], None] | None = None,
     through: Callable[[Iterator[Frame]], Iterator[tuple[Frame, Detections]]] | None = None,
 ) -> Summary:
     """Detect in `source`, a path or an opened source, and write `outputs` to `out`.
@@ -142,7 +142,7 @@ def run(
     detect_every  look at every Nth frame of a video; between them faces are where the tracker expects them
     bars      draw the scores of all classes beside each face
     skipped   told of every unreadable picture of a folder or list; without it the first one is an error
-    progress  called with (frames done, frames expected or None)
+    progress  called with (frames done, frames expected or None, whether that is an estimate)
     through   what finds the faces of the frames, instead of `stream` with the detector, which then need not be one
     Raises UsageError for an output that is not empty, MediaError for a source that cannot be read to its end;
     then what was written keeps its `.part` name.
@@ -204,7 +204,7 @@ def run(
                 for class_id in found.class_ids:
                     counts[detector.names[class_id]] += 1
                 if progress:
-                    progress(frames, opened.count)
+                    progress(frames, opened.count, not opened.exact)
         if not frames:
             raise MediaError(
                 "none of its pictures can be read"

@@ -21,7 +21,7 @@ LONG_S = 20.0  # without a terminal: only what takes this long is
 
 
 class Progress:
-    """A context that gives `advance(done, total)`; `total` is None when nobody knows."""
+    """A context that gives `advance(done, total, about)`; `total` is None when nobody knows, and may be an estimate."""
 
     def __init__(self, quiet: bool, unit: str = "frames"):
         self.quiet, self.unit = quiet, unit
@@ -31,22 +31,22 @@ class Progress:
         self.told = False
         self.bar: Any = None
 
-    def __enter__(self) -> Callable[[int, int | None], None] | None:
+    def __enter__(self) -> Callable[..., None] | None:
         return None if self.quiet else self.advance
 
-    def advance(self, done: int, total: int | None) -> None:
+    def advance(self, done: int, total: int | None, about: bool = False) -> None:
         now = time.monotonic()
         began, before = self.first = self.first or (now, done)
         spent = now - began
         if sys.stderr.isatty():
-            self._draw(done, total)
+            self._draw(done, total, about)
         elif not self.told and total and done > before and spent > FIRST_S:
             left = spent / (done - before) * (total - done)
             if spent + left > LONG_S:
                 self.told = True
-                click.echo(f"emo: {total:,} {self.unit}, about {in_words(left)} to go", err=True)
+                click.echo(f"emo: {'about ' * about}{total:,} {self.unit}, about {in_words(left)} to go", err=True)
 
-    def _draw(self, done: int, total: int | None) -> None:
+    def _draw(self, done: int, total: int | None, about: bool) -> None:
         from tqdm import tqdm
 
         if self.bar is None:
@@ -58,7 +58,11 @@ class Progress:
                 dynamic_ncols=True,
                 leave=False,
                 delay=FIRST_S,
+                bar_format="{l_bar}{bar}| {n_fmt}/about {total_fmt} [{elapsed}<{remaining}, {rate_fmt}]"
+                if about and total
+                else None,
             )
+        self.bar.total = total
         self.bar.update(done - self.bar.n)
 
     def __exit__(self, *error: object) -> None:

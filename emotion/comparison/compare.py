@@ -70,6 +70,7 @@ class Scene:
     expected: int | None
     units: Callable[[], Units] | None
     task: str = "detector"
+    about: bool = False  # `expected` is an estimate
 
 
 def run(
@@ -83,7 +84,7 @@ def run(
     clip: bool = False,
     force: bool = False,
     skipped: Skipped = None,
-    progress: Callable[[int, int | None], None] | None = None,
+    progress: Callable[[int, int | None, bool], None] | None = None,
 ) -> dict:
     """Compare systems (see `systems.open.open_subject` and `foreign`) and write compare.json and report.html to `out`.
 
@@ -168,7 +169,7 @@ def look_at(
     agreements: dict[tuple[int, int], Agreement],
     gallery: Gallery,
     video: side_by_side.SideBySide | side_by_side.Nothing,
-    progress: Callable[[int, int | None], None] | None,
+    progress: Callable[[int, int | None, bool], None] | None,
 ) -> tuple[int, int, list[np.ndarray]]:
     """Every contestant at every frame: how many there were, how many of them were labelled, and the first few."""
     count, judged, first = 0, 0, []
@@ -186,7 +187,7 @@ def look_at(
         video.write(frame, found)
         count, judged = count + 1, judged + (truth is not None)
         if progress:
-            progress(count, scene.expected or None)
+            progress(count, scene.expected or None, scene.about)
     return count, judged, first
 
 
@@ -262,6 +263,7 @@ def media_scene(media: Sequence[Path], limit: int | None, skipped: Skipped, cont
         names,
         sum(source.count or 0 for source in sources),
         (lambda: Units.nested("medium", np.unique(judged, return_inverse=True)[1])) if names else None,
+        about=not all(source.exact for source in sources),
     )
 
 

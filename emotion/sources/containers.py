@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+
 MOST_TABLE = 64 << 20  # bytes of a table that is read; one of an hour's video is a megabyte
 
 
@@ -110,7 +112,9 @@ def _timescale(header: bytes) -> int:
 def _frames_of_track(file, start, end, movie_scale) -> int | None:
     """How many samples of a video's track its edit list shows; None for a track of sound."""
     handler, media = _find(file, start, end, b"mdia", b"hdlr"), _find(file, start, end, b"mdia", b"mdhd")
-    sizes, times = (_find(file, start, end, b"mdia", b"minf", b"stbl", kind) for kind in (b"stsz", b"stts"))
+    sizes, times, shifts = (
+        _find(file, start, end, b"mdia", b"minf", b"stbl", kind) for kind in (b"stsz", b"stts", b"ctts")
+    )
     if not handler or not media or not sizes or _table(file, handler)[8:12] != b"vide":
         return None
     (count,) = struct.unpack_from(">I", _table(file, (sizes[0], sizes[0] + 12)), 8)
@@ -118,11 +122,11 @@ def _frames_of_track(file, start, end, movie_scale) -> int | None:
     if not edits or not times:
         return count
     scale = _timescale(_table(file, media))
-    shown, runs = 0, _runs(_table(file, times))
+    shown, pieces = 0, _pieces(_runs(_table(file, times)), _runs(_table(file, shifts)) if shifts else None)
     for duration, begin in _edits(_table(file, edits)):
         if begin >= 0:  # -1 is a pause
             last = begin + duration * scale / movie_scale if duration and movie_scale else float("inf")
-            shown += _samples_within(runs, begin, last)
+            shown += _samples_within(pieces, begin, last)
     return min(shown, count)
 
 
@@ -133,23 +137,40 @@ def _edits(table: bytes) -> list[tuple[int, int]]:
     return list(struct.iter_unpack(form, table[8 : 8 + struct.calcsize(form) * count]))
 
 
-def _runs(table: bytes) -> list[tuple[int, int]]:
-    """(how many samples, units each lasts) of an stts."""
+def _runs(table: bytes) -> np.ndarray:
+    """(how many samples, units) of an stts or ctts, (N, 2); units are signed, as FFmpeg reads both."""
     (count,) = struct.unpack_from(">I", table, 4)
-    return list(struct.iter_unpack(">II", table[8 : 8 + 8 * min(count, (len(table) - 8) // 8)]))
+    runs = np.frombuffer(table, np.dtype([("count", ">u4"), ("units", ">i4")]), min(count, (len(table) - 8) // 8), 8)
+    return np.stack([runs["count"].astype(float), runs["units"].astype(float)], 1)
 
 
-def _samples_within(runs, begin, end) -> int:
-    """Samples that are shown at some time from `begin` to `end`."""
-    found, at = 0, 0
-    for count, span in runs:
-        if span:
-            first, last = max(0, (begin - at) // span), min(count, (end - at) / span)
-            found += max(0, int(-(-last // 1)) - int(first))
-        elif begin <= at < end:
-            found += count
-        at += count * span
-    return found
+def _pieces(spans: np.ndarray, shifts: np.ndarray | None) -> np.ndarray:
+    """Stretches of samples that are equally long and equally shifted: (how many, first is shown at, units each lasts).
+
+    A sample is shown at its time in the order of decoding and its shift (ctts), which pictures that are decoded before
+    they are shown (B-frames) make necessary.
+    """
+    if not len(spans):
+        return np.zeros((0, 3))
+    ends = np.cumsum(spans[:, 0])
+    edges = ends if shifts is None else np.union1d(ends, np.minimum(np.cumsum(shifts[:, 0]), ends[-1]))
+    firsts = np.concatenate([[0.0], edges[:-1]])
+    run = np.searchsorted(ends, firsts, "right").clip(max=len(ends) - 1)
+    at = np.concatenate([[0.0], np.cumsum(spans.prod(1))])[run]
+    at += (firsts - np.concatenate([[0.0], ends])[run]) * spans[run, 1]
+    if shifts is not None:
+        shift = np.searchsorted(np.cumsum(shifts[:, 0]), firsts, "right")
+        at += np.append(shifts[:, 1], 0.0)[shift]
+    return np.stack([edges - firsts, at, spans[run, 1]], 1)
+
+
+def _samples_within(pieces: np.ndarray, begin: float, end: float) -> int:
+    """Samples whose time lies from `begin` to before `end`: what FFmpeg shows."""
+    count, at, span = pieces.T
+    still = span <= 0
+    step = np.where(still, 1, span)
+    first, last = (np.clip(np.ceil((edge - at) / step), 0, count) for edge in (begin, end))
+    return int(np.where(still, count * ((begin <= at) & (at < end)), np.maximum(last - first, 0)).sum())
 
 
 # --- others ------------------------------------------------------------------------------------------------

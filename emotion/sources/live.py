@@ -40,7 +40,7 @@ class Live:
     asked.
     """
 
-    kind = "video"
+    kind, exact = "video", True
 
     def __init__(self, source: str, limit: int | None = None):
         camera = CAMERA.fullmatch(source)

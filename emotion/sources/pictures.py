@@ -22,7 +22,7 @@ class Pictures:
     `passed_over` counts, by their kind, the files of a folder that are not pictures.
     """
 
-    kind, fps, live = "pictures", None, False
+    kind, fps, live, exact = "pictures", None, False, True
 
     def __init__(
         self,

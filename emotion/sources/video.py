@@ -37,14 +37,17 @@ class Video:
         self.capture, self.first = self._open()
         import cv2
 
-        said = round(self.capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.facts = containers.facts(path)
-        known = self.facts.frames or (said if said > 0 else None)  # an estimate will do for a progress bar
-        self.count: int | None = (
-            min(known, limit or known) if known else limit
-        )  # how many frames to expect, at most when only the caller says
-        rate = self.capture.get(cv2.CAP_PROP_FPS)
+        self.exact = self.facts.frames is not None
+        said, rate = self.capture.get(cv2.CAP_PROP_FRAME_COUNT), self.capture.get(cv2.CAP_PROP_FPS)
         self.fps: float = rate if 0.1 <= rate <= 1000 else 25.0  # the average; 25 when nothing usable is said
+        self.lasts_s: float | None = said / rate if said > 0 and rate > 0 else None  # as the container says
+        self._expected = self.facts.frames or (round(said) if self.lasts_s else None)
+
+    @property
+    def count(self) -> int | None:
+        """How many frames to expect, at most `limit`; unless `exact` an estimate, which gets better as frames come."""
+        return min((count for count in (self._expected, self.limit) if count), default=None)
 
     def _open(self):
         quiet_opencv()
@@ -83,6 +86,8 @@ class Video:
                 time_s -= before_0
                 if not time_s > last:  # some containers keep no times; the index still tells
                     time_s = max(index / self.fps, last)
+                if not self.exact and self.lasts_s and time_s > 0:  # as many a second from here on as so far
+                    self._expected = max(index + 1, round(index * self.lasts_s / time_s))
                 yield Frame(index, round(time_s, 6), bgr)
                 index, last = index + 1, time_s
                 bgr = self.capture.read()[1]

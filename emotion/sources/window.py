@@ -58,14 +58,19 @@ class Window:
         return rate and min(rate / self.stride, self.max_fps or rate)
 
     @property
+    def exact(self) -> bool:
+        """Whether `count` is no estimate."""
+        return self.source.exact and not self.start_s and self.end_s is None and not self.max_fps
+
+    @property
     def count(self) -> int | None:
         """How many frames to expect; None when nobody knows."""
-        count = self.source.count
-        if count is None or self.source.kind != "video":
-            return _least(count if count is None else -(-count // self.stride), self.limit)
-        rate = self.source.fps
-        seconds = max(0.0, min(count / rate, self.end_s or count / rate) - self.start_s)
-        return _least(max(1, round(seconds * self.fps)), self.limit)
+        count, lasts_s = self.source.count, getattr(self.source, "lasts_s", None)
+        if count is None or self.exact or not lasts_s:
+            return _least(count and -(-count // self.stride), self.limit)
+        seconds = max(0.0, min(lasts_s, self.end_s or lasts_s) - self.start_s)
+        rate = min(count / lasts_s / self.stride, self.max_fps or float("inf"))
+        return _least(max(1, round(seconds * rate)), self.limit)
 
     def __iter__(self) -> Iterator[Frame]:
         given, position, slot = 0, -1, -1

@@ -82,16 +82,21 @@ def test_nobody_knows_how_many(clock, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_an_estimate_is_called_one(clock, capsys):
+    with progress.Progress(False) as advance:
+        for done in range(1, 100):
+            clock.now += 1
+            advance(done, 1000 - done, True)
+    assert capsys.readouterr().err == "emo: about 996 frames, about 17 minutes to go\n"
+
+
 def test_a_bar_on_a_terminal():
     pty, termios = pytest.importorskip("pty"), pytest.importorskip("termios")  # a terminal of Unix
     code = (
-        "import time\nfrom emotion.cli import "
-        "progress\n"
-        "progress.FIRST_S = 0\n"
-        "for _ in "
-        "progress.going_through(range(5), "
-        "False): "
-        "time.sleep(0.15)"
+        "import time\nfrom emotion.cli import progress\nprogress.FIRST_S = 0\n"
+        "for _ in progress.going_through(range(5), False): time.sleep(0.15)\n"
+        "with progress.Progress(False) as advance:\n"
+        "    for done in range(5): time.sleep(0.15); advance(done, 9 - done, True)"
     )
     mine, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
@@ -104,3 +109,4 @@ def test_a_bar_on_a_terminal():
     except OSError:  # the other end is closed
         pass
     assert done.wait() == 0 and b"/5" in seen and b"pictures" in seen
+    assert b"/about 6 " in seen, seen  # an estimate, as it was told last

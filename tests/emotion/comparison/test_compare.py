@@ -527,7 +527,7 @@ def test_an_interrupted_comparison_leaves_what_was_there(labelled, systems, tmp_
     if stands:
         out.mkdir(parents=True)
 
-    def interrupt(done, expected):
+    def interrupt(done, expected, about):
         if done == 3:
             raise KeyboardInterrupt
 
@@ -541,7 +541,7 @@ def test_an_interrupted_second_comparison_keeps_the_first(labelled, systems, tmp
     compare.run(systems, data=labelled, out=out, settings=Settings(replicates=0))
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
-    def interrupt(done, expected):
+    def interrupt(done, expected, about):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -167,8 +167,10 @@ def box(kind, *body):
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
-def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000):
-    """The headers of an MP4 with `count` samples; edits: (duration in milliseconds, begin in the media)."""
+def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000, shifts=()):
+    """The headers of an MP4 with `count` samples; edits: (duration in milliseconds, begin in the media); shifts: (how
+    many samples, how much later than their decoding they are shown).
+    """
     stbl = box(
         b"stbl",
         box(b"stsz", struct.pack(">III", 0, 0, count)),
@@ -177,6 +179,9 @@ def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000):
             struct.pack(">II", 0, len(runs or [1])),
             *(struct.pack(">II", *run) for run in runs or [(count, 100)]),
         ),
+        box(b"ctts", struct.pack(">II", 0, len(shifts)), *(struct.pack(">Ii", *shift) for shift in shifts))
+        if shifts
+        else b"",
     )
     mdia = box(
         b"mdia",
@@ -212,6 +217,16 @@ def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000):
         (mp4(50, [(3000, 0)], [(20, 100), (30, 50)]), 40),
         (mp4(50, [(3000, 0)], [(20, 50), (30, 100)]), 40),
         (mp4(50, [(3000, 0)], scale=500), 15),
+        # What FFmpeg shows: from `begin` to before the end, by the time of showing, which the pictures' order shifts.
+        (mp4(50, [(2000, 150)]), 20),
+        (mp4(50, [(5000, 200)], shifts=[(50, 200)]), 50),
+        (mp4(50, [(5000, 0)], shifts=[(50, 200)]), 48),
+        (mp4(50, [(5000, 200)], shifts=[(1, 200), (1, 400)] * 25), 49),
+        (mp4(6, [(600, 200)], shifts=[(1, 200), (1, 500), (1, 200), (1, 0), (2, 100)]), 6),
+        (mp4(50, [(2000, 100)], [(20, 50), (30, 100)], shifts=[(10, 0), (40, 100)]), 28),  # 8 of 10, 10 of 10, 10 of 30
+        (mp4(50, [(5000, 0)], shifts=[(50, -200)]), 48),
+        (mp4(50, [(5000, 0)], [(2**32 - 1, 2**31 - 1)], shifts=[(2**32 - 1, 5)]), 1),
+        (mp4(50, [(5000, 0)], [(50, 0)]), 50),
     ],
 )
 def test_the_frames_that_an_edit_list_shows(data, frames, tmp_path):
@@ -219,6 +234,41 @@ def test_the_frames_that_an_edit_list_shows(data, frames, tmp_path):
     assert facts(tmp_path / "a.mp4") == Facts(frames, False)
     (tmp_path / "a.mp4").write_bytes(data + struct.pack(">I4s", 100, b"mdat"))
     assert facts(tmp_path / "a.mp4") == Facts(frames, True)
+
+
+@pytest.mark.parametrize("options", [{"bf": "0"}, {"bf": "3"}, {"bf": "3", "x264-params": "open-gop=1:bframes=4"}])
+def test_pictures_that_are_decoded_before_they_are_shown(options, tmp_path):
+    """B-frames, as nearly every H.264 has them: their edit list begins where the first is shown."""
+    av = pytest.importorskip("av", reason="the extra video is not installed")
+    with av.open(str(tmp_path / "a.mp4"), "w") as output:
+        stream = output.add_stream("libx264", rate=30, options=options)
+        stream.width, stream.height = 64, 48
+        for index in range(COUNT):
+            grey = np.random.default_rng(index).integers(0, 256, (48, 64, 3), np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="bgr24")))
+        output.mux(stream.encode())
+    source = open_source(tmp_path / "a.mp4")
+    assert source.exact and source.count == COUNT == len(list(source))
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix, _ in WRITTEN])
+def test_a_count_is_exact_or_called_an_estimate(suffix, videos):
+    if suffix not in videos:
+        pytest.skip(f"this OpenCV writes no .{suffix}")
+    source = open_source(videos[suffix])
+    assert source.exact == (suffix in ("mov", "mp4"))
+    assert source.count == COUNT if source.exact else COUNT - 2 <= source.count <= COUNT + 2
+
+
+def test_an_estimate_gets_better_as_frames_come(tmp_path):
+    """Twice as many a second as the container's rate says; where it is a quarter, `vfr.mkv` of 53 frames says 118."""
+    path = CASES / "video-count-estimate" / "vfr.mkv"
+    if not path.is_file():
+        pytest.skip("../shared/cases is not here")
+    source, told = open_source(path), []
+    for _ in source:
+        told.append(source.count)
+    assert len(told) == 53 and told[0] > 100 and abs(told[-1] - 53) <= 3
 
 
 def test_a_gif_and_one_that_is_cut(tmp_path):

@@ -147,6 +147,8 @@ def test_ctrl_c_ends_a_stream_with_everything_written(server, tmp_path):
     assert "secret" not in (tmp_path / "out" / "detections.jsonl").read_text() and header["source"].endswith(
         "/stream.mjpg"
     )
-    video = cv2.VideoCapture(str(tmp_path / "out" / "annotated.mp4"))
     last = json.loads((tmp_path / "out" / "detections.jsonl").read_text().splitlines()[-1])
-    assert video.get(cv2.CAP_PROP_FRAME_COUNT) / video.get(cv2.CAP_PROP_FPS) == pytest.approx(last["time_s"], abs=0.4)
+    shown_s = [frame.time_s for frame in open_source(tmp_path / "out" / "annotated.mp4")]
+    assert shown_s[-1] == pytest.approx(
+        last["time_s"], abs=0.1
+    )  # by frames and rate it would be as uneven as the stream

@@ -98,6 +98,8 @@ class Training:
             self.write_settings(engine)
         doing = "training" if self.network else "going on with"
         reporter.note(f"{doing} {run.path} on {self.data.path} with {why}")
+        if self.job.amp and engine.name == "builtin" and not has_bfloat16(self.job.device):
+            reporter.note("emo: --amp makes training slower here: nothing on this device computes in bfloat16")
         result = engine.train(self.job)
         if self.settings.tensorboard and engine.name == "builtin":
             from .run import tensorboard

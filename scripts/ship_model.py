@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """A classifier's finished run -> a model folder with its card: temperature, metrics with intervals, hash, weaknesses.
 
+    python scripts/ship_model.py cfg/models/emo-s --name emo-s --also release/data/fer7/emo.data --set ...
     python scripts/ship_model.py release/runs/emo-s-001 --name emo-s --out cfg/models \
         --set "fer2013=release/data/fer/emo.data" --set "fer+=release/data/plus/emo.data:test" --set "lfw crops=release/data/lfw-1.00:valid"
 
-The temperature of the softmax is fitted on the run's own valid split, so that scores can be read as shares; accuracy is
+Instead of a run, a model's folder: what its card says of the training stays. The classes' biases are chosen on the run's own
+valid split and on that of --also (class_bias.py). The temperature of the softmax is fitted on the run's own valid split, so that scores can be read as shares; accuracy is
 not changed by it. Below what score an emotion is uncertain is found there too (uncertain_below.py). The first --set is measured on valid and test, others on the split that stands behind the colon. What
 is measured on a test or validation list of another set chose nothing.
 """  # noqa: E501
@@ -19,16 +21,13 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-from uncertain_below import calibrated  # beside this file
+from class_bias import answers, chosen, into_weights  # these two lie beside this file
+from uncertain_below import calibrated
 
-from converters.darknet_format.files import class_of_path, read_data, read_list
 from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.run.folder import RunDir, sha256
 from emotion.comparison.evaluate import evaluate
 from emotion.comparison.settings import Settings
-from emotion.systems.backends import TorchBackend
-from emotion.systems.classifier import Classifier
-from emotion.systems.models import find
 
 CROP_SCALE = 1.0  # a face's crop over its box: the middle of what the training's zoom spans
 
@@ -41,23 +40,10 @@ def blend(cfg, target: Path, other: Path) -> None:
     weights_file.write(cfg, target, layers, one.seen + two.seen)
 
 
-def probabilities(run: Path, data, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """(N, K) of the run's best weights on a split, and the truth (N,)."""
-    import cv2
-
-    model = find(run, "classifier")
-    paths = read_list(data.list_of(split))
-    classifier = Classifier(model, TorchBackend(model))
-    return classifier.classify([cv2.imread(str(path)) for path in paths]), np.array(
-        [class_of_path(path, data.labels) for path in paths]
-    )
-
-
-def fitted_temperature(shares: np.ndarray, truth: np.ndarray) -> float:
-    """The softmax temperature with the least cross entropy (Guo et al., arXiv:1706.04599), to two digits behind the
-    point.
+def fitted_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """(N, K), (N,) -> the softmax temperature with the least cross entropy (Guo et al., arXiv:1706.04599), to two
+    digits behind the point.
     """
-    logits = np.log(np.maximum(shares.astype(float), 1e-12))
 
     def loss(temperature):
         scaled = logits / temperature
@@ -119,26 +105,47 @@ def main() -> None:
     )
     parser.add_argument("--first", type=Path, metavar="RUN", help="an earlier run, from whose weights this one started")
     parser.add_argument(
+        "--also",
+        type=Path,
+        metavar="DATA",
+        help="a set whose valid split counts too when the classes' biases are chosen (class_bias.py)",
+    )
+    parser.add_argument("--lfw-seen", action="store_true", help="LFW's training list was learned from")
+    parser.add_argument(
         "--about", default="FER2013, usage Training; with FER+'s votes in the targets", help="the data, in words"
     )
     args = parser.parse_args()
     run = RunDir(args.run)
-    data = read_data(run.data_file())
-    folder = args.out / args.name
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    cfg = cfg_file.load(run.cfg)
-    shutil.copy(run.cfg, folder / "model.cfg")
-    shutil.copy(run.names, folder / "emo.names")
-    shutil.copy(run.weights_file("best"), folder / "model.weights")
+    own = Path(args.sets[0].partition("=")[2])
+    with tempfile.TemporaryDirectory() as kept:  # `run` may be the model that is to be replaced
+        old = tomllib.loads(run.card.read_text()) if run.card.is_file() else {}
+        trained = run.recipe.is_file()
+        shutil.copy(run.cfg, kept)
+        shutil.copy(run.names, kept)
+        shutil.copy(run.weights_file("best") if trained else run.path / "model.weights", f"{kept}/model.weights")
+        folder = args.out / args.name
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(kept, folder)
+    cfg = cfg_file.load(folder / "model.cfg")
+    last = max(index for index, section in enumerate(cfg.sections) if section.type == "softmax")
+    cfg = cfg.edit({last: {"temperature": 1}})
+    cfg_file.save(cfg, folder / "model.cfg")
     if args.blend:
         blend(cfg, folder / "model.weights", RunDir(args.blend).weights_file("best"))
-    temperature = fitted_temperature(*probabilities(folder, data, "valid"))
-    last = max(index for index, section in enumerate(cfg.sections) if section.type == "softmax")
+    biases = chosen([answers(folder, path) for path in (own, args.also) if path])
+    into_weights(folder, biases)
+    temperature = fitted_temperature(*answers(folder, own))
     cfg_file.save(cfg.edit({last: {"temperature": temperature}}), folder / "model.cfg")
-    recipe = tomllib.loads(run.recipe.read_text())
-    first, tuned = (chief_settings(path) if path else {} for path in (args.first, args.blend))
-    old = tomllib.loads(run.card.read_text()).get("preprocessing", {}) if run.card.is_file() else {}
+    if trained:
+        recipe = tomllib.loads(run.recipe.read_text())
+        first, tuned = (chief_settings(path) if path else {} for path in (args.first, args.blend))
+        about = {
+            "first_training": first,
+            "training": {key: value for key, value in recipe.items() if key not in ("name", "about", "source")},
+            "tuning": {"blend": "the mean of the weights before and after these epochs"} | tuned if args.blend else {},
+        }
+    else:
+        about = {key: old.get(key, {}) for key in ("first_training", "training", "tuning")}
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
     ).stdout.strip()
@@ -147,23 +154,27 @@ def main() -> None:
         "task": "classifier",
         "data": args.about,
         "split": "trained on Training, best top-1 on PublicTest, PrivateTest measured for this card only",
-        "trained_on": ["fer2013 train"],
+        "trained_on": ["fer2013 train", *(["lfw-affectnet train"] if args.lfw_seen else [])],
         "chosen_on": ["fer2013 valid"],
         "licence": "weights MIT; FER2013 is for research; FER+ labels MIT",
         "sha256": sha256(folder / "model.weights"),
         "command": f"scripts/train_release.py --only {args.name}",
         "commit": commit,
-        "iterations": cfg.net.integer("max_batches"),
+        "iterations": cfg.net.integer("max_batches") if trained else old["iterations"],
     }
+    names = (folder / "emo.names").read_text().split()
+    before = {} if trained else old.get("biases", {})
     tables = {
-        **({"first_training": first} if first else {}),
-        "training": {key: value for key, value in recipe.items() if key not in ("name", "about", "source")},
+        **{key: about[key] for key in ("first_training", "training") if about[key]},
         "preprocessing": {"input": "grey / 255, stretched to the size with corners aligned"}
-        | old
+        | old.get("preprocessing", {})
         | {"crop_scale": CROP_SCALE},
-        **(
-            {"tuning": {"blend": "the mean of the weights before and after these epochs"} | tuned} if args.blend else {}
-        ),
+        **({"tuning": about["tuning"]} if about["tuning"] else {}),
+        "biases": {
+            "what": "added to the classes' logits after training; in the weights",
+            "chosen_on": "PublicTest, by FER2013's labels and by FER+'s" if args.also else "PublicTest",
+            **{name: round(before.get(name, 0.0) + float(value), 2) for name, value in zip(names, biases)},
+        },
         "calibration": {"temperature": temperature, "fitted_on": "fer2013 PublicTest"},
     }
 
@@ -174,7 +185,7 @@ def main() -> None:
         (folder / "model.toml").write_text("".join(lines))
 
     write()
-    tables["calibration"] |= calibrated(folder, {f"{args.sets[0].partition('=')[0]} PublicTest": run.data_file()})
+    tables["calibration"] |= calibrated(folder, {f"{args.sets[0].partition('=')[0]} PublicTest": own})
     weak = {}
     for index, told in enumerate(args.sets):
         title, _, place = told.partition("=")

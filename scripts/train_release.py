@@ -23,6 +23,8 @@ import sys
 import tomllib
 from pathlib import Path
 
+from darknet_runner.training import has_bfloat16
+
 RECIPES = Path(__file__).resolve().parent / "release"
 # Trainings after the first, each from the weights of the one before. The last is a few epochs with a smaller share of
 # votes; what ships is the mean of it and of the one before.
@@ -180,6 +182,8 @@ def stage(name: str, args: argparse.Namespace, start: Path | None = None, cfg: P
         if not data.is_dir():
             emo("dataset", "merge", *sets, "--out", data, log=args.log)
     words = ["--cfg", settings.pop("cfg", cfg), "--data", data / "emo.data"]
+    if not has_bfloat16("auto"):
+        settings.pop("amp", None)  # ten times slower there
     for key, value in settings.items():
         option = "--" + key.replace("_", "-")
         for one in value if isinstance(value, list) else [value]:

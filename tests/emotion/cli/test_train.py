@@ -67,6 +67,14 @@ def test_a_folder_of_pictures_is_trained_on_by_the_default_recipe(emo, folder):
     ]
 
 
+@pytest.mark.parametrize("fast", [False, True])
+def test_bfloat16_that_would_be_slow_is_told(emo, folder, monkeypatch, fast):
+    monkeypatch.setattr("darknet_runner.training.has_bfloat16", lambda device: fast)
+    *loud, _ = QUICK
+    code, _, err = emo("train", "net.cfg", "--data", "faces", "--epochs", "1", "--amp", *loud)
+    assert code == 0 and ("--amp makes training slower here" in err) is not fast
+
+
 def test_settings_of_a_recipe_are_overruled_in_every_way(emo, folder):
     (folder / "mine.toml").write_text(
         "# mine\nepochs = 2\nlearning_rate = 0.5\noptimizer = 'adamw'\nschedule = 'constant'\naugment = 'recipe'\n"

@@ -5,7 +5,7 @@
 
 A network that has learned from lopsided data names rare classes too seldom. A constant added to each class's logit mends
 that without training (Menon et al., arXiv:2007.07314). The constants are those with the largest sum of accuracy and macro-F1
-over all sets, of those that let no class of the first set fall below a recall of --least. Nothing is computed at detection:
+over all sets, less what the worst recall of the first set lacks of --least. Nothing is computed at detection:
 they go into the biases of the last layer with weights. The model's temperature and card are to be made again afterwards
 (ship_model.py does both).
 """  # noqa: E501
@@ -62,7 +62,7 @@ def chosen(sets: list[tuple[np.ndarray, np.ndarray]], least: float = LEAST) -> n
             named = (logits + biases).argmax(1)
             recalls, f1 = recalls_and_f1(named, truth, classes)
             short = max(0.0, least - recalls.min()) if index == 0 else 0.0
-            total += (named == truth).mean() + f1 - 10 * short
+            total += (named == truth).mean() + f1 - short
         return total
 
     biases = np.zeros(classes)
@@ -80,7 +80,7 @@ def chosen(sets: list[tuple[np.ndarray, np.ndarray]], least: float = LEAST) -> n
 
 
 def into_weights(folder: Path, biases: np.ndarray) -> None:
-    """Add them, (K,), to the biases of the last layer of `folder`'s network that has any; the card gets the new hash."""
+    """Add (K,) to the biases of the last layer of `folder`'s network that has any; the card gets the new hash."""
     cfg, path = cfg_file.load(folder / "model.cfg"), folder / "model.weights"
     loaded = weights_file.read(cfg, path)
     last = max(index for index, blocks in enumerate(loaded.layers) if "biases" in blocks)

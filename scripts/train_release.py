@@ -10,7 +10,7 @@
 --fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv, --lfw one in AffectNet's form (LFW with boxes and
 emotions). Settings stand in scripts/release/: recipes of the classifiers; of the detector a file a stage, with what it starts
 from, its sets and options of `emo darknet train`. One thread, seed 0. Each stage is commands of `emo`; the log has them, so
-that any of them can be run by hand. On one CPU core emo-s takes two hours, the detector five. With --start the detector's last
+that any of them can be run by hand. On one CPU core with bfloat16 emo-s takes two hours, the detector five; without, several times as long. With --start the detector's last
 stage alone is trained, from the weights of a model: twenty minutes.
 """  # noqa: E501
 
@@ -24,13 +24,16 @@ import tomllib
 from pathlib import Path
 
 from darknet_runner.training import has_bfloat16
+from emotion.systems.models import find
 
 RECIPES = Path(__file__).resolve().parent / "release"
 # Trainings after the first, each from the weights of the one before. The last is a few epochs with a smaller share of
 # votes; what ships is the mean of it and of the one before.
 LATER = {"emo-s": ("emo-s-tuned",), "emo-m": ("emo-m-more", "emo-m-tuned")}
 # name: network, the set it learns from
-CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8")}
+CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8-lfw")}
+STARTS = {"emo-m-8": "emo-m"}  # from the weights of the model that ships
+BIASED = ("emo-m",)  # whose classes get biases chosen by both labellings (class_bias.py); emo-s lost more than it won
 # The detector: a short training of v4-nano-face on crops gives its first layers; then stages, each from the one before.
 CROPS_FIRST = "nano-face"
 STAGES = ("yolo-256", "yolo-320", "yolo-drawn", "yolo-collages", "yolo")
@@ -76,9 +79,15 @@ def convert(args: argparse.Namespace) -> None:
             f"lfw-{side}": ("affectnet", args.lfw, "--task", "crops", "--grey", "--size", 96, "--enlarge", side)
             for side in CROPS
         }
+        # Its validation list becomes a test split: PublicTest alone chooses.
+        crops = ("--task", "crops", "--grey", "--size", 48, "--enlarge", 1.1, "--usage", "validation=test")
+        sets["lfw8"] = ("affectnet", args.lfw, *crops, "--classes", 8)
     for name, words in sets.items():
         if not (args.work / "data" / name / "emo.data").is_file():
             emo("convert", *words, "--out", args.work / "data" / name, log=args.log)
+    both = args.work / "data" / "fer8-lfw"
+    if args.lfw and not both.is_dir():
+        emo("dataset", "merge", both.with_name("fer8"), both.with_name("lfw8"), "--out", both, log=args.log)
 
 
 def ship(name: str, args: argparse.Namespace) -> None:
@@ -88,18 +97,22 @@ def ship(name: str, args: argparse.Namespace) -> None:
     newest = max((one / "weights" / "model_best.weights").stat().st_mtime for one in runs)
     if card.is_file() and card.stat().st_mtime > newest:
         return
-    own = CLASSIFIERS[name][1]
-    sets = [f"fer2013={data / own / 'emo.data'}"] if own == "fer" else [f"fer+ of eight={data / own / 'emo.data'}"]
-    if own == "fer":
-        sets.append(f"fer+ test={data / 'fer7' / 'emo.data'}:test")
-        sets += [
-            f"lfw-affectnet validation crops {side}={data / f'lfw-{side}' / 'emo.data'}:valid"
-            for side in CROPS
-            if args.lfw
-        ]
+    if CLASSIFIERS[name][1] == "fer":
+        sets = [f"fer2013={data / 'fer' / 'emo.data'}", f"fer+ test={data / 'fer7' / 'emo.data'}:test"]
+        if args.lfw:
+            sets += [
+                f"lfw-affectnet validation crops {side}={data / f'lfw-{side}' / 'emo.data'}:valid" for side in CROPS
+            ]
+    else:
+        sets = [f"fer+ of eight={data / 'fer8' / 'emo.data'}"]
+        sets.append(f"lfw-affectnet validation crops 1.1={data / 'lfw8' / 'emo.data'}:test")
     words = [run, "--name", name, "--out", args.out]
     for item in sets:
         words += ["--set", item]
+    if name in BIASED:
+        words += ["--also", data / "fer7" / "emo.data"]
+    if "lfw" in CLASSIFIERS[name][1]:
+        words += ["--lfw-seen", "--about", "FER2013's Training usage with FER+'s votes; lfw-affectnet's training list"]
     if len(runs) > 1:
         words += ["--blend", runs[-1]]
     if len(runs) > 2:
@@ -124,7 +137,8 @@ def ship_detector(args: argparse.Namespace) -> None:
 def classifier(name: str, args: argparse.Namespace) -> None:
     """Train one classifier, and on where it is to be; go on with what was cut off, nothing when it is finished."""
     network, data = CLASSIFIERS[name]
-    train(name, network, args.work / "data" / data / "emo.data", args)
+    start = ("--pretrained", find(STARTS[name], "classifier").folder, "--clear") if name in STARTS else ()
+    train(name, network, args.work / "data" / data / "emo.data", args, *start)
     before = name
     for later in LATER.get(name, ()):
         start = args.work / "runs" / f"{before}-001" / "weights" / "model_best.weights"
@@ -241,9 +255,10 @@ def main() -> None:
     args.work = args.work.absolute()
     args.work.mkdir(parents=True, exist_ok=True)
     args.log = args.work / "log.txt"
-    models = args.only or [*CLASSIFIERS, *(["yolo"] if args.lfw else [])]
-    if "yolo" in models and not args.lfw:
-        parser.error("the detector needs --lfw: a folder in AffectNet's form, with boxes and emotions")
+    needing = ("emo-m-8", "yolo")  # they learn from LFW
+    models = args.only or [name for name in (*CLASSIFIERS, "yolo") if args.lfw or name not in needing]
+    if not args.lfw and (lacking := [name for name in models if name in needing]):
+        parser.error(f"{lacking[0]} needs --lfw: a folder in AffectNet's form, with boxes and emotions")
     for name in models:
         if name == "yolo":
             detector_sets(args)

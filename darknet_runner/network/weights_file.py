@@ -8,6 +8,7 @@ are transposed.
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,8 @@ def write(
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise WeightsError(f"cannot be written: {error.strerror}", where=path, mend="is the disk full?") from None
+        mend = "is the disk full?" if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        raise WeightsError(f"cannot be written: {error.strerror}", where=path, mend=mend) from None
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -77,7 +77,7 @@ def read_source(path: str | Path) -> Source:
     if not path.is_file():
         raise WeightsError("no such file", where=path)
     try:
-        return READERS[path.suffix.lower()](path)
+        return _sound(READERS[path.suffix.lower()](path))
     except (
         KeyError,
         IndexError,
@@ -94,6 +94,22 @@ def read_source(path: str | Path) -> Source:
         ) from None
 
 
+def _sound(source: Source) -> Source:
+    """Itself; WeightsError for a layer whose arrays do not belong together, or hold what no network has."""
+    for layer in source.layers:
+        arrays = [one for one in (layer.kernel, layer.bias, layer.norm) if one is not None]
+        if layer.bias is not None and layer.bias.shape != layer.shape[:1]:
+            why = f"{_size(layer.bias.shape)} biases, but {_size(layer.shape[:1])} outputs"
+        elif not all(np.isfinite(one).all() for one in arrays):
+            why = "values that are not finite numbers"
+        elif layer.norm is not None and (layer.norm[3] + layer.eps <= 0).any():
+            why = "a variance below zero"
+        else:
+            continue
+        raise WeightsError(f"layer '{layer.name}' has {why}", where=source.path)
+    return source
+
+
 def import_weights(path: str | Path, cfg: Cfg, out: str | Path, scale: str | None = None) -> Imported:
     """Read `path`, fit it into `cfg`, write `out`. `scale` is one of `source.SCALES`; None: what the file's form says.
 
@@ -101,6 +117,7 @@ def import_weights(path: str | Path, cfg: Cfg, out: str | Path, scale: str | Non
     """
     source = read_source(path)
     arrays, found = fit(source, cfg, scale)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
     write(cfg, out, arrays, 0, layers=found.layers)
     return found
 
@@ -229,7 +246,7 @@ class _Walk:
         kernel = _shaped(given, target, shapes["weights"])
         if kernel is None:
             return f"takes {_size(shapes['weights'])}; next is {_named(given)}"
-        self.at += 1
+        at, self.at = self.at, self.at + 1
         self._compare(given, target)
         bias = np.zeros(len(kernel)) if given.bias is None else np.asarray(given.bias, np.float64)
         norm, how = self._norm_behind(target), "copied"
@@ -253,7 +270,10 @@ class _Walk:
                 "biases": folded["biases"] - folded["mean"] * share,
             }
             how = f"{norm.name} folded in"
-        return blocks, Row(target.index, target.type, shapes["weights"], given.name, given.shape, how)
+        told = self.source.layers[at].shape
+        if given.shape != told:
+            how += ", grey spread over colours" if given.shape[1] == 3 else ", colours summed to grey"
+        return blocks, Row(target.index, target.type, shapes["weights"], given.name, told, how)
 
     def _norm_behind(self, target) -> SourceLayer | None:
         """The batch norm that belongs to the layer just taken, if the source has one there."""

@@ -52,12 +52,14 @@ def read(path: Path) -> Source:
     try:
         if path.suffix.lower() == ".keras":
             return _read_zip(path, h5py)
+        if not h5py.is_hdf5(path):
+            raise WeightsError("is not an HDF5 file, as Keras writes", where=path)
         with h5py.File(path, "r") as file:
             return _read(path, file)
     except (OSError, zipfile.BadZipFile) as error:
-        raise WeightsError(
-            f"cannot be read as {'a .keras file' if path.suffix.lower() == '.keras' else 'HDF5'}: {error}", where=path
-        ) from None
+        form = "a .keras file" if path.suffix.lower() == ".keras" else "HDF5"
+        why = "is cut off" if "truncated file" in str(error) else f"cannot be read as {form}: {error}"
+        raise WeightsError(why, where=path) from None
 
 
 def _read(path, file) -> Source:

@@ -59,7 +59,7 @@ class InputScale:
         """
         if channels not in (1, 3) or (channels == 1 and len(set(zip(self.factor, self.offset))) > 1):
             raise UsageError(
-                f"--input {self.name} is of colour pictures; the source takes {channels} channels",
+                f"--input {self.name} is of colour pictures; the source takes {channels}-channel ones",
                 mend="--input 0..1, 0..255 or -1..1",
             )
         if channels == 1:

@@ -7,7 +7,9 @@ ResNet's `downsample` behind its block's own convolutions, as in the cfgs here. 
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 
@@ -25,11 +27,11 @@ def read(path: Path) -> Source:
     except ImportError:
         raise MissingExtra("PyTorch", "train", "a .pth checkpoint") from None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch's advice is for those who call it
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else type(error).__name__
         raise WeightsError(
-            f"is not a torch checkpoint of plain arrays: {reason}", where=path, mend="save model.state_dict()"
+            f"is not a torch checkpoint of plain arrays: {_why(error)}", where=path, mend="save model.state_dict()"
         ) from None
     for key in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -40,10 +42,24 @@ def read(path: Path) -> Source:
     modules: dict[str, dict[str, np.ndarray]] = {}
     for name, value in state.items():
         if isinstance(value, torch.Tensor):
-            module, _, part = name.removeprefix("module.").rpartition(".")
+            if value.layout != torch.strided or value.is_complex() or value.is_quantized:
+                raise WeightsError(f"'{name}' is sparse, complex or quantized, not a plain array", where=path)
+            module, _, part = str(name).removeprefix("module.").rpartition(".")
             modules.setdefault(module, {})[part] = value.float().numpy()
     layers = tuple(_layer(path, name, parts) for name, parts in modules.items())
     return Source(path, "torch checkpoint", layers, SCALES["imagenet" if _of_imagenet(layers) else "0..1"])
+
+
+def _why(error: Exception) -> str:
+    """Why torch does not load a file, in a few words; its own text is long, and about its options."""
+    text = str(error)
+    if "TorchScript" in text:
+        return "it is a TorchScript program"
+    if "central directory" in text or isinstance(error, EOFError):
+        return "it is cut off"
+    if isinstance(error, UnpicklingError):
+        return "it is not torch's, or holds objects of Python, which emo does not load, as they could run code"
+    return (text.strip().splitlines() or [type(error).__name__])[0][:120]
 
 
 def _of_imagenet(layers: tuple[SourceLayer, ...]) -> bool:

@@ -2,13 +2,13 @@
 
 Darknet's bilinear resize aligns the corners: target pixel i reads the source at i * (in - 1) / (out - 1)
 (src/image.c, resize_image). OpenCV's half-pixel resize moves boxes by over 2% of the picture on strong
-downscales, and `cv2.remap` rounds positions to 1/32 pixel when it mixes them, so it only gathers the four taps of each
-target pixel, as often as a size comes again by the same maps. The arithmetic is single precision as in Darknet,
-because what it rounds shows: see `resize`.
+downscales, and `cv2.remap` rounds positions to 1/32 pixel when it mixes them, so it serves for neither. The arithmetic
+is single precision as in Darknet, because what it rounds shows: see `resize`.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from functools import lru_cache
 
@@ -31,96 +31,64 @@ def resize(picture: np.ndarray, size_wh: tuple[int, int]) -> np.ndarray:
     black: Darknet leaves the second tap of the last row out, and the first has next to no share. Its networks see
     that row, and their boxes there depend on it.
     """
-    (width, height), image = size_wh, picture if picture.ndim == 3 else picture[..., None]
-    if image.shape[1::-1] == (width, height):
-        return picture.astype(np.float32)
-    large = width * height > SMALL and max(image.shape[:2]) < 2**15 and image.dtype in (np.uint8, np.float32)
-    out = (_resize_by_maps if large else _resize_by_index)(
-        np.ascontiguousarray(image) if large else image, width, height
-    )
-    return out if picture.ndim == 3 else out[..., 0]
+    image = picture if picture.ndim == 3 else picture[..., None]
+    out = np.empty((image.shape[2], *size_wh[::-1]), np.float32)
+    _resize(image, out)
+    return np.ascontiguousarray(out.transpose(1, 2, 0)) if picture.ndim == 3 else out[0]
 
 
-SMALL = 128 * 128  # target pixels up to which making the maps takes longer than it saves
+AT_A_TIME = 2**17  # pixels of a channel, which stay in the cache until they are mixed
 
 
-def _resize_by_index(image, width, height):
-    left, right, share_x = taps(image.shape[1], width)
-    top, bottom, share_y = taps(image.shape[0], height)
+def _resize(image: np.ndarray, out: np.ndarray, factor: float = 1) -> None:
+    """`out` (C, h, w) float32 becomes `factor` x the channels of `image` (H, W, C).
 
-    def across(rows):
-        out = rows.take(left, 1).astype(np.float32)
-        step = rows.take(right, 1).astype(np.float32)
-        step -= out
-        step *= share_x[:, None]
-        out += step
-        out[:, -1] = rows[:, -1]
-        return out
-
-    out, step = across(image[top]), across(image[bottom])
-    step[-1] = 0
-    step -= out
-    step *= share_y[:, None, None]
-    out += step
-    return out
-
-
-def _resize_by_maps(image, width, height):
-    """The same to the last bit, a third of the time: OpenCV gathers and reckons, converting on the way.
-
-    Fresh memory costs as much as the arithmetic, so a thread keeps what lies between.
+    Gathering whole rows takes a tenth of the time of gathering pixels, so a channel is turned to be mixed across.
     """
     import cv2
 
-    channels = image.shape[2]
-    maps, share_x, share_y = _maps(image.shape[1::-1], (width, height), channels)
-    first, second = _kept(image.dtype, (2, height, width * channels))
-    step, out = _kept(np.float32, (height, width * channels)), np.empty((height, width * channels), np.float32)
-
-    def across(left, right, out):
-        for at, tap in ((left, first), (right, second)):
-            cv2.remap(image, at, None, cv2.INTER_NEAREST, tap.reshape(height, width, channels))
-        cv2.subtract(second, first, out, dtype=cv2.CV_32F)
-        cv2.multiply(out, share_x, out)
-        cv2.add(out, first, out, dtype=cv2.CV_32F)
-
-    across(*maps[:2], out)
-    across(*maps[2:], step)
-    step[-1] = 0
-    cv2.subtract(step, out, step)
-    cv2.multiply(step, share_y, step)
-    cv2.add(out, step, out)
-    return out.reshape(height, width, channels)
+    (high, wide, channels), (height, width), scale = image.shape, out.shape[1:], np.float32(factor)
+    image = image if image.dtype == np.uint8 else image.astype(np.float32, copy=False)
+    if (high, wide) == (height, width):
+        np.multiply(image.transpose(2, 0, 1), scale, out=out)
+        return
+    left, right, share_x = taps(wide, width)
+    tops, bottoms, shares_y = taps(high, height)
+    for start in range(0, height, step := max(1, AT_A_TIME // max(wide, width))):
+        part = slice(start, start + step)
+        rows = np.concatenate([tops[part], bottoms[part]])
+        planes = _kept("planes", (channels, len(rows), wide), image.dtype)
+        cv2.split(_taken(image, rows, "rows"), list(planes))
+        for plane, target in zip(planes, out):
+            turned = cv2.transpose(plane, _kept("turned", plane.shape[::-1], plane.dtype))
+            first, second = _taken(turned, left, "first"), _taken(turned, right, "second")
+            mixed = _kept("mixed", first.shape, np.float32)
+            cv2.subtract(second, first, mixed, dtype=cv2.CV_32F)
+            mixed *= share_x[:, None]
+            cv2.add(mixed, first, mixed, dtype=cv2.CV_32F)
+            mixed[-1] = turned[-1]
+            upper, lower = np.split(cv2.transpose(mixed, _kept("back", mixed.shape[::-1], np.float32)), 2)
+            if start + step >= height:
+                lower[-1] = 0
+            lower -= upper
+            lower *= shares_y[part, None]
+            upper += lower
+            np.multiply(upper, scale, out=target[part])
 
 
 _room = threading.local()
 
 
-def _kept(dtype, shape) -> np.ndarray:
-    """Memory of this thread's, what it held last time still in it; a few megabytes at most."""
-    kept = vars(_room).setdefault("kept", {})
-    name = np.dtype(dtype).name, len(shape)
-    if name not in kept or kept[name].shape != shape:
-        kept[name] = np.empty(shape, dtype)
-    return kept[name]
+def _kept(name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
+    """This thread's own, a few megabytes, holding whatever it did: fresh memory costs as much as the arithmetic."""
+    size, kept = math.prod(shape) * np.dtype(dtype).itemsize, vars(_room)
+    if name not in kept or len(kept[name]) < size:
+        kept[name] = np.empty(size, np.uint8)
+    return kept[name][:size].view(dtype).reshape(shape)
 
 
-@lru_cache(maxsize=4)
-def _maps(source_wh, size_wh, channels):
-    """Where the four taps of each target pixel lie, (h, w, 2) int16 each, and the shares of right and bottom, (h, w
-    * channels).
-    """
-    (width, height), (left, right, share_x), (top, bottom, share_y) = (
-        size_wh,
-        taps(source_wh[0], size_wh[0]),
-        taps(source_wh[1], size_wh[1]),
-    )
-    left, right, share_x = (
-        np.append(values[:-1], last).astype(values.dtype)
-        for values, last in ((left, source_wh[0] - 1), (right, source_wh[0] - 1), (share_x, 0))
-    )
-    maps = [np.stack(np.meshgrid(x, y), -1).astype(np.int16) for y in (top, bottom) for x in (left, right)]
-    return maps, np.tile(np.repeat(share_x, channels), (height, 1)), np.repeat(share_y[:, None], width * channels, 1)
+def _taken(values: np.ndarray, index: np.ndarray, name: str) -> np.ndarray:
+    return values.take(index, 0, _kept(name, (len(index), *values.shape[1:]), values.dtype), "clip")
 
 
 def letter_size(source_wh: tuple[int, int], size_wh: tuple[int, int]) -> tuple[int, int]:
@@ -146,22 +114,15 @@ def letterbox(picture: np.ndarray, size_wh: tuple[int, int]) -> tuple[np.ndarray
 
 def blob(pictures, size_wh: tuple[int, int], channels: int = 3) -> np.ndarray:
     """BGR uint8 pictures (H, W, 3), stretched -> float32 (B, channels, h, w) in 0..1, RGB or grey."""
-    return pack([resize(grey(picture) if channels == 1 else picture, size_wh) for picture in pictures])
-
-
-def pack(planes) -> np.ndarray:
-    """float32 (h, w, 3) BGR or (h, w) pictures in 0..255 -> (B, C, h, w) in 0..1, RGB or grey."""
-    first = planes[0]
-    channels = first.shape[2] if first.ndim == 3 else 1
-    out = np.empty((len(planes), channels, *first.shape[:2]), np.float32)
-    for index, plane in enumerate(planes):
-        _place(plane, out[index])
+    out = np.empty((len(pictures), channels, *size_wh[::-1]), np.float32)
+    for target, picture in zip(out, pictures):
+        _place(picture, target)
     return out
 
 
-def _place(plane: np.ndarray, out: np.ndarray) -> None:
-    view = plane[..., ::-1].transpose(2, 0, 1) if plane.ndim == 3 else plane[None]
-    np.multiply(view, np.float32(1 / 255), out=out)
+def _place(picture: np.ndarray, out: np.ndarray) -> None:
+    """`out` (C, h, w) becomes the picture in its size, RGB or grey, in 0..1."""
+    _resize(grey(picture)[..., None] if len(out) == 1 else picture, out[::-1], 1 / 255)
 
 
 def letterbox_blob(pictures, size_wh: tuple[int, int], channels: int = 3) -> tuple[np.ndarray, list]:
@@ -173,7 +134,7 @@ def letterbox_blob(pictures, size_wh: tuple[int, int], channels: int = 3) -> tup
         x, y = (width - w) // 2, (height - h) // 2
         for margin in (out[index, :, :y], out[index, :, y + h :], out[index, :, :, :x], out[index, :, :, x + w :]):
             margin[...] = np.float32(127.5) * np.float32(1 / 255)
-        _place(resize(grey(picture) if channels == 1 else picture, (w, h)), out[index, :, y : y + h, x : x + w])
+        _place(picture, out[index, :, y : y + h, x : x + w])
         placed.append(((width - w) / 2, (height - h) / 2, w, h))
     return out, placed
 

@@ -36,7 +36,7 @@ def answers(model: Path, data: Path, split: str = "valid") -> tuple[np.ndarray, 
 
     found, told = find(model, "classifier"), read_data(data)
     paths = read_list(told.list_of(split))
-    shares = Classifier(found, TorchBackend(found)).classify([cv2.imread(str(path)) for path in paths])
+    shares = Classifier(found, TorchBackend(found)).classify([np.asarray(cv2.imread(str(path))) for path in paths])
     truth = np.array([class_of_path(path, told.labels) for path in paths])
     return np.log(np.maximum(shares.astype(float), 1e-12)), truth
 

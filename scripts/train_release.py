@@ -38,7 +38,8 @@ BIASED = ("emo-m",)  # whose classes get biases chosen by both labellings (class
 CROPS_FIRST = "nano-face"
 STAGES = ("yolo-256", "yolo-320", "yolo-drawn", "yolo-collages", "yolo")
 DETECTOR = "emo-v4-nano"  # what ships of the last stage
-SIZE = 384  # at which it is to run
+FINDER = "face-nano"  # learns from the same sets, with one class
+SIZES = {DETECTOR: 384, FINDER: 288}  # at which they are to run
 ABOUT = (
     "lfw-affectnet's training list (4,547 pictures), collages of it, scenes composed of FER2013's Training faces, "
     "drawn scenes; pictures without faces, drawn or with the faces painted out"
@@ -120,17 +121,18 @@ def ship(name: str, args: argparse.Namespace) -> None:
     script("ship_model.py", *words, log=args.log)
 
 
-def ship_detector(args: argparse.Namespace) -> None:
-    """The last stage's run as a model folder under --out, with its card; nothing when that is newer."""
-    run, card = args.work / "runs" / f"{STAGES[-1]}-001", args.out / DETECTOR / "model.toml"
+def ship_detector(name: str, run: Path, args: argparse.Namespace) -> None:
+    """A detector's run as a model folder under --out, with its card; nothing when that is newer."""
+    card = args.out / name / "model.toml"
     if card.is_file() and card.stat().st_mtime > (run / "weights" / "model_final.weights").stat().st_mtime:
         return
-    data = args.work / "data"
-    words = [run, "--name", DETECTOR, "--out", args.out, "--size", SIZE, "--about", ABOUT]
-    words += ["--set", f"lfw-affectnet validation={data / 'faces'}:valid"]
-    words += ["--set", f"lfw-affectnet validation, collages={data / 'collages'}:valid"]
-    words += ["--set", f"FER2013 scenes, PublicTest faces={data / 'scenes'}:valid"]
-    words += ["--set", f"FER2013 scenes, PrivateTest faces={data / 'scenes'}:test"]
+    data, one = args.work / "data", "one-" if name == FINDER else ""
+    words = [run, "--name", name, "--out", args.out, "--size", SIZES[name], "--about", ABOUT]
+    words += ["--set", f"lfw-affectnet validation={data / f'{one}faces'}:valid"]
+    words += ["--set", f"lfw-affectnet validation, collages={data / f'{one}collages'}:valid"]
+    if name == DETECTOR:
+        words += ["--set", f"FER2013 scenes, PublicTest faces={data / 'scenes'}:valid"]
+        words += ["--set", f"FER2013 scenes, PrivateTest faces={data / 'scenes'}:test"]
     script("ship_detector.py", "ship", *words, "--lfw", data / "faces", "--finder", args.finder, log=args.log)
 
 
@@ -164,11 +166,10 @@ def train(name: str, network: str, data: Path, args: argparse.Namespace, *more: 
     emo("train", network, *words, *more, *common, log=args.log)
 
 
-def detector(args: argparse.Namespace) -> None:
-    """Train the detector stage by stage; nothing that is finished, on with what was cut off."""
+def detector(args: argparse.Namespace) -> Path:
+    """Train the detector stage by stage, its run; nothing that is finished, on with what was cut off."""
     if args.start:
-        stage(STAGES[-1], args, args.start / "model.weights", args.start / "model.cfg")
-        return
+        return stage(STAGES[-1], args, args.start / "model.weights", args.start / "model.cfg")
     first = stage(CROPS_FIRST, args)
     start = args.work / "data" / "nano-face.conv"
     if not start.is_file():
@@ -178,6 +179,20 @@ def detector(args: argparse.Namespace) -> None:
     for name in STAGES:
         run = stage(name, args, start, cfg)
         start, cfg = run / "weights" / "model_best.weights", run / "model.cfg"
+    return run
+
+
+def finder(args: argparse.Namespace) -> Path:
+    """Train the face finder from the first layers of the detector that ships, on its sets with one class; its run."""
+    data, model = args.work / "data", find(DETECTOR, "detector")
+    for name in ("faces", "drawn", "collages", "negatives"):
+        if not (data / f"one-{name}" / "emo.data").is_file():
+            one = ("--classes", 1, "--task", "detector", "--out", data / f"one-{name}")
+            emo("convert", "yolo", data / name, *one, log=args.log)
+    start = data / f"{FINDER}.conv"
+    if not start.is_file():
+        emo("darknet", "partial", model.cfg.path, model.weights, start, "--for", FINDER, log=args.log)
+    return stage(FINDER, args, start)
 
 
 def stage(name: str, args: argparse.Namespace, start: Path | None = None, cfg: Path | None = None) -> Path:
@@ -246,7 +261,7 @@ def main() -> None:
     )
     parser.add_argument("--work", type=Path, default=Path("release"), help="where sets and runs go (default: release)")
     parser.add_argument(
-        "--only", choices=[*CLASSIFIERS, "yolo"], action="append", help="only this model; may be repeated"
+        "--only", choices=[*CLASSIFIERS, "yolo", FINDER], action="append", help="only this model; may be repeated"
     )
     parser.add_argument("--start", type=Path, help="model folder from which the detector's last stage begins")
     parser.add_argument("--finder", default="yunet", help="finds faces without a label (default: yunet)")
@@ -255,15 +270,15 @@ def main() -> None:
     args.work = args.work.absolute()
     args.work.mkdir(parents=True, exist_ok=True)
     args.log = args.work / "log.txt"
-    needing = ("emo-m-8", "yolo")  # they learn from LFW
-    models = args.only or [name for name in (*CLASSIFIERS, "yolo") if args.lfw or name not in needing]
+    needing = ("emo-m-8", "yolo", FINDER)  # they learn from LFW
+    models = args.only or [name for name in (*CLASSIFIERS, "yolo", FINDER) if args.lfw or name not in needing]
     if not args.lfw and (lacking := [name for name in models if name in needing]):
         parser.error(f"{lacking[0]} needs --lfw: a folder in AffectNet's form, with boxes and emotions")
     for name in models:
-        if name == "yolo":
+        if name in ("yolo", FINDER):
             detector_sets(args)
-            detector(args)
-            ship_detector(args)
+            run = detector(args) if name == "yolo" else finder(args)
+            ship_detector(DETECTOR if name == "yolo" else name, run, args)
         else:
             convert(args)
             classifier(name, args)

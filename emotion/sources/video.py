@@ -98,7 +98,7 @@ class Video:
                     else ("", "cut: it is shorter than its header says")
                 )
                 raise MediaError(
-                    f"the video breaks off after {index}{of} frames",
+                    f"the video breaks off after {index}{of} {'frame' if index == 1 and not of else 'frames'}",
                     where=self.path,
                     mend=f"the file is {why}; what was read is kept as partial",
                 )

@@ -17,6 +17,7 @@ tracks, so that nobody inherits the emotion of who sat there before.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -40,6 +41,7 @@ ENLARGED, IOU, WEAK_IOU = (
 LONG_GAP = 5.0  # a face that was there when one last looked is waited for so long, however seldom one looks
 HYSTERESIS = 0.1  # by which another class's smoothed score must exceed the shown one's to take its place
 THUMBNAIL, CUT = (32, 32), 0.5  # a cut: frames whose thumbnails correlate less than this
+SAMPLES = 3  # pixels along each side that a thumbnail's pixel is the mean of
 
 
 class Track:
@@ -47,31 +49,38 @@ class Track:
 
     def __init__(self, number: int, xyxy, time_s: float, classes: int):
         self.number, self.time_s, self.seen_s = number, time_s, time_s
-        self.centre, self.size = (xyxy[:2] + xyxy[2:]) / 2, xyxy[2:] - xyxy[:2]
-        self.velocity, self.covariance = (
-            np.zeros(2),
-            np.diag([MEASURED**2, STARTS**2]),
-        )  # in sides, the same for x and y
+        x1, y1, x2, y2 = xyxy
+        self.x, self.y, self.width, self.height = (x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1
+        self.velocity_x = self.velocity_y = 0.0
+        # The covariance of place and velocity, in sides, the same for x and y. Plain numbers: NumPy takes ten times as
+        # long for one or two.
+        self.of_place, self.of_both, self.of_velocity = MEASURED**2, 0.0, STARTS**2
         self.total, self.weight = np.zeros(classes), 0.0
         self.label: int | None = None  # the class that is shown
 
     def predict(self, time_s: float) -> None:
         step, self.time_s = max(0.0, time_s - self.time_s), time_s
-        self.centre = self.centre + self.velocity * step
-        move = np.array([[1, step], [0, 1]])
-        unrest = MOVES**2 * np.array([[step**3 / 3, step**2 / 2], [step**2 / 2, step]])
-        self.covariance = move @ self.covariance @ move.T + unrest
+        self.x += self.velocity_x * step
+        self.y += self.velocity_y * step
+        self.of_place += step * (2 * self.of_both + step * (self.of_velocity + MOVES**2 * step / 3))
+        self.of_both += step * (self.of_velocity + MOVES**2 * step / 2)
+        self.of_velocity += MOVES**2 * step
 
     def correct(self, xyxy) -> None:
-        gain = self.covariance[:, 0] / (self.covariance[0, 0] + MEASURED**2)
-        off = (xyxy[:2] + xyxy[2:]) / 2 - self.centre
-        self.centre, self.velocity = self.centre + gain[0] * off, self.velocity + gain[1] * off
-        self.covariance = self.covariance - np.outer(gain, self.covariance[0])
-        self.size = self.size + SIZE_GAIN * (xyxy[2:] - xyxy[:2] - self.size)
+        x1, y1, x2, y2 = xyxy
+        place, both = (part / (self.of_place + MEASURED**2) for part in (self.of_place, self.of_both))
+        off_x, off_y = (x1 + x2) / 2 - self.x, (y1 + y2) / 2 - self.y
+        self.x, self.velocity_x = self.x + place * off_x, self.velocity_x + both * off_x
+        self.y, self.velocity_y = self.y + place * off_y, self.velocity_y + both * off_y
+        self.of_velocity -= both * self.of_both
+        self.of_both -= place * self.of_both
+        self.of_place -= place * self.of_place
+        self.width += SIZE_GAIN * (x2 - x1 - self.width)
+        self.height += SIZE_GAIN * (y2 - y1 - self.height)
 
     def smooth(self, scores, face: float, smooth_s: float) -> np.ndarray:
         """The mean of the scores so far, weighted by the face's score and by exp(-age / smooth_s)."""
-        fade = np.exp(-(self.time_s - self.seen_s) / smooth_s) if smooth_s else 0.0
+        fade = math.exp(-(self.time_s - self.seen_s) / smooth_s) if smooth_s else 0.0
         self.total, self.weight, self.seen_s = fade * self.total + face * scores, fade * self.weight + face, self.time_s
         return self.total / self.weight if self.weight else scores
 
@@ -83,8 +92,13 @@ class Track:
         return self.label
 
     @property
-    def xyxy(self) -> np.ndarray:
-        return np.concatenate([self.centre - self.size / 2, self.centre + self.size / 2])
+    def xyxy(self) -> tuple[float, float, float, float]:
+        return (
+            self.x - self.width / 2,
+            self.y - self.height / 2,
+            self.x + self.width / 2,
+            self.y + self.height / 2,
+        )
 
 
 class Tracker:
@@ -102,7 +116,8 @@ class Tracker:
             )
         self.conf, self.low, self.smooth_s, self.keep_s = conf, WEAK * conf, smooth_s, keep_s
         self.tracks: list[Track] = []
-        self.count, self._thumbnail = 0, None
+        self.count = 0
+        self._thumbnail: tuple[np.ndarray, np.ndarray] | None = None  # the last frame's, and less its mean, flat
         self._shown: list[Track] = []  # whose faces the last update gave, in its order
         self._last: Detections | None = None
         self._looked_s: float | None = None
@@ -134,24 +149,22 @@ class Tracker:
         self._looked_s = time_s
         for track in self.tracks:
             track.predict(time_s)
-        strong = found.face >= self.conf
+        xyxy, strong = found.xyxy_px.tolist(), (found.face >= self.conf).tolist()
         owner: dict[int, Track] = {}
-        for faces, least in ((np.flatnonzero(strong), IOU), (np.flatnonzero(~strong), WEAK_IOU)):
+        for wanted, least in ((True, IOU), (False, WEAK_IOU)):
+            faces = [face for face, is_strong in enumerate(strong) if is_strong == wanted]
             free = [track for track in self.tracks if track not in owner.values()]
             owner |= {
-                int(faces[face]): free[at]
-                for face, at in pairs(found.xyxy_px[faces], [track.xyxy for track in free], least)
+                faces[face]: free[at]
+                for face, at in pairs([xyxy[face] for face in faces], [track.xyxy for track in free], least)
             }
-        for face in np.flatnonzero(strong).tolist():
-            if face not in owner:
+        for face, track in owner.items():
+            track.correct(xyxy[face])
+        for face in range(len(found)):
+            if strong[face] and face not in owner:
                 self.count += 1
-                owner[face] = Track(self.count, found.xyxy_px[face].astype(float), time_s, found.scores.shape[1])
+                owner[face] = Track(self.count, xyxy[face], time_s, found.scores.shape[1])
                 self.tracks.append(owner[face])
-            else:
-                owner[face].correct(found.xyxy_px[face])
-        for face in np.flatnonzero(~strong).tolist():
-            if face in owner:
-                owner[face].correct(found.xyxy_px[face])
         kept = sorted(owner)  # best first, as they came
         scores = [owner[face].smooth(found.scores[face], float(found.face[face]), self.smooth_s) for face in kept]
         labels = [
@@ -188,16 +201,14 @@ class Tracker:
         import cv2
 
         # The mean of every pixel would take longer than all else here; of a few it shows a cut as well.
-        few = [-(-side // max(1, side // 128)) for side in bgr.shape[1::-1]]
-        small = cv2.resize(
-            cv2.resize(bgr, few, interpolation=cv2.INTER_NEAREST), THUMBNAIL, interpolation=cv2.INTER_AREA
-        )
-        before, self._thumbnail = self._thumbnail, cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(float)
+        few = cv2.resize(bgr, [SAMPLES * side for side in THUMBNAIL], interpolation=cv2.INTER_NEAREST)
+        small = cv2.cvtColor(cv2.resize(few, THUMBNAIL, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2GRAY).astype(float)
+        centred = (small - small.mean()).ravel()
+        (before, a), self._thumbnail = self._thumbnail or (None, centred), (small, centred)
         if before is None:
             return False
-        a, b = before - before.mean(), self._thumbnail - self._thumbnail.mean()
-        spread = np.sqrt((a**2).sum() * (b**2).sum())
-        return bool((a * b).sum() < CUT * spread) if spread > 1 else not np.allclose(before, self._thumbnail, atol=8)
+        spread = math.sqrt((a @ a) * (centred @ centred))
+        return bool(a @ centred < CUT * spread) if spread > 1 else not np.allclose(before, small, atol=8)
 
 
 def pairs(a_xyxy, b_xyxy, least: float) -> list[tuple[int, int]]:

@@ -11,6 +11,7 @@ import pytest
 from converters.errors import UsageError
 from emotion import run_detection
 from emotion.cli import main
+from emotion.systems import tracking
 from emotion.systems.detections import Detections
 from emotion.systems.models import find
 from emotion.systems.tracking import Tracker, pairs
@@ -227,3 +228,22 @@ def test_what_cannot_be_tracked_is_one_line(detector_folder, tmp_path, squares, 
         )
     lines = capsys.readouterr().err.strip().splitlines()
     assert code.value.code == 2 and len(lines) == 1 and said in lines[0] and not (tmp_path / "out").exists()
+
+
+def test_a_tracks_plain_numbers_are_the_kalman_filters_matrices():
+    rng, track = np.random.default_rng(0), tracking.Track(1, (10.0, 20.0, 30.0, 60.0), 0.0, 2)
+    state, covariance = np.array([[20.0, 40.0], [0, 0]]), np.diag([tracking.MEASURED**2, tracking.STARTS**2])
+    for time_s in np.cumsum(rng.uniform(0, 0.2, 20)):
+        step = time_s - track.time_s
+        move = np.array([[1, step], [0, 1]])
+        unrest = tracking.MOVES**2 * np.array([[step**3 / 3, step**2 / 2], [step**2 / 2, step]])
+        state, covariance = move @ state, move @ covariance @ move.T + unrest
+        track.predict(time_s)
+        if rng.random() < 0.7:
+            xyxy = rng.uniform(0, 50, 4)
+            gain = covariance[:, :1] / (covariance[0, 0] + tracking.MEASURED**2)
+            state = state + gain * ((xyxy[:2] + xyxy[2:]) / 2 - state[:1])
+            covariance = covariance - gain * covariance[:1]
+            track.correct(xyxy.tolist())
+        assert np.allclose([[track.x, track.y], [track.velocity_x, track.velocity_y]], state)
+        assert np.allclose([track.of_place, track.of_both, track.of_velocity], covariance[[0, 0, 1], [0, 1, 1]])

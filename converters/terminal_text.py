@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from contextlib import contextmanager
 from typing import TextIO
 
@@ -87,3 +88,12 @@ class PlainStream:
 
     def __getattr__(self, name: str):
         return getattr(self._stream, name)
+
+
+def drawable(text: str) -> str:
+    """As OpenCV's letters can show it: accents go, other characters beyond ASCII become `?`.
+
+    OpenCV ends the whole process on a name with a lone surrogate, which a file that is not UTF-8 gives.
+    """
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(char if " " <= char <= "~" else "?" for char in plain if not unicodedata.combining(char))

@@ -22,10 +22,10 @@ from .systems.tracking import Tracker
 class _Read:
     """What the outputs' header says of faces that somebody else found: names and settings; it finds none itself."""
 
-    name, uncertain_below = "results", 0.0
+    name = "results"
 
     def __init__(self, results: Results, path: Path, conf: float):
-        self.names, self.clock = results.names, StageTimer()
+        self.names, self.uncertain_below, self.clock = results.names, results.uncertain_below, StageTimer()
         self.settings = {"system": "results", "file": path.name, "conf": conf}
 
 
@@ -41,16 +41,23 @@ def run(
     limit: int | None = None,
     force: bool = False,
     progress: Callable[[int, int | None, bool], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Summary:
-    """As `run_detection.run`, with the faces that `results` holds, in a form that `sources.results` reads."""
+    """As `run_detection.run`, with the faces that `results` holds, in a form that `sources.results` reads.
+
+    note  told of faces whose frame or picture the whole source does not have
+    """
     path, _, coco = str(results).partition("+")
     found, opened = read(path, coco or None), open_source(source, limit)
     name = base(str(source))
     tracker = Tracker(conf, smooth_s) if track and opened.kind == "video" else None
 
+    drawn: list[int] = []
+
     def through(frames: Iterator[Frame]) -> Iterator[tuple[Frame, Detections]]:
         for frame in frames:
             faces = found.of(frame, name)
+            drawn.append(len(faces))
             height, width = frame.bgr.shape[:2]
             faces = Detections(
                 np.clip(faces.xyxy_px, 0, (width, height, width, height)).astype(np.float32), faces.scores, faces.face
@@ -63,7 +70,7 @@ def run(
                 ),
             )
 
-    return detect(
+    summary = detect(
         opened,
         _Read(found, Path(path), conf),
         out,
@@ -73,3 +80,7 @@ def run(
         progress=progress,
         through=through,
     )
+    lost = found.count(name) - sum(drawn)
+    if note and lost > 0 and limit is None:
+        note(f"{path}: {lost} of {found.count(name)} faces are of frames or pictures that {source} does not have")
+    return summary

@@ -16,6 +16,7 @@ from ..errors import DataError, MediaError, UsageError, nearest
 from ..images import decode
 from ..output_folder import replacing
 from ..table import splits
+from ..terminal_text import drawable
 
 # One BGR colour a class, told apart on light and dark, and by people who see no red and green (Okabe & Ito 2008).
 COLOURS = (
@@ -111,7 +112,7 @@ def _tile(cv2, one, image, tile):
 
 
 def _write(cv2, picture, text, x, y, colour):
-    scale = 0.36
+    scale, text = 0.36, drawable(text)
     (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     x, y = int(np.clip(x, 0, max(0, picture.shape[1] - width - 1))), int(np.clip(y, height + 1, picture.shape[0] - 3))
     picture[max(0, y - height - 2) : y + 3, x : x + width + 2] //= 3

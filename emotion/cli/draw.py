@@ -58,6 +58,7 @@ def draw(results, source, out, outputs, track, smooth, conf, limit, force, as_js
             limit=limit,
             force=force,
             progress=advance,
+            note=None if quiet else lambda text: click.echo(f"emo: {text}", err=True),
         )
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from converters.output_folder import finish, part
+from converters.terminal_text import drawable
 
 from ..output.draw import draw
 from ..sources.frame import Frame
@@ -63,7 +64,14 @@ class SideBySide:
             panel = np.full((TALL + BAR, wide, 3), 30, np.uint8)
             panel[BAR:] = draw(base, scaled, contestant.detector.names)
             cv2.putText(
-                panel, contestant.label, (8, BAR - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (235, 235, 235), 1, cv2.LINE_AA
+                panel,
+                drawable(contestant.label),
+                (8, BAR - 8),
+                cv2.FONT_HERSHEY_SIMPLEX,
+                0.5,
+                (235, 235, 235),
+                1,
+                cv2.LINE_AA,
             )
             parts.append(panel)
         return np.hstack(parts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from converters.terminal_text import drawable
+
 from ..systems.detections import Detections
 
 # BGR, told apart on light and dark pictures; a class beyond the list starts over.
@@ -54,11 +56,12 @@ def score_bars(picture: np.ndarray, xyxy_px, scores, names) -> None:
     import cv2
 
     height, width = picture.shape[:2]
+    shown = [drawable(name) for name in names]
     x1, y1, x2, y2 = (round(float(value)) for value in xyxy_px)
     for share in (1, 2):
         row = int(np.clip((y2 - y1) / (share * max(1, len(names))), 9, 22))
         scale, thick = row / 34, max(1, round(row / 22))
-        wide = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)[0][0] for name in names) + 8
+        wide = max(cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)[0][0] for name in shown) + 8
         bar = 3 * row
         left, top = x2 + 3, y1
         if left + wide + bar > width:
@@ -74,7 +77,7 @@ def score_bars(picture: np.ndarray, xyxy_px, scores, names) -> None:
         length = round(float(np.clip(score, 0, 1)) * (bar - 4))
         cv2.putText(
             picture,
-            name,
+            shown[number],
             (left + 4, y + round(0.72 * row)),
             cv2.FONT_HERSHEY_SIMPLEX,
             scale,
@@ -96,7 +99,7 @@ def label(picture: np.ndarray, xyxy_px, text: str, colour) -> None:
     x1, y1, x2, y2 = (round(float(value)) for value in xyxy_px)
     line = max(1, round(min(height, width) / 300))
     cv2.rectangle(picture, (x1, y1), (min(x2, width) - 1, min(y2, height) - 1), colour, line)
-    if not text:
+    if not (text := drawable(text)):
         return
     # As wide as the box, within what can be read and what the picture has room for.
     (unit, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)

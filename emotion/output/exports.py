@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from converters import boxes
@@ -19,6 +20,16 @@ def stem_of(frame: Frame) -> str:
     return f"frame-{frame.index:06d}" if frame.name is None else str(Path(frame.name).with_suffix(""))
 
 
+def folder_of(name: str) -> str:
+    """A class as a folder of its own, whatever it is called: no separator, no dots at the ends, not too long.
+
+    Names come with models and other tools' results: `../x` would lie outside the output.
+    """
+    whole = name.encode("utf-8", "replace")[:100].decode("utf-8", "ignore")
+    plain = re.sub(r'[\x00-\x1f\x7f/\\:*?"<>|]', "-", whole)
+    return plain.strip(". ") or "-"
+
+
 class Crops:
     """`crops/<emotion>/<frame>-<face>.jpg`: each face, cut out as its box says; a folder a class, as training sets
     are.
@@ -33,7 +44,9 @@ class Crops:
             zip(found.xyxy_px.round().astype(int).tolist(), found.class_ids.tolist())
         ):
             x1, y1, x2, y2 = box
-            target = part(self.path) / self.names[class_id] / f"{stem_of(frame).replace('/', '-')}-{index}.jpg"
+            target = (
+                part(self.path) / folder_of(self.names[class_id]) / f"{stem_of(frame).replace('/', '-')}-{index}.jpg"
+            )
             target.parent.mkdir(parents=True, exist_ok=True)
             write_picture(target, frame.bgr[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
 

@@ -56,14 +56,20 @@ class Face(NamedTuple):
 
 
 class Results:
-    """Faces by picture or frame; `names` are the emotions, in emo's order, then others as they came."""
+    """Faces by picture or frame; `names` are the emotions, in emo's order, then others as they came.
 
-    def __init__(self, path: Path, told: Sequence[tuple[Key, Face | None]], least: Sequence[str]):
+    uncertain_below  what emo's own file says; else just above what a face has of which no emotion is told
+    """
+
+    def __init__(
+        self, path: Path, told: Sequence[tuple[Key, Face | None]], least: Sequence[str], doubt: float | None = None
+    ):
         known = {name for _, face in told if face for name in face.scores}
         self.path = path
         self.names = tuple(name for name in EMOTIONS if name in known or name in least) + tuple(
             sorted(known - set(EMOTIONS))
         )
+        self.uncertain_below = 1 / len(self.names) + 1e-6 if doubt is None else doubt
         grouped: dict[Key, list[Face]] = defaultdict(list)
         for key, face in told:
             grouped[key] += [face] if face else []
@@ -99,6 +105,11 @@ class Results:
         """Under which name the frames of a video stand: its own, or, of a file about a single video, whatever it is."""
         return name if name in self.videos or len(self.videos) != 1 else next(iter(self.videos))
 
+    def count(self, video: str | None) -> int:
+        """How many faces there are of pictures and of this video."""
+        video = self.video(video)
+        return sum(len(faces) for key, faces in self.faces.items() if isinstance(key, str) or key[0] == video)
+
     def check(self, videos: Sequence[str]) -> None:
         """UsageError when several videos are looked at, and it is not told which of them the faces are of."""
         if len(videos) > 1 and self.videos - set(videos):
@@ -126,7 +137,17 @@ def read(path: str | Path, coco: str | Path | None = None, least: Sequence[str] 
         raise UsageError("has no folder with a detections.jsonl, as emo detect writes", where=path)
     if not parts[0].is_file():
         raise DataError("no such results file", where=path)
-    return Results(path, [told for part in parts for told in _told(part, coco)], least)
+    told = [one for part in parts for one in _told(part, coco)]
+    return Results(path, told, least, _doubt(parts[0]) if parts[0].suffix.lower() == ".jsonl" else None)
+
+
+def _doubt(path: Path) -> float | None:
+    """`uncertain_below` of the header of emo's own file; None in others."""
+    try:
+        header = json.loads(read_text(path, names=True).partition("\n")[0])
+        return min(max(float(header["settings"]["uncertain_below"]), 0.0), 1.0)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return None
 
 
 def known(name: str) -> str:
@@ -188,8 +209,15 @@ def _rows(path: Path) -> Iterator[tuple[Key, Face | None]]:
     for line, row in table_rows(path, ()):
         with _guarded(path, line):
             face = _face(row, {}, path, line)
+            if not face and any(0 < sum(map(bool, sides)) < 4 for sides in _boxes_of(row)):
+                raise ValueError("its box lacks a side")
             if face or any(row.keys() >= {*keys} for keys in (*SIDES, *SIZES)):
                 yield _key(row), face
+
+
+def _boxes_of(row: dict) -> list[list[str]]:
+    """What stands in the columns of a box; `width` and `height` may be the picture's and are not looked at."""
+    return [[row[key] for key in keys] for keys in (*SIDES, *SIZES) if "width" not in keys and row.keys() >= {*keys}]
 
 
 def _records(path: Path, coco: str | Path | None) -> Iterator[tuple[Key, Face | None]]:
@@ -302,12 +330,12 @@ def _box(record: dict) -> list[float] | None:
 
 
 def _scores(record: dict, context: dict, path: Path) -> dict[str, float]:
-    """Emotion -> score; several are brought to a sum of 1, whatever their scale. A name alone has the score that stands
-    beside the face's own, or 1.
+    """Emotion -> score; several above 1, such as per cent, are brought to a sum of 1. A name alone has the score that
+    stands beside the face's own, or 1.
     """
     found: dict[str, float] = {}
     if context.get("names") and isinstance(record.get("scores"), list):
-        found = dict(zip(context["names"], map(float, record["scores"]), strict=True))
+        found = {name: _number(told) or 0.0 for name, told in zip(context["names"], record["scores"], strict=True)}
     for source in (record.get("emotions"), record.get("emotion"), record.get("scores"), record):
         if isinstance(source, dict) and not found:
             found = {
@@ -316,8 +344,8 @@ def _scores(record: dict, context: dict, path: Path) -> dict[str, float]:
                 if str(key).lower() in SYNONYMS and (value := _number(text)) is not None
             }
     if found:
-        total = sum(found.values())
-        return {name: value / total for name, value in found.items()} if total > 0 else {}
+        total = sum(found.values()) if max(found.values()) > 1 else 1.0
+        return {name: value / total for name, value in found.items()} if max(found.values()) > 0 else {}
     label = next((record[key] for key in LABELS if isinstance(record.get(key), str) and record[key]), None)
     if label is None and "category_id" in record:
         if "categories" not in context:
@@ -332,7 +360,11 @@ def _scores(record: dict, context: dict, path: Path) -> dict[str, float]:
 
 
 def _number(value: Any) -> float | None:
+    """ValueError of what is a number and yet none: NaN, infinity."""
     try:
-        return None if value is None or isinstance(value, (bool, dict, list)) or value == "" else float(value)
+        told = None if value is None or isinstance(value, (bool, dict, list)) or value == "" else float(value)
     except ValueError:
         return None
+    if told is not None and not np.isfinite(told):
+        raise ValueError(f"a score of {value}")
+    return told

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from converters.emotions import EMOTIONS
+from converters.terminal_text import drawable
 from emotion.output.draw import colour_of, draw
 from emotion.systems.detections import Detections
 
@@ -38,3 +39,11 @@ def test_emotions_have_colours_of_their_own():
     assert len({colour_of(name) for name in EMOTIONS}) == 8 and colour_of("Boredom", 3) in {
         colour_of(name) for name in EMOTIONS
     }
+
+
+@pytest.mark.parametrize("name", ["fr\udcf6hlich", "fröhlich", "a\0b\n\x1b[31m", "\U0001f600", ""])
+def test_a_name_of_any_characters_is_drawn(name):
+    """A lone surrogate, of a names file that is not UTF-8, ended the whole process in OpenCV."""
+    found = Detections(np.float32([[10, 20, 60, 70]]), np.float32([[0.7, 0.3]]), np.float32([1])).doubted(0.9)
+    drawn = draw(np.zeros((100, 200, 3), np.uint8), found, (name, name), bars=True)
+    assert drawn.any() and drawable("fröhlich") == "frohlich" and drawable("fr\udcf6h\n") == "fr?h?"

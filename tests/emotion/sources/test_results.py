@@ -188,3 +188,49 @@ def test_emos_own_files_give_what_was_found(tmp_path, detector_folder, video_fac
         == 0
     )
     assert len(json.loads((tmp_path / "c" / "summary.json").read_text())["tracks"]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.csv", "frame,x1,y1,x2,y2,emotion\n0,1,2,30,40,happy\n1,1,2\n", r":3: .*lacks a side"),
+        ("a.json", '[{"box": [1, 2, 3, 4], "emotions": {"happy": NaN, "sad": 1}}]', "a score of nan"),
+        ("a.json", '[{"box": [1, 2, 3, 4], "emotion": "happy", "score": NaN}]', "a score of nan"),
+        ("a.json", '[{"box": [1, 2, 3, 4], "emotions": {"happy": Infinity}}]', "a score of inf"),
+    ],
+)
+def test_half_a_face_is_none_and_said(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DataError, match=words):
+        read(tmp_path / name)
+
+
+def test_a_frame_without_a_face_has_no_box_and_perhaps_a_size(tmp_path):
+    (tmp_path / "a.csv").write_text("frame,x,y,width,height,emotion\n0,1,2,30,40,happy\n1,,,640,480,\n")
+    assert len(read(tmp_path / "a.csv").of(Frame(1, 0.1, BGR))) == 0
+
+
+def test_faces_that_nothing_fits_are_told_of_and_no_emotion_is_uncertain(tmp_path, video_factory, capsys):
+    """One face in the video, one frame beyond its end, and one of another picture; the first has no emotion."""
+    video = video_factory(tmp_path / "v.mp4", [np.zeros((64, 64, 3), np.uint8)] * 3)
+    faces = [{"frame": frame, "box": [10, 10, 20, 20]} for frame in (1, 7)]
+    (tmp_path / "a.json").write_text(json.dumps([*faces, {"picture": "b.jpg", "box": [1, 1, 5, 5], "emotion": "sad"}]))
+    assert emo("draw", tmp_path / "a.json", video, "--outputs", "jsonl", "--out", tmp_path / "o") == 0
+    said = capsys.readouterr().err
+    assert said == f"emo: {tmp_path}/a.json: 2 of 3 faces are of frames or pictures that {video} does not have\n"
+    assert [face["uncertain"] for frame in frames_of(tmp_path / "o") for face in frame["faces"]] == [True]
+    assert emo("draw", tmp_path / "a.json", video, "--limit", 2, "--outputs", "jsonl", "--out", tmp_path / "p") == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_emos_own_scores_and_doubts_stay_as_they_were(tmp_path, detector_folder, video_factory, squares):
+    """A YOLO's scores do not add up to 1; the threshold stands in the header."""
+    video = video_factory(tmp_path / "v.mp4", [squares([(1, 1, 2)], scale=4)[0] // 2] * 3)
+    usual = ("--outputs", "jsonl", "--out")
+    assert (
+        emo("detect", video, "--model", detector_folder, "--uncertain", "0.999", "--raw", *usual, tmp_path / "a") == 0
+    )
+    assert emo("draw", tmp_path / "a/detections.jsonl", video, *usual, tmp_path / "b") == 0
+    before, after = frames_of(tmp_path / "a"), frames_of(tmp_path / "b")
+    assert before == after and sum(len(frame["faces"]) for frame in after) == 3
+    assert all(face["uncertain"] for frame in after for face in frame["faces"])

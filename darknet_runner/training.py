@@ -182,10 +182,11 @@ def begun(
     reporter: Reporter = Reporter(),
     *,
     keep: bool = True,
+    first: int = 1,
     look: Callable[..., Any] = lambda items, **_: items,
 ) -> Iterator[Training]:
     """A training of a new run folder; the folder is gone again after an error before the first batch, and at the end
-    when it is not to be kept.
+    when it is not to be kept. The folder's number is the first that is free, from `first` on.
     """
     network = str(network)
     loaded = create_run.data_of(data, network, reporter.note)
@@ -202,6 +203,7 @@ def begun(
             loaded,
             runs=runs,
             name=settings.name,
+            first=first,
             recipe=recipe,
             anchors=settings.anchors,
             seed=settings.seed,

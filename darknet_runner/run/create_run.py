@@ -28,6 +28,7 @@ def create_run(
     *,
     runs: str | Path = "runs",
     name: str | None = None,
+    first: int = 1,
     anchors: str = "cfg",
     seed: int = 0,
     recipe: Recipe = Recipe(),
@@ -37,6 +38,7 @@ def create_run(
     """A new run folder with the rendered cfg, the names, the recipe and the card; `render` as in `templates.render`,
     over the recipe.
 
+    first: the number that the folder has if it is free.
     anchors: 'cfg' keeps the template's (scaled to the size), 'data' takes k-means over the training labels.
     """
     source = templates.load(template)
@@ -63,7 +65,7 @@ def create_run(
                 if section.type == "dropout"
             }
         )
-    run = run_folder.create(runs, name or Path(template).stem)
+    run = run_folder.create(runs, name or Path(template).stem, first)
     try:
         cfg_file.save(cfg, run.cfg)
         run_folder.write_text(run.names, "".join(f"{name}\n" for name in data.names))

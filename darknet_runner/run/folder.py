@@ -205,10 +205,10 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
-def create(root: str | Path, name: str) -> RunDir:
-    """A new runs/<name>-NNN with its weights folder; the number is the first that is free."""
+def create(root: str | Path, name: str, first: int = 1) -> RunDir:
+    """A new runs/<name>-NNN with its weights folder; the number is the first that is free, from `first` on."""
     root = Path(root)
-    for number in range(1, 10000):
+    for number in range(first, 10000):
         path = root / f"{name}-{number:03d}"
         try:
             path.mkdir(parents=True)

@@ -107,7 +107,7 @@ class Search:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.folder, self.space, self.kind = folder, space, kind
+        self.folder, self.space, self.kind, self.seed = folder, space, kind, seed
         if kind == "grid":
             if ranged := [item.key for item in space if not item.values]:
                 raise UsageError(
@@ -118,7 +118,7 @@ class Search:
             )  # is not asked: all combinations wait in the study, in order
             self.trials = min(trials or 10**9, math.prod(len(item.values) for item in space))
         else:
-            sampler = optuna.samplers.TPESampler(seed=seed)
+            sampler = optuna.samplers.TPESampler()  # `run` seeds one for each trial
             self.trials = trials or 20
         pruner = optuna.pruners.MedianPruner(WARM_UP, WARM_UP) if prune else optuna.pruners.NopPruner()
         try:
@@ -152,9 +152,12 @@ class Search:
     def run(self, train: Callable[[int, dict, Callable[[float], bool]], float | None], mine: str = "") -> bool:
         """Train until all trials are done; False when `train` gave None, which asks to stop.
 
-        train(number, changes, report) -> the trial's value. `mine` names this process: what an earlier one of the same
+        train(number, changes, report) -> the trial's value; numbers count from 1, one that was cut off keeps its own.
+        `mine` names this process: what an earlier one of the same
         name left unfinished is tried again.
         """
+        from optuna.samplers import TPESampler
+
         states = self._states()
         for left in self.study.get_trials(deepcopy=False, states=(states.RUNNING,)):
             if left.user_attrs.get("by") == mine:
@@ -169,6 +172,8 @@ class Search:
         ):
             trial = self.study.ask()
             trial.set_user_attr("by", mine)
+            if self.kind == "tpe":  # by its number, or each machine, and each resume, would draw the same again
+                self.study.sampler = TPESampler(seed=(self.seed * 1_000_003 + trial.number) % 2**32)
             changes = {item.key: item.suggest(trial) for item in self.space}
             reported, given_up = 0, False
 
@@ -179,7 +184,7 @@ class Search:
                 return given_up
 
             try:
-                value = train(trial.number, changes, report)
+                value = train(trial.number + 1, changes, report)
             except BaseException:
                 self._again(trial.number, changes)
                 raise
@@ -212,7 +217,7 @@ class Search:
             if value is not None:
                 rows.append(
                     {
-                        "trial": trial.number,
+                        "trial": trial.number + 1,
                         "value": value,
                         "state": trial.state.name.lower(),
                         "validations": len(trial.intermediate_values),
@@ -249,23 +254,14 @@ class Search:
         if (best := self.best(recipe)) is not None:
             from .folder import write_text
 
-            write_text(
-                self.folder / "best.toml",
-                (
-                    f"# The best of {len(rows)} "
-                    "trials: "
-                    f"{value_name} "
-                    f"{rows[0]['value']:.4f} on "
-                    "the valid "
-                    "split.\n"
-                    f"{best.toml()}"
-                ),
-            )
+            about = f"# The best of {len(rows)} trials, number {rows[0]['trial']}: {value_name} {rows[0]['value']:.4f}"
+            write_text(self.folder / "best.toml", f"{about} on the valid split.\n{best.toml()}")
 
     def _draw(self, rows, value_name):
         """The value over the trials, and over each setting."""
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         count = 1 + len(self.space)
         columns = min(3, count)
@@ -277,6 +273,11 @@ class Search:
             if key is None:
                 axis.set_visible(False)
                 continue
+            dimension = next((item for item in self.space if item.key == key), None)
+            if dimension is None:
+                axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            elif dimension.values:
+                axis.xaxis.update_units(dimension.values)  # in the order that they were told in, not the best first
             for state, colour in (("complete", "tab:blue"), ("pruned", "0.7")):
                 some = [row for row in rows if row["state"] == state]
                 if some:
@@ -289,7 +290,6 @@ class Search:
                         label="given up" if state == "pruned" else state,
                     )
             axis.plot([best[key]], [best["value"]], "*", color="tab:red", markersize=13, label="best")
-            dimension = next((item for item in self.space if item.key == key), None)
             if dimension and not dimension.values and dimension.low > 0 and dimension.high / dimension.low >= LOG_FROM:
                 axis.set_xscale("log")
             axis.set_xlabel(key)

@@ -123,7 +123,7 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
     def train(number, changes, report):
         nonlocal checked, stopped
         one = replace(base, recipe=recipe.override(changes), changes={}, runs=folder / "trials", name="trial")
-        with training.begun(told["network"], data.path, one, look=around(quiet)) as trial:
+        with training.begun(told["network"], data.path, one, first=number, look=around(quiet)) as trial:
             trial.job = replace(trial.job, watch=lambda _, found: report(found[metric]))
             if not checked:
                 trial.preflight(engine)
@@ -139,7 +139,10 @@ def _search(folder: Path, told: dict, as_json: bool, quiet: bool) -> None:
                 f"{key}={item:.4g}" if isinstance(item, float) else f"{key}={item}" for key, item in changes.items()
             )
             ended = f", {result.reasons[0]}" if result.reasons else ""
-            click.echo(f"trial {search.done + 1} of {search.trials}: {metric} {value:.4f}  {said}{ended}", err=True)
+            click.echo(
+                f"trial {number} ({search.done + 1} of {search.trials} done): {metric} {value:.4f}  {said}{ended}",
+                err=True,
+            )
         return value
 
     if not quiet:

@@ -40,6 +40,30 @@ def test_a_grid_is_all_combinations_once_and_the_best_is_a_recipe(tmp_path):
     assert Search(tmp_path, parse_space(GRID), "grid").run(lambda *_: pytest.fail("trained again"))
 
 
+def test_a_trial_has_one_number_in_all_that_is_told(tmp_path, monkeypatch):
+    """Also that which was cut off: it keeps its own, and its settings come again under the next one."""
+    from matplotlib.figure import Figure
+
+    numbers, figures = [], []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (figures.append(self), open(path, "w").close()))
+
+    def train(number, changes, report):
+        numbers.append((number, changes["learning_rate"]))
+        return None if len(numbers) == 2 else float(changes["learning_rate"])
+
+    assert not Search(tmp_path, parse_space(["lr=1,3,2"]), "grid").run(train)
+    search = Search(tmp_path, parse_space(["lr=1,3,2"]), "grid")
+    assert search.run(train)
+    assert numbers == [(1, "1"), (2, "3"), (3, "2"), (4, "3")]
+    search.write(Recipe(), "top1")
+    with open(tmp_path / "trials.csv", newline="") as file:
+        assert [row["trial"] for row in csv.DictReader(file)] == ["4", "3", "1"]
+    assert "best of 3 trials, number 4: top1 3.0000" in (tmp_path / "best.toml").read_text()
+    trial, setting = figures[-1].axes[:2]
+    assert list(trial.lines[0].get_xdata()) == [4, 3, 1] and all(tick == int(tick) for tick in trial.get_xticks())
+    assert [text.get_text() for text in setting.get_xticklabels()] == ["1", "3", "2"]
+
+
 @pytest.mark.parametrize("how", ["asked", "error", "killed"])
 def test_what_was_cut_off_is_tried_again(tmp_path, how):
     seen = []
@@ -82,6 +106,17 @@ def test_tpe_stays_in_its_ranges_counts_all_machines_and_finds_the_middle(tmp_pa
     assert one.done == 12
     assert all(0.0001 <= item["learning_rate"] <= 0.1 and 0 <= item["rotate"] <= 20 for item in seen)
     assert abs(one.table()[0]["rotate"] - 10) < 4
+
+
+def test_what_goes_on_draws_nothing_twice_and_the_same_seed_the_same(tmp_path):
+    space, drawn = parse_space(["lr=0.001..0.1"]), []
+    for name, machines in (("a", 3), ("b", 1)):
+        drawn.append([])
+        for machine in range(machines):  # or the same one, cut off and resumed
+            storage = f"sqlite:///{tmp_path / name}.db"
+            search = Search(tmp_path, space, "tpe", trials=(machine + 1) * 3 // machines, storage=storage, seed=3)
+            search.run(lambda number, changes, report: drawn[-1].append(changes["learning_rate"]) or 0.5)
+    assert drawn[0] == drawn[1] and len(set(drawn[0])) == 3
 
 
 def test_bad_trials_are_given_up_early_and_told(tmp_path):

@@ -155,9 +155,12 @@ def test_a_grid_from_the_command_line(emo, folder):
         "lr=0.05,0.005",
         "--grid",
         "optimizer=sgd,adam",
-        *QUICK,
+        *QUICK[:-1],
     )
     assert code == 0, err
+    told = [line.split(":")[0] for line in err.splitlines() if line.startswith("trial ")]
+    assert told == [f"trial {number} ({number} of 4 done)" for number in (1, 2, 3, 4)]
+    assert sorted(line.split()[0] for line in out.splitlines()[1:5]) == ["1", "2", "3", "4"]
     assert out.count("\n") == 6 and "best.toml" in out  # a head, four trials, the best
     (search,) = (folder / "runs").glob("*-search-*")
     assert {"search.json", "study.db", "trials.csv", "trials.png", "best.toml", "trials"} <= {

@@ -212,6 +212,8 @@ def begun(
             net=dict(settings.net),
             head=dict(settings.yolo),
         )
+        if recipe.dropout and not create_run.dropouts(cfg_file.load(run.cfg)):
+            reporter.note(f"emo: dropout = {recipe.dropout} changes nothing: {network} has no [dropout]")
         try:
             pretrained = None if settings.pretrained is None else _weights_for(run, settings.pretrained, reporter)
             job = _job(run, loaded, settings, recipe, reporter, pretrained)

@@ -49,7 +49,7 @@ class Recipe:
     ema: float = 0.0  # decay of the averaged weights; 0: off
     monitor: Literal["loss", "top1", "macro-f1", "map"] | None = None  # chooses the best weights; None: top1, or map
     patience: int = 0  # validations without a better one after which training stops; 0: never
-    dropout: float | None = None  # of every [dropout]
+    dropout: float | None = None  # of each [dropout] behind a [connected]; of the last one where there is none such
     freeze_until: str | None = None  # layers before this one keep their weights
     # --- the pictures of a classifier
     augment: Literal["cfg", "recipe"] = "cfg"

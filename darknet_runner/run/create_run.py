@@ -58,13 +58,7 @@ def create_run(
         render["anchors"] = cluster(sizes, head.integer("num", 1), seed).sizes_px
     cfg = templates.render(source, data.classes, **render)
     if recipe.dropout is not None:
-        cfg = cfg.edit(
-            {
-                index: {"probability": recipe.dropout}
-                for index, section in enumerate(cfg.sections)
-                if section.type == "dropout"
-            }
-        )
+        cfg = cfg.edit({index: {"probability": recipe.dropout} for index in dropouts(cfg)})
     run = run_folder.create(runs, name or Path(template).stem, first)
     try:
         cfg_file.save(cfg, run.cfg)
@@ -81,6 +75,16 @@ def create_run(
         shutil.rmtree(run.path, ignore_errors=True)
         raise RunError(f"the run folder cannot be written: {error.strerror}", where=run.path) from None
     return run
+
+
+def dropouts(cfg: cfg_file.Cfg) -> list[int]:
+    """The sections that a recipe's `dropout` sets: each [dropout] behind a dense layer, else the last one there is.
+
+    Those between convolutions, where half is too much to lose, keep the cfg's own rates.
+    """
+    kinds = [section.type for section in cfg.sections]
+    found = [index for index, kind in enumerate(kinds) if kind == "dropout"]
+    return [index for index in found if "connected" in kinds[:index]] or found[-1:]
 
 
 def _of_recipe(recipe: Recipe, data: DataFile, render: dict, source) -> dict:

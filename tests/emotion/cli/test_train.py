@@ -103,6 +103,14 @@ def test_settings_of_a_recipe_are_overruled_in_every_way(emo, folder):
     assert "batch=12" in cfg and "probability=0.1" in cfg and "max_batches=4" in cfg and "learning_rate=0.004" in cfg
 
 
+def test_a_dropout_that_changes_nothing_is_told(emo, folder):
+    plain = NET.replace("[dropout]\nprobability=.3\n", "")
+    for text, told in ((plain, True), (NET, False)):
+        (folder / "net.cfg").write_text(text)
+        code, _, err = emo("train", "net.cfg", "--data", "faces", "--set", "dropout=0.1", "--dry-run", *QUICK[:-1])
+        assert code == 0 and ("net.cfg has no [dropout]" in err) is told, err
+
+
 def test_a_run_goes_on_at_a_tenth_of_its_rate(emo, folder):
     code, out, err = emo(
         "train",

@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,12 +23,13 @@ from converters.errors import CfgError, DataError, EmoError, UsageError, Weights
 from converters.text_files import read_lines
 from darknet_runner.network import cfg_file
 from darknet_runner.network.cfg_file import Cfg
-from darknet_runner.network.importers import fit
 from darknet_runner.network.layers import trace
 from darknet_runner.network.preprocessing import Preprocessing
 from darknet_runner.network.weights_file import read as read_weights
 from darknet_runner.run.folder import RunDir
-from darknet_runner.train_settings import OtherModel
+
+if TYPE_CHECKING:  # what trains is not loaded in order to detect
+    from darknet_runner.train_settings import OtherModel
 
 CARD = {
     **dict.fromkeys(("name", "task", "data", "split", "licence", "sha256", "recipe"), str),
@@ -131,6 +133,9 @@ def at_size(model: Model, size_wh: tuple[int, int]) -> Model:
 
 def to_begin_with(given: str | Path) -> Path | OtherModel:
     """What a training begins with: a file of weights as it is, there or not; else the model that `given` names."""
+    from darknet_runner.network.importers import fit
+    from darknet_runner.train_settings import OtherModel
+
     if fit.reads(given) or (Path(given).suffix and not Path(given).is_dir()):
         return Path(given)
     model = find(given, None)

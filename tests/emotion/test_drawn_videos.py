@@ -188,7 +188,10 @@ def test_what_is_written_has_its_types_and_lies_in_the_frame(tmp_path, squares, 
     "arguments, never",
     [
         (("--help",), "cv2 numpy torch onnx onnxruntime pandas matplotlib"),
-        (("detect", "{picture}", "--out", "{out}"), "torch pandas matplotlib starlette av dask"),
+        (
+            ("detect", "{picture}", "--out", "{out}"),
+            "torch pandas matplotlib starlette av dask darknet_runner.compiled darknet_runner.builtin",
+        ),
     ],
 )
 def test_what_is_not_needed_is_never_imported(tmp_path, squares, arguments, never):

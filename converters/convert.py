@@ -152,7 +152,11 @@ def load(
     if limit:
         dataset = np.repeat(np.arange(len(tables)), [len(one.sources) for one in tables])[table.source]
         table = first_of_each(table, dataset, limit, notes)
-    return with_found(table, find, notes, settings.align or form.landmarks) if find else table
+    table = with_found(table, find, notes, settings.align or form.landmarks) if find else table
+    if settings.align and table.landmarks is None:
+        why = "neither the dataset nor --find gives landmarks, so no face is turned; --find yunet and dlib give them"
+        notes.note("no-effect", "warning", "", "", 0, f"--align: {why}")
+    return table
 
 
 def _write(table: Table, out: Path, work: Path, settings: Settings, notes: Notes, jobs, cluster, progress) -> dict:

@@ -151,6 +151,7 @@ def convert(
     emo convert folder photos --task crops --find yunet --align
     emo convert yolo data/affectnet-detector --classes 1 --out data/faces
     emo convert affectnet --with fer2013=fer2013.csv --task csv --out data/both
+
     \b
     KIND                                  --task
     affectnet  lists and pictures         detector    a label file per picture;

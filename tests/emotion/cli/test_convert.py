@@ -116,6 +116,15 @@ def test_a_size_that_nothing_gets_is_told(folder):
     )
 
 
+def test_an_align_without_landmarks_is_told(folder):
+    (folder / "photos" / "Happy").mkdir(parents=True)
+    cv2.imwrite(str(folder / "photos" / "Happy" / "a.png"), np.arange(48 * 48, dtype=np.uint8).reshape(48, 48))
+    for words, told in (["--align"], True), ([], False):
+        done = emo(folder, "convert", "folder", "photos", "--task", "crops", "--dry-run", *words)
+        assert done.returncode == 0, done.stderr
+        assert ("noted: --align: neither the dataset nor --find gives landmarks" in done.stdout) is told
+
+
 def test_a_second_run_is_refused_without_force(folder):
     assert emo(folder, "convert", "affectnet", "--quiet").returncode == 0
     done = emo(folder, "convert", "affectnet")

@@ -41,6 +41,7 @@ def test_help_fits_the_terminal(path, command, width):
     """Also the examples and tables, which nothing wraps."""
     text = command.get_help(click.Context(command, info_name=" ".join(path), terminal_width=width))
     assert [line for line in text.splitlines() if len(line) > width] == []
+    assert not [line for line in text.splitlines() if "\b" in line or "\\u0008" in line], "a mark of click's is seen"
 
 
 @pytest.mark.parametrize(("path", "command"), [pytest.param(*item, id=" ".join(item[0])) for item in commands()])

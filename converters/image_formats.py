@@ -107,8 +107,8 @@ def pictures_in(folder: str | Path) -> Pictures:
 
 
 def is_animated(path: str | Path) -> bool:
-    """Whether a GIF has a second frame; False also for what is not a GIF or is cut, which `probe` and `decode` will
-    say.
+    """Whether a picture file has a second frame; False also for what is no picture or is cut, as `probe` and `decode`
+    will say.
     """
     from PIL import Image
 

@@ -5,9 +5,10 @@ container does.
 
 OpenCV's count of frames is the table's in an MP4 and an estimate elsewhere, the duration times a rate, which a variable
 rate, a late start or a longer sound make as wrong as one likes. Here only headers are read:
-MP4 and its kin (ISO 14496-12), Matroska and WebM (RFC 8794), AVI (RIFF), GIF. FLV (Adobe's specification, annex E) and
-MPEG-TS (ISO 13818-1) have no header for the whole, but one for each tag or packet: that the last is not whole is a fact
-too; one that is cut between two of them is a shorter one, and whole. Of other containers nothing is known.
+MP4 and its kin (ISO 14496-12), Matroska and WebM (RFC 8794), AVI (RIFF), GIF, animated PNG. FLV (Adobe's
+specification, annex E) and MPEG-TS (ISO 13818-1) have no header for the whole, but one for each tag or packet: that the
+last is not whole is a fact too; one that is cut between two of them is a shorter one, and whole. Of other containers
+nothing is known.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ def facts(path: Path) -> Facts:
                 return Facts(cut=_riff_is_cut(file, length))
             if head[:4] == b"GIF8":
                 return _gif(file)
+            if head[:8] == b"\x89PNG\r\n\x1a\n":
+                return _png(file, length)
             if head[:3] == b"FLV":
                 return Facts(cut=_flv_is_cut(file, length))
             return Facts(cut=_ts_is_cut(file, length))
@@ -258,3 +261,17 @@ def _gif(file) -> Facts:
         if size:
             frames += kind == b"\x2c"
     return Facts(None if not kind else frames, cut=not kind)
+
+
+def _png(file, length) -> Facts:
+    """Chunk by chunk (PNG, third edition) to the last; an animation's says how many frames it has."""
+    frames, at = None, 8
+    while at + 12 <= length:
+        file.seek(at)
+        size, kind = struct.unpack(">I4s", file.read(8))
+        if kind == b"acTL":
+            (frames,) = struct.unpack(">I", file.read(4))
+        at += 12 + size
+        if kind == b"IEND":
+            return Facts(frames or None, at > length)
+    return Facts(frames or None, cut=True)

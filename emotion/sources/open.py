@@ -21,6 +21,8 @@ from .pictures import Pictures, counted
 from .video import Video
 
 LISTS = {".txt", ".list", ".lst"}
+ANIMATED = {"GIF", "PNG"}  # formats of pictures that FFmpeg plays
+JPEGS = {".mjpeg", ".mjpg"}  # one picture after the other: only the name tells
 
 
 def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video | Live:
@@ -28,7 +30,7 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
     (camera, camera:1, 1) or the URL of a stream.
 
     Pictures are known by their content, whatever they are called; a folder's other files are counted (`passed_over`).
-    An animated GIF is a video; in a folder or list it is a picture, its first frame.
+    An animated GIF or PNG is a video; in a folder or list it is a picture, its first frame.
 
     MediaError when there is no such path, or when it cannot be opened or has nothing.
     """
@@ -64,6 +66,7 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
             path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit
         )
     form = format_of(path)
-    if (form or suffix in PICTURE_SUFFIXES) and not (form == "GIF" and is_animated(path)):
+    moves = suffix in JPEGS or (form in ANIMATED and is_animated(path))
+    if (form or suffix in PICTURE_SUFFIXES) and not moves:
         return Pictures(path, [(path.name, path)], "picture", limit)
     return Video(path, limit)

@@ -284,7 +284,30 @@ def test_a_gif_and_one_that_is_cut(tmp_path):
     assert facts(tmp_path / "a.gif") == Facts(None, True)
 
 
+def test_a_png_that_moves_is_a_video_and_so_are_jpegs_in_a_row(tmp_path):
+    from PIL import Image
+
+    pictures = [Image.new("RGB", (64, 48), (50 * index, 0, 0)) for index in range(5)]
+    pictures[0].save(tmp_path / "a.png", save_all=True, append_images=pictures[1:], duration=100)
+    source = open_source(tmp_path / "a.png")
+    assert (source.kind, source.count, source.exact) == ("video", 5, True)
+    assert [round(frame.bgr[..., 2].mean(), -1) for frame in source] == [0, 50, 100, 150, 200]
+    data = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) * 3 // 4])
+    assert facts(tmp_path / "cut.png") == Facts(5, True)
+    with pytest.raises(MediaError, match="cut"):
+        list(open_source(tmp_path / "cut.png"))
+    pictures[0].save(tmp_path / "still.png")
+    assert open_source(tmp_path / "still.png").kind == "picture" and facts(tmp_path / "still.png") == Facts()
+    for index, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{index}.jpg")
+    (tmp_path / "a.mjpeg").write_bytes(b"".join((tmp_path / f"{index}.jpg").read_bytes() for index in range(5)))
+    source = open_source(tmp_path / "a.mjpeg")
+    assert source.kind == "video" and source.count is None and len(list(source)) == 5
+
+
 SEEDS = [
+    b"\x89PNG\r\n\x1a\n\0\0\0\x08acTL\0\0\0\x05\0\0\0\0abcd\0\0\0\0IEND",
     mp4(50, [(2000, 0)]),
     b"\x1aE\xdf\xa3\x84abcd\x18S\x80g\x01\0\0\0\0\0\0\x10",
     b"RIFF\x10\0\0\0AVI LIST",

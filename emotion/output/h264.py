@@ -20,15 +20,16 @@ from converters.errors import MediaError
 from converters.output_folder import part
 
 from ..sources.frame import Frame
+from ..sources.video import ONE_THREAD
 from ..systems.backends import name_for_opencv
 from ..systems.detections import Detections
 
 TICK = Fraction(1, 90_000)  # of the frames' times
 COPIED = {"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}
 LONGEST_S = 10.0  # that the last frame is shown for at most
-# Two thirds of the CPU time of veryfast alone, for a twentieth more bytes and 0.2 dB (596x336, docs/measurements.md).
-X264 = {"preset": "veryfast", "crf": "23", "x264-params": "subme=1"}
-ONE_THREAD = 640 * 480  # pixels up to which sharing a frame out among threads costs more than it gains
+# Under two thirds of the CPU time of veryfast alone, for a twentieth more bytes and 0.2 dB (596x336,
+# docs/measurements.md).
+X264 = {"preset": "veryfast", "crf": "23", "x264-params": "subme=1:me=dia"}
 
 
 def available() -> bool:

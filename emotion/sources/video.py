@@ -12,9 +12,11 @@ from ..systems.backends import name_for_opencv, quiet_opencv
 from . import containers
 from .frame import Frame
 
+ONE_THREAD = 640 * 480  # pixels of a frame up to which sharing them out among threads costs more than it gains
 
-def refuse_large(capture, where) -> None:
-    """MediaError when a frame would have more pixels than `images.max_pixels`, before one is decoded."""
+
+def refuse_large(capture, where) -> int:
+    """How many pixels a frame has; MediaError when more than `images.max_pixels`, before one is decoded."""
     import cv2
 
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -25,6 +27,7 @@ def refuse_large(capture, where) -> None:
             where=where,
             mend="--max-pixels (EMO_MAX_PIXELS) raises the limit",
         )
+    return width * height
 
 
 class Video:
@@ -55,11 +58,11 @@ class Video:
 
         name = name_for_opencv(self.path)
         try:
-            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
         except cv2.error:
             capture = None
-        if capture is not None:
-            refuse_large(capture, self.path)
+        if capture is not None and refuse_large(capture, self.path) > ONE_THREAD:
+            capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
         good, first = capture.read() if capture is not None and capture.isOpened() else (False, None)
         if not good:
             raise MediaError(

@@ -93,6 +93,14 @@ def test_a_video_and_its_times(tmp_path, video_factory):
     )
 
 
+@pytest.mark.skipif(cv2.getNumberOfCPUs() < 2, reason="one core, one thread")
+@pytest.mark.parametrize(("size", "alone"), [((640, 480), True), ((640, 482), False)])
+def test_a_small_video_is_decoded_by_one_thread(tmp_path, video_factory, size, alone):
+    video_factory(tmp_path / "v.mp4", greys(2, *size))
+    source = open_source(tmp_path / "v.mp4")
+    assert (source.capture.get(cv2.CAP_PROP_N_THREADS) == 1) == alone and len(list(source)) == 2
+
+
 def test_a_variable_frame_rate_keeps_its_times(tmp_path, video_factory):
     """The time-to-sample box rewritten: six frames a tenth of a second apart, then six half a second."""
     data = video_factory(tmp_path / "a.mp4", greys(12), fps=10).read_bytes()

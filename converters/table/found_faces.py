@@ -24,8 +24,8 @@ def with_found(table: Table, find: Find, notes: Notes, landmarks: bool) -> Table
     """The table with a box for each face that fills its picture: of the largest face that `find` gives, with its
     landmarks.
 
-    A picture in which none is found is left out and counted. With `landmarks` a face that has a box gets those that it
-    lacks.
+    A picture in which none is found is left out and counted, one with several is noted. With `landmarks` a face that
+    has a box gets those that it lacks.
     """
     xyxy, keep = table.xyxy.copy(), np.ones(len(table), bool)
     points = list(table.landmarks) if table.landmarks else [None] * len(xyxy)
@@ -52,6 +52,9 @@ def with_found(table: Table, find: Find, notes: Notes, landmarks: bool) -> Table
                     keep[i] = False
                     notes.count("picture in which no face was found", where[0], 1)
                     break
+                if len(found) > 1:
+                    said = f"{len(found)} faces were found; the largest is taken for the labelled one"
+                    notes.note("several-faces", "warning", *where, said)
                 best = int(boxes.area(found).argmax())
                 xyxy[face] = found[best]
             elif not len(found) or (overlap := boxes.iou(xyxy[face], found)[0]).max() < SAME:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .wording import some
+
 
 def plot_curves(path: Path, figures: dict, title: str) -> None:
     """Left precision (its envelope) against recall, right F1 by confidence, a line a class; a dot where F1 is best."""
@@ -18,7 +20,10 @@ def plot_curves(path: Path, figures: dict, title: str) -> None:
     for number, (name, values) in enumerate(figures["curves"].items()):
         at, colour, mine = np.linspace(0, 1, len(values["recall"])), f"C{number}", figures["classes"][name]
         left.plot(
-            at, values["envelope"], color=colour, label=f"{name}: AP {100 * mine['ap']:.1f}%, {mine['truths']} faces"
+            at,
+            values["envelope"],
+            color=colour,
+            label=f"{name}: AP {100 * mine['ap']:.1f}%, {some(mine['truths'], 'face')}",
         )
         precision, recall = (
             np.array([0 if value is None else value for value in values[key]]) for key in ("precision", "recall")
@@ -75,7 +80,9 @@ def plot_sizes(path: Path, sizes: list[dict], title: str) -> None:
                     place, low[place] + value / 2, str(count), ha="center", va="center", color="white", fontsize=9
                 )
         low = low + share
-    axes.set_xticks(range(len(rows)), [f"{name}\n{row['faces']} faces" for name, row in zip(names, rows)], fontsize=8)
+    axes.set_xticks(
+        range(len(rows)), [f"{name}\n{some(row['faces'], 'face')}" for name, row in zip(names, rows)], fontsize=8
+    )
     axes.set(ylabel="share of the labelled faces", ylim=(0, 1), title=f"{title}: by the face's longer side")
     axes.title.set_fontsize(10)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)

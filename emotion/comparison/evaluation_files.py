@@ -215,7 +215,7 @@ def plot_calibration(path: Path, calibration: dict, title: str) -> None:
         title=f"calibration error {'–' if ece is None else f'{100 * ece:.1f}%'}, {calibration['faces']:,} faces",
     )
     upper.title.set_fontsize(10)
-    upper.legend(frameon=False, fontsize=9, loc="upper left")
+    upper.legend(frameon=False, fontsize=9)
     lower.bar(
         [(row["low"] + row["high"]) / 2 for row in bins],
         [row["faces"] for row in bins],

@@ -45,7 +45,11 @@ def test_the_largest_face_is_the_pictures_and_boxes_keep_theirs(records):
         2,
         2,
     ]
-    assert [finding.code for finding in notes.findings] == ["undecodable"]
+    assert [(finding.code, finding.severity) for finding in notes.findings] == [
+        ("several-faces", "warning"),
+        ("undecodable", "error"),
+    ]
+    assert notes.findings[0].message.startswith("2 faces were found; the largest")
     table = with_found(records, stub([(50, 5, 60, 15)], points[:1]), Notes(), True)
     assert table.landmarks[1] is None  # another's face
 

@@ -14,20 +14,29 @@ from .terminal_text import plain, redacted
 
 
 class EmoError(Exception):
-    """`what` went wrong, `where` (a file, with `line` if known), and the `mend`."""
+    """`what` went wrong, `where` (a file, with `line` if known), the `mend`, and `below` it a line each of a list."""
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str | Path | None = None, line: int | None = None, mend: str | None = None):
-        self.what, self.where, self.line, self.mend = what, where, line, mend
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        line: int | None = None,
+        mend: str | None = None,
+        below: Iterable[str] = (),
+    ):
+        self.what, self.where, self.line, self.mend, self.below = what, where, line, mend, tuple(below)
         super().__init__(what)
 
     def __str__(self) -> str:
         place = "" if self.where is None else f"{self.where}:{self.line}: " if self.line else f"{self.where}: "
         said = place + self.what + (f" ({self.mend})" if self.mend else "")
-        return plain(
-            redacted(said.replace("\n", "\\n").replace("\r", "\\r"))
-        )  # nothing from a file must make a second line
+        # nothing from a file must make a second line
+        return "\n".join(
+            plain(redacted(text.replace("\n", "\\n").replace("\r", "\\r"))) for text in (said, *self.below)
+        )
 
 
 class UsageError(EmoError):

@@ -71,12 +71,13 @@ def refuse(found: list[Finding], note: Callable[[str], None] = lambda text: None
     errors = [item for item in found if item.severity == "error"]
     warnings = [item for item in found if item.severity == "warning"]
     if warnings:
-        note(listed(warnings, "warning"))
+        note("\n".join(listed(warnings, "warning")))
     if errors:
-        raise DataError(listed(errors, "fault") + "\nnothing was started")
+        head, *lines = listed(errors, "fault")
+        raise DataError(head, below=(*lines, "nothing was started"))
 
 
-def listed(found: list[Finding], kind: str) -> str:
+def listed(found: list[Finding], kind: str) -> list[str]:
     """`3 faults:` and a line each, the first SHOWN of them."""
     lines = [f"preflight: {len(found)} {kind}{'s' if len(found) != 1 else ''}:"]
     for item in found[:SHOWN]:
@@ -84,7 +85,7 @@ def listed(found: list[Finding], kind: str) -> str:
         lines.append(f"  {place}{item.message}")
     if len(found) > SHOWN:
         lines.append(f"  and {len(found) - SHOWN} more; emo dataset check lists them all")
-    return "\n".join(lines)
+    return lines
 
 
 def check_cfg(cfg: Cfg, data: DataFile, binary: bool = False) -> list[Finding]:

@@ -188,6 +188,10 @@ def test_cfgs(data, old, new, code):
     assert found[0].line > 0
 
 
+def test_a_name_with_a_line_break_makes_no_line():
+    assert str(DataError("a", where="x\ny", below=("one\ntwo",))).splitlines() == ["x\\ny: a", "one\\ntwo"]
+
+
 def test_all_at_once(data, tmp_path):
     folder = data.path.parent
     (folder / "0.jpg").unlink()
@@ -199,6 +203,8 @@ def test_all_at_once(data, tmp_path):
     told = str(caught.value)
     for said in ("7 faults", "batch=1", "classes=2", "0.jpg", "1.txt:1:", "1.txt:2:", "4.jpg", "nothing was started"):
         assert said in told, told
+    lines = told.splitlines()
+    assert lines[0].endswith("7 faults:") and lines[-1] == "nothing was started" and len(lines) == 9, "a line each"
 
 
 def test_many_faults_are_counted(data):
@@ -206,7 +212,7 @@ def test_many_faults_are_counted(data):
     found = [
         preflight.Finding("class-range", "error", "train", str(path), number, "class 9") for number in range(1, 101)
     ]
-    told = preflight.listed(found, "fault")
+    told = "\n".join(preflight.listed(found, "fault"))
     assert (
         told.startswith("preflight: 100 faults:")
         and len(told.splitlines()) == preflight.SHOWN + 2

@@ -292,6 +292,7 @@ class Search:
             axis.plot([best[key]], [best["value"]], "*", color="tab:red", markersize=13, label="best")
             if dimension and not dimension.values and dimension.low > 0 and dimension.high / dimension.low >= LOG_FROM:
                 axis.set_xscale("log")
+                axis.set_xlim(dimension.low / 1.2, dimension.high * 1.2)  # whole decades have labels with room
             axis.set_xlabel(key)
             axis.grid(alpha=0.25)
         axes[0].set_ylabel(value_name)

@@ -64,6 +64,19 @@ def test_a_trial_has_one_number_in_all_that_is_told(tmp_path, monkeypatch):
     assert [text.get_text() for text in setting.get_xticklabels()] == ["1", "3", "2"]
 
 
+def test_a_logarithmic_axis_shows_the_whole_range(tmp_path, monkeypatch):
+    """Of two rates close together matplotlib writes a label each tenth, one over the other."""
+    from matplotlib.figure import Figure
+
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: (figures.append(self), open(path, "w").close()))
+    search = Search(tmp_path, parse_space(["lr=0.001..0.1"]), "tpe")
+    rows = [{"trial": n, "value": n, "state": "complete", "learning_rate": 0.01 + n / 1000} for n in (2, 1)]
+    search._draw(rows, "top1")
+    low, high = figures[-1].axes[1].get_xlim()
+    assert low < 0.001 and high > 0.1
+
+
 @pytest.mark.parametrize("how", ["asked", "error", "killed"])
 def test_what_was_cut_off_is_tried_again(tmp_path, how):
     seen = []

@@ -35,6 +35,7 @@ from darknet_runner.builtin.train import Trainer
 from darknet_runner.engine import TrainJob
 from darknet_runner.network import cfg_file
 from darknet_runner.run import create_run
+from darknet_runner.training import has_bfloat16
 
 RECIPE = Recipe(
     name="bench",
@@ -134,7 +135,7 @@ def main() -> None:
     data = read_data(args.data)
     kinds = {
         "usual loop": None,
-        "emo": (True, True),
+        "emo": (has_bfloat16("cpu"), True),
         "emo, float32": (False, True),
         "emo, float32, not channels-last": (False, False),
     }

@@ -21,7 +21,7 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-from class_bias import answers, chosen, into_weights  # these two lie beside this file
+from class_bias import LEAST, answers, chosen, into_weights  # these two lie beside this file
 from uncertain_below import calibrated
 
 from darknet_runner.network import cfg_file, weights_file
@@ -110,6 +110,7 @@ def main() -> None:
         metavar="DATA",
         help="a set whose valid split counts too when the classes' biases are chosen (class_bias.py)",
     )
+    parser.add_argument("--least", type=float, default=LEAST, help="the recall that the worst class should have there")
     parser.add_argument("--lfw-seen", action="store_true", help="LFW's training list was learned from")
     parser.add_argument(
         "--about", default="FER2013, usage Training; with FER+'s votes in the targets", help="the data, in words"
@@ -132,7 +133,7 @@ def main() -> None:
     cfg_file.save(cfg, folder / "model.cfg")
     if args.blend:
         blend(cfg, folder / "model.weights", RunDir(args.blend).weights_file("best"))
-    biases = chosen([answers(folder, path) for path in (own, args.also) if path])
+    biases = chosen([answers(folder, path) for path in (own, args.also) if path], args.least)
     into_weights(folder, biases)
     temperature = fitted_temperature(*answers(folder, own))
     cfg_file.save(cfg.edit({last: {"temperature": temperature}}), folder / "model.cfg")

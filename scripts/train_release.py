@@ -113,6 +113,7 @@ def ship(name: str, args: argparse.Namespace) -> None:
     if name in BIASED:
         words += ["--also", data / "fer7" / "emo.data"]
     if "lfw" in CLASSIFIERS[name][1]:
+        words += ["--least", 0.2]  # more would cost the others much: FER+ has 22 faces of contempt to choose by
         words += ["--lfw-seen", "--about", "FER2013's Training usage with FER+'s votes; lfw-affectnet's training list"]
     if len(runs) > 1:
         words += ["--blend", runs[-1]]

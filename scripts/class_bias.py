@@ -21,6 +21,7 @@ import numpy as np
 from converters.darknet_format.files import class_of_path, read_data, read_list
 from darknet_runner.network import cfg_file, weights_file
 from darknet_runner.run.folder import sha256
+from emotion.comparison.metrics import macro_f1
 from emotion.systems.backends import TorchBackend
 from emotion.systems.classifier import Classifier
 from emotion.systems.models import find
@@ -43,11 +44,9 @@ def answers(model: Path, data: Path, split: str = "valid") -> tuple[np.ndarray, 
 
 def recalls_and_f1(named: np.ndarray, truth: np.ndarray, classes: int) -> tuple[np.ndarray, float]:
     """(K',) recalls of the classes that occur, and their macro-F1."""
-    occurs = np.bincount(truth, minlength=classes)
-    right = np.bincount(truth[named == truth], minlength=classes)
-    there = occurs > 0
-    f1 = 2 * right / np.maximum(occurs + np.bincount(named, minlength=classes), 1)
-    return right[there] / occurs[there], float(f1[there].mean())
+    confusion = np.bincount(truth * classes + named, minlength=classes**2).reshape(classes, classes)
+    there = (occurs := confusion.sum(1)) > 0
+    return confusion.diagonal()[there] / occurs[there], macro_f1(confusion) or 0.0
 
 
 def chosen(sets: list[tuple[np.ndarray, np.ndarray]], least: float = LEAST) -> np.ndarray:
@@ -95,7 +94,7 @@ def into_weights(folder: Path, biases: np.ndarray) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="folder of a model; its weights are written anew")
+    parser.add_argument("model", type=Path, help="folder of a model; its weights are overwritten")
     parser.add_argument("--set", dest="sets", type=Path, action="append", required=True, metavar="DATA")
     parser.add_argument("--least", type=float, default=LEAST, help=f"recall of the worst class (default: {LEAST})")
     parser.add_argument("--dry-run", action="store_true", help="print the biases")

@@ -88,7 +88,7 @@ def read(root: Path, notes: Notes, *, classes: int = 7) -> Table:
 
 
 def same_classes(folder: Path, classes: int) -> int | None:
-    """The number of classes of the emo output in `folder`, None when it is none; DataError when it can not become
+    """The number of classes of the emo output in `folder`, None when it is none; DataError when it cannot become
     `classes`.
     """
     try:

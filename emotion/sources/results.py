@@ -58,7 +58,7 @@ class Face(NamedTuple):
 class Results:
     """Faces by picture or frame; `names` are the emotions, in emo's order, then others as they came.
 
-    uncertain_below  what emo's own file says; else just above what a face has of which no emotion is told
+    uncertain_below  what emo's own file says; else just above the score of a face whose emotion is unknown
     """
 
     def __init__(

@@ -238,13 +238,11 @@ def set_commands(fer: Path, lfw: Path, data: Path, finder: str) -> dict[str, tup
     }
 
 
-def detector_sets(args: argparse.Namespace) -> None:
-    """LFW, scenes of FER2013's faces, drawn scenes, collages of LFW, and pictures without faces."""
+def detector_sets(args: argparse.Namespace, unused: tuple[str, ...]) -> None:
+    """LFW, scenes of FER2013's faces, drawn scenes, collages of LFW, and pictures without faces; not the `unused`."""
     data = args.work / "data"
     for name, words in set_commands(args.fer, args.lfw, data, args.finder).items():
-        if args.start and name == "crops":
-            continue
-        if not (data / name / "emo.data").is_file():
+        if name not in unused and not (data / name / "emo.data").is_file():
             made = script if str(words[0]).endswith(".py") else emo
             made(*words, "--out", data / name, log=args.log)
 
@@ -277,7 +275,7 @@ def main() -> None:
         parser.error(f"{lacking[0]} needs --lfw: a folder in AffectNet's form, with boxes and emotions")
     for name in models:
         if name in ("yolo", FINDER):
-            detector_sets(args)
+            detector_sets(args, ("crops", "scenes") if name == FINDER else ("crops",) if args.start else ())
             run = detector(args) if name == "yolo" else finder(args)
             ship_detector(DETECTOR if name == "yolo" else name, run, args)
         else:

@@ -16,6 +16,7 @@ from converters.errors import MediaError, MissingExtra
 from .found_boxes import BOX_SCALE, tidy
 
 SOFT = 0.3  # a face's score is s / (s + SOFT), s being how far it lies beyond dlib's own threshold
+POINTS = 68  # of a shape predictor, as iBUG numbers them
 SMALLEST = 80  # pixels of a face that it finds; a frame is enlarged once when the faces asked for are smaller
 
 
@@ -35,19 +36,23 @@ class Dlib:
                 raise MediaError("no such face model", where=path)
             try:
                 self.predictor = dlib.shape_predictor(str(path))
+                blank, whole = np.zeros((SMALLEST, SMALLEST, 3), np.uint8), dlib.rectangle(0, 0, SMALLEST, SMALLEST)
+                points = self.predictor(blank, whole).num_parts
             except RuntimeError:
+                points = 0
+            if points != POINTS:  # dlib's file of 5 begins with the corners of one eye
                 raise MediaError(
-                    "is not a shape predictor that dlib can load",
+                    f"has {points} landmarks" if points else "is not a shape predictor that dlib can load",
                     where=path,
-                    mend="give shape_predictor_68_face_landmarks.dat",
-                ) from None
+                    mend=f"give the one with {POINTS}, shape_predictor_68_face_landmarks.dat",
+                )
         self.file = path or Path(dlib.__file__)
         self.least = SOFT * conf / (1 - conf) if conf < 1 else math.inf
         self.settings = {
             "finder": "dlib",
             "file": path.name if path else None,
             "conf": conf,
-            "landmarks": 68 if path else 0,
+            "landmarks": POINTS if path else 0,
             "smallest_face": f"{SMALLEST} pixels",
         }
 
@@ -61,15 +66,13 @@ class Dlib:
         with self._turn:
             found, scores, _ = self.detector.run(rgb, 1 if min(frame.shape[:2]) < 4 * SMALLEST else 0, 0.0)
             kept = [(rect, score) for rect, score in zip(found, scores) if score >= self.least]
-            shapes = (
-                [[(part.x, part.y) for part in self.predictor(rgb, rect).parts()] for rect, _ in kept]
-                if self.predictor
-                else None
-            )
+            shapes = None
+            if self.predictor:
+                shapes = np.zeros((len(kept), POINTS, 2), np.float32)
+                for shape, (rect, _) in zip(shapes, kept):
+                    shape[:] = [(part.x, part.y) for part in self.predictor(rgb, rect).parts()]
         xyxy = np.array(
             [(rect.left(), rect.top(), rect.right() + 1, rect.bottom() + 1) for rect, _ in kept], float
         ).reshape(-1, 4)
         score = np.array([score / (score + SOFT) for _, score in kept], np.float32)
-        return tidy(
-            xyxy, score, frame, None if shapes is None else np.array(shapes, np.float32).reshape(len(kept), -1, 2)
-        )
+        return tidy(xyxy, score, frame, shapes)

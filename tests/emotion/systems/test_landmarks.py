@@ -121,6 +121,41 @@ def test_dlib_finds_the_faces_that_yunet_finds():
     np.testing.assert_array_equal(finder.find(grid)[0], xyxy)
 
 
+@pytest.fixture
+def predictor(tmp_path):
+    """What makes a shape predictor of dlib's with as many points."""
+    dlib = pytest.importorskip("dlib", reason="needs emo-darknet[dlib]")
+    options = dlib.shape_predictor_training_options()
+    options.tree_depth = options.cascade_depth = options.num_trees_per_cascade_level = options.num_test_splits = 1
+    options.oversampling_amount, options.feature_pool_size = 1, 20
+    picture, box = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8), dlib.rectangle(10, 10, 90, 90)
+
+    def make(points: int) -> Path:
+        parts = [dlib.point(10 + i, 20 + i % 7) for i in range(points)]
+        shape = [dlib.full_object_detection(box, parts)]
+        dlib.train_shape_predictor([picture] * 3, [shape] * 3, options).save(str(tmp_path / f"{points}.dat"))
+        return tmp_path / f"{points}.dat"
+
+    return make
+
+
+def test_a_file_of_68_landmarks_gives_as_many_a_face_and_none_where_no_face_is(predictor):
+    finder = open_finder(predictor(68))
+    xyxy, scores, points = find_landmarks(finder, np.full((200, 200, 3), 90, np.uint8))
+    assert xyxy.shape == (0, 4) and scores.shape == (0,) and points.shape == (0, 68, 2)
+    if GRID.is_file():
+        xyxy, _, points = find_landmarks(finder, cv2.imread(str(GRID)))
+        assert len(xyxy) > 5 and points.shape == (len(xyxy), 68, 2)
+        # The file was taught with one shape, of a box whose corner is (10, 10) and whose sides are 80 pixels.
+        left = (points[:, 0] - xyxy[:, :2]) / (xyxy[:, 2:] - xyxy[:, :2])
+        np.testing.assert_allclose(left, np.tile([0, 0.125], (len(xyxy), 1)), atol=0.02)
+
+
+def test_a_file_of_dlibs_five_landmarks_is_refused_since_they_begin_with_one_eye(predictor):
+    with pytest.raises(MediaError, match="has 5 landmarks .give the one with 68"):
+        open_finder(predictor(5))
+
+
 def test_dlibs_files_that_are_not_there_or_none(tmp_path):
     (tmp_path / "bad.dat").write_bytes(b"no shape predictor")
     for path, said in (

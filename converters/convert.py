@@ -145,7 +145,8 @@ def load(
     form = form_of(settings.task)
     options = asdict(settings) | {"landmarks": settings.align or form.landmarks}
     usage_map(settings.usage)  # a mistake in it is reported before the long read
-    tables = [used_as(readers.read(kind, path, notes, **options), settings.usage, notes) for kind, path in sources]
+    tables = [readers.read(kind, path, notes, **options) for kind, path in sources]
+    tables = used_as(tables, settings.usage, notes)
     table = one_row_each(concat(tables), notes)
     table = chosen(unspoiled(table, notes, whole=form.boxed), settings.classes, notes, whole=form.boxed)
     table = set_aside(table, settings.valid, settings.seed) if settings.valid else table

@@ -26,27 +26,37 @@ WORDS = {
 
 
 def usage_map(text: str | None) -> dict[str, str]:
-    """Split -> the split that it becomes, or 'none'; UsageError for what is no `A=B,...`."""
-    out = {split: split for split in SPLITS}
+    """Split that `text` names -> the split that it becomes, or 'none'; UsageError for what is no `A=B,...`."""
+    out: dict[str, str] = {}
     for pair in text.split(",") if text else ():
         usage, _, split = (part.strip().lower() for part in pair.partition("="))
         if usage not in WORDS or split not in (*WORDS, "none"):
             raise UsageError(
                 f"--usage takes USAGE=SPLIT, not '{pair}'",
-                mend=f"usages {', '.join(USAGES)}; splits {', '.join(SPLITS)}, none",
+                mend=f"both of {', '.join(SPLITS)} or FER2013's {', '.join(USAGES)}; the second may be none",
             )
-        out[WORDS[usage]] = WORDS.get(split, split)
+        to = WORDS.get(split, split)
+        if out.setdefault(WORDS[usage], to) != to:
+            raise UsageError(f"--usage makes both {out[WORDS[usage]]} and {to} of {WORDS[usage]}", mend="give it once")
     return out
 
 
-def used_as(table: Table, usage: str | None, notes: Notes) -> Table:
-    """The table with its splits as `usage` says; rows of one that becomes none are left out and counted."""
-    if not usage:
-        return table
+def used_as(tables: list[Table], usage: str | None, notes: Notes) -> list[Table]:
+    """The tables with their splits as `usage` says; rows of one that becomes none are left out and counted, a split
+    that no table has is noted.
+    """
     to = usage_map(usage)
-    new = np.array([SPLITS.index(to[split]) if to[split] != "none" else -1 for split in SPLITS], np.int8)[table.split]
-    for number, split in enumerate(SPLITS):
-        if to[split] == "none":
+    for split in to:
+        if not any((table.split == SPLITS.index(split)).any() for table in tables):
+            notes.note("no-effect", "warning", "", "", 0, f"--usage: there is no picture for {split}")
+    return [_used_as(table, to, notes) for table in tables] if to else tables
+
+
+def _used_as(table: Table, to: dict[str, str], notes: Notes) -> Table:
+    becomes = [to.get(split, split) for split in SPLITS]
+    new = np.array([-1 if split == "none" else SPLITS.index(split) for split in becomes], np.int8)[table.split]
+    for number, (split, other) in enumerate(zip(SPLITS, becomes)):
+        if other == "none":
             notes.count(f"{split}, which --usage leaves out", split, int((table.split == number).sum()))
     table = replace(table, split=np.maximum(new, 0))
     return table if (new >= 0).all() else table.take(np.flatnonzero(new >= 0))

@@ -56,8 +56,8 @@ class Kind(click.Choice):
 @click.option(
     "--usage",
     metavar="USAGE=SPLIT,...",
-    help="Which split each part becomes, such as validation=PrivateTest or PublicTest=none; "
-    "default: Training=train,PublicTest=valid,PrivateTest=test.",
+    help="Which split each part becomes, such as validation=PrivateTest or PublicTest=none; Training is train, "
+    "PublicTest valid, PrivateTest test.",
 )
 @click.option(
     "--labels",

@@ -73,13 +73,22 @@ def test_fer2013_usages_go_where_they_are_told(fer2013_csv):
     path = fer2013_csv(8)
     table, _, _ = read("fer2013", path)
     notes = Notes()
-    table = used_as(table, "PrivateTest=valid,PublicTest=none", notes)
+    (table,) = used_as([table], "PrivateTest=valid,PublicTest=none", notes)
     assert [record.split for record in table] == ["train", "train", "valid"] * 2 and notes.left_out == {
         ("valid", "valid, which --usage leaves out"): 2
     }
-    for bad in ("Private=valid", "PrivateTest=dev", "PrivateTest"):
+    for bad in ("Private=valid", "PrivateTest=dev", "PrivateTest", "valid=test,PublicTest=none"):
         with pytest.raises(UsageError, match="--usage"):
             usage_map(bad)
+
+
+@pytest.mark.parametrize(
+    "usage, told", [("valid=test", ["valid"]), ("test=none,train=test", ["test"]), ("train=train", [])]
+)
+def test_a_usage_of_a_split_that_no_dataset_has_is_noted(fer2013_csv, usage, told):
+    training, _, _ = read("fer2013", fer2013_csv(0, rows=[f"3,{GOOD},Training"]))
+    used_as([training, training], usage, notes := Notes())
+    assert [finding.message for finding in notes.findings] == [f"--usage: there is no picture for {it}" for it in told]
 
 
 @pytest.mark.parametrize(

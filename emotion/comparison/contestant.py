@@ -193,8 +193,8 @@ def cost(detector: Any) -> dict:
     ]
     files: set[Path] = {model.weights for model in models}
     finder = getattr(subject, "finder", None)
-    if finder is not None:
-        files.add(Path(finder.file))
+    if finder is not None and finder.file:
+        files.add(finder.file)
     bflops = {model.task: total_bflops(trace(model.cfg)) for model in models}
     inner = getattr(getattr(finder, "detector", None), "model", None)
     per_frame = total_bflops(trace(inner.cfg)) if inner else bflops.get("detector")

@@ -46,7 +46,7 @@ class Dlib:
                     where=path,
                     mend=f"give the one with {POINTS}, shape_predictor_68_face_landmarks.dat",
                 )
-        self.file = path or Path(dlib.__file__)
+        self.file = path
         self.least = SOFT * conf / (1 - conf) if conf < 1 else math.inf
         self.settings = {
             "finder": "dlib",

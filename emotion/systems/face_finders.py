@@ -35,8 +35,10 @@ SMALLEST, STEP = (
 class FaceFinder(Protocol):
     name: str
     box_scale: float
-    file: Path  # what it was loaded from
     settings: dict
+
+    @property
+    def file(self) -> Path | None: ...  # what it was loaded from; None for what has no file of its own
 
     def find(self, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """BGR frame (H, W, 3) -> xyxy_px (N, 4) float32, clipped to the frame, and scores (N,) float32."""
@@ -134,7 +136,7 @@ class Whole:
     name, box_scale = "whole", 1.0
 
     def __init__(self):
-        self.file, self.settings = Path("whole"), {"finder": "whole"}
+        self.file, self.settings = None, {"finder": "whole"}
 
     def find(self, frame):
         height, width = frame.shape[:2]

@@ -128,6 +128,14 @@ def test_a_two_stage_system_end_to_end_and_what_it_missed(boxes, detector_folder
     assert same["pair"] == [0, 1] and (same["value"], same["low"], same["high"], same["shown"]) == (0, 0, 0, False)
 
 
+def test_pictures_that_are_all_face_go_to_the_classifier_whole(faces, classifier_folder, tmp_path):
+    spec = f"two-stage:whole+{classifier_folder}"
+    result = evaluate([spec, str(classifier_folder)], faces, out=tmp_path / "out")
+    whole, alone = result["models"]
+    assert (whole["missed"], whole["kind"]) == (0, "two-stage") and whole["accuracy"] == pytest.approx(22 / 28)
+    assert whole["classes"] == alone["classes"] and whole["megabytes"] == alone["megabytes"]
+
+
 def test_a_detector_on_pictures_of_one_face(faces, detector_folder, tmp_path):
     """16 pixels of one colour are one face of the detector."""
     (told,) = evaluate([f"yolo:{detector_folder}"], faces, out=tmp_path / "out")["models"]

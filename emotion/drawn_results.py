@@ -6,6 +6,7 @@ run("fer.csv", "talk.mp4", out="drawn", outputs=("media", "summary"), track=True
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ class _Read:
 
     def __init__(self, results: Results, path: Path, conf: float):
         self.names, self.uncertain_below, self.clock = results.names, results.uncertain_below, StageTimer()
+        self.tracked = results.tracked
         self.settings = {"system": "results", "file": path.name, "conf": conf}
 
 
@@ -59,9 +61,8 @@ def run(
             faces = found.of(frame, name)
             drawn.append(len(faces))
             height, width = frame.bgr.shape[:2]
-            faces = Detections(
-                np.clip(faces.xyxy_px, 0, (width, height, width, height)).astype(np.float32), faces.scores, faces.face
-            )
+            inside = np.clip(faces.xyxy_px, 0, (width, height, width, height)).astype(np.float32)
+            faces = replace(faces, xyxy_px=inside)
             yield (
                 frame,
                 faces.take(

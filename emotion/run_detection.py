@@ -173,6 +173,7 @@ def run(
     clock, counts, frames, without, start = StageTimer(), dict.fromkeys(detector.names, 0), 0, 0, time.perf_counter()
     target = in_place(Path(out) if out else free(default_out(opened.path), force), force, sinks.FILES, [opened.path])
     with target as folder, sinks.Sinks(folder, sinks_for(opened, detector, folder, outputs, tracker, below)) as writing:
+        numbers: set[int] = set()
 
         def tracked() -> Iterator[tuple[Frame, Detections]]:
             decoded = clock.timed("decode", opened)
@@ -201,6 +202,7 @@ def run(
         with closing(mapped(write, tracked(), 1, held=1 if opened.live else 2)) as written:
             for found in written:
                 frames, without = frames + 1, without + (len(found) == 0)
+                numbers.update(() if tracker or found.track_ids is None else found.track_ids.tolist())
                 for class_id in found.class_ids:
                     counts[detector.names[class_id]] += 1
                 if progress:
@@ -229,7 +231,7 @@ def run(
         unreadable=len(unreadable),
         passed_over=dict(getattr(opened, "passed_over", {})),
         missed=getattr(opened, "missed", 0),
-        tracks=tracker.count if tracker else None,
+        tracks=tracker.count if tracker else len(numbers) or None,
         seconds=round(seconds, 3),
         frames_per_s=round(frames / seconds, 2),
         stages={stage: round(1000 * spent / frames, 2) for stage, spent in stages.items()},
@@ -269,7 +271,8 @@ def sinks_for(
     }
     if source.fps:
         header["fps"] = source.fps
-    names, video, tracked = detector.names, source.kind == "video", bool(tracker)
+    names, video = detector.names, source.kind == "video"
+    tracked = bool(tracker) or getattr(detector, "tracked", False)  # results may bring their tracks' numbers
     picture = "annotated.png" if source.path.suffix.lower() == ".png" else "annotated.jpg"
     makers: dict[str, Callable[[], list]] = {  # parquet first: it may not be installed, and then nothing is begun
         "parquet": lambda: [exports.Parquet(folder / "detections.parquet", names, tracked)],
@@ -295,6 +298,7 @@ def sinks_for(
                     names,
                     {key: header[key] for key in ("program", "version", "source", "names", "fps")},
                     source.fps or 0.0,
+                    getattr(source, "end_s", None),
                 )
             ]
             if video

@@ -75,8 +75,9 @@ def faces_of(found: Detections) -> list[dict]:
         }
         if found.uncertain is not None:
             face["uncertain"] = bool(found.uncertain[index])
-        if found.track_ids is not None and found.frame_scores is not None:
+        if found.track_ids is not None:
             face["track"] = int(found.track_ids[index])
+        if found.frame_scores is not None:
             face["frame_scores"] = [round(float(value), 6) for value in found.frame_scores[index]]
         faces.append(face)
     return faces
@@ -150,9 +151,11 @@ class Tracks:
         self.tracks: dict[int, tuple] = {}
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
-        if not found.detected or found.track_ids is None or found.frame_scores is None:
+        if not found.detected or found.track_ids is None:
             return
-        for track, scores in zip(found.track_ids.tolist(), found.frame_scores):
+        for track, scores in zip(
+            found.track_ids.tolist(), found.scores if found.frame_scores is None else found.frame_scores
+        ):
             first_s, _, frames, total = self.tracks.get(track, (frame.time_s, 0, 0, 0))
             self.tracks[track] = first_s, frame.time_s, frames + 1, total + scores.astype(float)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,12 +54,16 @@ class Moment:
 
 
 class Answers:
-    """A sink of three files, made when the source has ended well; `write` frame by frame in the order of time."""
+    """A sink of three files, made when the source has ended well; `write` frame by frame in the order of time.
+
+    The last frame lasts as long as one does at `fps`, but not beyond `until_s`, where only a part is looked at.
+    """
 
     whole_only = True
 
-    def __init__(self, folder: Path, names, facts: dict, fps: float):
+    def __init__(self, folder: Path, names, facts: dict, fps: float, until_s: float | None = None):
         self.path, self.names, self.facts, self.fps = folder / "summary.json", names, facts, fps
+        self.until_s = math.inf if until_s is None else until_s
         self.paths = (self.path, folder / "timeline.png", folder / "summary.html")
         self.tracks: dict[int, TrackTimes] = {}
         self.moments: list[list[Moment]] = [[] for _ in names]
@@ -132,7 +137,7 @@ class Answers:
     def result(self) -> dict:
         """What summary.json holds; times in seconds to the millisecond, shares of face time in 0..1."""
         if self.before:
-            self._count(*self.before, 1 / self.fps)
+            self._count(*self.before, min(1 / self.fps, self.until_s - self.before[0]))
             self.before = None
         total = float(self.seconds.sum())
         tracks = [

@@ -6,8 +6,9 @@ Known are emo's own files, COCO's results (a list of them with the COCO file tha
 most tools write: records with a box (`box`, `bbox` or `region` as x, y, width, height; `xyxy`, `x1 y1 x2 y2`,
 `xmin ...`; `FaceRectX ...`), an emotion (`emotion`, `dominant_emotion`, `label`) or a score for each, under any name or
 synonym of the emotions, and the frame (`frame`, `image_id`, `index`) or the picture (`picture`, `file`, `image`,
-`input`). Keys are read in any case, also within inner records and lists. Of several videos `media`, a header's
-`source`, or COCO's `talk.mp4/frame-12.jpg` says which one is meant. A frame that a file does not mention has no faces.
+`input`), and the number of its track (`track`, `track_id`). Keys are read in any case, also within inner records and
+lists. Of several videos `media`, a header's `source`, or COCO's `talk.mp4/frame-12.jpg` says which one is meant. A
+frame that a file does not mention has no faces.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ SIZES = (
     ("facerectx", "facerecty", "facerectwidth", "facerectheight"),
 )
 LABELS = ("emotion", "dominant_emotion", "label", "class", "class_name", "category")
+TRACKS = ("track", "track_id", "tracker_id")
 SURE = ("face", "face_confidence", "facescore", "face_score", "confidence", "prob", "score")
 MEND = "known forms are listed in docs/detect.md"
 
@@ -53,6 +55,8 @@ class Face(NamedTuple):
     xyxy_px: list[float]
     scores: dict[str, float]  # emotion -> how likely; empty: not told
     sure: float  # that it is a face, 0 to 1
+    label: str | None = None  # of `scores`, the one that the tool shows; None: the best
+    track: int | None = None
 
 
 class Results:
@@ -73,7 +77,9 @@ class Results:
         grouped: dict[Key, list[Face]] = defaultdict(list)
         for key, face in told:
             grouped[key] += [face] if face else []
-        self.faces = {key: _detections(faces, self.names) for key, faces in grouped.items()}
+        faces = [face for _, face in told if face]
+        self.tracked = bool(faces) and all(face.track is not None for face in faces)
+        self.faces = {key: self._detections(faces) for key, faces in grouped.items()}
         self.videos = {key[0] for key in grouped if isinstance(key, tuple)}
         self.pictures: dict[str, list[str]] = defaultdict(list)  # without their folders -> as the files name them
         for key in grouped:
@@ -90,7 +96,20 @@ class Results:
             key = self.picture(frame.name)
         else:
             key = self.video(frame.name or video), frame.index
-        return self.faces.get(key, Detections.empty(len(self.names)))
+        return self.faces[key] if key in self.faces else self._detections([])
+
+    def _detections(self, faces: list[Face]) -> Detections:
+        faces, names = sorted(faces, key=lambda face: -face.sure), self.names
+        even = [1 / len(names)] * len(names)  # of a face whose emotion nobody told
+        scores = [[face.scores.get(name, 0.0) for name in names] if face.scores else even for face in faces]
+        shown = [names.index(face.label) if face.label else int(np.argmax(own)) for face, own in zip(faces, scores)]
+        return Detections(
+            np.array([face.xyxy_px for face in faces], np.float32).reshape(-1, 4),
+            np.array(scores, np.float32).reshape(-1, len(names)),
+            np.array([face.sure for face in faces], np.float32),
+            track_ids=np.array([face.track for face in faces], np.int64) if self.tracked else None,
+            labels=np.array(shown, int),
+        )
 
     def picture(self, name: str) -> str:
         """Under which name a picture's faces stand: as given, else without folders, which must say which one it is."""
@@ -158,19 +177,6 @@ def known(name: str) -> str:
 def base(name: str) -> str:
     """A name without its folders, whichever system wrote them."""
     return re.split(r"[/\\]", name)[-1]
-
-
-def _detections(faces: list[Face], names: Sequence[str]) -> Detections:
-    faces = sorted(faces, key=lambda face: -face.sure)
-    scores = [
-        [face.scores.get(name, 0.0) for name in names] if face.scores else [1 / len(names)] * len(names)
-        for face in faces
-    ]
-    return Detections(
-        np.array([face.xyxy_px for face in faces], np.float32).reshape(-1, 4),
-        np.array(scores, np.float32).reshape(-1, len(names)),
-        np.array([face.sure for face in faces], np.float32),
-    )
 
 
 @contextmanager
@@ -306,7 +312,15 @@ def _face(record: dict, here: dict, path: Path, line: int | None, context: dict 
     if not np.isfinite(box).all() or box[2] <= box[0] or box[3] <= box[1]:
         raise DataError(f"a box without a size: {box}", where=path, line=line)
     sure = next((value for key in SURE if (value := _number(record.get(key))) is not None), 1.0)
-    return Face(box, _scores(record, context or {}, path), min(max(sure, 0.0), 1.0))
+    scores, track = _scores(record, context or {}, path), next((record[key] for key in TRACKS if key in record), None)
+    number = _number(track)
+    return Face(
+        box,
+        scores,
+        min(max(sure, 0.0), 1.0),
+        _shown(record, scores, context or {}),
+        None if number is None else int(number),
+    )
 
 
 def _box(record: dict) -> list[float] | None:
@@ -357,6 +371,15 @@ def _scores(record: dict, context: dict, path: Path) -> dict[str, float]:
         label = context["categories"][record["category_id"]]
     beside = _number(record.get("score")) if _number(record.get("face")) is not None else None
     return {known(label): 1.0 if beside is None else beside} if label else {}
+
+
+def _shown(record: dict, scores: dict[str, float], context: dict) -> str | None:
+    """The emotion that a record names beside the scores of all; None when it names none of them."""
+    label = next((record[key] for key in LABELS if isinstance(record.get(key), str)), None)
+    names, class_id = context.get("names"), record.get("class_id")
+    if names and isinstance(class_id, int) and 0 <= class_id < len(names):
+        label = names[class_id]
+    return known(label) if label and known(label) in scores else None
 
 
 def _number(value: Any) -> float | None:

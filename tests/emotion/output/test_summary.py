@@ -31,8 +31,8 @@ def faces(*rows):
     ).doubted(0.5)
 
 
-def answers(folder, frames, fps=10.0):
-    made = Answers(folder, NAMES, {"source": "<a> & b.mp4"}, fps)
+def answers(folder, frames, fps=10.0, until_s=None):
+    made = Answers(folder, NAMES, {"source": "<a> & b.mp4"}, fps, until_s)
     for index, (time_s, found) in enumerate(frames):
         made.write(Frame(index, time_s, BGR), found, None)
     return made
@@ -68,6 +68,12 @@ def test_shares_changes_and_gaps_are_those_of_the_time_not_of_the_frames(tmp_pat
     ]
     assert (first["emotion"], first["seconds"], first["shares"]["Sad"], first["changes"]) == ("Sad", 4, 0.75, 1)
     assert (second["track"], second["first_s"], second["last_s"], second["changes"]) == (2, 6, 6.1, 0)
+
+
+def test_the_last_frame_of_a_part_lasts_to_the_parts_end(tmp_path):
+    for until_s, end_s in ((None, 0.2), (0.15, 0.15), (9, 0.2)):
+        found = answers(tmp_path, [(0.0, faces((1, 1, 0.9))), (0.1, faces((1, 1, 0.9)))], until_s=until_s).result()
+        assert (found["to_s"], found["tracks"][0]["last_s"], found["face_seconds"]) == (end_s, end_s, end_s)
 
 
 def test_the_strongest_moments_are_the_best_scores_some_seconds_apart(tmp_path):

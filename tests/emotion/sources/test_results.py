@@ -234,3 +234,37 @@ def test_emos_own_scores_and_doubts_stay_as_they_were(tmp_path, detector_folder,
     before, after = frames_of(tmp_path / "a"), frames_of(tmp_path / "b")
     assert before == after and sum(len(frame["faces"]) for frame in after) == 3
     assert all(face["uncertain"] for frame in after for face in frame["faces"])
+
+
+def test_tracks_and_the_emotions_that_were_shown_stay_as_they_were(tmp_path, detector_folder, video_factory, squares):
+    """The second half of one face changes its emotion, which is shown later only: hysteresis and smoothing."""
+    frames = [squares([(1 if index < 6 else 4, 1, 2), (3, 3, 5)], scale=4)[0] for index in range(12)]
+    video = video_factory(tmp_path / "v.mp4", frames, fps=10)
+    usual = ("--outputs", "jsonl,csv,coco,summary", "--out")
+    assert emo("detect", video, "--model", detector_folder, *usual, tmp_path / "a") == 0
+    told = json.loads((tmp_path / "a/summary.json").read_text())
+    for file in ("detections.jsonl", "detections.csv", "coco.json"):
+        out = tmp_path / file.replace(".", "-")
+        assert emo("draw", tmp_path / "a" / file, video, *usual, out) == 0
+        again = json.loads((out / "summary.json").read_text())
+        assert [one["track"] for one in again["tracks"]] == [one["track"] for one in told["tracks"]] == [1, 2]
+        assert [one["stretches"] for one in again["tracks"]] == [one["stretches"] for one in told["tracks"]]
+        if file != "coco.json":  # which has one score a face
+            assert (out / "detections.csv").read_text() == (tmp_path / "a/detections.csv").read_text()
+
+
+def test_another_tools_tracks_and_dominant_emotion(tmp_path, video_factory):
+    video = video_factory(tmp_path / "v.mp4", [np.full((64, 64, 3), 90, np.uint8)] * 3, fps=10)
+    face = {"box": [8, 8, 40, 40], "emotions": {"happy": 0.6, "sad": 0.4}, "dominant_emotion": "sad", "track_id": 7}
+    other = face | {"dominant_emotion": "none of them", "track_id": 9}
+    told = [{"frame": 0} | face, {"frame": 2} | face, {"frame": 2} | other]
+    (tmp_path / "r.json").write_text(json.dumps(told))
+    assert emo("draw", tmp_path / "r.json", video, "--outputs", "csv", "--out", tmp_path / "out") == 0
+    rows = [line.split(",") for line in (tmp_path / "out/detections.csv").read_text().splitlines()]
+    assert len({len(row) for row in rows}) == 1 and rows[0][-1] == "track"
+    shown = [(row[0], row[rows[0].index("emotion")], row[-1]) for row in rows[1:]]
+    assert shown == [("0", "Sad", "7"), ("1", "", ""), ("2", "Sad", "7"), ("2", "Happy", "9")]
+    del told[0]["track_id"]  # numbers of some faces only say nothing
+    (tmp_path / "r.json").write_text(json.dumps(told))
+    assert emo("draw", tmp_path / "r.json", video, "--outputs", "csv", "--out", tmp_path / "two") == 0
+    assert not (tmp_path / "two/detections.csv").read_text().splitlines()[0].endswith("track")

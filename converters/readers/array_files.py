@@ -29,6 +29,7 @@ from typing import Literal
 import numpy as np
 
 from ..errors import DataError, MissingExtra
+from ..hdf5_links import elsewhere
 
 BOMB_BYTES, BOMB_RATIO = 1 << 30, 100  # faces are packed to a half, not to a hundredth: what claims more is none
 MOST_WHOLE = 4 << 30  # bytes of what can only be read whole
@@ -242,6 +243,10 @@ def _hdf5(path: Path, wanted: dict[str, str]) -> Mapping:
         for name, data in file.items():
             if not isinstance(data, h5py.Dataset) or name.lower() not in wanted:
                 continue
+            if other := elsewhere(data, file):
+                raise DataError(
+                    f"'{name}' lies in another file, {other}", mend="h5repack or h5copy makes one file of them"
+                )
             nominal = int(np.prod(data.shape or (0,), dtype=object)) * data.dtype.itemsize
             _sound(name, nominal, data.id.get_storage_size())
             piece = int(np.prod(data.chunks or (0,), dtype=object)) * data.dtype.itemsize

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from converters.errors import MissingExtra, WeightsError
+from converters.hdf5_links import elsewhere
 
 from .source import SCALES, InputScale, Source, SourceLayer
 
@@ -82,7 +83,7 @@ def _read(path, file) -> Source:
         parts: dict[str, dict[str, np.ndarray]] = {}
         for weight in _names(group[name], "weight_names"):
             where, part = _split(weight, name)
-            parts.setdefault(where, {})[part] = _array(path, group[name][weight])
+            parts.setdefault(where, {})[part] = _array(path, group[name][weight], file)
         for where, arrays in parts.items():
             kind, options = known.get(where, known.get(name, ("", {})))
             made += _layer(path, where, arrays, kind, options, *followed.get(where, (None, None)))
@@ -105,7 +106,7 @@ def _read_zip(path, h5py) -> Source:
         followed, made = _followed(_layers_of(model)), []
         with h5py.File(io.BytesIO(file.read("model.weights.h5")), "r") as weights:
             for kind, name, options, group in _groups(model, weights):
-                arrays = [_array(path, group["vars"][number]) for number in sorted(group["vars"], key=int)]
+                arrays = [_array(path, group["vars"][number], weights) for number in sorted(group["vars"], key=int)]
                 if arrays:
                     parts = dict(zip(_order(kind, options), arrays))
                     made += _layer(
@@ -121,8 +122,12 @@ def _read_zip(path, h5py) -> Source:
     return Source(path, "Keras model", tuple(made), _scale(made))
 
 
-def _array(path, dataset) -> np.ndarray:
-    """A layer's array; an HDF5 file of a few bytes can claim to hold any size."""
+def _array(path, dataset, file) -> np.ndarray:
+    """A layer's array; an HDF5 file of a few bytes can claim to hold any size, or another file's bytes."""
+    if other := elsewhere(dataset, file):
+        raise WeightsError(
+            f"'{dataset.name}' lies in another file, {other}", where=path, mend="save the model in one file"
+        )
     if dataset.size * 4 > MOST_ARRAY:
         raise WeightsError(f"'{dataset.name}' has {dataset.size:,} values, which no such layer has", where=path)
     return np.asarray(dataset, np.float32)

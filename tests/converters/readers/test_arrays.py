@@ -192,6 +192,38 @@ def test_a_pickle_runs_nothing(tmp_path):
     assert not os.path.exists("/tmp/emo-was-here")
 
 
+@pytest.mark.parametrize("way", ["link", "bytes", "virtual"])
+@pytest.mark.parametrize("name", ["images", "labels"])
+def test_an_hdf5_does_not_lead_to_other_files(tmp_path, way, name):
+    h5py = pytest.importorskip("h5py")
+    arrays = {"images": FACES, "labels": LABELS}
+    make("hdf5", tmp_path / "secret.h5", **arrays)
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        for key, array in arrays.items():
+            if key != name:
+                file[key] = array
+            elif way == "link":
+                file[key] = h5py.ExternalLink(str(tmp_path / "secret.h5"), key)
+            elif way == "bytes":
+                file.create_dataset(
+                    key, array.shape, array.dtype, external=[(str(tmp_path / "secret.h5"), 0, array.nbytes)]
+                )
+            else:
+                layout = h5py.VirtualLayout(array.shape, array.dtype)
+                layout[:] = h5py.VirtualSource(str(tmp_path / "secret.h5"), key, array.shape)
+                file.create_virtual_dataset(key, layout)
+    with pytest.raises(DataError, match=f"train.h5: '{name}' lies in another file, .*secret.h5"):
+        readers.read("hdf5", tmp_path / "train.h5", Notes())
+
+
+def test_an_hdf5_may_lead_about_itself(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    make("hdf5", tmp_path / "train.h5", images=FACES, kept=LABELS)
+    with h5py.File(tmp_path / "train.h5", "a") as file:
+        file["labels"] = h5py.SoftLink("/kept")
+    assert len(readers.read("hdf5", tmp_path / "train.h5", Notes())) == 3
+
+
 def test_text_of_impossible_characters_is_one_line(tmp_path):
     names = np.array(["happy", "sad"])
     names.view(np.uint32)[0] = 0x77777777

@@ -136,6 +136,20 @@ def test_a_keras_net_computes_the_same(norm, whole, tmp_path):
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_a_keras_file_does_not_lead_to_other_files(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    layers, config, _ = keras_net()
+    path, secret = write_keras(tmp_path / "net.h5", layers, config), write_keras(tmp_path / "secret.h5", layers, config)
+    for old in ("model_weights/conv2d/conv2d/kernel:0", "model_weights/dense"):
+        with h5py.File(path, "a") as file:
+            del file[old]
+            file[old] = h5py.ExternalLink(str(secret), old)
+        with pytest.raises(WeightsError, match="lies in another file, .*secret.h5"):
+            fit.import_weights(path, cfg_file.parse(KERAS_CFG.format(norm=1)), tmp_path / "net.weights")
+        write_keras(path, layers, config)
+    assert not (tmp_path / "net.weights").exists()
+
+
 def test_long_lists_of_names_are_cut(tmp_path):
     """Keras writes layer_names0, layer_names1, ... where one attribute would be too long for HDF5."""
     h5py = pytest.importorskip("h5py")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ from ..text_files import number, read_text
 
 ROUNDING = 1e-3  # how far outside 0..1 a value is for rounding's sake: half a pixel of a picture of 500
 PIXELS = 2.0  # a value beyond it is none of 0..1 that went astray, but pixels
+_ODD_BLANK = re.compile(r"[^\S \t\v\f]").search  # those that Python splits at and C does not
+LINE = "%d %.6f %.6f %.6f %.6f\n"
+DIGITS = 6  # behind the point, as labels are written: what is the same so far is the same label
 TREES = ("images", "JPEGImages", "raw")  # the folders in whose place Darknets and others look for `labels`
 
 
@@ -113,8 +117,9 @@ def parse(text: str, classes: int) -> Label:
             faults.append(fault)
         if row is None:
             continue
-        if row[1:] in seen:
-            first, other = seen[row[1:]]
+        place = tuple(round(value, DIGITS) for value in row[1:])
+        if place in seen:
+            first, other = seen[place]
             if other == row[0]:
                 faults.append(Fault("duplicate-row", "warning", line, f"repeats line {first}"))
             else:
@@ -127,7 +132,7 @@ def parse(text: str, classes: int) -> Label:
                     )
                 )
             continue
-        seen[row[1:]] = line, row[0]
+        seen[place] = line, row[0]
         rows.append(row)
         lines.append(line)
     return Label(np.array(rows, float).reshape(-1, 5), lines, faults)
@@ -135,7 +140,7 @@ def parse(text: str, classes: int) -> Label:
 
 def canonical(rows: np.ndarray) -> str:
     """Rows (N, 5) as every Darknet reads them."""
-    return "".join("%d %.6f %.6f %.6f %.6f\n" % tuple(row) for row in rows.tolist())
+    return "".join(LINE % tuple(row) for row in rows.tolist())
 
 
 def _row(words: str, line: int, classes: int) -> tuple[tuple[float, ...] | None, Fault | None]:
@@ -178,6 +183,10 @@ def _row(words: str, line: int, classes: int) -> tuple[tuple[float, ...] | None,
             "loose-label", "warning", line, f"class {kind:g} is written as {parts[0]}, which Darknet binaries misread"
         )
     )
+    if odd := _ODD_BLANK(words):
+        loose = Fault(
+            "loose-label", "warning", line, f"has {odd[0]!a} for a blank, where Darknet binaries stop reading"
+        )
     if not (0 <= x <= 1 and 0 <= y <= 1 and w <= 1 and h <= 1):
         (left, right), (top, bottom) = (
             (max(0.0, at - side / 2), min(1.0, at + side / 2)) for at, side in ((x, w), (y, h))
@@ -187,6 +196,8 @@ def _row(words: str, line: int, classes: int) -> tuple[tuple[float, ...] | None,
         if max(w, h) > 1 + ROUNDING:
             loose = loose or Fault("box-clipped", "warning", line, f"the box is larger than the picture: {said}")
         x, y, w, h = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
+    if not (round(w, DIGITS) and round(h, DIGITS)):
+        return error("box-empty", f"the box has no extent that can be written: {said}")
     return (kind, x, y, w, h), loose
 
 

@@ -3,8 +3,9 @@
 A root with `annotations/*.json`, `<split>/_annotations.coco.json` (Roboflow) or one JSON file comes in. The split is in
 the file's or folder's name (train, val, test); pictures are looked for in the usual folders, CVAT's `images/default`
 among them. Boxes are taken from polygons and masks where there are none, and are scaled or turned where the JSON
-speaks of a picture of another size, or turned as EXIF says. A picture with a crowd region, or with an annotation that
-cannot be used, has faces that no label tells of: it is left out wherever a detector would learn from it.
+speaks of a picture of another size, or turned as EXIF says; where the size does not tell which, as of a square picture,
+the file's other turned pictures do. A picture with a crowd region, or with an annotation that cannot be used, has faces
+that no label tells of: it is left out wherever a detector would learn from it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ import numpy as np
 from .. import boxes
 from ..emotions import EMOTIONS, canonical
 from ..errors import DataError
-from ..images import probe
+from ..images import ImageInfo, probe
 from ..table.records import SPLITS, Notes, Table, concat
 from ..text_files import read_json, slashes
-from .coco_masks import box_of
+from .coco_masks import box_of, mask_size
 from .yolo import same_classes
 
 ROBOFLOW = "_annotations.coco.json"
@@ -70,8 +71,14 @@ def _read_file(path: Path, base: Path, notes: Notes) -> Table:
             del names[key]
     image = {key: _found(folder, name) for key, name in names.items()}
     faces: dict[object, list] = {key: [] for key in names}
-    for number, entry in enumerate(annotations, start=1):
-        _add(entry, number, faces, image, emotions, (split, path), notes)
+    placed = [
+        _add(entry, number, faces, image, sizes, emotions, (split, path), notes)
+        for number, entry in enumerate(annotations, start=1)
+    ]
+    if not all(placed):  # a face that may be in any picture, so that none of them is known to have no face
+        for key, found in faces.items():
+            if not found:
+                notes.spoil(image[key])
     if annotations and not any(faces.values()):
         reasons = Counter(finding.code for finding in notes.findings if finding.file == str(path)) or notes.left_out
         raise DataError(
@@ -84,9 +91,17 @@ def _read_file(path: Path, base: Path, notes: Notes) -> Table:
                 ).most_common(3)
             ),
         )
-    for key, found in faces.items():
-        if found and sizes.get(key):
-            faces[key] = _fitted(found, sizes[key], image[key], (split, path), notes)
+    if any(faces.values()) and all(max(box) <= 1 for found in faces.values() for box, _ in found):
+        raise DataError(
+            "its boxes lie in 0..1, as shares of the picture do",
+            where=path,
+            mend="COCO has pixels: x, y, width, height",
+        )
+    drawn = {key: _drawn_on(found, sizes[key], probe(image[key])) for key, found in faces.items() if found}
+    seen = {on for on, info in drawn.values() if info.orientation != 1}
+    for key, (on, info) in drawn.items():
+        on = on if on != "either" else "upright" if "upright" in seen and "stored" not in seen else "stored"
+        faces[key] = _fitted(faces[key], on, sizes[key], info, (split, path), notes)
     rows = [face for found in faces.values() for face in found]
     stems = [
         os.path.splitext(name)[0].removeprefix(f"{split}/") for name in names.values()
@@ -113,10 +128,18 @@ def _parts(path: Path) -> tuple[dict, dict, list, dict]:
     """
     content = read_json(path, most=1 << 31)
     try:
-        images, annotations = content["images"], list(content["annotations"])
-        categories = {_key(entry["id"]): entry["name"] for entry in content["categories"]}
+        images, annotations, kinds = content["images"], list(content["annotations"]), content["categories"]
         names = {_key(entry["id"]): _name(entry["file_name"]) for entry in images}
         sizes = {_key(entry["id"]): _size(entry) for entry in images}
+        categories: dict = {}
+        for entry in kinds:
+            key, name = _key(entry["id"]), entry["name"]
+            if categories.setdefault(key, name) != name:
+                raise DataError(
+                    f"two categories have the id {key}: {str(categories[key])[:60]} and {str(name)[:60]}",
+                    where=path,
+                    mend="an annotation could mean either",
+                )
     except (KeyError, TypeError, AttributeError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else error
         raise DataError(
@@ -147,11 +170,13 @@ def _category(entry):
 
 
 def _size(entry: dict) -> tuple[float, float] | None:
+    """Width and height as the entry says, 0 for one that it does not say; None when it says neither."""
     try:
-        size = float(entry["width"]), float(entry["height"])
-    except (KeyError, TypeError, ValueError, OverflowError):
+        width, height = (float(entry.get(side) or 0) for side in ("width", "height"))
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return None
-    return size if all(1 <= side < 1e6 for side in size) else None
+    said = tuple(side if 1 <= side < 1e6 else 0.0 for side in (width, height))
+    return (said[0], said[1]) if any(said) else None
 
 
 def _emotion(name, path: Path) -> int:
@@ -163,13 +188,17 @@ def _emotion(name, path: Path) -> int:
         ) from None
 
 
-def _add(entry, number: int, faces: dict, image: dict, emotions: dict, where: tuple[str, Path], notes: Notes) -> None:
-    """One annotation to its picture's faces; what cannot be used is told, and its picture marked."""
-    said = f"annotation {entry.get('id', number) if isinstance(entry, dict) else number}"
+def _add(
+    entry, number: int, faces: dict, image: dict, sizes: dict, emotions: dict, where: tuple[str, Path], notes: Notes
+) -> bool:
+    """One annotation to its picture's faces; what cannot be used is told, and its picture marked. False when it does
+    not say which picture that is.
+    """
+    said = f"annotation {str(entry.get('id', number))[:40] if isinstance(entry, dict) else number}"
     key = None
     try:
         key = _key(entry["image_id"])
-        category, box = _key(entry["category_id"]), box_of(entry)
+        category, box, mask = _key(entry["category_id"]), box_of(entry), mask_size(entry)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         notes.drop(
             "bad-number",
@@ -178,52 +207,82 @@ def _add(entry, number: int, faces: dict, image: dict, emotions: dict, where: tu
             f"{said}: its bbox is not four numbers and it has no mask, or it lacks an image or category",
         )
         notes.spoil(image.get(key, ""))
-        return
+        return key is not None and key == key
     if key not in faces:
         notes.drop("missing-image", *where, 0, f"{said}: no image has id {str(key)[:40]}")
-    elif entry.get("iscrowd") in (1, True, "1"):
+    elif _is_crowd(entry.get("iscrowd")):
         notes.count("crowd region", where[0], 1)
         notes.spoil(image[key])
     elif category not in emotions:
         notes.drop("class-range", *where, 0, f"{said}: no category has id {str(category)[:40]}")
         notes.spoil(image[key])
-    else:
-        faces[key].append((box, emotions[category]))
-
-
-def _fitted(faces: list, size_wh: tuple[float, float], image: str, where: tuple[str, Path], notes: Notes) -> list:
-    """The faces with boxes in the picture's stored pixels, when the JSON speaks of a picture of `size_wh`."""
-    info = probe(image)
-    if not min(info.size_wh) or size_wh == info.size_wh:
-        return faces
-    xyxy = np.array([box for box, _ in faces])
-    for turned, real in ((False, info.size_wh), (True, info.upright_wh)):
-        if turned and info.orientation == 1:
-            continue
-        scale = np.array(real) / size_wh
-        if np.abs(np.array(size_wh) * scale.mean() - real).max() > max(
-            2.0, 2 * scale.mean()
-        ):  # sides of a smaller copy are rounded
-            continue
-        xyxy = xyxy * np.tile(scale, 2)
-        xyxy = boxes.stored(xyxy, info.orientation, info.size_wh) if turned else xyxy
-        how = "turned as EXIF says" if turned else f"scaled by {scale[0]:.4g}"
-        notes.note(
+    elif mask and (sizes[key] or mask) != mask:
+        notes.drop(
             "size-differs",
-            "info",
             *where,
             0,
-            f"{image}: is {info.size_wh[0]}x{info.size_wh[1]}, not {size_wh[0]:g}x{size_wh[1]:g}; its boxes are {how}",
+            f"{said}: its mask is of {mask[0]}x{mask[1]}, its picture of {sizes[key][0]:g}x{sizes[key][1]:g}",
         )
-        return [(tuple(box), emotion) for box, (_, emotion) in zip(xyxy.tolist(), faces)]
-    notes.drop(
-        "size-differs",
-        *where,
-        0,
-        f"{image}: is {info.size_wh[0]}x{info.size_wh[1]}, but the boxes are for {size_wh[0]:g}x{size_wh[1]:g}",
+        notes.spoil(image[key])
+    else:
+        sizes[key] = sizes[key] or mask
+        faces[key].append((box, emotions[category]))
+    return key is not None and key == key
+
+
+def _is_crowd(said) -> bool:
+    return bool(said) and str(said).strip().lower() not in ("0", "0.0", "false", "no", "")
+
+
+def _drawn_on(faces: list, size_wh: tuple[float, float] | None, info: ImageInfo) -> tuple[str, ImageInfo]:
+    """On which pixels the picture's boxes were drawn, by the size that the JSON says, else by where they reach: the
+    `stored` ones, the `upright` ones, `either`, or `neither`.
+    """
+    if not min(info.size_wh):
+        return "stored", info
+    if size_wh is None:
+        ends = np.array([box[2:] for box, _ in faces]).max(axis=0)
+        fits = [bool((ends <= np.array(real) + 2).all()) for real in (info.size_wh, info.upright_wh)]
+        fits = fits if any(fits) else [True, True]  # they reach over the edge anyway
+    elif not min(size_wh):  # one side alone tells no scale
+        fits = [all(said in (0, side) for said, side in zip(size_wh, real)) for real in (info.size_wh, info.upright_wh)]
+    else:
+        fits = [_scales(size_wh, real) for real in (info.size_wh, info.upright_wh)]
+    stored, upright = fits[0], fits[1] and info.orientation != 1
+    return ("either" if stored and upright else "stored" if stored else "upright" if upright else "neither"), info
+
+
+def _scales(size_wh: tuple[float, float], real_wh: tuple[int, int]) -> bool:
+    """Whether one is a larger copy of the other; sides of a smaller copy are rounded."""
+    scale = (np.array(real_wh) / size_wh).mean()
+    return bool(np.abs(np.array(size_wh) * scale - real_wh).max() <= max(2.0, 2 * scale))
+
+
+def _fitted(
+    faces: list, on: str, size_wh: tuple[float, float] | None, info: ImageInfo, where: tuple[str, Path], notes: Notes
+) -> list:
+    """The faces with boxes in the picture's stored pixels, when they were drawn `on` others, of `size_wh`."""
+    image = str(info.path)
+    is_wh, said_wh = (
+        f"{image}: is {info.size_wh[0]}x{info.size_wh[1]}",
+        "x".join(f"{side:g}" if side else "?" for side in size_wh) if size_wh else "",
     )
-    notes.spoil(image)
-    return []
+    if on == "neither":
+        notes.drop("size-differs", *where, 0, f"{is_wh}, but the boxes are for {said_wh}")
+        notes.spoil(image)
+        return []
+    real = info.upright_wh if on == "upright" else info.size_wh
+    scale = np.array(real) / size_wh if size_wh and min(size_wh) else np.ones(2)
+    if on == "stored" and (scale == 1).all():
+        return faces
+    xyxy = np.array([box for box, _ in faces]) * np.tile(scale, 2)
+    if on == "upright":
+        xyxy, how = boxes.stored(xyxy, info.orientation, info.size_wh), "turned as EXIF says"
+    else:
+        how = f"scaled by {scale[0]:.4g}"
+    told = f"{is_wh}, not {said_wh}" if said_wh and size_wh != info.size_wh else f"{is_wh} before EXIF turns it"
+    notes.note("size-differs", "info", *where, 0, f"{told}; its boxes are {how}")
+    return [(tuple(box), emotion) for box, (_, emotion) in zip(xyxy.tolist(), faces)]
 
 
 def _name(value) -> str:
@@ -232,8 +291,8 @@ def _name(value) -> str:
 
 
 def _found(folder: Path, name: str) -> str:
-    path = str((folder / name).absolute())
-    return path if "\\" not in name or os.path.lexists(path) else str((folder / slashes(name)).absolute())
+    path = os.path.abspath(folder / name)
+    return path if "\\" not in name or os.path.lexists(path) else os.path.abspath(folder / slashes(name))
 
 
 def _image_folder(base: Path, split: str, some: list[str]) -> Path:

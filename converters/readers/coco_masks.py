@@ -8,31 +8,54 @@ from __future__ import annotations
 
 import math
 
+from ..text_files import number
+
 MOST_RUNS = 1 << 22
 
 
 def box_of(entry: dict) -> tuple[float, float, float, float]:
     """xyxy_px of an annotation; ValueError, KeyError or TypeError when it has none."""
     bbox, mask = entry.get("bbox"), entry.get("segmentation")
-    if bbox is None or (isinstance(bbox, list) and not bbox and mask):
+    if not _has_bbox(entry):
         if not mask:
             raise KeyError("bbox")
         box = _of_runs(mask) if isinstance(mask, dict) else _of_polygons(mask)
     else:
-        x, y, w, h = (float(value) for value in bbox)
+        x, y, w, h = _numbers(bbox)
         box = x, y, x + w, y + h
     if not all(map(math.isfinite, box)):
         raise ValueError("a box is not a number")
     return box
 
 
+def mask_size(entry: dict) -> tuple[int, int] | None:
+    """(width, height) of the picture that the annotation's run lengths are of, when its box is taken from them."""
+    mask = entry.get("segmentation")
+    if _has_bbox(entry) or not isinstance(mask, dict):
+        return None
+    height, width = (int(value) for value in mask["size"])
+    return width, height
+
+
+def _has_bbox(entry: dict) -> bool:
+    bbox = entry.get("bbox")
+    return not (bbox is None or (isinstance(bbox, list) and not bbox and entry.get("segmentation")))
+
+
+def _numbers(values) -> list[float]:
+    """A list of numbers, or of texts that are; what else can be gone through, such as a text's characters, is none."""
+    if not isinstance(values, list) or any(isinstance(value, bool) for value in values):
+        raise TypeError("not a list of numbers")
+    return [number(value) if isinstance(value, str) else float(value) for value in values]
+
+
 def _of_polygons(polygons) -> tuple[float, float, float, float]:
-    if polygons and not isinstance(polygons[0], list):
+    if isinstance(polygons, list) and not isinstance(polygons[0], list):
         polygons = [polygons]
-    x = [float(value) for polygon in polygons for value in polygon[0::2]]
-    y = [float(value) for polygon in polygons for value in polygon[1::2]]
-    if len(x) != len(y):
+    points = [_numbers(polygon) for polygon in polygons]
+    if any(len(some) % 2 or not all(map(math.isfinite, some)) for some in points):
         raise ValueError("a polygon has half a point")
+    x, y = [value for some in points for value in some[0::2]], [value for some in points for value in some[1::2]]
     return min(x), min(y), max(x), max(y)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import boxes
+from ..darknet_format.labels import DIGITS, LINE
 from ..emotions import EMOTIONS
 from ..errors import MediaError
 from ..file_handles import CREATE
@@ -29,7 +30,7 @@ from .pixels import write_png
 
 _SPECIAL = re.compile('[,"\n\r]').search
 MANIFEST = "image,split,emotion,x1,y1,x2,y2,width,height,group,source,line\n"
-LABEL, CORNERS = "%d %.6f %.6f %.6f %.6f\n", {"i": "%s,%d,%d,%d,%d", "f": "%s,%.8g,%.8g,%.8g,%.8g"}
+CORNERS = {"i": "%s,%d,%d,%d,%d", "f": "%s,%.8g,%.8g,%.8g,%.8g"}
 
 
 @dataclass
@@ -61,10 +62,13 @@ def write_chunk(
     written = boxes.enlarge(xyxy, enlarge, size) if enlarge != 1 else clipped
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = boxes.xyxy_to_cxcywh_rel(written, size)
-    fits = good[owner] & (clipped[:, 2:] > clipped[:, :2]).all(axis=1) & (written[:, 2:] > written[:, :2]).all(axis=1)
+    with np.errstate(invalid="ignore"):
+        extent = np.round(relative[:, 2:], DIGITS) > 0  # as it will be read again
+    fits = good[owner] & (clipped[:, 2:] > clipped[:, :2]).all(axis=1) & extent.all(axis=1)
     for row in np.flatnonzero(good[owner] & (clipped != xyxy).any(axis=1) | good[owner] & ~fits).tolist():
         index = owner[row]
         code, message = box_problem(xyxy[row], infos[index].size_wh) or ("box-empty", "the box has no extent")
+        code = code if fits[row] or code != "box-clipped" else "box-empty"
         where = (
             SPLITS[table.split[index]],
             table.sources[table.source[index]],
@@ -138,7 +142,7 @@ def write_chunk(
 
 def _lines(ids: np.ndarray, emotion: np.ndarray, relative: np.ndarray, rows: np.ndarray) -> dict[int, str]:
     """The label line of each face of `rows`, by its row."""
-    return dict(zip(rows.tolist(), map(LABEL.__mod__, zip(ids[emotion[rows]].tolist(), *relative[rows].T.tolist()))))
+    return dict(zip(rows.tolist(), map(LINE.__mod__, zip(ids[emotion[rows]].tolist(), *relative[rows].T.tolist()))))
 
 
 def _repeats(owner: np.ndarray, lines: dict[int, str]) -> list[tuple[int, str, str]]:

@@ -33,6 +33,11 @@ GOOD = "1 0.5 0.5 0.25 0.25\n"
         (b"4 .5 .5 1.2 .5", [[4, 0.5, 0.5, 1, 0.5]], ["box-clipped"]),
         (b"4 1.0000001 .5 .5 .5", [[4, 0.875, 0.5, 0.25, 0.5]], []),
         (b"4 .5 .5 .25 .25\n4 .5 .5 .25 .25\n", [[4, 0.5, 0.5, 0.25, 0.25]], ["duplicate-row"]),
+        (b"4 .5 .5 .25 .25\n4 .5000001 .5 .25 .25\n", [[4, 0.5, 0.5, 0.25, 0.25]], ["duplicate-row"]),
+        ("4\u00a0.5 .5 .25 .25".encode(), [[4, 0.5, 0.5, 0.25, 0.25]], ["loose-label"]),
+        ("4\u2003.5 .5 .25 .25".encode(), [[4, 0.5, 0.5, 0.25, 0.25]], ["loose-label"]),
+        (b"4\x1c.5 .5 .25 .25", [[4, 0.5, 0.5, 0.25, 0.25]], ["loose-label"]),
+        (b"4\v.5\f.5 .25 .25", [[4, 0.5, 0.5, 0.25, 0.25]], []),
     ],
 )
 def test_what_is_read_as_meant(tmp_path, data, rows, codes):
@@ -66,6 +71,9 @@ def test_what_is_read_as_meant(tmp_path, data, rows, codes):
         ("0 .5 .5 0 .1", "box-empty"),
         ("0 .5 .5 .1 -.1", "box-empty"),
         ("2 .5 .5 .25 .25", "conflicting-labels"),
+        ("2 .5000001 .5 .25 .25", "conflicting-labels"),
+        ("0 .5 .5 1e-8 .1", "box-empty"),
+        ("0 1.0000001 .5 3e-7 .1", "box-empty"),
     ],
 )
 def test_what_is_refused_with_its_line(tmp_path, line, code):
@@ -113,6 +121,9 @@ CASES = {
     "4 1.3 .5 .3 .3\n": False,
     "4 .5 .5 .3 .3\n5 .5 .5 .3 .3\n": False,
     "4 .5 .5 0 .3\n": False,
+    "4 .5 .5 4e-7 .3\n": False,
+    "4 .5 .5 .3 .3\n5 .5000001 .5 .3 .3\n": False,
+    "4\u00a00.5 0.5 0.25 0.5\n": True,
 }
 
 

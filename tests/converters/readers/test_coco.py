@@ -256,3 +256,105 @@ def test_roboflows_and_cvats_layouts(coco, tmp_path, noise):
     for number in (1, 2):
         shutil.move(root / f"{number}.png", root / "images" / "default" / f"{number}.png")
     assert labels(root, tmp_path / "out2")[0] == {"1": [], "2": GOOD}
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [
+        {"bbox": "1234"},
+        {"bbox": {"10": 0, "20": 0, "30": 0, "25": 0}},
+        {"bbox": [True, True, True, True]},
+        {"bbox": ["1_0", "20", "30", "20"]},
+        {"bbox": ["١٠", "20", "30", "20"]},
+        {"bbox": [10, 20, 30, 20, 0.9]},
+        {"bbox": [10, 20, 1e-5, 20]},
+        {"bbox": [119.99999, 20, 5, 20]},
+        {"segmentation": "12345678"},
+        {"segmentation": ["12345678"]},
+        {"segmentation": [[10, 20, float("nan"), 20, 40, 40, 10, 40]]},
+        {"segmentation": [[10, 20, 40, 20, 40, 40], [1, 2, 3]]},
+        {"segmentation": {"size": [120, 90], "counts": [1220, 20, 100]}},
+        {"bbox": BOX, "iscrowd": "true"},
+        {"bbox": BOX, "iscrowd": 2},
+        {"bbox": BOX, "image_id": None},
+        {"bbox": BOX, "image_id": float("nan")},
+        {"bbox": BOX, "image_id": [1]},
+    ],
+)
+def test_what_only_looks_like_numbers_is_a_lost_annotation(coco, tmp_path, lost):
+    found, report = labels(coco([{"image_id": 1, "category_id": 1} | lost]), tmp_path / "out")
+    assert found == {"2": GOOD} and sum(item["rows"] for item in report["left_out"]) >= 1
+
+
+@pytest.mark.parametrize("crowd", [0, "0", False, None, "false", 0.0])
+def test_what_is_no_crowd_is_a_face(coco, tmp_path, crowd):
+    found, _ = labels(coco([{"image_id": 1, "category_id": 1, "bbox": BOX, "iscrowd": crowd}]), tmp_path / "out")
+    assert found == {"1": GOOD, "2": GOOD}
+
+
+def test_a_mask_says_the_size_where_the_picture_does_not(coco, tmp_path):
+    twice = np.kron(MASK, np.ones((2, 2), np.uint8)).T.ravel()
+    counts = np.diff([0, *(np.flatnonzero(np.diff(twice)) + 1), twice.size]).tolist()
+    mask = {"segmentation": {"size": [180, 240], "counts": counts}}
+    found, _ = labels(coco([{"image_id": 1, "category_id": 1} | mask]), tmp_path / "out")
+    assert found["1"] == GOOD
+
+
+def test_two_categories_of_one_id_and_shares_for_pixels_are_refused(coco, tmp_path):
+    row = {"image_id": 1, "category_id": 1, "bbox": BOX}
+    with pytest.raises(DataError, match="two categories have the id 1: Happy and Sad"):
+        labels(coco([row], categories=((1, "Happy"), ("1", "Sad"))), tmp_path / "out")
+    found, _ = labels(coco([row], categories=((1, "Happy"), ("1", "Happy"))), tmp_path / "out")
+    assert found["1"] == GOOD
+    root = coco([row])
+    content = json.loads((root / "annotations.json").read_text())
+    for entry in content["annotations"]:
+        entry["bbox"] = [0.1, 0.2, 0.3, 0.25]
+    (root / "annotations.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="its boxes lie in 0..1, as shares of the picture do"):
+        labels(root, tmp_path / "out2")
+
+
+@pytest.mark.parametrize("size", [{"width": 240}, {"width": 240, "height": 0}, {"width": None, "height": 45}])
+def test_one_side_alone_that_differs_tells_no_scale(coco, tmp_path, size):
+    found, report = labels(coco([{"image_id": 1, "category_id": 1, "bbox": BOX}], image=size), tmp_path / "out")
+    assert found == {"2": GOOD} and report["finding_counts"]["size-differs"] == 1
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("upright", [True, False])
+def test_a_picture_whose_size_does_not_tell_is_turned_as_the_files_others_are(coco, tmp_path, orientation, upright):
+    """Half a turn, a mirror and a square leave the size as it is; a picture of another shape says how it was seen."""
+    exif, stored = Image.Exif(), np.full((90, 90 if orientation > 4 else 120), 30, np.uint8)
+    stored[20:40, 10:40] = 220
+    root = coco([])
+    exif[0x0112] = orientation
+    Image.fromarray(stored).save(root / "1.jpg", exif=exif, quality=95)
+    seen = cv2.imread(str(root / "1.jpg"), cv2.IMREAD_GRAYSCALE) if upright else stored
+    exif[0x0112] = 6
+    Image.fromarray(np.full((90, 120), 30, np.uint8)).save(root / "3.jpg", exif=exif)
+    ys, xs = np.nonzero(seen > 128)
+    box = [int(xs.min()), int(ys.min()), int(xs.max() + 1 - xs.min()), int(ys.max() + 1 - ys.min())]
+    rows = [
+        {"image_id": 1, "category_id": 1, "bbox": box},
+        {"image_id": 3, "category_id": 1, "bbox": [90 - 40, 10, 20, 30] if upright else BOX},
+    ]
+    other = {"id": 3, "file_name": "3.jpg", "width": 90 if upright else 120, "height": 120 if upright else 90}
+    size = {"width": seen.shape[1], "height": seen.shape[0]}
+    found, _ = labels(coco(rows, image={"file_name": "1.jpg"} | size, images=[other]), tmp_path / "out")
+    assert found["1"] == GOOD and found["3"] == GOOD
+
+
+@pytest.mark.parametrize("orientation", [7, 8])
+def test_boxes_that_fit_a_turned_picture_only_tell_that_it_was_turned(coco, tmp_path, orientation):
+    exif, stored = Image.Exif(), np.full((90, 120), 30, np.uint8)
+    stored[20:40, 10:40] = 220
+    exif[0x0112] = orientation
+    root = coco([])
+    Image.fromarray(stored).save(root / "1.jpg", exif=exif, quality=95)
+    ys, xs = np.nonzero(cv2.imread(str(root / "1.jpg"), cv2.IMREAD_GRAYSCALE) > 128)
+    box = [int(xs.min()), int(ys.min()), int(xs.max() + 1 - xs.min()), int(ys.max() + 1 - ys.min())]
+    found, _ = labels(
+        coco([{"image_id": 1, "category_id": 1, "bbox": box}], image={"file_name": "1.jpg"}), tmp_path / "out"
+    )
+    assert found["1"] == GOOD

@@ -26,6 +26,14 @@ SUFFIXES = {
     "JPEG2000": (".jp2", ".j2k"),
     "HEIF": (".heic", ".heif", ".hif"),
     "AVIF": (".avif",),
+    "PSD": (".psd",),
+    "ICO": (".ico",),
+    "QOI": (".qoi",),
+    "DDS": (".dds",),
+    "PCX": (".pcx",),
+    "SGI": (".sgi", ".rgb", ".bw"),
+    "SUN": (".ras",),
+    "TGA": (".tga",),  # which no mark begins
 }
 PICTURE_SUFFIXES = frozenset(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _MARKS = (
@@ -39,6 +47,12 @@ _MARKS = (
     (b"MM\0+", "TIFF"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG2000"),
     (b"\xff\x4f\xff\x51", "JPEG2000"),
+    (b"8BPS\0\1", "PSD"),
+    (b"qoif", "QOI"),
+    (b"DDS \x7c\0\0\0", "DDS"),
+    (b"\x59\xa6\x6a\x95", "SUN"),
+    (b"\x01\xda\0\1\0", "SGI"),
+    (b"\x01\xda\1\1\0", "SGI"),
 )
 _HEIF = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"}
 
@@ -78,8 +92,14 @@ def sniff(head: bytes) -> str:
         head[:2] == b"BM" and head[15:18] == b"\0\0\0" and head[14] in (12, 40, 52, 56, 64, 108, 124)
     ):  # the length of its second header
         return "BMP"
-    if re.match(rb"P[1-6]\s+[\d#]", head):
+    if re.match(rb"P[1-6]\s+(#|\d+\s+(#|\d+\s))", head):  # a text may begin with P3, but not go on with two numbers
         return "PPM"
+    if re.match(rb"\n[\x00\x02-\x05]\x01[\x01\x02\x04\x08]", head):
+        return "PCX"
+    if re.match(
+        rb"\x00\x00\x01\x00[^\x00]\x00..[\x00-\x10]\x00", head, re.DOTALL
+    ):  # how many, and of the first its sides and colours
+        return "ICO"
     if head[4:8] == b"ftyp":  # ISO base media, which is a picture's when a brand of its says so
         brands = {head[at : at + 4] for at in (8, *range(16, min(len(head), int.from_bytes(head[:4], "big")), 4))}
         return "AVIF" if brands & {b"avif", b"avis"} else "HEIF" if brands & _HEIF else ""

@@ -326,17 +326,39 @@ def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced:
 
 
 def _decode_by_pillow(path, name, grey, upright):
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
     try:
         with _pillow(path, name) as picture:
             picture = ImageOps.exif_transpose(picture) if upright else picture
+            if picture.mode[0] in "IF":  # grey of more than 8 bits
+                picture = Image.fromarray(_in_8_bits(np.asarray(picture), path))
             pixels = np.asarray(picture.convert("L" if grey else "RGB"))
     except FileNotFoundError:
         raise MediaError("no such picture", where=path) from None
+    except MediaError:
+        raise
     except Exception:  # as in _by_pillow
         raise MediaError("cannot be decoded as a picture", where=path) from None
     return pixels if grey else np.ascontiguousarray(pixels[..., ::-1])
+
+
+def _in_8_bits(pixels: np.ndarray, path) -> np.ndarray:
+    """Grey of 16 bits, or floats of 0..1, 0..255 or 0..65535, as uint8, by the least of these ranges that holds them;
+    Pillow's own conversion clips. Sixteen bits keep their upper eight, as OpenCV has it.
+    """
+    wide, integer = pixels.dtype.itemsize > 2, np.issubdtype(pixels.dtype, np.integer)
+    low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
+    if not (low >= 0 and high <= 65535):  # nor NaN
+        raise MediaError(
+            f"holds values from {low:g} to {high:g}, which are no grey of 8 or 16 bits, nor of 0..1",
+            where=path,
+            mend="save it with 8 bits a channel",
+        )
+    if integer and (not wide or high > 255):
+        return (pixels.astype(np.uint32) >> 8).astype(np.uint8)
+    scale = 255 if not integer and high <= 1 else 1 if high <= 255 else 1 / 257
+    return np.round(pixels.astype(np.float64) * scale).astype(np.uint8)
 
 
 def content_hash(path: str | Path) -> bytes:

@@ -5,7 +5,7 @@ container does.
 
 OpenCV's count of frames is the table's in an MP4 and an estimate elsewhere, the duration times a rate, which a variable
 rate, a late start or a longer sound make as wrong as one likes. Here only headers are read:
-MP4 and its kin (ISO 14496-12), Matroska and WebM (RFC 8794), AVI (RIFF), GIF, animated PNG. FLV (Adobe's
+MP4 and its kin (ISO 14496-12), Matroska and WebM (RFC 8794), AVI (RIFF) and its index, GIF, animated PNG. FLV (Adobe's
 specification, annex E) and MPEG-TS (ISO 13818-1) have no header for the whole, but one for each tag or packet: that the
 last is not whole is a fact too; one that is cut between two of them is a shorter one, and whole. Of other containers
 nothing is known.
@@ -22,15 +22,19 @@ from typing import BinaryIO
 
 import numpy as np
 
+_KEY, _SAME_AGAIN = 0x10, 19  # AVIIF_KEYFRAME; bytes of a picture of MPEG-4 that says nothing new, in FFmpeg
 MOST_TABLE = 64 << 20  # bytes of a table that is read; one of an hour's video is a megabyte
 
 
 @dataclass(frozen=True)
 class Facts:
-    """frames: how many are shown by the file's own table, None without one. cut: the file is shorter than it says."""
+    """frames: how many are shown by the file's own table, None without one. cut: the file is shorter than it says.
+    least: how many a table lists at any rate, where it does not list all or not only those that are shown.
+    """
 
     frames: int | None = None
     cut: bool = False
+    least: int | None = None
 
 
 def facts(path: Path) -> Facts:
@@ -43,7 +47,7 @@ def facts(path: Path) -> Facts:
             if head[:4] == b"\x1aE\xdf\xa3":
                 return Facts(cut=_matroska_is_cut(file, length))
             if head[:4] == b"RIFF":
-                return Facts(cut=_riff_is_cut(file, length))
+                return Facts(cut=_riff_is_cut(file, length), least=_indexed(file))
             if head[:4] == b"GIF8":
                 return _gif(file)
             if head[:8] == b"\x89PNG\r\n\x1a\n":
@@ -92,10 +96,16 @@ def _table(file, place) -> bytes:
     return file.read(min(end - start, MOST_TABLE))
 
 
+_BOXES = {*b"ftyp moov mdat moof mfra free skip wide udta meta uuid styp sidx ssix emsg prft pnot pdin".split()}
+
+
 def _mp4(file, length) -> Facts:
-    cut, counts = False, []
+    cut, in_parts, counts = False, False, []
     for kind, body, end in _boxes(file, 0, length):
+        if kind not in _BOXES and end > length:  # none: what some cameras append
+            break
         cut |= end > length
+        in_parts |= kind == b"moof"
         if kind == b"moov" and end <= length:
             movie = _table(file, _find(file, body, end, b"mvhd") or (0, 0))
             tracks = [
@@ -104,7 +114,10 @@ def _mp4(file, length) -> Facts:
                 if inner == b"trak" and until <= end
             ]
             counts = [count for count in tracks if count is not None]
-    return Facts(min(counts, default=0) or None, cut)  # a fragmented one has an empty table
+    least = min(counts, default=0) or None  # a fragmented one has an empty table, or one of its beginning
+    if in_parts or least != max(counts, default=0):  # of several tracks one is shown
+        return Facts(None, cut, least)
+    return Facts(least, cut)
 
 
 def _timescale(header: bytes) -> int:
@@ -115,12 +128,14 @@ def _timescale(header: bytes) -> int:
 def _frames_of_track(file, start, end, movie_scale) -> int | None:
     """How many samples of a video's track its edit list shows; None for a track of sound."""
     handler, media = _find(file, start, end, b"mdia", b"hdlr"), _find(file, start, end, b"mdia", b"mdhd")
-    sizes, times, shifts = (
-        _find(file, start, end, b"mdia", b"minf", b"stbl", kind) for kind in (b"stsz", b"stts", b"ctts")
+    sizes, times, shifts, keys = (
+        _find(file, start, end, b"mdia", b"minf", b"stbl", kind) for kind in (b"stsz", b"stts", b"ctts", b"stss")
     )
     if not handler or not media or not sizes or _table(file, handler)[8:12] != b"vide":
         return None
     (count,) = struct.unpack_from(">I", _table(file, (sizes[0], sizes[0] + 12)), 8)
+    if keys and (first := _first_key(_table(file, keys))) <= count:
+        count -= first - 1  # nothing before it can be decoded
     edits = _find(file, start, end, b"edts", b"elst")
     if not edits or not times:
         return count
@@ -131,6 +146,12 @@ def _frames_of_track(file, start, end, movie_scale) -> int | None:
             last = begin + duration * scale / movie_scale if duration and movie_scale else float("inf")
             shown += _samples_within(pieces, begin, last)
     return min(shown, count)
+
+
+def _first_key(table: bytes) -> int:
+    """The number, from 1 on, of the first sample of an stss."""
+    entries, first = struct.unpack_from(">II", table.ljust(12, b"\0"), 4)
+    return max(first, 1) if entries else 1
 
 
 def _edits(table: bytes) -> list[tuple[int, int]]:
@@ -206,7 +227,34 @@ def _riff_is_cut(file, length) -> bool:
         if kind != b"RIFF" or size in (0, 0xFFFFFFFF):
             return False
         at += 8 + size + size % 2
-    return at > length + 1  # the last byte of padding may be missing
+    return at > length + 8  # the last byte of padding may be missing; some count the header in, too
+
+
+def _indexed(file) -> int | None:
+    """How many pictures of the first video the index of an AVI lists (idx1), from the first key on; of those that are
+    too short to hold one, which stand for `the same again`, none.
+    """
+    file.seek(4)
+    at, end = 12, 8 + struct.unpack("<I", file.read(4))[0]
+    while at + 8 <= end:
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:
+            return None
+        kind, size = struct.unpack("<4sI", head)
+        if kind == b"idx1":
+            table = _table(file, (at + 8, at + 8 + size))
+            entries = np.frombuffer(
+                table, [("kind", "S4"), ("flags", "<u4"), ("at", "<u4"), ("size", "<u4")], size // 16
+            )
+            break
+        at += 8 + size + size % 2
+    else:
+        return None
+    streams = [kind for kind in np.unique(entries["kind"]).tolist() if kind[2:] in (b"dc", b"db")]
+    pictures = entries[entries["kind"] == streams[0]] if streams else entries[:0]
+    keys = np.flatnonzero(pictures["flags"] & _KEY)
+    return int((pictures["size"][keys[0] :] > _SAME_AGAIN).sum()) or None if len(keys) else None
 
 
 def _flv_is_cut(file, length) -> bool:
@@ -221,10 +269,10 @@ def _flv_is_cut(file, length) -> bool:
     while at + 15 <= length:
         file.seek(at)
         kind, *size = file.read(4)
-        if kind & 0x1F not in (8, 9, 18):  # no sound, picture or script: something else follows
+        if kind & ~0x20 not in (8, 9, 18):  # no sound, picture or script: something else follows
             return False
         at += 11 + int.from_bytes(bytes(size), "big") + 4
-    return at != length
+    return at not in (length, length + 4)  # the last tag may lack its length at the end
 
 
 def _ts_is_cut(file, length) -> bool:
@@ -255,7 +303,7 @@ def _gif(file) -> Facts:
         elif kind == b"\x21":
             file.seek(1, os.SEEK_CUR)
         else:
-            return Facts()
+            return Facts(cut=True)  # nothing shows what comes after
         while (size := file.read(1)) not in (b"", b"\0"):
             file.seek(size[0], os.SEEK_CUR)
         if size:

@@ -58,14 +58,13 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
         raise MediaError("is neither a file nor a folder", where=path)
     if path.stat().st_size == 0:
         raise MediaError("is empty: zero bytes", where=path)
-    suffix = path.suffix.lower()
-    if suffix in LISTS:
+    suffix, form = path.suffix.lower(), format_of(path)
+    if suffix in LISTS and not form:
         files = read_list(path)
         digits = len(str(len(files)))
         return Pictures(
             path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit
         )
-    form = format_of(path)
     moves = suffix in JPEGS or (form in ANIMATED and is_animated(path))
     if (form or suffix in PICTURE_SUFFIXES) and not moves:
         return Pictures(path, [(path.name, path)], "picture", limit)

@@ -94,9 +94,10 @@ class Video:
                 yield Frame(index, round(time_s, 6), bgr)
                 index, last = index + 1, time_s
                 bgr = self.capture.read()[1]
-            if bgr is None and (self.facts.cut or (self.facts.frames and index < 0.95 * self.facts.frames - 1)):
+            listed = self.facts.frames or self.facts.least
+            if bgr is None and (self.facts.cut or (listed and index < 0.95 * listed - 1)):
                 of, why = (
-                    (f" of {self.facts.frames}", "damaged")
+                    (f" of {listed}", "damaged")
                     if not self.facts.cut
                     else ("", "cut: it is shorter than its header says")
                 )

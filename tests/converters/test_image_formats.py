@@ -12,12 +12,16 @@ from converters import images
 from converters.errors import MediaError
 from converters.image_formats import SUFFIXES, format_of, is_animated, pictures_in
 
+LESS_USUAL = ("ICO", "DDS", "PCX", "SGI", "QOI")
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "MPO"])
+
+@pytest.mark.parametrize(
+    "name", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "MPO", *LESS_USUAL]
+)
 def test_every_format_is_known_without_its_name(tmp_path, name):
     path = tmp_path / "picture.dat"
     try:
-        Image.new("RGB", (20, 10), (9, 99, 199)).save(path, name)
+        Image.new("RGB", (20, 10), (9, 99, 199)).save(path, name, **({"sizes": [(20, 10)]} if name == "ICO" else {}))
     except (KeyError, OSError) as error:
         pytest.skip(f"this Pillow writes no {name}: {error}")
     known = "JPEG" if name == "MPO" else name
@@ -35,6 +39,8 @@ def test_every_format_is_known_without_its_name(tmp_path, name):
         b"BM",
         b"BMW is a car, and this is a text",
         b"P1 was the first car",
+        b"P3 1 apples and pears",
+        b"\n\nA text",
         b"RIFF\0\0\0\0WAVEfmt ",
         b"\0\0\0\x18ftypmp42\0\0\0\0isom",
         b"\xff\xd8",
@@ -87,6 +93,40 @@ def test_gifs(tmp_path):
             images.decode(tmp_path / "cut.gif")
         except MediaError:
             pass
+
+
+GREY = np.linspace(0, 255, 600).astype(np.uint8).reshape(20, 30)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "grey"),
+    [
+        (GREY.astype(np.uint16) * 257, GREY),
+        (GREY.astype(np.uint16), GREY >> 8),  # nearly black, and not what it would be with 8 bits
+        (GREY.astype(np.float32) / 255, GREY),
+        (GREY.astype(np.float32), GREY),
+        (GREY.astype(np.float32) * 257, GREY),
+        (GREY.astype(np.int32) * 257, GREY),
+        (GREY.astype(np.int32), GREY),
+    ],
+    ids=["16 bits", "dark", "0..1", "0..255", "0..65535", "int", "int of 8 bits"],
+)
+def test_grey_of_more_than_8_bits_is_scaled_not_clipped(pixels, grey, tmp_path):
+    for suffix in (".tif", ".png", ".pgm") if pixels.dtype == np.uint16 else (".tif",):
+        path = tmp_path / f"a{suffix}"
+        Image.fromarray(pixels).save(path)
+        assert images.probe(path).problem is None
+        assert np.array_equal(images.decode(path, grey=True), grey)
+        assert np.array_equal(images.decode(path, upright=True), np.dstack([grey] * 3))
+
+
+@pytest.mark.parametrize("value", [np.nan, -1, 70000])
+def test_floats_that_are_no_grey_are_said(value, tmp_path):
+    pixels = GREY.astype(np.float32)
+    pixels[3, 4] = value
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    with pytest.raises(MediaError, match="8 bits a channel"):
+        images.decode(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF"])

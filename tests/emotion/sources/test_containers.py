@@ -51,7 +51,8 @@ def test_a_whole_video_and_one_that_is_cut(suffix, videos, tmp_path):
     if suffix not in videos:
         pytest.skip(f"this OpenCV writes no .{suffix}")
     data = videos[suffix].read_bytes()
-    assert facts(videos[suffix]) == Facts(COUNT if suffix in ("mov", "mp4") else None, False)
+    frames, least = (COUNT, None) if suffix in ("mov", "mp4") else (None, COUNT if suffix == "avi" else None)
+    assert facts(videos[suffix]) == Facts(frames, False, least)
     assert len(list(open_source(videos[suffix]))) == COUNT
     for keep in (0.5, 0.97):
         path = tmp_path / f"cut.{suffix}"
@@ -94,6 +95,47 @@ def test_an_flv_is_cut_in_a_tag_only(videos, tmp_path):
         assert facts(path) == Facts(None, cut), length
     path.write_bytes(data + bytes(1000))  # room that a recorder took and did not use
     assert facts(path) == Facts()
+
+
+def test_a_trailer_is_no_box_or_tag_that_is_cut(videos, tmp_path):
+    """Some cameras append what belongs to no container; some recorders leave the last length of an FLV out, or count
+    an AVI's header in.
+    """
+    changes = {
+        "mp4": lambda data: data + b"a trailer of words" * 9,
+        "mov": lambda data: data + bytes(777),
+        "flv": lambda data: data[:-4],
+        "avi": lambda data: data[:4] + struct.pack("<I", len(data)) + data[8:],
+    }
+    tried = 0
+    for suffix in changes.keys() & videos.keys():
+        path = tmp_path / f"a.{suffix}"
+        path.write_bytes(changes[suffix](videos[suffix].read_bytes()))
+        assert not facts(path).cut and len(list(open_source(path))) == COUNT, suffix
+        tried += 1
+    if "flv" in videos:
+        path.write_bytes(videos["flv"].read_bytes() + b"hello, a trailer of words" * 9)
+        assert facts(path) == Facts()
+    assert tried
+
+
+def test_an_index_tells_of_pictures_that_are_damaged(videos, tmp_path):
+    """An AVI has one at its end; pictures before the first key, and those that say `the same again`, do not count."""
+    if "avi" not in videos:
+        pytest.skip("this OpenCV writes no .avi")
+    data = bytearray(videos["avi"].read_bytes())
+    third = len(data) // 3
+    (tmp_path / "a.avi").write_bytes(data[:third] + bytes(third) + data[2 * third :])
+    frames = []
+    with pytest.raises(MediaError, match=rf"breaks off after \d+ of {COUNT} frames .*damaged"):
+        frames.extend(open_source(tmp_path / "a.avi"))
+    assert 5 < len(frames) < 0.8 * COUNT
+    at = data.rindex(b"idx1") + 8
+    for entry, flags, size in ((0, 0, 1000), (1, 0, 1000), (5, 0, 0), (6, 16, 19)):
+        data[at + 16 * entry + 4 : at + 16 * entry + 8] = struct.pack("<I", flags)
+        data[at + 16 * entry + 12 : at + 16 * entry + 16] = struct.pack("<I", size)
+    (tmp_path / "a.avi").write_bytes(data)
+    assert facts(tmp_path / "a.avi") == Facts(None, False, COUNT - 4)
 
 
 def test_a_table_at_the_front_of_an_mp4_that_is_cut(tmp_path):
@@ -162,14 +204,35 @@ def test_times_of_a_damaged_video_never_lie_before_its_start():
     assert len(times) == 11 and times[0] == 0 and np.allclose(np.diff(times), 0.04, atol=1e-3)
 
 
+def test_a_gif_that_is_garbled_in_the_middle(tmp_path):
+    from PIL import Image
+
+    pictures = [Image.effect_noise((48, 48), 90) for _ in range(5)]
+    pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:], duration=100)
+    data = bytearray((tmp_path / "a.gif").read_bytes())
+    data[len(data) // 2 : len(data) // 2 + 600] = b"\x07" * 600
+    (tmp_path / "a.gif").write_bytes(data)
+    with pytest.raises(MediaError, match="breaks off after"):
+        list(open_source(tmp_path / "a.gif"))
+
+
 def box(kind, *body):
     body = b"".join(body)
     return struct.pack(">I4s", 8 + len(body), kind) + body
 
 
-def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000, shifts=()):
-    """The headers of an MP4 with `count` samples; edits: (duration in milliseconds, begin in the media); shifts: (how
-    many samples, how much later than their decoding they are shown).
+def mp4(*args, **options):
+    """The headers of an MP4 with one track."""
+    return movie(track(*args, **options))
+
+
+def movie(*tracks):
+    return box(b"ftyp", b"isom") + box(b"moov", box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 0)), *tracks)
+
+
+def track(count, edits=None, runs=None, kind=b"vide", scale=1000, shifts=(), key=None):
+    """`count` samples; edits: (duration in milliseconds, begin in the media); shifts: (how many samples, how much later
+    than their decoding they are shown); key: the first sample that needs no other.
     """
     stbl = box(
         b"stbl",
@@ -182,6 +245,7 @@ def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000, shifts=()):
         box(b"ctts", struct.pack(">II", 0, len(shifts)), *(struct.pack(">Ii", *shift) for shift in shifts))
         if shifts
         else b"",
+        box(b"stss", struct.pack(">III", 0, 1, key)) if key else b"",
     )
     mdia = box(
         b"mdia",
@@ -197,9 +261,22 @@ def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000, shifts=()):
         if edits
         else b""
     )
-    return box(b"ftyp", b"isom") + box(
-        b"moov", box(b"mvhd", struct.pack(">IIIII", 0, 0, 0, 1000, 0)), box(b"trak", edts, mdia)
-    )
+    return box(b"trak", edts, mdia)
+
+
+@pytest.mark.parametrize(
+    ("data", "found"),
+    [
+        (movie(track(50), track(30)), Facts(None, False, 30)),  # which is shown is the decoder's choice
+        (movie(track(50), track(50), track(9, kind=b"soun")), Facts(50)),
+        (mp4(20) + box(b"moof", bytes(8)) + box(b"mdat"), Facts(None, False, 20)),  # goes on in parts
+        (mp4(0) + box(b"moof", bytes(8)) + box(b"mdat"), Facts()),
+        (mp4(50) + b"free", Facts(50)),
+    ],
+)
+def test_a_table_that_lists_not_all_is_no_count(data, found, tmp_path):
+    (tmp_path / "a.mp4").write_bytes(data)
+    assert facts(tmp_path / "a.mp4") == found
 
 
 @pytest.mark.parametrize(
@@ -227,6 +304,9 @@ def mp4(count, edits=None, runs=None, kind=b"vide", scale=1000, shifts=()):
         (mp4(50, [(5000, 0)], shifts=[(50, -200)]), 48),
         (mp4(50, [(5000, 0)], [(2**32 - 1, 2**31 - 1)], shifts=[(2**32 - 1, 5)]), 1),
         (mp4(50, [(5000, 0)], [(50, 0)]), 50),
+        (mp4(50, key=1), 50),
+        (mp4(50, key=4), 47),  # cut out of a longer one: what comes before the first key cannot be decoded
+        (mp4(50, key=2**32 - 1), 50),
     ],
 )
 def test_the_frames_that_an_edit_list_shows(data, frames, tmp_path):

@@ -222,6 +222,14 @@ def test_kinds_are_told_by_content_whatever_the_name(tmp_path, video_factory):
     assert open_source(tmp_path / "v").kind == "video" and len(list(open_source(tmp_path / "v"))) == 3
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.list", "a.lst", "a.ico"])
+def test_a_picture_called_like_a_list_is_a_picture(name, tmp_path):
+    content = cv2.imencode(".png", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
+    (tmp_path / name).write_bytes(content)
+    source = open_source(tmp_path / name)
+    assert source.kind == "picture" and next(iter(source)).bgr.mean() == 90
+
+
 def test_a_folder_takes_pictures_by_content_and_counts_the_rest(tmp_path, video_factory):
     cv2.imwrite(str(tmp_path / "a.png"), greys(1)[0])
     (tmp_path / "b.jfif").write_bytes(cv2.imencode(".jpg", greys(1)[0])[1])

@@ -20,7 +20,7 @@ from converters.errors import DataError
 from ..network.preprocessing import Preprocessing
 from ..network.resize import letter_size, letterbox, resize
 from ..scoring.average_precision import mean_ap
-from ..scoring.nms import NMS_IOU, nms
+from ..scoring.nms import NMS_IOU, darknet_order, diou_beta, nms
 from .data import read_picture
 from .heads import head_of
 from .network import Network
@@ -91,14 +91,15 @@ def evaluate_detector(
     if letter_box is None:
         letter_box = bool(network.cfg.net.integer("letter_box", 0))
     kind = network.heads[-1].section.text("nms_kind", "default")
-    beta = network.heads[-1].section.number("beta_nms", 0.6) if kind == "greedynms" else None
+    beta = diou_beta(network.heads[-1].section)
     network.eval()
     predictions = []
     for pictures, tensor in progress(_batches(paths, network, device, batch, letter_box)):
         for picture, (xyxy, scores) in zip(pictures, found_boxes(network, network(tensor), floor, most)):
             if letter_box:
                 xyxy = unboxed(xyxy, picture.shape[1::-1], network.cfg.size_wh)
-            predictions.append((xyxy, nms(xyxy, scores, NMS_IOU, beta)))
+            order = darknet_order(scores)
+            predictions.append((xyxy[order], nms(xyxy[order], scores[order], NMS_IOU, beta)))
     result = mean_ap(
         predictions,
         [(boxlib.cxcywh_rel_to_xyxy(label[:, 1:], (1, 1)), label[:, 0]) for label in truths],

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..network.preprocessing import Preprocessing
-from ..scoring.nms import NMS_IOU, detections_as_dicts, nms
+from ..scoring.nms import NMS_IOU, detections_as_dicts, diou_beta, nms
 from .data import read_picture
 from .evaluate import SCORE_FLOOR, cropped, fitted, found_boxes, unboxed
 from .network import Network
@@ -53,8 +53,7 @@ def predict(
         if boxed:
             xyxy = unboxed(xyxy, picture.shape[1::-1], size)
         head = network.heads[-1].section
-        beta = head.number("beta_nms", 0.6) if head.text("nms_kind", "default") == "greedynms" else None
-        scores = nms(xyxy, scores, NMS_IOU, beta)
+        scores = nms(xyxy, scores, NMS_IOU, diou_beta(head))
         height, width = picture.shape[:2]
         xyxy = np.clip(xyxy * (width, height, width, height), 0, (width, height, width, height))
         out.append({"image": str(path), "objects": detections_as_dicts(xyxy, scores, names, conf)})

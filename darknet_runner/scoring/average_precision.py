@@ -3,7 +3,9 @@
 Rules: every detection of a class takes the truth of its picture and class with the highest IoU above
 the threshold; sorted by score over all pictures, the first to take a truth is a true positive, every
 later one a false positive. AP is the area under the precision envelope (`points=0`, PASCAL VOC 2010),
-or the mean over 11 or 101 recall points.
+or the mean over 11 or 101 recall points. TP and FP at a confidence are counted picture by picture, in the
+order of the boxes: the first to take a truth is a true positive if its score is above the confidence, and
+every other one above it a false positive, also behind a first one that is below it.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ class APResult:
     ap: np.ndarray
     truths: np.ndarray
     detections: np.ndarray
-    tp: int  # at `conf`, over all classes
-    fp: int
+    tp_of: np.ndarray  # (C,), at `conf`
+    fp_of: np.ndarray
     mean_iou: float  # of the true positives' overlaps, averaged over tp + fp, as Darknet prints it
     iou: float
     conf: float
@@ -43,6 +45,14 @@ class APResult:
     @property
     def mean_darknet(self) -> float:
         return float(np.nan_to_num(self.ap).mean()) if len(self.ap) else float("nan")
+
+    @property
+    def tp(self) -> int:
+        return int(self.tp_of.sum())
+
+    @property
+    def fp(self) -> int:
+        return int(self.fp_of.sum())
 
     @property
     def precision(self) -> float:
@@ -63,8 +73,7 @@ class APResult:
 
     def by_class(self) -> list[dict[str, float | None]]:
         """A dict a class: precision, recall and F1 at `conf`, as `rates`."""
-        at = [(taken[scores > self.conf].sum(), (scores > self.conf).sum()) for scores, taken in self.sorted_hits]
-        return [rates(int(tp), int(count - tp), int(truths)) for (tp, count), truths in zip(at, self.truths)]
+        return [rates(int(tp), int(fp), int(truths)) for tp, fp, truths in zip(self.tp_of, self.fp_of, self.truths)]
 
     def by_points(self, points: int) -> np.ndarray:
         """(C,) AP by another number of recall points."""
@@ -100,18 +109,18 @@ def average_precision(taken: np.ndarray, truths: int, points: int = 0) -> float:
 def mean_ap(predictions, truths, classes: int, iou: float = 0.5, conf: float = 0.25, points: int = 0) -> APResult:
     """AP per class over a set of pictures.
 
-    predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is not a detection
+    predictions  a picture: (xyxy (N, 4), scores (N, C)), in `nms.darknet_order`; a score of 0 is not a detection
     truths       a picture: (xyxy (M, 4), class ids (M,)), in the same units
     conf         score above which a detection counts for tp, fp and mean_iou
     """
     per_class: list[list[tuple[float, int]]] = [[] for _ in range(classes)]  # (score, picture-unique truth index or -1)
-    counts, offset, tp, fp, overlap = np.zeros(classes, int), 0, 0, 0, 0.0
+    counts, tp, fp, offset, overlap = *np.zeros((3, classes), int), 0, 0.0
     for (xyxy, scores), (truth_xyxy, truth_ids) in zip(predictions, truths, strict=True):
         truth_ids = np.asarray(truth_ids, int)
         counts += np.bincount(truth_ids, minlength=classes)[:classes]
         scores = np.asarray(scores, float).reshape(-1, classes)
         overlaps = boxes.iou(xyxy, truth_xyxy)
-        seen = set()
+        taken = set()
         for index, class_id in zip(*np.nonzero(scores > 0)):  # in order of boxes, then classes, as Darknet counts
             score, best, best_iou = scores[index, class_id], -1, 0.0
             if len(truth_ids):
@@ -119,17 +128,16 @@ def mean_ap(predictions, truths, classes: int, iou: float = 0.5, conf: float = 0
                 if mine.max() > 0:
                     best, best_iou = int(mine.argmax()), float(mine.max())
             per_class[class_id].append((score, offset + best if best >= 0 else -1))
-            if score > conf:
-                if best >= 0 and best not in seen:
-                    tp, overlap = tp + 1, overlap + best_iou
-                    seen.add(best)
-                else:
-                    fp += 1
+            if score > conf and best >= 0 and best not in taken:
+                tp[class_id], overlap = tp[class_id] + 1, overlap + best_iou
+            elif score > conf:
+                fp[class_id] += 1
+            taken.add(best)
         offset += len(truth_ids)
     hits = tuple(_sorted_hits(found) for found in per_class)
     ap = np.array([average_precision(taken, int(count), points) for (_, taken), count in zip(hits, counts)])
     found = np.array([len(found) for found in per_class])
-    return APResult(ap, counts, found, tp, fp, overlap / max(tp + fp, 1), iou, conf, points, hits)
+    return APResult(ap, counts, found, tp, fp, overlap / max(int(tp.sum() + fp.sum()), 1), iou, conf, points, hits)
 
 
 def _sorted_hits(found):

@@ -10,6 +10,8 @@ import numpy as np
 
 from converters import boxes as boxlib
 
+from ..network.cfg_file import Section
+
 NMS_IOU = 0.45  # fixed in every flavour's `test` and `map`
 
 
@@ -25,6 +27,22 @@ def overlap(a: np.ndarray, b: np.ndarray, beta: float | None = None) -> np.ndarr
     diagonal = ((high - low) ** 2).sum(-1)
     distance = (((b[:, :2] + b[:, 2:])[None] - (a[:, :2] + a[:, 2:])[:, None]) ** 2).sum(-1) / 4
     return value - np.divide(distance, diagonal, out=np.zeros_like(distance), where=diagonal > 0) ** beta
+
+
+def diou_beta(head: Section) -> float | None:
+    """The power that a [yolo] asks `overlap` for; None for plain IoU.
+
+    `greedynms` has always 0.6, whatever beta_nms says, which is that of `diounms` (AlexeyAB's src/box.c, box_diou and
+    diounms_sort).
+    """
+    return {"greedynms": 0.6, "diounms": head.number("beta_nms", 0.6)}.get(head.text("nms_kind", "default"))
+
+
+def darknet_order(scores: np.ndarray) -> np.ndarray:
+    """(N, C), before NMS -> (N,) the order in which Darknet's NMS leaves boxes and its `map` counts them: by the last
+    class's score, equal ones by the class before it (AlexeyAB's src/box.c, do_nms_sort).
+    """
+    return np.lexsort(-scores.T)
 
 
 def greedy(scores: np.ndarray, dropped: Callable[[int, np.ndarray], np.ndarray]) -> np.ndarray:

@@ -63,12 +63,18 @@ class Evidence:
 
 
 def rank(
-    predictions: Sequence[Pair], truths: Sequence[Pair], classes: int, units: Units, iou: float = 0.5
+    predictions: Sequence[Pair],
+    truths: Sequence[Pair],
+    classes: int,
+    units: Units,
+    iou: float = 0.5,
+    above: float | None = None,
 ) -> list[Ranked]:
     """Detections as `darknet_runner.scoring.average_precision.mean_ap` takes and judges them, class by class.
 
     predictions  a picture: (xyxy (N, 4), scores (N, C)); a score of 0 is not a detection
     truths       a picture: (xyxy (M, 4), class ids (M,))
+    above        only detections of a higher score, in the order of the boxes: hits are `mean_ap`'s TP, others its FP
     A detection counts with the face that it takes, else with the one that it lies on, else with its picture.
     """
     parts: tuple[list[np.ndarray], ...] = ([], [], [], [])
@@ -93,10 +99,13 @@ def rank(
     out = []
     for kind in range(classes):
         mine = np.flatnonzero(ids == kind)
-        mine = mine[np.argsort(-scores[mine], kind="stable")]
+        if above is None:
+            mine = mine[np.argsort(-scores[mine], kind="stable")]
         hit = np.zeros(len(mine), bool)
         truth, first = np.unique(taken[mine], return_index=True)
         hit[first[truth >= 0]] = True
+        if above is not None:
+            mine, hit = mine[scores[mine] > above], hit[scores[mine] > above]
         out.append(Ranked(cells[mine].astype(int), hit))
     return out
 

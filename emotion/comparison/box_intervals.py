@@ -61,8 +61,7 @@ def box_evidence(
     counts = np.zeros((units.cells, classes), int)
     for (_, ids), mine in zip(truths, cells):
         np.add.at(counts, (mine, ids), 1)
-    above = [(xyxy, np.where(np.asarray(scores) > conf, scores, 0)) for xyxy, scores in predictions]
-    shown = rank(above, truths, classes, units, iou)
+    shown = rank(predictions, truths, classes, units, iou, conf)
     coco = {
         name: _matched(predictions, truths, cells, units, counts, area)
         for name, area in AREAS.items()

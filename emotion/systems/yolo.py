@@ -17,7 +17,7 @@ from converters import boxes
 from darknet_runner.network import resize
 from darknet_runner.network.cfg_file import Cfg
 from darknet_runner.network.layers import trace
-from darknet_runner.scoring.nms import NMS_IOU, greedy, nms as class_nms, overlap
+from darknet_runner.scoring.nms import NMS_IOU, darknet_order, diou_beta, greedy, nms as class_nms, overlap
 
 from .backends import Backend, OpenCVBackend
 from .detections import Detections, checked_frames
@@ -142,7 +142,9 @@ class YoloDetector:
         rows = rows[(rows[:, 4] > MAP_FLOOR) & np.isfinite(rows[:, :4]).all(1)]
         x, y, w, h = placed
         xyxy = boxes.cxcywh_rel_to_xyxy((rows[:, :4] - (x, y, 0, 0)) / (w, h, w, h), (1, 1))
-        scores = class_nms(xyxy, np.where(rows[:, 5:] > MAP_FLOOR, rows[:, 5:], 0), NMS_IOU, self.beta)
+        scores = np.where(rows[:, 5:] > MAP_FLOOR, rows[:, 5:], 0)
+        order = darknet_order(scores)
+        xyxy, scores = xyxy[order], class_nms(xyxy[order], scores[order], NMS_IOU, self.beta)
         kept = scores.any(1)
         return xyxy[kept] * np.tile(size_wh, 2), scores[kept]
 
@@ -155,9 +157,8 @@ def stride_of(cfg: Cfg) -> int | None:
 
 
 def nms_beta(cfg: Cfg) -> float | None:
-    """beta_nms when the last [yolo], where Darknet looks, has nms_kind=greedynms; None for plain IoU."""
-    last = [section for section in cfg.layers if section.type in ("yolo", "region")][-1]
-    return last.number("beta_nms", 0.6) if last.text("nms_kind") == "greedynms" else None
+    """What the last [yolo], where Darknet looks, asks for (see `diou_beta`); None for plain IoU."""
+    return diou_beta([section for section in cfg.layers if section.type in ("yolo", "region")][-1])
 
 
 def nms(

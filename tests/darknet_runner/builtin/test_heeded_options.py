@@ -362,14 +362,8 @@ def cases():
     add("yolo", pictures, PICTURES, 2, max=(200, 1), jitter=(0, 0.3))
     found["yolo", "resize"] = pictures, PICTURES, 2, 1, 1.5
     found["yolo", "random"] = learning, TINY, 6, 0, 3
-    add(
-        "yolo",
-        measured,
-        MEASURED + "nms_kind=greedynms\nbeta_nms=0.6\n",
-        2,
-        nms_kind=("greedynms", "default"),
-        beta_nms=(0.6, 5),
-    )
+    add("yolo", measured, MEASURED + "nms_kind=greedynms\n", 2, nms_kind=("greedynms", "default"))
+    add("yolo", measured, MEASURED + "nms_kind=diounms\nbeta_nms=0.6\n", 2, beta_nms=(0.6, 5))
     add(
         "region",
         loss,

@@ -254,7 +254,9 @@ def test_greedynms_by_hand():
 def test_greedynms_is_taken_from_the_last_yolo(detector_factory, tmp_path):
     plain = find(detector_factory(tmp_path / "a"), "detector").cfg
     greedy = find(detector_factory(tmp_path / "b", yolo="nms_kind=greedynms\nbeta_nms=0.7"), "detector").cfg
-    assert yolo.nms_beta(plain) is None and yolo.nms_beta(greedy) == 0.7
+    diou = find(detector_factory(tmp_path / "c", yolo="nms_kind=diounms\nbeta_nms=0.7"), "detector").cfg
+    assert yolo.nms_beta(plain) is None and yolo.nms_beta(diou) == 0.7
+    assert yolo.nms_beta(greedy) == 0.6  # AlexeyAB's src/box.c: greedynms is box_diou, whose power is written there
 
 
 @settings(deadline=None)

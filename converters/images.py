@@ -291,17 +291,18 @@ def _pillow(path, name: str):
 def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced: int = 1) -> np.ndarray:
     """The pixels: uint8 (H, W, 3) BGR, or (H, W) with `grey`. `upright` turns them as EXIF says.
 
-    `reduced` (1, 2, 4 or 8) is by how much the sides may be divided, rounded up, where a decoder can: look at the
-    shape.
+    `reduced` (1, 2, 4 or 8) is by how much the sides of a JPEG may be divided, rounded up, which its decoder does
+    before it makes the pixels: look at the shape. (Of other formats OpenCV scales whole pictures down afterwards,
+    to sides rounded down, which saves nothing and moves every pixel.)
 
     MediaError when the file is missing, cannot be decoded or has too many pixels. A truncated JPEG decodes, with grey
     below the cut, as everywhere else: ask `probe` first.
     """
     import cv2
 
-    colour = "GRAYSCALE" if grey else "COLOR"
+    info, colour = probe(path), "GRAYSCALE" if grey else "COLOR"
+    reduced = reduced if info.format == "JPEG" else 1
     flags = getattr(cv2, f"IMREAD_{colour}" if reduced == 1 else f"IMREAD_REDUCED_{colour}_{reduced}")
-    info = probe(path)
     if (
         info.problem
         and info.problem not in ("missing-image", "truncated")

@@ -75,16 +75,17 @@ def test_a_reduced_picture_gives_the_same_crop(tmp_path, noise, grey):
     assert crop.shape == whole.shape and np.abs(crop.astype(int) - whole).mean() < 3
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "webp", "tif"])
 @pytest.mark.parametrize("side", [617, 1001, 1534])
-def test_a_white_box_in_a_black_picture_gives_a_white_crop(tmp_path, side):
+def test_a_white_box_in_a_black_picture_gives_a_white_crop(tmp_path, side, suffix):
     """Sides that no factor of the reduced decode divides: nothing of what is around comes in, wherever the box is."""
-    rng, path = np.random.default_rng(side), str(tmp_path / "a.jpg")
-    for _ in range(12):
+    rng, path = np.random.default_rng(side), str(tmp_path / f"a.{suffix}")
+    for _ in range(12 if suffix == "jpg" else 3):
         width, height = rng.integers(100, side - 120, 2)
         x, y = rng.integers(3, side - width - 5), rng.integers(3, side - height - 5)
         picture = np.zeros((side, side - 3, 3), np.uint8)
         picture[y : y + height, x : x + width] = 255
-        cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        cv2.imwrite(path, picture, [cv2.IMWRITE_JPEG_QUALITY, 95] if suffix == "jpg" else [])
         for size in (48, 24):
             (crop,) = of_file(
                 path, (side - 3, side), np.array([[x, y, x + width, y + height]], float), Look((size, size), False)
@@ -121,3 +122,11 @@ def test_landmarks_go_where_their_pixels_go(tmp_path, align):
     where = to_crop(points + 0.5, box[0], (500, 400), look, points)
     for point in where:
         assert np.abs(centres[1:] + 0.5 - point).max(1).min() < 0.6
+
+
+@pytest.mark.parametrize("suffix", ["png", "bmp", "webp", "tif"])
+def test_a_picture_that_no_decoder_makes_smaller_is_cut_from_all_its_pixels(tmp_path, noise, suffix):
+    path = str(tmp_path / f"a.{suffix}")
+    cv2.imwrite(path, noise(3, (637, 471)), [cv2.IMWRITE_WEBP_QUALITY, 101] if suffix == "webp" else [])
+    box, look = np.array([[101, 57, 637, 471.0]]), Look((48, 48), False)
+    np.testing.assert_array_equal(of_file(path, (637, 471), box, look)[0], from_pixels(cv2.imread(path), box[0], look))

@@ -121,7 +121,7 @@ def table_rows(
                     mend=mend or f"found: {', '.join(head)[:200]}",
                 )
             for row in reader:
-                if any(row):
+                if any(map(str.strip, row)):
                     row += [""] * (len(head) - len(row))
                     yield before + reader.line_num, {name: field.strip() for name, field in zip(head, row)}
         except (OSError, UnicodeError, csv.Error) as error:
@@ -132,7 +132,7 @@ def first_line(file: Iterable[str]) -> tuple[int, str]:
     """How many lines came before the first with content (blank ones, a spreadsheet's `sep=;`), and that one."""
     before = 0
     for line in file:
-        if line.strip() and not line.lower().startswith("sep="):
+        if line.strip() and not line.lower().lstrip('"').startswith("sep="):
             return before, line
         before += 1
     return before, ""
@@ -148,6 +148,19 @@ def separator_of(line: str, fits: Callable[[list[str]], bool]) -> str:
         if fits([field.strip() for field in fields]):
             return separator
     return ","
+
+
+def fields_of(line: str, count: int) -> list[str]:
+    """The fields of a line of a list, `count` when it is whole: white space parts them, and the first may hold some;
+    or, as a spreadsheet saves it, a comma, semicolon or bar.
+    """
+    spaced = line.rsplit(maxsplit=count - 1)
+    if len(spaced) != count or spaced[0][-1] in SEPARATORS or '"' in line:
+        for separator in SEPARATORS:
+            fields = [field.strip() for field in next(csv.reader([line], delimiter=separator), [])]
+            if len(fields) == count:
+                return fields
+    return spaced
 
 
 def number(text: str) -> float:

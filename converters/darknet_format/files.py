@@ -35,15 +35,22 @@ class DataFile:
         return self.labels is not None
 
     def list_of(self, split: str) -> Path:
-        """The list file of `split` (train, valid, test); DataError when the .data has none."""
+        """The list file of `split` (train, valid, test), or several places in lines, as a data.yaml may name them; what
+        `read_list` takes. DataError when the .data has none, or one is not there.
+        """
         if split in ("train", "valid"):
             path = getattr(self, split)
+        elif self.path.suffix.lower() in yaml_form.SUFFIXES:
+            path = Path(self.options[split]) if split in self.options else None
         else:
             path = resolve(self.options[split], self.path.parent) if split in self.options else None
         if path is None:
             raise DataError(f"no '{split}' list is named", where=self.path, mend=f"add a line {split}=FILE")
-        if not path.exists():
-            raise DataError(f"the {split} list is missing: {path}", where=self.path, mend="run emo convert again")
+        for place in map(Path, str(path).split("\n")):
+            if not place.exists():
+                ours = self.path.suffix.lower() not in yaml_form.SUFFIXES
+                what, mend = ("list", "run emo convert again") if ours else ("folder or list", "is the set whole?")
+                raise DataError(f"the {split} {what} is missing: {place}", where=self.path, mend=mend)
         return path
 
 
@@ -126,9 +133,12 @@ def read_list(path: str | Path) -> list[Path]:
 
 def numbered_list(path: str | Path) -> list[tuple[int, Path]]:
     """(line number, image) of each line of a list file; the pictures of a folder, which a data.yaml may name
-    instead.
+    instead, or of several of them (in lines), counted through.
     """
     path = Path(path)
+    if "\n" in str(path):
+        images = [image for place in str(path).split("\n") for _, image in numbered_list(place)]
+        return list(enumerate(images, start=1))
     if path.is_dir():
         found = list(enumerate(map(Path, pictures_in(path).paths), start=1))
         if not found:

@@ -26,7 +26,9 @@ PIXELS = 2.0  # a value beyond it is none of 0..1 that went astray, but pixels
 _ODD_BLANK = re.compile(r"[^\S \t\v\f]").search  # those that Python splits at and C does not
 LINE = "%d %.6f %.6f %.6f %.6f\n"
 DIGITS = 6  # behind the point, as labels are written: what is the same so far is the same label
-TREES = ("images", "JPEGImages", "raw")  # the folders in whose place Darknets and others look for `labels`
+TREES = ("labels", "Labels")  # in the place of which a picture's path has images, JPEGImages, imgs ...
+MISSING = "it is neither beside the picture nor in a labels/ in place of images/"
+EMPTY = "only a picture without faces may have an empty one"
 
 
 class Fault(NamedTuple):
@@ -52,18 +54,19 @@ def sibling(image: str | Path) -> Path:
 
 
 def label_path(image: str | Path) -> Path:
-    """The picture's label file: beside it, else in `labels/` beside the last `images/` or `JPEGImages/` in its path.
+    """The picture's label file: beside it, else in `labels/` in the place of a folder of its path, the last one first
+    (images/, JPEGImages/, imgs/ ...).
 
     The sibling where there is neither.
     """
     beside = sibling(image)
-    text = os.fspath(image)
-    if not any(f"{tree}/" in text for tree in TREES) or os.path.exists(beside):
+    if os.path.exists(beside):
         return beside
     parts = beside.parts
     for at in reversed(range(len(parts) - 1)):
-        if parts[at] in TREES and os.path.exists(other := Path(*parts[:at], "labels", *parts[at + 1 :])):
-            return other
+        for tree in TREES:
+            if os.path.exists(other := os.path.join(*parts[:at], tree, *parts[at + 1 :])):
+                return Path(other)
     return beside
 
 
@@ -74,9 +77,7 @@ def examine_label(path: str | Path, classes: int) -> Label:
     except DataError as error:
         if error.what != "no such file":
             raise
-        raise DataError(
-            "the label file is missing", where=path, mend="a picture without faces needs an empty one"
-        ) from None
+        raise DataError(f"the label file is missing: {MISSING}", where=path, mend=EMPTY) from None
     label = parse(text, classes)
     if len(label.rows) and os.path.getsize(path) != len(text) and not _plain(path):  # one byte a character is plain
         label.faults.insert(

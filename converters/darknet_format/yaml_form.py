@@ -1,6 +1,8 @@
 """`data.yaml`, as Roboflow exports it and other YOLOs read it: the same set as a `.data` file says, in other words.
 
 read("data.yaml") -> (("Neutral", "Happy"), {"train": "/set/train/images", "valid": "/set/valid/images"})
+
+Where a split has several folders or lists, they stand in lines of their own.
 """
 
 from __future__ import annotations
@@ -17,17 +19,17 @@ _MEND = "expected train, val and names"
 
 
 def read(path: str | Path) -> tuple[tuple[str, ...], dict[str, str]]:
-    """The class names, and for each split the folder of pictures or list file that it names, absolute where it is
-    found.
+    """The class names, and for each split the folder of pictures or list file that it names, or several in lines, as
+    they are found.
 
-    DataError for what is no such file, or names several folders for one split.
+    DataError for what is no such file.
     """
     path = Path(path)
     content = read_yaml(path)
     if not isinstance(content, dict) or "names" not in content:
         raise DataError("is not a data.yaml: it has no names", where=path, mend=_MEND)
     names = _names(content["names"], path)
-    if "nc" in content and content["nc"] != len(names):
+    if "nc" in content and str(content["nc"]).strip() != str(len(names)):
         raise DataError(f"nc is {str(content['nc'])[:20]}, but it has {len(names)} names", where=path)
     root = content.get("path")
     roots = [path.parent / root, path.parent] if isinstance(root, str) and root else [path.parent]
@@ -37,15 +39,9 @@ def read(path: str | Path) -> tuple[tuple[str, ...], dict[str, str]]:
         if said is None:
             continue
         some = said if isinstance(said, list) else [said]
-        if not all(isinstance(value, str) for value in some):
-            raise DataError(f"{split} is not a folder or file", where=path, mend=_MEND)
-        if len(some) > 1:
-            raise DataError(
-                f"{split} names {len(some)} folders",
-                where=path,
-                mend="write their pictures into one list file, and name that",
-            )
-        splits[split] = _found(slashes(some[0]), roots)
+        if not all(isinstance(value, str) and value and "\n" not in value for value in some):
+            raise DataError(f"{split} is not a folder or file, or several", where=path, mend=_MEND)
+        splits[split] = "\n".join(_found(slashes(value), roots) for value in some)
     if not splits:
         raise DataError("names neither train nor val", where=path, mend=_MEND)
     return names, splits

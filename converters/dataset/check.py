@@ -20,7 +20,7 @@ import numpy as np
 from .. import boxes
 from ..darknet_format.dataset import DarknetSet
 from ..darknet_format.files import class_of_path
-from ..darknet_format.labels import examine_label, label_path
+from ..darknet_format.labels import EMPTY, MISSING, examine_label, label_path
 from ..errors import DataError, MediaError
 from ..findings import Finding, box_problem, finding, label_trap, path_problem, picture_problems
 from ..image_formats import PICTURE_SUFFIXES
@@ -110,7 +110,7 @@ def read_faces(path: Path, classes: int, info: ImageInfo, min_face: float = 0.0)
         label = examine_label(path, classes)
     except DataError as error:
         if "missing" in error.what:
-            return None, [("missing-label", 0, "is not there; a picture without faces needs an empty one")]
+            return None, [("missing-label", 0, f"{MISSING}; {EMPTY}")]
         return None, [("bad-number", 0, error.what)]
     faults = [(fault.code, fault.line, fault.message) for fault in label.faults]
     whole = min(info.size_wh) > 0

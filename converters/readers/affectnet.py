@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -237,12 +238,13 @@ def _decoded(name: bytes) -> str:
 def _byte_lines(path: Path) -> Iterator[Iterable[bytes]]:
     """The list's lines as bytes of UTF-8, whatever it was saved as."""
     with open_text(path) as text:
-        if (
-            isinstance(text, io.TextIOWrapper) and text.encoding == "utf-8"
-        ):  # as it nearly always is: no need to decode half a gigabyte
-            yield text.buffer
-        else:
-            yield (line.encode("utf-8", "surrogateescape") for line in text)
+        if isinstance(text, io.TextIOWrapper) and text.encoding == "utf-8":
+            buffer: Any = text.buffer
+            head = buffer.peek(4096)[:4096]
+            if b"\n" in head or b"\r" not in head:  # as nearly always: no need to decode half a gigabyte
+                yield buffer
+                return
+        yield (line.encode("utf-8", "surrogateescape") for line in text)
 
 
 def _header(path: Path, file: Iterable[bytes]) -> tuple[int, bytes, list[bytes] | None, list[int]]:

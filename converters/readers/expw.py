@@ -14,7 +14,7 @@ import numpy as np
 from ..emotions import EMOTIONS, EXPW
 from ..errors import DataError
 from ..table.records import Notes, Table
-from ..text_files import number, numbered_lines, slashes
+from ..text_files import fields_of, number, numbered_lines, slashes
 
 LIST = ("label.lst", "label/label.lst", "data/label/label.lst", "label/label.txt")
 IMAGES = ("image/origin", "origin", "image", "images", "data/image/origin", "")
@@ -34,7 +34,7 @@ def read(root: Path, notes: Notes) -> Table:
     rows: dict[str, list[tuple]] = {}
     spoiled: set[str] = set()  # files with a face whose row cannot be used
     for line, text in numbered_lines(path, names=True):
-        fields = slashes(text).rsplit(maxsplit=7)  # a name may have spaces
+        fields = fields_of(slashes(text), 8)
         try:
             top, left, right, bottom = map(number, fields[2:6])
             label = int(fields[7])

@@ -15,7 +15,7 @@ import numpy as np
 from ..emotions import EMOTIONS, RAFDB
 from ..errors import DataError
 from ..table.records import SPLITS, Notes, Table, one_face_each
-from ..text_files import number, numbered_lines, read_text
+from ..text_files import fields_of, number, numbered_lines, read_text
 from . import folder
 
 LIST = "list_patition_label.txt"  # sic
@@ -57,7 +57,7 @@ def read(root: Path, notes: Notes, *, task: str = "detector", landmarks: bool = 
     image, name, split, line, xyxy, emotion, marks = [], [], [], [], [], [], []
     labels = {str(key): EMOTIONS.index(name) for key, name in RAFDB.items()}
     for line_number, text in numbered_lines(list_path, names=True):
-        file, label = (text.rsplit(maxsplit=1) + [""])[:2]
+        file, label = (fields_of(text, 2) + [""])[:2]
         to = "train" if file.startswith("train") else "test" if file.startswith("test") else None
         stem = file.rpartition(".")[0]
         if not file or "/" in file or "\0" in file or to is None:

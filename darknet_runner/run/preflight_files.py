@@ -160,7 +160,7 @@ def check_label(path: Path, classes: int, split: str = "") -> list[Finding]:
         return [
             finding(
                 code,
-                f"{error.what}; a picture without faces needs an empty one" if error.mend else error.what,
+                f"{error.what}; {error.mend}" if error.mend else error.what,
                 file=path,
                 subset=split,
             )

@@ -6,6 +6,7 @@ import pytest
 
 from converters.errors import DataError
 from converters.text_files import (
+    fields_of,
     number,
     numbered_lines,
     open_text,
@@ -75,7 +76,7 @@ def test_missing_folders_pipes_and_endless_files(tmp_path):
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
-@pytest.mark.parametrize("before", ["", "sep=;\r\n", "\n\n"])
+@pytest.mark.parametrize("before", ["", "sep=;\r\n", "\n\n", '"sep=;"\n'])
 def test_a_table_is_the_same_whatever_separates_it(file, separator, encoding, before):
     lines = [
         ["Emotion", " pixels ", "Usage"],
@@ -114,6 +115,29 @@ def test_numbers(text, value):
 def test_what_is_no_number(text):
     with pytest.raises(ValueError):
         number(text)
+
+
+@pytest.mark.parametrize(
+    "line, fields",
+    [
+        ("a.jpg 5", ["a.jpg", "5"]),
+        ("a b.jpg\t5", ["a b.jpg", "5"]),
+        ("a.jpg;5", ["a.jpg", "5"]),
+        ("a, b.jpg 5", ["a, b.jpg", "5"]),
+        ('"a b.jpg",5', ["a b.jpg", "5"]),
+        ("a.jpg, 5", ["a.jpg", "5"]),
+        ("a|5", ["a", "5"]),
+        ("a", ["a"]),
+        ("a;5;6", ["a;5;6"]),
+    ],
+)
+def test_fields_of_a_list(line, fields):
+    assert fields_of(line, 2) == fields
+
+
+def test_rows_of_nothing_but_spaces_and_separators_are_none(file):
+    rows = table_rows(file(b"a,b\n1,2\n \t\n,\n , \n3,4\n"), ("a",))
+    assert [(line, row["a"]) for line, row in rows] == [(2, "1"), (6, "3")]
 
 
 def test_slashes():

@@ -93,6 +93,9 @@ def test_a_label_lies_beside_its_picture_or_in_the_tree_of_labels(tmp_path):
         ("VOC/JPEGImages/b.png", "VOC/labels/b.txt"),
         ("images/images/c.jpg", "images/labels/c.txt"),
         ("images/x/images.old/d.e.jpg", "labels/x/images.old/d.e.txt"),
+        ("other/train/imgs/e.jpg", "other/train/labels/e.txt"),
+        ("other/Images/train/f.jpg", "other/Labels/train/f.txt"),
+        ("other/frames/g.jpg", "other/labels/g.txt"),
     ):
         path = tmp_path / label
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import pytest
 
 from converters.darknet_format import yaml_form
 from converters.darknet_format.dataset import find_data, load
-from converters.darknet_format.files import read_data
+from converters.darknet_format.files import read_data, read_list
 from converters.errors import DataError, UsageError
 
 LABEL = "1 0.5 0.5 0.25 0.25\n"
@@ -45,6 +45,7 @@ NAMES = "names: [Neutral, Happy, Sad]\nnc: 3\n"
         "path: .\ntrain: train/images\nval: valid/images\nnames:\n  0: Neutral\n  1: Happy\n  2: Sad\n",
         "path: /nowhere/at/all\ntrain: train/images\nval: valid/images\ntest:\n" + NAMES,
         "train: [train\\images]\nvalid: valid/images\n" + NAMES,
+        "train: train/images\nvalid: valid/images\nnames: [Neutral, Happy, Sad]\nnc: '3'\n",
     ],
 )
 def test_a_yaml_is_a_set(roboflow, text):
@@ -69,7 +70,8 @@ def test_a_yaml_is_a_set(roboflow, text):
         ("names: {0: a, 2: b}\ntrain: x\n", "not numbered"),
         ("names: 3\ntrain: x\n", "list of names"),
         ("names: [a]\ntrain: 3\n", "folder"),
-        ("names: [a]\ntrain: [x, y]\n", "names 2 folders"),
+        ("names: [a]\ntrain: [x, 3]\n", "folder"),
+        ("names: [a]\ntrain: [x, '']\n", "folder"),
         ("names: [[a]]\ntrain: x\n", "list of names"),
         ("a: [", "is not YAML"),
         ("names: []\ntrain: x\n", "list of names"),
@@ -80,6 +82,30 @@ def test_a_yaml_that_is_no_set_says_why(tmp_path, text, said):
     (tmp_path / "data.yaml").write_text(text)
     with pytest.raises(DataError, match=said):
         read_data(tmp_path / "data.yaml")
+
+
+def test_several_folders_and_lists_are_one_split(roboflow, monkeypatch):
+    """As ultralytics takes them, named from wherever one stands."""
+    root = roboflow(
+        "train: [../train/images, more.txt]\nval: valid/images\ntest: [valid/images, train/images]\n" + NAMES
+    )
+    (root / "more.txt").write_text("./valid/images/c.jpg\n")
+    for where in (root, "data.yaml", "set"):
+        if where != root:
+            monkeypatch.chdir(root if where == "data.yaml" else root.parent)
+        one = load(where)
+        assert {split: [path[len(str(root)) + 1 :] for path in images] for split, images in one.images.items()} == {
+            "train": ["train/images/a.jpg", "train/images/b.jpg", "valid/images/c.jpg"],
+            "valid": ["valid/images/c.jpg"],
+            "test": ["valid/images/c.jpg", "train/images/a.jpg", "train/images/b.jpg"],
+        }
+        assert one.lines["train"] == [1, 2, 3] and one.faces(one.images["train"][2]).tolist() == [
+            [1, 0.5, 0.5, 0.25, 0.25]
+        ]
+        assert len(read_list(one.data.list_of("train"))) == 3
+    (root / "more.txt").unlink()
+    with pytest.raises(DataError, match="train folder or list is missing: .*more.txt"):
+        load(root)
 
 
 def test_what_is_written_is_read(tmp_path):

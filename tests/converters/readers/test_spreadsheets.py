@@ -3,6 +3,7 @@
 import csv
 import io
 
+import cv2
 import numpy as np
 import pytest
 
@@ -75,6 +76,31 @@ def test_fer2013(fer2013_csv, separator, encoding, before):
         and table.split.tolist() == expected.split.tolist()
     )
     np.testing.assert_array_equal(np.stack(table.pixels), np.stack(expected.pixels))
+
+
+def test_line_ends_of_an_old_mac(affectnet):
+    root = affectnet("affectnet", {"training.csv": [("1/a.jpg", 10, 20, 50, 60, 1), ("1/b.jpg", 0, 0, 9, 9, 6)]})
+    expected, _ = read("affectnet", root)
+    path = root / "training.csv"
+    path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r"))
+    table, notes = read("affectnet", root)
+    assert table.image == expected.image and table.emotion.tolist() == expected.emotion.tolist() and not notes.findings
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", ";", ",", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_lists_that_are_parted_by_spaces(separator, encoding, tmp_path):
+    for folder, name, line in (
+        ("rafdb", "list_patition_label.txt", ["train_00001.jpg", "5"]),
+        ("expw", "label.lst", ["a b.jpg", "0", "1", "2", "30", "40", "9.5", "6"]),
+    ):
+        image = tmp_path / folder / {"rafdb": "aligned/train_00001_aligned.jpg", "expw": "image/origin/a b.jpg"}[folder]
+        image.parent.mkdir(parents=True)
+        cv2.imwrite(str(image), np.zeros((50, 50, 3), np.uint8))
+        (tmp_path / folder / name).write_bytes(separator.join(line).encode(encoding))
+        table, notes = read(folder, tmp_path / folder)
+        assert (len(table), notes.findings) == (1, []), folder
+        assert table.record(0).image.name == image.name
 
 
 def test_the_cases(shared):

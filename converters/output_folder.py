@@ -12,6 +12,7 @@ the next; two runs at once on one output are refused. An `out` that is a link ke
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -190,6 +191,26 @@ def in_place(out: Path, force: bool, files: tuple[str, ...], sources: Iterable[P
 def part(path: Path) -> Path:
     """`a.mp4` -> `a.part.mp4`: the suffix stays last, because it decides the format."""
     return path.with_name(f"{path.stem}.part{path.suffix}")
+
+
+def short(name: str, most: int = 200) -> str:
+    """`name`, whose last part is cut, with a hash of the whole in place of what is left out, when it has more bytes
+    than a file's name may have together with what comes to it (255 in all).
+    """
+    before, slash, last = name.rpartition("/")
+    data = os.fsencode(last)
+    if len(data) <= most:
+        return name
+    kept = data[: most - 9].decode("utf-8", "ignore" if _is_utf8(data) else "surrogateescape")
+    return f"{before}{slash}{kept}-{hashlib.blake2b(data, digest_size=4).hexdigest()}"
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def finish(folder: Path, *paths: Path, instead_of: tuple[str, ...] = ()) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from converters.errors import MediaError, UsageError, nearest
-from converters.output_folder import free, in_place
+from converters.output_folder import free, in_place, short
 
 from .output import exports, h264, sinks
 from .output.draw import draw
@@ -240,7 +240,8 @@ def run(
 
 
 def default_out(source: Path) -> Path:
-    return Path("detect-out") / (Path(os.path.abspath(source)).stem or "root")  # a link keeps the name that was typed
+    # A link keeps the name that was typed.
+    return Path("detect-out") / short(Path(os.path.abspath(source)).stem or "root")
 
 
 def annotated_video(path: Path, source: Any) -> sinks.Video | h264.H264:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from converters import boxes
 from converters.errors import MissingExtra
-from converters.output_folder import part
+from converters.output_folder import part, short
 
 from ..sources.frame import Frame
 from ..systems.detections import Detections
@@ -30,23 +30,43 @@ def folder_of(name: str) -> str:
     return plain.strip(". ") or "-"
 
 
+class FileNames:
+    """What files of each frame are called: its `stem_of`, no longer than a file's name may be; where another picture's
+    has that already (a.jpg and a.png), its whole name. One folder: without the folders that it lies in.
+    """
+
+    def __init__(self, one_folder: bool = False):
+        self.one_folder = one_folder
+        self.taken: dict[str, str] = {}  # what is given, to which picture
+
+    def of(self, frame: Frame) -> str:
+        if frame.name is None:
+            return stem_of(frame)
+        wished, number = stem_of(frame), 1
+        while self.taken.setdefault(given := self._fitting(wished), frame.name) != frame.name:
+            wished, number = frame.name + (f"-{number}" if number > 1 else ""), number + 1
+        return given
+
+    def _fitting(self, name: str) -> str:
+        return short(name.replace("/", "-") if self.one_folder else name)
+
+
 class Crops:
     """`crops/<emotion>/<frame>-<face>.jpg`: each face, cut out as its box says; a folder a class, as training sets
     are.
     """
 
     def __init__(self, path: Path, names):
-        self.path, self.names = path, names
+        self.path, self.names, self.called = path, names, FileNames(one_folder=True)
         part(path).mkdir()
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
+        called = self.called.of(frame)
         for index, (box, class_id) in enumerate(
             zip(found.xyxy_px.round().astype(int).tolist(), found.class_ids.tolist())
         ):
             x1, y1, x2, y2 = box
-            target = (
-                part(self.path) / folder_of(self.names[class_id]) / f"{stem_of(frame).replace('/', '-')}-{index}.jpg"
-            )
+            target = part(self.path) / folder_of(self.names[class_id]) / f"{called}-{index}.jpg"
             target.parent.mkdir(parents=True, exist_ok=True)
             write_picture(target, frame.bgr[y1 : max(y2, y1 + 1), x1 : max(x2, x1 + 1)])
 
@@ -60,11 +80,11 @@ class Labels:
     """
 
     def __init__(self, path: Path, names):
-        self.path, self.names = path, names
+        self.path, self.names, self.called = path, names, FileNames()
         part(path).mkdir()
 
     def write(self, frame: Frame, found: Detections, drawn) -> None:
-        target = part(self.path) / f"{stem_of(frame)}.txt"
+        target = part(self.path) / f"{self.called.of(frame)}.txt"
         target.parent.mkdir(parents=True, exist_ok=True)
         rows = boxes.xyxy_to_cxcywh_rel(found.xyxy_px.astype(float), frame.bgr.shape[1::-1])
         lines = (

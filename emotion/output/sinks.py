@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from converters.errors import MediaError
-from converters.output_folder import finish, part
+from converters.output_folder import finish, part, short
 
 from ..sources.frame import Frame
 from ..systems.backends import name_for_opencv
@@ -193,8 +194,10 @@ class Folder:
         part(path).mkdir()
 
     def write(self, frame, found, drawn) -> None:
-        name = frame.name if frame.name.lower().endswith((".jpg", ".jpeg", ".png")) else frame.name + ".png"
-        target = part(self.path) / name
+        stem, suffix = os.path.splitext(frame.name)
+        if suffix.lower() not in (".jpg", ".jpeg", ".png"):
+            stem, suffix = frame.name, ".png"
+        target = part(self.path) / (short(stem) + suffix)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_picture(target, drawn)
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from converters.terminal_text import plain
+
 SIZE, LEFT, RIGHT, TOP, ABOVE, BETWEEN, ROW, BELOW = 1210, 78, 130, 44, 270, 22, 30, 62  # pixels
 MOST = 20  # tracks that are shown, the longest
 TICKS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)  # then whole hours
@@ -50,7 +52,7 @@ def timeline(path: Path, names: Sequence[str], bins: np.ndarray, bin_s: float, r
     for index, name in enumerate(names):
         top = TOP + 24 * index
         draw.rectangle((SIZE - RIGHT + 14, top + 3, SIZE - RIGHT + 28, top + 17), colours[index], LINE)
-        draw.text((SIZE - RIGHT + 36, top + 10), name, INK, small, "lm")
+        draw.text((SIZE - RIGHT + 36, top + 10), fitted(name, small, RIGHT - 40), INK, small, "lm")
     for row, track in enumerate(tracks):
         top = bars + 4 + ROW * row
         draw.text((LEFT - 10, top + ROW / 2), f"#{track['track']}", INK, small, "rm")
@@ -94,7 +96,7 @@ def tick(span_s: float) -> float:
 
 def fitted(text: str, font, wide: float) -> str:
     """`text`, with its middle left out when it would be wider than `wide` pixels."""
-    text = text.encode("utf-8", "replace").decode()  # a name that is not UTF-8
+    text = plain(text).replace("\n", "\\n").encode("utf-8", "replace").decode()  # nor is every name UTF-8
     cut, keep = text, len(text)
     while (long := font.getlength(cut)) > wide and keep:
         keep = min(keep - 1, int(keep * wide / long))

@@ -426,6 +426,17 @@ def test_a_colon_in_a_relative_name_is_no_protocol(name, video, detector, tmp_pa
     )
 
 
+@pytest.mark.parametrize("name", ["a\nb.mp4", "\x1b[31m.mp4", "x" * 251 + ".mp4", "%d #?&.mp4", " .mp4", "-a.mp4"])
+def test_a_video_of_any_name(name, video, detector, tmp_path, monkeypatch):
+    """A line end broke the plot's title, a long name the default output's."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    video.rename(name)
+    assert detect.run(name, detector, limit=2).frames == 2
+    (out,) = Path("detect-out").iterdir()
+    assert out.name[:190] == name[:-4][:190] and (out / "annotated.mp4").is_file() and (out / "timeline.png").is_file()
+
+
 def test_several_sources_in_one_call(video, detector_folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "twin").mkdir()

@@ -2,8 +2,9 @@
 moment.
 
 `state.pt` holds the network itself, the optimizer, averages and progress of one moment, and is renamed into place
-before the weights: a kill between the two leaves a state that is newer than the weights and whole. Weights that are
-newer than the state were made by another engine since; then they are gone on with.
+before the weights: a kill between the two leaves a state that is newer than the weights and whole, from which the best
+weights are written again when it is their moment. Weights that are newer than the state were made by another engine
+since; then they are gone on with.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from ..network import weights_file
 
 if TYPE_CHECKING:
     from .train import Trainer
+
+
+MEND = "delete it to go on from the last weights, with a fresh optimizer"
 
 
 @dataclass
@@ -71,12 +75,11 @@ def save(trainer: Trainer, *tags) -> None:
 
 
 def resume(trainer: Trainer) -> None:
-    """Go on from the run's last moment; RunError for a state that cannot be read."""
-    run = trainer.job.run
-    found = weights_file.read(trainer.cfg, run.weights_file("last"))
+    """Go on from the run's last moment; RunError for a state that cannot be read or is of another network."""
+    found = weights_file.read(trainer.cfg, trainer.job.run.weights_file("last"))
     iteration = found.seen // trainer.batch
     state = _state(trainer)
-    if state is None or state["progress"]["iteration"] < iteration:
+    if state is None or state["progress"]["iteration"] * state.get("batch", trainer.batch) < found.seen:
         trainer.network.load(found)
         if state is not None:
             trainer.progress = Progress(
@@ -87,25 +90,55 @@ def resume(trainer: Trainer) -> None:
             )
         trainer.progress.iteration = iteration
     else:
-        trainer.progress = Progress(**state["progress"])
-        trainer.optimizer.load_state_dict(state["optimizer"])
+        _take(trainer, state)
+
+
+def mend(trainer: Trainer) -> None:
+    """Before a resumed run goes on: what a kill left of its files becomes that of the state's moment."""
+    if trainer.rank:
+        return
+    progress, run = trainer.progress, trainer.job.run
+    now = progress.history[-1:] == [(progress.iteration, progress.best)] and progress.stale == 0
+    best = run.weights_file("best")
+    if now and not (best.is_file() and weights_file.header_bytes(best)[1] == trainer.seen):
+        save(trainer, "best")
+    run.trim_metrics(progress.iteration)
+
+
+def _take(trainer: Trainer, state: dict) -> None:
+    """The state's network, optimizer and progress; RunError when they are not of this run's cfg and recipe."""
+    try:
+        own, other = (part["param_groups"] for part in (trainer.optimizer.state_dict(), state["optimizer"]))
+        if [group.keys() for group in own] != [group.keys() for group in other]:
+            raise ValueError("another optimizer")
         trainer.network.load_state_dict(state["raw"])
-        trainer.ema = state.get("ema", {})
-    run.trim_metrics(trainer.progress.iteration)
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        ema = state.get("ema", {})
+        if ema and {key: value.shape for key, value in ema.items()} != {
+            key: value.shape for key, value in state["raw"].items()
+        }:
+            raise ValueError("an average of another network")
+    except (RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+        raise RunError(
+            "is of another network or optimizer than this run's cfg and recipe", where=trainer.state_file, mend=MEND
+        ) from None
+    trainer.progress, trainer.ema = Progress(**state["progress"]), ema
 
 
 def _state(trainer) -> dict | None:
     path = trainer.state_file
     if not path.is_file():
         return None  # another engine's run
-    mend = "delete it to go on from the last weights, with a fresh optimizer"
     try:
         state = torch.load(path, map_location=trainer.device, weights_only=True)
-        known = {"progress", "optimizer", "raw"} <= state.keys() and state[
-            "progress"
-        ].keys() <= Progress.__dataclass_fields__.keys()
+        told = Progress(**state["progress"])
+        known = {"optimizer", "raw"} <= state.keys() and all(
+            isinstance(value, int) for value in (told.iteration, told.stale, state.get("batch", 1))
+        )
+    except (KeyError, AttributeError):
+        known = False
     except Exception as error:  # torch's unpickler raises what it likes
-        raise RunError(f"cannot be read, it is damaged ({type(error).__name__})", where=path, mend=mend) from None
+        raise RunError(f"cannot be read, it is damaged ({type(error).__name__})", where=path, mend=MEND) from None
     if not known:
-        raise RunError("is not the state of a run that this version of emo can go on from", where=path, mend=mend)
+        raise RunError("is not the state of a run that this version of emo can go on from", where=path, mend=MEND)
     return state

@@ -344,17 +344,17 @@ class Trainer:
             np.concatenate(logits) / self.temperature, self.valid.labels, self.data.names, self.data.top
         )
 
-    def _validate_and_keep(self):
-        progress, found = self.progress, None
+    def _judge(self):
+        """Validate; (the figures, whether they are the best so far), of which only the first process has any."""
+        progress, found, better = self.progress, None, False
         if not self.rank:
             found = self.validate()
             value = found[self.metric]
-            better = progress.best is None or (
-                value < progress.best if self.metric == "loss" else value > progress.best
+            better = math.isfinite(value) and (
+                progress.best is None or (value < progress.best if self.metric == "loss" else value > progress.best)
             )
             if better:
                 progress.best, progress.stale, progress.plateau = value, 0, 0
-                self.save("best")
             else:
                 progress.stale, progress.plateau = progress.stale + 1, progress.plateau + 1
                 if self.recipe.plateau_patience and progress.plateau >= self.recipe.plateau_patience:
@@ -364,7 +364,7 @@ class Trainer:
             shared = [progress.stale, progress.rate_factor]
             distributed.broadcast_object_list(shared)
             progress.stale, progress.rate_factor = shared
-        return found
+        return found, better
 
     def _loader(self):
         """Micro-batches from where the run stands to its end."""
@@ -406,8 +406,10 @@ class Trainer:
 
     def _train(self):
         progress, job, run = self.progress, self.job, self.job.run
+        if job.resume:
+            checkpoint.mend(self)
         loader = self._loader()
-        verdict, reasons, loss, found, began = "finished", (), None, None, time.perf_counter()
+        verdict, reasons, loss, found, better, began = "finished", (), None, None, False, time.perf_counter()
         start = progress.iteration
         validates = job.evaluate and self.data.valid is not None
         with self._signals(), Display(self, loader) as display:
@@ -433,15 +435,15 @@ class Trainer:
                     progress.average = loss if progress.average is None else 0.9 * progress.average + 0.1 * loss
                     progress.first_loss = progress.first_loss or loss
                     if validates and (done % self.every == 0 or done == self.total):
-                        found = self._validate_and_keep()
+                        found, better = self._judge()
                     display.batch(loss, found)
                     if done % SAVE_NUMBERED == 0:
                         self.save(done)
                     if done % SAVE_LAST == 0 or found is not None:
-                        self.save("last")
+                        self.save(*(["best"] if better else []), "last")  # of one moment, all
                         display.redraw()
                     given_up = found is not None and job.watch is not None and job.watch(done, found)
-                    found = None
+                    found, better = None, False
                     if self.stop is not None:
                         verdict, reasons = "interrupted", (f"{signal.Signals(self.stop).name} at iteration {done}",)
                         break

@@ -178,6 +178,72 @@ def test_a_kill_between_state_and_weights_loses_nothing(make):
     assert trainer.progress.iteration == 12 and trainer.progress.best is not None
 
 
+def contents(run):
+    return {path.name: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+
+def test_a_kill_between_state_and_best_loses_neither(make, monkeypatch):
+    """The state that says how good the best is comes first: the run that goes on writes the best of that moment."""
+    settings, write = {"epochs": 6, "ema": 0.9, "monitor": "loss"}, weights_file.write
+    straight, cut = make(settings), make(settings)
+    BuiltinEngine().train(straight)
+    last_best = weights_file.header_bytes(straight.run.weights_file("best"))[1]
+
+    class Killed(BaseException):
+        pass
+
+    def killed(cfg, path, arrays, seen, **more):
+        if path.name.endswith("_best.weights") and seen == last_best:
+            raise Killed
+        return write(cfg, path, arrays, seen, **more)
+
+    monkeypatch.setattr(weights_file, "write", killed)
+    with pytest.raises(Killed):
+        BuiltinEngine().train(cut)
+    monkeypatch.undo()
+    before = contents(cut.run)
+    BuiltinEngine().check(make(settings, run=cut.run, resume=True))
+    assert contents(cut.run) == before, "a dry run writes nothing"
+    BuiltinEngine().train(make(settings, run=cut.run, resume=True))
+    assert cut.run.weights_file("best").read_bytes() == straight.run.weights_file("best").read_bytes()
+    assert [row["valid_loss"] for row in rows(cut.run)] == [row["valid_loss"] for row in rows(straight.run)]
+
+
+def test_a_validation_that_is_no_number_is_never_the_best(make, monkeypatch):
+    job = make({"epochs": 3, "monitor": "loss"})
+    trainer, validate, told = Trainer(job), Trainer.validate, []
+
+    def first_is_nan(self):
+        told.append(validate(self))
+        return told[-1] | ({"loss": float("nan")} if len(told) == 1 else {})
+
+    monkeypatch.setattr(Trainer, "validate", first_is_nan)
+    assert trainer.train().metric == min(found["loss"] for found in told[1:])
+
+
+def test_a_batch_that_was_changed_since_does_not_make_the_weights_newer(make, capsys):
+    job = make({"epochs": 2})
+    BuiltinEngine().train(job)
+    cfg = cfg_file.load(job.run.cfg)
+    cfg_file.save(cfg.edit({0: {"batch": cfg.net.integer("batch", 1) // 2}}), job.run.cfg)
+    trainer = Trainer(make({"epochs": 2}, run=job.run, resume=True, reporter=TerminalReporter(quiet=True)))
+    assert trainer.progress.iteration == 6 and trainer.progress.history and not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("other", ["network", "optimizer", "words"])
+def test_the_state_of_another_run_is_one_line(make, other):
+    job = make({"epochs": 1, **({"optimizer": "sgd"} if other == "optimizer" else {})})
+    BuiltinEngine().train(job)
+    state = torch.load(job.run.weights / "state.pt", weights_only=True)
+    if other == "network":
+        state["raw"]["stack.0.weight"] = state["raw"]["stack.0.weight"][:, :, :1]
+    if other == "words":
+        state["progress"]["iteration"] = "three"
+    torch.save(state, job.run.weights / "state.pt")
+    with pytest.raises(RunError, match=r"state\.pt: is .*delete it"):
+        Trainer(make({"epochs": 1}, run=job.run, resume=True))
+
+
 def test_weights_of_another_engine_are_gone_on_with_and_the_best_stays(make, capsys):
     job = make({"epochs": 4})
     BuiltinEngine().train(job)

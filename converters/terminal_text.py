@@ -13,12 +13,17 @@ import unicodedata
 from contextlib import contextmanager
 from typing import TextIO
 
-# C0 and C1 (escape sequences, bells, backspaces), what turns the direction of writing, and line ends that are none.
-# A tab, a newline, and a return before one, are left: a cfg on stdout stays a cfg.
+# C0 and C1 (escape sequences, bells, backspaces), what turns the direction of writing, what takes no room and so makes
+# two names look like one (but for the joiners, which scripts and emoji need), and line ends that are none. A tab, a
+# newline, and a return before one, are left: a cfg on stdout stays a cfg.
 _CONTROL = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|\r(?!\n)"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]|\r(?!\n)"
 )
-_ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]+:/{1,2})(\S+?)(?=[\"'):,;\]]*(?:\s|$))", re.IGNORECASE)
+# A password may hold blanks, and then an address does; a number before one is a port.
+_ADDRESS = re.compile(
+    r"\b([a-z][a-z0-9+.-]+:/{1,2})((?:[^\s:@/]+:(?!\d+\s)[^\n@]{0,80}@)?\S+?)(?=[\"'):,;\]]*(?:\s|$))", re.IGNORECASE
+)
 _SECRET = re.compile(
     r"((?:user|login|pass|pwd|token|secret|key|auth|sign?|sid|session|credential|jwt)[\w.-]*(?:=|%3D))[^/\s]+",
     re.IGNORECASE,
@@ -27,7 +32,12 @@ _SECRET = re.compile(
 
 def plain(text: str) -> str:
     """`text` with every control character as \\uXXXX, which JSON reads as the character that it was."""
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text) if _CONTROL.search(text) else text
+    return _CONTROL.sub(_spelled, text) if _CONTROL.search(text) else text
+
+
+def _spelled(found: re.Match) -> str:
+    units = found[0].encode("utf-16-be").hex()  # two units beyond 65,535, as JSON has it
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def redacted(text: str) -> str:
@@ -45,10 +55,10 @@ def _without_secrets(found: re.Match) -> str:
     if "@" in authority:
         before_query = re.split(r"[?#]", rest, maxsplit=1)[0]
         rest = rest[before_query.rindex("@") + 1 :]  # rather a host too few than a part of a password too many
-    elif (
-        "@" in rest and port and not port[1].isdigit()
-    ):  # what looks like a port is the beginning of a password with a slash in it
-        rest = rest[rest.rindex("@") + 1 :]
+    elif "@" in rest and port:  # what looks like a port may be the beginning of a password with a slash in it
+        host = rest[rest.rindex("@") + 1 :]
+        if not port[1].isdigit() or re.search(r"[/:]", re.split(r"[?#]", host, maxsplit=1)[0]):
+            rest = host
     return scheme + _SECRET.sub(r"\1***", re.split(r"[?#]", rest, maxsplit=1)[0])
 
 

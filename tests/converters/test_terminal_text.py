@@ -34,6 +34,10 @@ from converters.terminal_text import PlainStream, plain, redacted
         ("rtsp://host/channel=1/stream=0", "rtsp://host/channel=1/stream=0"),
         ("TCP://me:secret@host:5000", "TCP://host:5000"),
         ("http:/me:secret@host/v.mp4", "http:/host/v.mp4"),  # what a Path makes of it
+        ("rtsp://me:secret word@cam/live", "rtsp://cam/live"),
+        ("rtsp:/me:a secret, a word@cam/live", "rtsp:/cam/live"),
+        ("rtsp://me:123/45@cam/live", "rtsp://cam/live"),
+        ("rtsp://me:123/45@cam:554", "rtsp://cam:554"),
         ("photos/me:x@home/what?.jpg", "photos/me:x@home/what?.jpg"),
     ],
 )
@@ -43,6 +47,20 @@ def test_addresses(address, shown):
         redacted(f"no answer from '{address}': it (really) said nothing")
         == f"no answer from '{shown}': it (really) said nothing"
     )
+
+
+def test_what_comes_behind_an_address_is_no_password():
+    for text in (
+        "rtsp://cam:554 failed, ask me@home",
+        "see http://host/a and mail me@home",
+        "http://host:80/ or a:b@c",
+    ):
+        assert redacted(text) == text
+
+
+@pytest.mark.parametrize("char", "\u061c\u200b\u2060\u2063\u180e\ufff9\U000e0041")
+def test_what_nobody_can_see_is_spelled(char):
+    assert plain(f"Ha{char}ppy") == "Ha" + json.dumps(char).strip('"') + "ppy"
 
 
 def test_errors_show_neither_passwords_nor_controls():

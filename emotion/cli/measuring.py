@@ -69,11 +69,17 @@ def measuring(measure: Callable[..., tuple[dict, str]]) -> Callable[..., None]:
     def command(
         split, limit, conf, iou, square, face_model, backend, device, bootstrap, seed, threads, as_json, quiet, **own
     ) -> None:
+        from ..comparison import gate
         from ..comparison.machine import cores
         from ..comparison.settings import Settings
         from ..systems.backends import set_threads
 
-        gate = {name: own.pop(name) for name in ("fail_under", "baseline", "tolerance", "junit", "summary")}
+        asked, baseline = own.pop("fail_under"), own.pop("baseline")
+        checks = {name: own.pop(name) for name in ("tolerance", "junit", "summary")}
+        if (checks["junit"] or checks["summary"]) and not (asked or baseline):
+            raise click.UsageError("--junit and --summary tell of checks: give --fail-under or --baseline")
+        wanted = [gate.bound(text) for text in asked]  # before a measurement that may take hours
+        old = gate.read_report(baseline) if baseline else None
         settings = Settings(
             split=split,
             limit=limit,
@@ -93,26 +99,26 @@ def measuring(measure: Callable[..., tuple[dict, str]]) -> Callable[..., None]:
             click.echo(json.dumps(result, indent=2))
         elif not quiet or own.get("table"):
             click.echo(text)
-        apply_gate(result, f"emo {measure.__name__}", **gate)
+        apply_gate(result, f"emo {measure.__name__}", wanted, old, **checks)
 
     for option in reversed(SHARED):
         command = option(command)
     return command
 
 
-def apply_gate(result: dict, name: str, fail_under, baseline, tolerance, junit, summary) -> None:
+def apply_gate(result: dict, name: str, wanted, old, tolerance, junit, summary) -> None:
     """Tell the checks that failed on stderr, write the summaries, and exit with 1 when one failed."""
     from converters.output_folder import replacing
 
     from ..comparison import gate
 
-    if (junit or summary) and not (fail_under or baseline):
-        raise click.UsageError("--junit and --summary tell of checks: give --fail-under or --baseline")
-    checks = [*gate.bounds(result, fail_under), *(gate.against(result, baseline, tolerance) if baseline else [])]
+    checks = [*gate.bounds(result, wanted), *(gate.against(result, old, tolerance) if old else [])]
     for path, text in ((junit, gate.junit(checks, name)), (summary, gate.summary(checks))):
         if path:
             with replacing(Path(path)) as unfinished:
                 unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
+    for other in gate.unlike(result, old) if old else ():
+        click.echo(f"emo: {old.path} was made {other}: its figures say little of these", err=True)
     failed = [check for check in checks if not check.passed]
     for check in failed:
         click.echo(f"emo: {gate.sentence(check)}", err=True)

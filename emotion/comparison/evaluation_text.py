@@ -38,9 +38,7 @@ def span(result: dict, name: str, index: int) -> str:
 
 
 def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
-    """Head and rows of the table over the models, a row a model; a column that says nothing of any model is left
-    out.
-    """
+    """Head and rows of the table over the models, a row a model; without intervals their columns are left out."""
     models, detects = result["models"], any("detector" in told for told in result["models"])
     misses = any(told["kind"] != "classifier" for told in models)
     columns = {"model": [told["model"] for told in models]}
@@ -76,7 +74,11 @@ def table_of(result: dict) -> tuple[list[str], list[list[str]]]:
         "pretrained from": [told["pretrained"] for told in models],
         "iterations": [told["iterations"] and str(told["iterations"]) for told in models],
     }
-    kept = [(head, [value or "–" for value in values]) for head, values in columns.items() if any(values)]
+    kept = [
+        (head, [value or "–" for value in values])
+        for head, values in columns.items()
+        if any(values) or not head.endswith("95%")
+    ]
     return [head for head, _ in kept], [list(row) for row in zip(*(values for _, values in kept))]
 
 

@@ -3,21 +3,31 @@
 In: the result of `evaluate` or `compare.run` (or their JSON files). Out: checks, and a summary of them as JUnit XML or
 Markdown.
 
-    checks = [*bounds(result, ["mAP=0.60", "yolo:accuracy=0.85"]), *against(result, "old.json", tolerance=0.01)]
+    wanted, old = [bound("mAP=0.60"), bound("yolo:accuracy=85%")], read_report("old.json")   # before what takes long
+    checks = [*bounds(result, wanted), *against(result, old, tolerance=0.01)]
     passed = all(check.passed for check in checks)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 from converters.errors import DataError, UsageError, nearest
 from converters.text_files import read_json
 
+from .detection import COCO
 from .tables import markdown
+
+MEANS = tuple(f"{kind}_{name}" for kind in ("macro", "weighted") for name in ("precision", "recall", "f1"))
+OF_BOXES = ("map", "map_11", "map_101", "map_darknet", "precision", "recall", "f1", "mean_iou")
+FIGURES = ("accuracy", "top_k", *MEANS, "ece", *OF_BOXES, *COCO, "face_ap", "missed", "extra", "ms")
+UNBOUNDED = ("extra", "ms")  # what may be more than 1; all others are shares
+FORMATS = {"models": (1,), "systems": (1, 2)}  # of the reports that are understood, by the key that holds what was told
 
 LESS_IS_BETTER = ("missed", "extra", "ece", "ms")
 HELD = (
@@ -32,9 +42,14 @@ HELD = (
 ALIASES = {
     "map50": "map",
     "map@0.5": "map",
+    "map@.5": "map",
+    "ap@0.5": "map",
     "ap50_95": "ap",
     "map50_95": "ap",
     "map@.5:.95": "ap",
+    "map@[.5:.95]": "ap",
+    "map@0.5:0.95": "ap",
+    "map@[0.5:0.95]": "ap",
     "top_1": "accuracy",
     "top1": "accuracy",
     "p": "precision",
@@ -59,14 +74,7 @@ def figures_of(result: dict) -> dict[str, dict[str, float | None]]:
     """Each system's figures by name, shares in 0..1; `missed` and `extra` as shares of the labelled faces."""
     out: dict[str, dict[str, float | None]] = {}
     for told in result.get("models", []):
-        found = {
-            name: told[name]
-            for name in (
-                "accuracy",
-                "top_k",
-                *(f"{kind}_{name}" for kind in ("macro", "weighted") for name in ("precision", "recall", "f1")),
-            )
-        }
+        found = {name: told[name] for name in ("accuracy", "top_k", *MEANS)}
         found |= {
             "ece": told["calibration"]["ece"],
             "missed": told["missed"] / told["faces"] if told["faces"] else None,
@@ -74,9 +82,7 @@ def figures_of(result: dict) -> dict[str, dict[str, float | None]]:
         }
         if "detector" in told:
             boxes = told["detector"]
-            found |= {
-                name: boxes[name] for name in ("map", "map_11", "map_101", "map_darknet", "precision", "recall", "f1")
-            } | {name: boxes["coco"][name] for name in ("ap", "ap50", "ap75", "ar100")}
+            found |= {name: boxes[name] for name in OF_BOXES} | {name: boxes["coco"][name] for name in COCO}
             found |= {"extra": told["extra"] / told["faces"] if told["faces"] else None}
         out[told["model"]] = found
     for system in result.get("systems", []):
@@ -91,30 +97,67 @@ def figures_of(result: dict) -> dict[str, dict[str, float | None]]:
     return out
 
 
-def bounds(result: dict, wanted: Sequence[str]) -> list[Check]:
-    """Checks of `[SYSTEM:]FIGURE=VALUE`: at least that, or, of figures of which less is better, at most.
+class Bound(NamedTuple):
+    """`[SYSTEM:]FIGURE=VALUE` as it was written, its system (None: each), its figure, and what that has to be."""
 
-    UsageError for one that is not understood.
+    text: str
+    system: str | None
+    figure: str
+    value: float
+
+
+def bound(text: str) -> Bound:
+    """`mAP=0.60`, `yolo:accuracy=85%`; UsageError for one that is not understood, or that is not a share and should be
+    one.
+    """
+    left, equals, right = text.rpartition("=")
+    percent = right.strip().endswith("%")
+    try:
+        value = float(right.strip().removesuffix("%")) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if not equals or not math.isfinite(value):
+        raise UsageError(f"'{text}' is not a bound", mend="write FIGURE=VALUE, such as mAP=0.60")
+    places = [
+        -1,
+        *(place for place, char in enumerate(left) if char == ":"),
+    ]  # a figure's name may have one: mAP@.5:.95
+    for place in places:
+        if (name := canonical(left[place + 1 :])) in FIGURES:
+            break
+    else:
+        name = canonical(left.rpartition(":")[2])
+        raise UsageError(f"'{text}': '{name}' is not a figure", mend=nearest(name, FIGURES))
+    if value < 0 or (value > 1 and name not in UNBOUNDED) or (percent and name == "ms"):
+        share = (
+            "milliseconds" if name == "ms" else "a share of the labelled faces" if name == "extra" else "from 0 to 1"
+        )
+        mend = f"write {left}={value / 100:g} or {left}={value:g}%" if 1 < value <= 100 and not percent else ""
+        raise UsageError(f"'{text}': {name} is {share}", mend=mend)
+    return Bound(text, left[:place].strip() if place >= 0 else None, name, value)
+
+
+def bounds(result: dict, wanted: Sequence[Bound]) -> list[Check]:
+    """Whether each figure is at least what is asked for, or, of figures of which less is better, at most.
+
+    UsageError for a system that there is not, or a figure that it does not have.
     """
     figures, out = figures_of(result), []
-    for text in wanted:
-        left, equals, right = text.rpartition("=")
-        named = next((system for system in figures if left.startswith(f"{system}:")), None)
-        name = canonical(left[len(named) + 1 :] if named else left)
-        try:
-            bound = float(right)
-        except ValueError:
-            bound = float("nan")
-        if not equals or bound != bound:
-            raise UsageError(f"'{text}' is not a bound", mend="write FIGURE=VALUE, such as mAP=0.60")
-        for system, found in figures.items() if named is None else [(named, figures[named])]:
-            if name not in found:
+    for asked in wanted:
+        if asked.system is not None and asked.system not in figures:
+            raise UsageError(
+                f"'{asked.text}': no system is called '{asked.system}'", mend=f"there is {', '.join(figures)}"
+            )
+        for system, found in figures.items():
+            if asked.system not in (None, system):
+                continue
+            if asked.figure not in found:
                 unlabelled = set(found) == {"ms"}
                 raise UsageError(
-                    f"'{left}' is not a figure of {system}",
-                    mend="nothing is labelled, so only ms is measured" if unlabelled else nearest(name, found),
+                    f"'{asked.text}': {system} has no {asked.figure}",
+                    mend="nothing is labelled, so only ms is measured" if unlabelled else f"it has {', '.join(found)}",
                 )
-            out.append(check(system, name, found[name], bound, "asked for"))
+            out.append(check(system, asked.figure, found[asked.figure], asked.value, "asked for"))
     return out
 
 
@@ -124,33 +167,101 @@ def canonical(name: str) -> str:
     return ALIASES.get(plain, plain)
 
 
-def against(result: dict, baseline: str | Path, tolerance: float = 0.0) -> list[Check]:
+class Report(NamedTuple):
+    """An earlier report.json or compare.json: where it lies, and what it holds."""
+
+    path: Path
+    told: dict
+
+
+def read_report(path: str | Path) -> Report:
+    """DataError for a file that is no report of emo, or one of another format, or whose figures are not numbers."""
+    path, told = Path(path), read_json(path)
+    kind = kind_of(told) if isinstance(told, dict) else None
+    if kind is None:
+        raise DataError("is not a report of emo evaluate or emo compare", where=path)
+    if told.get("format", 1) not in FORMATS[kind]:
+        raise DataError(
+            f"is of format {told['format']}",
+            where=path,
+            mend=f"known: {', '.join(map(str, FORMATS[kind]))}; make it again",
+        )
+    try:
+        figures = figures_of(told)
+        truths_of(told)
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else "holds something else than figures"
+        raise DataError(f"is not a whole report of emo {COMMANDS[kind]}: it {what}", where=path) from None
+    for system, found in figures.items():
+        for name, value in found.items():
+            if value is not None and (isinstance(value, (bool, str)) or not math.isfinite(value)):
+                raise DataError(f"{name} of {system} is {value!r}, which is not a number", where=path)
+    return Report(path, told)
+
+
+COMMANDS = {"models": "evaluate", "systems": "compare"}
+
+
+def kind_of(told: dict) -> str | None:
+    return next((kind for kind in COMMANDS if isinstance(told.get(kind), list) and told[kind]), None)
+
+
+def truths_of(told: dict) -> dict[str, int] | None:
+    """Labelled faces by class, which say on which data a report was made; None where none are told."""
+    for model in told.get("models", ()):
+        return {name: row["support"] for name, row in model["classes"].items()} if "classes" in model else None
+    for system in told.get("systems", ()):
+        return system.get("labelled", {}).get("truths")
+    return None
+
+
+def against(result: dict, old: Report, tolerance: float = 0.0) -> list[Check]:
     """Checks of HELD figures against an earlier report: none may be worse by more than `tolerance`.
 
-    Systems are met by name; where both reports hold one system, it is that one. DataError for a file that is no such
-    report, UsageError where no system is in both.
+    Systems are met by name; where both reports hold one system, it is that one. UsageError where the two cannot be
+    compared: of another command, without a system or a figure in common.
     """
-    path = Path(baseline)
-    try:
-        old = figures_of(read_json(path))
-    except (KeyError, TypeError, AttributeError):
-        raise DataError("is not a report of emo evaluate or emo compare", where=path) from None
-    now, out = figures_of(result), []
-    pairs = [(name, name) for name in now if name in old] or (
-        [(next(iter(now)), next(iter(old)))] if len(now) == len(old) == 1 else []
+    mine, theirs = kind_of(result), kind_of(old.told)
+    if mine and theirs and mine != theirs:
+        raise UsageError(
+            f"is a report of emo {COMMANDS[theirs]}, which counts otherwise than emo {COMMANDS[mine]}",
+            where=old.path,
+            mend=f"take one of emo {COMMANDS[mine]}",
+        )
+    before, now, out = figures_of(old.told), figures_of(result), []
+    other = "".join(f"; made {each}" for each in unlike(result, old))
+    pairs = [(name, name) for name in now if name in before] or (
+        [(next(iter(now)), next(iter(before)))] if len(now) == len(before) == 1 else []
     )
     if not pairs:
         raise UsageError(
-            f"has none of the systems {', '.join(now)}", where=path, mend=f"it holds {', '.join(old) or 'none'}"
+            f"has none of the systems {', '.join(now)}", where=old.path, mend=f"it holds {', '.join(before)}"
         )
-    for mine, theirs in pairs:
+    for system, then in pairs:
         for name in HELD:
-            before = old[theirs].get(name)
-            if before is not None and name in now[mine]:
-                bound = before + tolerance if name in LESS_IS_BETTER else before - tolerance
-                out.append(
-                    check(mine, name, now[mine][name], bound, f"{before:.4f} in {path.name}, tolerance {tolerance:g}")
-                )
+            value = before[then].get(name)
+            if value is not None and name in now[system]:
+                limit = value + tolerance if name in LESS_IS_BETTER else value - tolerance
+                why = f"{value:.4f} in {old.path.name}, tolerance {tolerance:g}{other}"
+                out.append(check(system, name, now[system][name], limit, why))
+    if not out:
+        raise UsageError("has no figure that could be held", where=old.path, mend="take a report on labelled data")
+    return out
+
+
+def unlike(result: dict, old: Report) -> list[str]:
+    """What an earlier report was made on, or with, that is another here: figures then say little of the system."""
+    out, here, there = [], truths_of(result), truths_of(old.told)
+    if here is not None and there is not None and here != there:
+        differ = [name for name in {**there, **here} if here.get(name) != there.get(name)]
+        out.append(
+            f"on other data ({sum(there.values())} labelled faces, here {sum(here.values())}; other numbers of "
+            f"{', '.join(differ[:4])}{' and more' if len(differ) > 4 else ''})"
+        )
+    for name in ("conf", "match_iou", "nms_iou"):
+        values = [told.get("settings", {}).get(name) for told in (old.told, result)]
+        if None not in values and values[0] != values[1]:
+            out.append(f"with {name} {values[0]:g} (here {values[1]:g})")
     return out
 
 

@@ -327,20 +327,25 @@ def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced:
 
 
 def _decode_by_pillow(path, name, grey, upright):
-    from PIL import Image, ImageOps
-
     try:
         with _pillow(path, name) as picture:
-            picture = ImageOps.exif_transpose(picture) if upright else picture
-            if picture.mode[0] in "IF":  # grey of more than 8 bits
-                picture = Image.fromarray(_in_8_bits(np.asarray(picture), path))
-            pixels = np.asarray(picture.convert("L" if grey else "RGB"))
+            return pixels_of(picture, grey, upright, path)
     except FileNotFoundError:
         raise MediaError("no such picture", where=path) from None
     except MediaError:
         raise
     except Exception:  # as in _by_pillow
         raise MediaError("cannot be decoded as a picture", where=path) from None
+
+
+def pixels_of(picture, grey: bool = False, upright: bool = True, path: str | Path | None = None) -> np.ndarray:
+    """A picture of Pillow's as `decode` gives a file. MediaError, of `path`, for values that are none of a picture."""
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture) if upright else picture
+    if picture.mode[0] in "IF":  # grey of more than 8 bits
+        picture = Image.fromarray(_in_8_bits(np.asarray(picture), path))
+    pixels = np.asarray(picture.convert("L" if grey else "RGB"))
     return pixels if grey else np.ascontiguousarray(pixels[..., ::-1])
 
 

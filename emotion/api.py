@@ -53,7 +53,8 @@ def load(
     from .systems import models
     from .systems.open import SYSTEMS, SystemSettings, open_system
 
-    spec = str(model) if model else ""
+    _check_names(model=model)
+    spec = str(model or "")
     if not spec:
         raise UsageError("no model is named", mend="emotion.load() opens yolo, emotion.load('two-stage') the other")
     if spec.partition(":")[0] not in SYSTEMS or Path(spec).exists():
@@ -123,9 +124,10 @@ def evaluate(
     from .comparison.evaluate import evaluate as run
     from .comparison.settings import Settings
 
-    specs = [models] if isinstance(models, (str, Path)) else models
+    specs = _several(models, "model")
+    _check_names(data=data, out=out)
     chosen = Settings(split=split, **settings)
-    return run([str(spec) for spec in specs or ()], data, settings=chosen, out=out, tta=tta, top=top, force=force)
+    return run([str(spec) for spec in specs], data, settings=chosen, out=out, tta=tta, top=top, force=force)
 
 
 def compare(
@@ -150,10 +152,19 @@ def compare(
     from .comparison.compare import run
     from .comparison.settings import Settings
 
-    specs = [str(system) for system in systems]
+    specs = [str(system) for system in _several(systems, "system")]
+    _check_names(data=data, out=out)
     chosen = Settings(**settings)
-    several = [media] if isinstance(media, (str, Path)) else media
-    return run(specs, data=data, media=several, out=out, settings=chosen, memory=memory, clip=clip, force=force)
+    return run(
+        specs,
+        data=data,
+        media=_several(media, "media"),
+        out=out,
+        settings=chosen,
+        memory=memory,
+        clip=clip,
+        force=force,
+    )
 
 
 def convert(
@@ -175,6 +186,7 @@ def convert(
     """
     from converters.convert import Settings, convert as run
 
+    _check_names(kind=kind, source=source, out=out)
     chosen = Settings(**settings)
     sources = [(kind, None if source is None else str(source))]
     return run(sources, out or f"data/{kind}-{chosen.task}", chosen, jobs=jobs, force=force, limit=limit)
@@ -196,6 +208,26 @@ def train(network: str | Path, data: str | Path | None = None, *, quiet: bool = 
 
     from .systems import models
 
+    _check_names(network=network, data=data, pretrained=settings.get("pretrained"))
     if settings.get("pretrained") is not None:
         settings["pretrained"] = models.to_begin_with(settings["pretrained"])
     return training.train(network, data, TrainSettings.of(**settings), TerminalReporter(quiet))
+
+
+def _check_names(**values: object) -> None:
+    """UsageError for what is neither text nor a path, nor None: an array, a list."""
+    from converters.errors import UsageError
+
+    for what, value in values.items():
+        if value is not None and not isinstance(value, (str, Path)):
+            shown = " ".join(repr(value).split())[:60]
+            raise UsageError(f"{what} = {shown} ({type(value).__name__}) is not a name or path")
+
+
+def _several(given: Any, what: str) -> list[str | Path]:
+    """One name, or a sequence of them, as a list."""
+    one = given is None or isinstance(given, (str, Path)) or not isinstance(given, Sequence)
+    some = [given] if one else list(given)
+    for value in some:
+        _check_names(**{what: value})
+    return [] if one and given is None else some

@@ -132,9 +132,9 @@ def as_bgr(picture: Any) -> np.ndarray:
                 error = MediaError(error.what, where=path, mend="system.stream(path) takes videos and folders")
             raise error from None
     if hasattr(picture, "convert"):  # PIL's, which need not be installed for that
-        from PIL import ImageOps
+        from converters.images import pixels_of
 
-        return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))[:, :, ::-1])
+        return pixels_of(picture)
     if not isinstance(picture, np.ndarray):
         raise MediaError(
             f"{picture!r:.60} ({type(picture).__name__}) is not a picture",

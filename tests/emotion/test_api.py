@@ -84,7 +84,14 @@ def test_every_form_of_a_picture_gives_the_same(yolo, here):
         np.testing.assert_array_equal(found.scores, expected.scores)
     grey = cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY)
     as_three = yolo(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
-    for form in (grey, grey[..., None], Image.fromarray(grey)):
+    wide = grey.astype(np.uint16) * 257
+    for form in (
+        grey,
+        grey[..., None],
+        Image.fromarray(grey),
+        Image.fromarray(wide),
+        Image.fromarray(grey / np.float32(255)),
+    ):
         np.testing.assert_array_equal(yolo(form).scores, as_three.scores)
 
 
@@ -141,6 +148,14 @@ def test_a_threshold_is_from_0_to_1(settings):
         (lambda: emotion.convert("yolo", ".", enlarge=-1), "enlarge = -1 is not a number from 0$"),
         (lambda: emotion.train(None), "no cfg 'None'"),
         (lambda: emotion.compare("yolo", None), "no system or model 'None'"),
+        (lambda: emotion.load(np.zeros(3)), "model = array.* is not a name or path"),
+        (lambda: emotion.evaluate(["emo-s", 5], data="."), r"model = 5 \(int\)"),
+        (lambda: emotion.evaluate(object(), data="."), r"model = .*\(object\)"),
+        (lambda: emotion.evaluate("emo-s", data=["a"]), "data = .*list"),
+        (lambda: emotion.compare("yolo", "two-stage", media=[np.zeros(3)]), "media = array"),
+        (lambda: emotion.convert([]), "kind = "),
+        (lambda: emotion.convert("fer2013", b"a"), "source = .*bytes"),
+        (lambda: emotion.train("emonet", {}), "data = .*dict"),
     ],
 )
 def test_what_is_wrong_is_named(run, said):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from . import text_files
@@ -33,7 +34,7 @@ def read_json(
     path: str | Path, fields: Fields = NO_FIELDS, needed: tuple[str, ...] = (), error: type[EmoError] = DataError
 ) -> dict:
     """A JSON file's one table. `error` when it cannot be read, is not JSON, or does not hold `fields`."""
-    return checked(_read(path, text_files.read_json, error), fields, path, needed, error)
+    return checked(_read(path, partial(text_files.read_json, edited=True), error), fields, path, needed, error)
 
 
 def read_toml(

@@ -23,6 +23,7 @@ from typing import IO, Any
 from .errors import DataError
 
 MOST_BYTES = 1 << 28  # of a file that is read whole; FER2013's csv, which is streamed, has 290 MB
+DEEPEST = 100  # tables or lists in each other in a file that people edit; what goes through them calls itself
 SEPARATORS = (",", ";", "\t", "|")  # a table's, in the order in which they are tried
 _SAVE = "save it as UTF-8 text"
 # Longer ones first: UTF-32's begins with UTF-16's.
@@ -181,11 +182,11 @@ def slashes(name: str) -> str:
     return name.replace("\\", "/") if "\\" in name else name
 
 
-def read_json(path: str | Path, *, names: bool = False, most: int = MOST_BYTES) -> Any:
-    """What a JSON file holds; DataError when it is missing or no JSON."""
+def read_json(path: str | Path, *, names: bool = False, most: int = MOST_BYTES, edited: bool = False) -> Any:
+    """What a JSON file holds; DataError when it is missing or no JSON, or, where people edit it, too deep."""
     text = read_text(path, names=names, most=most)
     try:
-        return json.loads(text)
+        return shallow(json.loads(text)) if edited else json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(_no("JSON", error), where=path) from None
 
@@ -196,7 +197,7 @@ def read_toml(path: str | Path) -> dict[str, Any]:
 
     text = read_text(path, most=1 << 24)
     try:
-        return tomllib.loads(text)
+        return shallow(tomllib.loads(text))
     except (ValueError, RecursionError) as error:
         raise DataError(_no("TOML", error), where=path) from None
 
@@ -207,7 +208,7 @@ def read_yaml(path: str | Path) -> Any:
 
     text = read_text(path, most=1 << 24)
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return shallow(yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
     except (
         yaml.YAMLError,
         ValueError,
@@ -218,6 +219,25 @@ def read_yaml(path: str | Path) -> Any:
         RecursionError,
     ) as error:
         raise DataError(_no("YAML", error), where=path) from None
+
+
+def shallow(value: Any) -> Any:
+    """`value` itself; RecursionError when tables and lists lie more than DEEPEST deep in each other, which TOML's
+    `[a.a.a...]` gives without an error of its own parser.
+    """
+    seen: set[int] = set()  # YAML's aliases make one value part of many, even of itself
+    level = [value]
+    for _ in range(DEEPEST):
+        below = []
+        for table in level:
+            for inner in table.values() if isinstance(table, dict) else table if isinstance(table, list) else ():
+                if isinstance(inner, (dict, list)) and id(inner) not in seen:
+                    seen.add(id(inner))
+                    below.append(inner)
+        if not below:
+            return value
+        level = below
+    raise RecursionError
 
 
 def _no(kind: str, error: Exception) -> str:

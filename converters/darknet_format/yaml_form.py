@@ -29,8 +29,11 @@ def read(path: str | Path) -> tuple[tuple[str, ...], dict[str, str]]:
     if not isinstance(content, dict) or "names" not in content:
         raise DataError("is not a data.yaml: it has no names", where=path, mend=_MEND)
     names = _names(content["names"], path)
-    if "nc" in content and str(content["nc"]).strip() != str(len(names)):
-        raise DataError(f"nc is {str(content['nc'])[:20]}, but it has {len(names)} names", where=path)
+    said = content.get("nc")
+    said = said.strip() if isinstance(said, str) else said
+    if "nc" in content and said not in (len(names), str(len(names))):
+        said = said if isinstance(said, (str, int, float)) else "no number"  # aliases can make a list endless
+        raise DataError(f"nc is {str(said)[:20]}, but it has {len(names)} names", where=path)
     root = content.get("path")
     roots = [path.parent / root, path.parent] if isinstance(root, str) and root else [path.parent]
     splits = {}

@@ -37,6 +37,7 @@ FIELDS = {
         ("", "is not JSON"),
         ("9" * 5000, "is not JSON"),
         ("[" * 100_000, "too deep"),
+        ('{"a":' * 500 + "1" + "}" * 500, "too deep"),
     ],
 )
 def test_json_that_does_not_fit(text, words, tmp_path):

@@ -149,7 +149,11 @@ def test_slashes():
     [
         (read_json, "[" * 100_000, "{"),
         (read_toml, "a = " + "[" * 3000 + "]" * 3000, "a = "),
+        (read_toml, f"[{'.'.join('a' * 3000)}]", "[a.]"),
+        (read_toml, f"{'.'.join('a' * 3000)} = 1", "[[a]"),
+        (read_toml, "a = " + "[" * 101 + "]" * 101, "a = ["),
         (read_yaml, "[" * 5000, "a: [1"),
+        (read_yaml, "[" * 101 + "]" * 101, "a: {"),
         (read_json, "1" * 5000, "nul"),
         (read_toml, "a = 2020-13-45", "x"),
         (read_yaml, "a: 2020-13-45", "a: *b"),
@@ -160,6 +164,15 @@ def test_structured_files_that_are_broken_or_too_deep_are_one_line(file, read, d
         with pytest.raises(DataError, match="is not (JSON|TOML|YAML)") as told:
             read(file(text.encode()))
         assert "\n" not in str(told.value)
+
+
+def test_tables_that_hold_each_other(file):
+    """A hundred are read; YAML's aliases, which can hold themselves, end."""
+    assert read_toml(file(("a = " + "[" * 99 + "]" * 99).encode()))["a"] != []
+    (inner,) = read_yaml(file(b"&a [*a]"))
+    assert inner[0] is inner
+    bomb = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    assert len(read_yaml(file(f"a0: &a0 x\n{bomb}\n".encode()))["a11"]) == 9
 
 
 def test_structured_files_in_every_encoding(file):

@@ -67,6 +67,8 @@ def test_a_yaml_is_a_set(roboflow, text):
         ("- a\n", "has no names"),
         ("names: [a]\n", "neither train nor val"),
         ("names: [a]\nnc: 2\ntrain: x\n", "nc is 2"),
+        ("names: [a]\nnc: two\ntrain: x\n", "nc is two"),
+        ("names: [a]\nnc: &a [*a]\ntrain: x\n", "nc is no number"),
         ("names: {0: a, 2: b}\ntrain: x\n", "not numbered"),
         ("names: 3\ntrain: x\n", "list of names"),
         ("names: [a]\ntrain: 3\n", "folder"),

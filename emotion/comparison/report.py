@@ -26,7 +26,7 @@ def figures(result: dict) -> list[tuple[str, list[str], int | None, str]]:
 
     def row(name, values, text, meaning, better=None):
         best = None
-        if better and None not in values and len(set(values)) > 1:
+        if better and None not in values and wording.tells_apart(*sorted(values, reverse=better is max)[:2]):
             best = values.index(better(values))
         rows.append((name, [text(value) for value in values], best, meaning))
 
@@ -166,23 +166,32 @@ def agreement(result: dict) -> list[str]:
 
 
 def intervals(result: dict) -> list[str]:
-    """The table of differences, for a terminal."""
-    rows: list[tuple[str, ...]] = []
-    said_of = ""
-    for name, spans, difference, said in wording.differences(result):
-        rows.append((name, *spans, difference, said) if name != said_of else ("", *[""] * len(spans), difference, said))
-        said_of = name
+    """The intervals and the differences, for a terminal: in one table of two systems, in two of more."""
+    heads, rows = [system["system"] for system in result["systems"]], wording.differences(result)
     if not rows:
         return []
-    heads = [system["system"] for system in result["systems"]]
-    table = [("95% intervals", *heads, "difference", ""), *rows]
-    last = len(heads) + 1
-    wide = [max(len(row[column]) for row in table) for column in range(last + 1)]
+    if len(heads) == 2:
+        return aligned(
+            [("95% intervals", *heads, "difference", ""), *((name, *spans, *rest) for name, spans, *rest in rows)], 1
+        )
+    spans_of = {name: spans for name, spans, *_ in rows}
+    return [
+        *aligned([("95% intervals", *heads), *((name, *spans) for name, spans in spans_of.items())]),
+        "",
+        *aligned([("differences", "", ""), *wording.grouped(rows)], 1),
+    ]
+
+
+def aligned(rows: list[tuple[str, ...]], words: int = 0) -> list[str]:
+    """Lines of a table: the first column to the left, as are the `words` at its end, the others to the right."""
+    wide = [max(map(len, column)) for column in zip(*rows)]
+    right = range(1, len(wide) - words)
     return [
         "  ".join(
-            [row[0].ljust(wide[0]), *(row[column].rjust(wide[column]) for column in range(1, last + 1)), row[last + 1]]
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, wide))
         ).rstrip()
-        for row in table
+        for row in rows
     ]
 
 
@@ -218,6 +227,7 @@ def render(result: dict, shown: dict, clip: Path | None = None) -> str:
         shown=shown,
         slowest=max(system["latency"]["total_ms"] or 0 for system in result["systems"]) or 1,
         differences=wording.differences(result) if "significance" in result else [],
+        grouped=wording.grouped,
         sentences=wording.sentences(result) if "significance" in result else [],
         agreements=agreement(result),
         clip=clip.name if clip else None,

@@ -20,6 +20,7 @@ OF_BOXES = ("map", "face_ap", "extra")  # which say nothing where each picture i
 NONE_SHOWN = "no difference was shown"
 TOO_FEW = "too few faces of some classes to say"
 ALPHA = 0.05
+CLEARLY = 1.1  # how many times as fast a system has to be to be called the faster one
 UNITS = {
     "group": "people or sources",
     "crossed": "people or sources",
@@ -103,6 +104,20 @@ def differences(result: dict) -> list[tuple[str, list[str], str, str]]:
     return rows
 
 
+def grouped(rows: list[tuple[str, list[str], str, str]]) -> list[tuple[str, str, str]]:
+    """Of `differences`: (figure, difference, what that means), the figure's name only in its first row."""
+    names = [name for name, *_ in rows]
+    return [
+        ("" if place and names[place - 1] == name else name, difference, said)
+        for place, (name, _, difference, said) in enumerate(rows)
+    ]
+
+
+def tells_apart(one: float, other: float) -> bool:
+    """Whether one time is clearly shorter than the other; the machine does other things too."""
+    return max(one, other) >= CLEARLY * min(one, other)
+
+
 def verdict(result: dict) -> str:
     """The comparison in one sentence."""
     systems = result["systems"]
@@ -156,7 +171,7 @@ def speed_of(systems: list[dict]) -> str:
     if len(timed) < 2:
         return "how fast they are was not compared"
     (quick, low), (slow, high) = min(timed, key=lambda pair: pair[1]), max(timed, key=lambda pair: pair[1])
-    if high / low < 1.1:
+    if not tells_apart(low, high):
         return f"none is clearly faster ({', '.join(f'{time:.1f}' for _, time in timed)} ms a frame)"
     return f"{quick} is {high / low:.1f} times as fast as {slow} ({low:.1f} and {high:.1f} ms a frame)"
 

@@ -12,7 +12,7 @@ import pytest
 
 from converters.darknet_format.files import write_data
 from converters.errors import DataError, UsageError
-from emotion.comparison import compare, media_labels, report, side_by_side, wording
+from emotion.comparison import compare, gallery, media_labels, report, side_by_side, wording
 from emotion.comparison.foreign import FileSystem
 from emotion.comparison.memory import peak_megabytes
 from emotion.comparison.settings import Settings
@@ -76,6 +76,9 @@ def test_three_systems_each_with_each(boxes, systems, detector_factory, tmp_path
     page = (tmp_path / "out" / "report.html").read_text()
     assert (
         result["verdict"] in page.replace("&#39;", "'")
+        and said.count("100.0 to 100.0%") == page.count(">100.0 to 100.0%<") > 3  # once a figure, not once a pair
+        and len([line for line in said.splitlines() if line.startswith("accuracy ")]) == 3  # figure, interval, pairs
+        and page.count('<th scope="row">accuracy</th>') == 3
         and 'class="t2"' in page
         and result["machine"]["processor"] in page
     )
@@ -421,3 +424,43 @@ def test_the_page_in_a_browser(boxes, systems, detector_factory, tmp_path, brows
         and chrome.execute_script("return document.getElementById('count').textContent") == f"{happy} of {every} frames"
     )
     assert not [entry for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def test_the_filter_finds_classes_of_any_name(tmp_path, browser):
+    """Names with what a list, an attribute or a script could be cut at; each stands in one of two frames."""
+    names = ("a|b", "a", 'c"d', "e'f", "</script><script>alert(1)</script>", "&amp;", "two  spaces")
+    faces = [gallery.Said("found", name, 0.5, None) for name in names]
+    frames = [
+        gallery.Shown(index, f"<b>{name}", None, (b"", b""), (4, 3), ((face,), ()), None, 1)
+        for index, (name, face) in enumerate(zip(names, faces))
+    ]
+    system = {
+        "system": "<i>x</i>",
+        "settings": {"<u>": "<s>"},
+        "faces_found": 1,
+        "frames_without_face": 0,
+        "latency": {"total_ms": None, "stages_ms": {}, "frames_timed": 0},
+        "cost": {"megabytes": None, "bflops_a_frame": None, "bflops_a_face": None},
+    }
+    pair = {"pair": [0, 1], "matched": 0, "only": [1, 0], "share": None}
+    told = {
+        "version": "1",
+        "verdict": "<b>",
+        "subject": {"media": ["<img src=x onerror=alert(1)>"], "frames": 7, "judged": 0, "task": "detector"},
+        "settings": {"conf": 0.25, "match_iou": 0.5, "threads": 1},
+        "machine": {},
+        "systems": [system, system | {"system": "y"}],
+        "pairs": [pair],
+    }
+    (tmp_path / "page.html").write_text(report.render(told, {"worst": frames, "spread": []}))
+    chrome = browser(tmp_path / "page.html", 390)
+    assert not chrome.execute_script("return document.querySelectorAll('b b, i, u, s, img[onerror]').length")
+    options = chrome.execute_script("return [...document.getElementById('class').options].map(each => each.value)")
+    assert options == ["", *sorted(names)]
+    for name in names:
+        chrome.execute_script("const s = document.getElementById('class'); s.value = arguments[0]; s.onchange();", name)
+        shown = chrome.execute_script(
+            "return [...document.querySelectorAll('.frame')].filter(e => e.style.display != 'none')"
+            ".map(e => e.querySelector('h3').firstChild.textContent.trim())"
+        )
+        assert shown == [f"<b>{name}"]

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .errors import UsageError
 from .image_formats import SUFFIXES
 from .images import ImageInfo
 from .output_folder import replacing
@@ -168,12 +169,20 @@ def as_dicts(findings: Iterable[Finding]) -> list[dict]:
 
 
 def write_csv(findings: Iterable[Finding], path: str | Path) -> None:
-    """The findings as a CSV file with a header, written under a temporary name and renamed."""
+    """The findings as a CSV file with a header, written under a temporary name and renamed.
+
+    UsageError for a file that is there and holds something else than earlier findings.
+    """
+    head = ",".join(field.name for field in fields(Finding))
+    if os.path.isfile(path) and os.path.getsize(path):
+        with open(path, "rb") as old:
+            if old.read(len(head)) != head.encode():
+                raise UsageError("exists, and holds no findings that it could replace", where=path, mend="name another")
     with (
         replacing(Path(path)) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        writer = csv.DictWriter(file, [field.name for field in fields(Finding)], lineterminator="\n")
+        writer = csv.DictWriter(file, head.split(","), lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(asdict, findings))
 

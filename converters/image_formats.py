@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .file_handles import READ
 
@@ -130,10 +132,23 @@ def is_animated(path: str | Path) -> bool:
     """Whether a picture file has a second frame; False also for what is no picture or is cut, as `probe` and `decode`
     will say.
     """
-    from PIL import Image
-
     try:
-        with Image.open(path) as picture:
+        with opened_by_pillow(path) as picture:
             return bool(getattr(picture, "is_animated", False))
     except Exception:  # Pillow's plugins raise what they like
         return False
+
+
+_limit_off = threading.Lock()
+
+
+def opened_by_pillow(path: str | Path) -> Any:
+    """Pillow's lazily opened picture; its own limit of pixels, and the warning of it, is off: `max_pixels` is asked."""
+    from PIL import Image
+
+    with _limit_off:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            return Image.open(path)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit

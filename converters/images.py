@@ -28,7 +28,7 @@ import numpy as np
 
 from .errors import MediaError, MissingExtra
 from .file_handles import READ, read_at
-from .image_formats import sniff
+from .image_formats import opened_by_pillow, sniff
 
 SAFE_FORMATS = {"JPEG": ".jpg", "PNG": ".png"}  # what every Darknet reads, and how it must be called
 
@@ -264,11 +264,8 @@ _TURNED = ("TIFF", "HEIF", "AVIF")  # which those who decode them turn themselve
 
 
 def _pillow(path, name: str):
-    """Pillow's lazily opened picture; its own limit of pixels is off, since `max_pixels` is asked.
-
-    MissingExtra for HEIF.
-    """
-    from PIL import Image, features
+    """Pillow's lazily opened picture. MissingExtra for HEIF."""
+    from PIL import features
 
     if name == "HEIF" or (name == "AVIF" and not features.check("avif")):
         try:
@@ -281,11 +278,7 @@ def _pillow(path, name: str):
         plugin.register_heif_opener()
         if name == "AVIF" and hasattr(plugin, "register_avif_opener"):
             plugin.register_avif_opener()
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        return Image.open(path)
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
+    return opened_by_pillow(path)
 
 
 def decode(path: str | Path, grey: bool = False, upright: bool = False, reduced: int = 1) -> np.ndarray:

@@ -101,6 +101,8 @@ def _lock(path: Path, folder: Path, mend: str) -> int:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | OWN, 0o644)
+        except (FileExistsError, NotADirectoryError):
+            raise DataError("is not a folder", where=path.parent, mend="choose another --out") from None
         except OSError as error:
             raise DataError(f"cannot be written: {error.strerror}", where=path.parent) from None
         try:

@@ -20,6 +20,7 @@ import numpy as np
 from converters.darknet_format.files import DataFile, class_of_path, read_list
 from converters.darknet_format.labels import label_path, read_label
 from converters.errors import DataError, RunError
+from converters.images import probe
 from converters.parallel import end_with_parent
 
 from ..signals import STOPS
@@ -63,13 +64,8 @@ class Cache:
         )  # 0, 0: not yet read
 
     def _bytes(self, path):
-        from PIL import Image
-
-        try:
-            with Image.open(path) as picture:
-                return picture.width * picture.height * self.channels
-        except OSError:
-            return 0  # the decoder will say what is wrong with it when it is its turn
+        width, height = probe(path).size_wh  # none: the decoder will say what is wrong with it when it is its turn
+        return width * height * self.channels
 
     def __getitem__(self, index: int) -> np.ndarray:
         start, slot = int(self.starts[index]), int(self.slots[index])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
+
+from converters.errors import UsageError
 
 from . import options
 from .groups import Group
@@ -229,8 +232,9 @@ def stats(source, out, as_json, quiet):
 @click.option("--findings", type=click.Path(dir_okay=False), help="Show the pictures that this file of findings names.")
 @click.option("--code", "codes", multiple=True, help="With --findings: only findings of this code; may be repeated.")
 @options.seed
+@options.force
 @options.quiet
-def view(source, out, count, columns, tile, split, only, findings, codes, seed, quiet):
+def view(source, out, count, columns, tile, split, only, findings, codes, seed, force, quiet):
     """Write a contact sheet: pictures of a Darknet set with their boxes and classes.
 
     \b
@@ -242,6 +246,8 @@ def view(source, out, count, columns, tile, split, only, findings, codes, seed, 
     from converters.dataset import edit
     from converters.dataset.contact_sheet import contact_sheet, write_png
 
+    if os.path.lexists(out) and not force:
+        raise UsageError("exists already", where=out, mend="give --force to replace it, or another --out")
     images = None
     if findings:
         chosen = [item for item in edit.read_findings(findings) if not codes or item.code in codes]

@@ -147,3 +147,21 @@ def test_the_real_photographs(emo):
     report = json.loads(emo("dataset", "check", "--json")[1])
     assert report["pictures"] == {"train": 4547, "valid": 464}
     assert set(report["counts"]) == {"near-duplicate"} and 6 <= report["counts"]["near-duplicate"] <= 10
+
+
+def test_a_file_of_the_sets_own_is_not_written_over(emo, tmp_path):
+    """A sheet or table that is given a picture's or label's name."""
+    assert emo("dataset", "synth", "--as", "yolo", "--count", 4, "--size", 96, "--out", "set", "--quiet")[0] == 0
+    picture = sorted(Path("set/train").glob("*.[jp][pn]g"))[0]
+    label = picture.with_suffix(".txt")
+    before = picture.read_bytes(), label.read_bytes()
+    code, _, err = emo("dataset", "view", "set", "--out", picture)
+    assert code == 2 and f"{picture}: exists already (give --force" in err
+    code, _, err = emo("dataset", "check", "set", "--csv", label)
+    assert code == 2 and f"{label}: exists, and holds no findings" in err
+    assert (picture.read_bytes(), label.read_bytes()) == before
+    for _ in range(2):
+        assert (
+            emo("dataset", "view", "set", "--force")[0] == 0
+            and emo("dataset", "check", "set", "--csv", "f.csv")[0] == 0
+        )

@@ -10,6 +10,7 @@ that it saved.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
@@ -38,6 +39,7 @@ CARD = {
     **dict.fromkeys(("trained_on", "chosen_on"), list),
 }
 LARGEST = 8192  # side of a network's input; a cfg may ask for more than any memory holds
+MOST_NUMBERS = 1 << 30  # of one layer's output, 4 GB; OpenCV counts them in 31 bits
 DEFAULTS = {"detector": "emo-v4-nano", "classifier": "emo-s"}
 
 # A class that is less likely right than wrong is not named alone; where scores are shares that is below a half.
@@ -199,6 +201,14 @@ def _load(name, cfg_path, weights_path, names_path, weights_file, names_file) ->
     cfg = cfg_file.load(cfg_path)
     if max(cfg.net.integer(key, 0) for key in ("width", "height")) > LARGEST:
         raise CfgError(f"its input is larger than {LARGEST}x{LARGEST}", where=cfg_path, line=cfg.net.line)
+    widest = max(trace(cfg), key=lambda layer: math.prod(layer.out))
+    if math.prod(widest.out) > MOST_NUMBERS:
+        width, height, channels = widest.out
+        raise CfgError(
+            f"layer {widest.index} gives {width}x{height}x{channels} numbers, more than fit into memory",
+            where=cfg_path,
+            line=widest.section.line,
+        )
     weights_path = Path(weights_file or weights_path or _missing(cfg_path.parent, "weights"))
     names_path = Path(names_file or names_path or _missing(cfg_path.parent, "emo.names"))
     arrays = read_weights(cfg, weights_path).layers  # the right length, before cv2, which does not look

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from converters.darknet_format.dataset import load
@@ -151,9 +152,13 @@ def test_the_real_photographs(emo):
 
 def test_a_file_of_the_sets_own_is_not_written_over(emo, tmp_path):
     """A sheet or table that is given a picture's or label's name."""
-    assert emo("dataset", "synth", "--as", "yolo", "--count", 4, "--size", 96, "--out", "set", "--quiet")[0] == 0
-    picture = sorted(Path("set/train").glob("*.[jp][pn]g"))[0]
-    label = picture.with_suffix(".txt")
+    Path("set").mkdir()
+    picture, label = Path("set/a.png"), Path("set/a.txt")
+    cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
+    label.write_text("0 0.5 0.5 0.5 0.5\n")
+    Path("set/train.txt").write_text("a.png\n")
+    Path("set/emo.names").write_text("Happy\n")
+    Path("set/emo.data").write_text("classes=1\ntrain=train.txt\nnames=emo.names\n")
     before = picture.read_bytes(), label.read_bytes()
     code, _, err = emo("dataset", "view", "set", "--out", picture)
     assert code == 2 and f"{picture}: exists already (give --force" in err

@@ -84,6 +84,16 @@ def test_a_settings_file_that_is_none(text, tmp_path, capsys):
     assert code == 2 and said.err.count("\n") == 1 and "my.toml" in said.err
 
 
+@pytest.mark.parametrize("change", ["[upsample]\nstride=8000", "[convolutional]\nfilters=4000000\nsize=1"])
+def test_a_network_whose_layers_no_memory_holds(copy, change):
+    """However small its weights' file: OpenCV and torch ended in tracebacks, by what they could not allocate."""
+    text = (copy / "model.cfg").read_text().replace("[convolutional]", f"{change}\n\n[convolutional]", 1)
+    (copy / "model.cfg").write_text(text)
+    with pytest.raises(EmoError, match=r"model.cfg:\d+: layer \d+ gives \d+x\d+x\d+ numbers, more than fit") as fault:
+        models.find(copy, None)
+    assert fault.value.line
+
+
 def test_a_network_whose_input_no_memory_holds(copy):
     text = (copy / "model.cfg").read_text().replace("width=64", "width=65536").replace("height=64", "height=65536")
     (copy / "model.cfg").write_text(text)

@@ -15,6 +15,8 @@ from ..image_formats import pictures_in
 from ..text_files import numbered_lines, read_lines, slashes
 from . import yaml_form
 
+_LISTS = ("train", "valid", "test")
+
 
 @dataclass(frozen=True)
 class DataFile:
@@ -46,9 +48,12 @@ class DataFile:
             path = resolve(self.options[split], self.path.parent) if split in self.options else None
         if path is None:
             raise DataError(f"no '{split}' list is named", where=self.path, mend=f"add a line {split}=FILE")
+        ours = self.path.suffix.lower() not in yaml_form.SUFFIXES
         for place in map(Path, str(path).split("\n")):
+            if place.is_dir() and (ours or place.resolve().parent == place.resolve()):
+                mend = "a list is a file, one picture a line" if ours else "name the pictures' folder"
+                raise DataError(f"{split} names the folder {place}", where=self.path, mend=mend)
             if not place.exists():
-                ours = self.path.suffix.lower() not in yaml_form.SUFFIXES
                 what, mend = ("list", "run emo convert again") if ours else ("folder or list", "is the set whole?")
                 raise DataError(f"the {split} {what} is missing: {place}", where=self.path, mend=mend)
         return path
@@ -83,14 +88,23 @@ def read_data(path: str | Path) -> DataFile:
         return DataFile(
             path=path, classes=len(names), names=names, **lists, backup=None, top=1, labels=None, options=splits
         )
-    options = {}
+    options: dict[str, str] = {}
     for number, line in numbered_lines(path, names=True):
         if line[0] in "#;":
             continue
         key, equals, value = line.partition("=")
         if not equals:
             raise DataError(f"expected key = value, found '{line[:60]}'", where=path, line=number)
-        options[key.strip()] = value.strip()
+        key, value = key.strip(), value.strip()
+        if not value and key in (*_LISTS, "names", "labels", "votes"):
+            raise DataError(f"{key} has no value", where=path, line=number, mend="name a file, or delete the line")
+        if options.setdefault(key, value) != value:
+            raise DataError(
+                f"{key} is set already, to {options[key][:60]}",
+                where=path,
+                line=number,
+                mend="delete one of them; Darknet takes the first",
+            )
     folder = path.parent
 
     def listed(key):

@@ -30,6 +30,35 @@ def test_numbers_that_do_not_fit(data, line):
         read_data(data(f"names = emo.names\n{line}\n"))
 
 
+@pytest.mark.parametrize("line", ["train =", "names=", "valid = \t", "labels=", "votes ="])
+def test_a_key_without_a_value_is_not_the_folder(data, line):
+    """Joined with the set's folder it was that folder: all pictures below were trained on."""
+    with pytest.raises(DataError, match=rf"emo\.data:3: {line.split('=')[0].strip()} has no value"):
+        read_data(data(f"classes = 2\n\n{line}\n"))
+
+
+@pytest.mark.parametrize("place", ["/", ".", "..", "sub"])
+def test_a_folder_is_no_list(data, place, tmp_path):
+    """`/` was searched through, the whole disk."""
+    (tmp_path / "sub").mkdir()
+    for split in ("train", "test"):
+        read = read_data(data(f"names = emo.names\n{split} = {place}\n"))
+        with pytest.raises(DataError, match=f"{split} names the folder"):
+            read.list_of(split)
+    (tmp_path / "data.yaml").write_text("names: [a]\ntrain: /\nval: sub\n")
+    read = read_data(tmp_path / "data.yaml")
+    assert read.list_of("valid") == tmp_path / "sub"
+    with pytest.raises(DataError, match="train names the folder /"):
+        read.list_of("train")
+
+
+def test_a_key_that_is_set_twice(data):
+    with pytest.raises(DataError, match=r"emo\.data:3: train is set already, to train\.txt .*first"):
+        read_data(data("names = emo.names\ntrain = train.txt\ntrain = other.txt\n"))
+    read = read_data(data("names = emo.names\ntrain = train.txt\ntrain=train.txt\nbackup =\n"))
+    assert read.list_of("train").name == "train.txt" and read.backup == ""
+
+
 def test_crlf_and_a_byte_order_mark(data):
     read = read_data(data("\ufeffclasses = 2\r\nnames = emo.names\r\ntrain = train.txt\r\n"))
     assert read.classes == 2 and read.names == ("Sad", "Happy") and read.list_of("train").name == "train.txt"

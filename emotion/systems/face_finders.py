@@ -193,8 +193,9 @@ class Haar:
             found, counts = self.cascade.detectMultiScale2(grey, STEP, self.neighbours)
         if not len(found):
             return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        counts = np.ravel(counts).astype(float)
-        xywh = np.asarray(found, float) * back
+        order = np.lexsort([*np.transpose(found), -np.ravel(counts)])  # OpenCV's threads give them in any
+        counts = np.ravel(counts)[order].astype(float)
+        xywh = np.asarray(found, float)[order] * back
         return tidy(np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], 1), counts / (counts + 6), frame)
 
 

@@ -26,6 +26,24 @@ def test_haar_finds_the_portraits_one_face(portrait):
     assert boxes.iou(xyxy, [(160, 140, 375, 340)])[0, 0] > 0.6
 
 
+def test_haar_gives_many_faces_in_one_order(monkeypatch):
+    """OpenCV's threads find them in any order: here each time in another, what is written is the same to the byte."""
+    finder = open_finder("haar", conf=0.3)
+    boxes = np.array([[60, 10, 50, 50], [10, 10, 50, 50], [10, 80, 40, 40], [90, 90, 60, 60]], np.int32)
+    counts, rng, seen = np.array([7, 7, 9, 7], np.int32), np.random.default_rng(0), set()
+
+    class Cascade:
+        def detectMultiScale2(self, *_):
+            order = rng.permutation(4)
+            return boxes[order], counts[order]
+
+    monkeypatch.setattr(finder, "cascade", Cascade())
+    for _ in range(10):
+        xyxy, scores = finder.find(np.zeros((200, 200, 3), np.uint8))
+        seen.add((xyxy.tobytes(), scores.tobytes()))
+    assert len(seen) == 1 and scores.argmax() == 0
+
+
 def test_haars_threshold_is_a_number_of_neighbours(portrait):
     assert Haar(0.25).neighbours == 2 and Haar(0.5).neighbours == 6 and Haar(0.005).neighbours == 1
     assert len(open_finder("haar", conf=0.99).find(portrait)[0]) == 0

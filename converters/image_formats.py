@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import threading
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,6 +147,7 @@ def opened_by_pillow(path: str | Path) -> Any:
     """Pillow's lazily opened picture; its own limit of pixels, and the warning of it, is off: `max_pixels` is asked."""
     from PIL import Image
 
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of corrupt EXIF: emo says it itself
     with _limit_off:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -132,9 +132,10 @@ def _parts(path: Path) -> tuple[dict, dict, list, dict]:
         names = {_key(entry["id"]): _name(entry["file_name"]) for entry in images}
         sizes = {_key(entry["id"]): _size(entry) for entry in images}
         categories: dict = {}
-        for entry in kinds:
-            key, name = _key(entry["id"]), entry["name"]
-            if categories.setdefault(key, name) != name:
+        used = set(map(_category, annotations))
+        for entry in kinds:  # of which those that nothing uses may be anything
+            key, name = _category({"category_id": entry.get("id")}), entry.get("name")
+            if key in used and categories.setdefault(key, name) != name:
                 raise DataError(
                     f"two categories have the id {key}: {str(categories[key])[:60]} and {str(name)[:60]}",
                     where=path,

@@ -164,6 +164,11 @@ def _locate(spec, task) -> tuple[str, Path, Path | None, Path | None]:
         return path.stem, path, _beside(path, ".weights"), _beside(path, ".names")
     if path.is_file() and path.suffix == ".weights":
         return path.stem, _beside(path, ".cfg") or _missing(path.parent, "a .cfg"), path, _beside(path, ".names")
+    if path.is_file():
+        mend = (
+            "a model is a folder, a .cfg or a .weights; emo export's ONNX goes to --onnx, a face finder to --face-model"
+        )
+        raise UsageError("is a file of another kind", where=spec, mend=mend)
     if os.sep in str(spec) or path.suffix in (".cfg", ".weights"):
         raise DataError("no such file or folder", where=spec)
     raise UsageError(

@@ -120,6 +120,16 @@ def test_grey_of_more_than_8_bits_is_scaled_not_clipped(pixels, grey, tmp_path):
         assert np.array_equal(images.decode(path, upright=True), np.dstack([grey] * 3))
 
 
+def test_pillows_warnings_of_a_cut_picture_are_none_of_emos(tmp_path, recwarn):
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.dstack([GREY] * 3)).save(path, compression="tiff_lzw")
+    data = path.read_bytes()
+    for length in range(8, len(data), 97):
+        path.write_bytes(data[:length])
+        images.probe(path)
+    assert not [warning for warning in recwarn if "PIL" in warning.filename]
+
+
 @pytest.mark.parametrize("value", [np.nan, -1, 70000])
 def test_floats_that_are_no_grey_are_said(value, tmp_path):
     pixels = GREY.astype(np.float32)

@@ -155,6 +155,17 @@ def test_categories_that_nothing_uses_do_no_harm_and_used_ones_must_be_emotions(
     rows = [{"image_id": 1, "category_id": 1, "bbox": BOX}]
     found, _ = labels(coco(rows, categories=((0, "faces"), (1, "Happy"), (5, "person"), (6, None))), tmp_path / "out")
     assert found == {"1": GOOD, "2": GOOD}
+    path = tmp_path / "coco" / "annotations.json"
+    content = json.loads(path.read_text())
+    content["categories"] += [
+        {"id": 7},
+        {"name": "x"},
+        {"id": [8], "name": "y"},
+        {"id": 9, "name": "a"},
+        {"id": 9, "name": "b"},
+    ]
+    path.write_text(json.dumps(content))
+    assert labels(tmp_path / "coco", tmp_path / "out1")[0] == found
     with pytest.raises(DataError, match="category 'person' is not an emotion"):
         labels(
             coco([{"image_id": 1, "category_id": 5, "bbox": BOX}], categories=((1, "Happy"), (5, "person"))),

@@ -120,6 +120,12 @@ def test_a_name_there_is_not(tmp_path):
         find(tmp_path, "detector")
 
 
+def test_a_file_of_another_kind_is_there_and_no_model(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"a\.onnx: is a file of another kind .*--onnx"):
+        find(tmp_path / "a.onnx", "detector")
+
+
 def test_a_network_that_emo_cannot_read_the_answer_of(folder):
     text = (folder / "model.cfg").read_text()
     (folder / "model.cfg").write_text(text[: text.index("[yolo]")])

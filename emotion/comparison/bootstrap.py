@@ -49,7 +49,7 @@ class Evidence:
 
     classes    a Ranked a class; faces: one, whatever the emotion
     truths     (K, C) labelled faces
-    confusion  (K, C, C) matched faces, truth by row
+    confusion  (K, C, C + 1) matched faces, truth by row; last those that were given none of the labelled classes
     missed, extra, pictures  (K,)
     """
 
@@ -145,8 +145,8 @@ def figures(
     wide = weights.T.astype(np.float64)  # whose products go through BLAS
     truths = wide @ evidence.truths  # (B, C)
     faces = truths.sum(1)
-    count, classes = evidence.truths.shape
-    confusion = (wide @ evidence.confusion.reshape(count, -1)).reshape(-1, classes, classes)
+    count = len(evidence.truths)
+    confusion = (wide @ evidence.confusion.reshape(count, -1)).reshape(-1, *evidence.confusion.shape[1:])
     ap = np.stack([weighted_ap(ranked, weights, truths[:, c]) for c, ranked in enumerate(evidence.classes)], 1)
     f1 = metrics.f1_per_class(confusion)
     if whole:

@@ -121,9 +121,15 @@ def run(
         in_place(Path(out) if out else free(default_out(systems), force), force, FILES, paths) as folder,
         side_by_side.writer(folder if clip else None, contestants) as video,
     ):
-        frames, judged, first = look_at(scene, contestants, dict(zip(pairs, agreements)), gallery, video, progress)
+        frames, judged, first, last = look_at(
+            scene, contestants, dict(zip(pairs, agreements)), gallery, video, progress
+        )
         if not frames:
             raise MediaError("none of the pictures can be read", where=paths[0] if paths else data)
+        for contestant in contestants:
+            subject = getattr(contestant.detector, "subject", contestant.detector)
+            if isinstance(subject, FileSystem):
+                subject.check_met(last)
         clips = video.close()
         result: dict[str, Any] = {
             "format": FORMAT,
@@ -170,9 +176,11 @@ def look_at(
     gallery: Gallery,
     video: side_by_side.SideBySide | side_by_side.Nothing,
     progress: Callable[[int, int | None, bool], None] | None,
-) -> tuple[int, int, list[np.ndarray]]:
-    """Every contestant at every frame: how many there were, how many of them were labelled, and the first few."""
-    count, judged, first = 0, 0, []
+) -> tuple[int, int, list[np.ndarray], str | None]:
+    """Every contestant at every frame: how many there were, how many of them were labelled, the first few, and what the
+    last one is called.
+    """
+    count, judged, first, last = 0, 0, [], None
     for frame, truth in scene.frames:
         if count == 0:
             for contestant in contestants:
@@ -185,10 +193,10 @@ def look_at(
         differ = sum(agreement.add(found[i], found[j]) for (i, j), agreement in agreements.items())
         gallery.add(frame, found, [each.detector.names for each in contestants], truth, scene.names, differ)
         video.write(frame, found)
-        count, judged = count + 1, judged + (truth is not None)
+        count, judged, last = count + 1, judged + (truth is not None), frame.name
         if progress:
             progress(count, scene.expected or None, scene.about)
-    return count, judged, first
+    return count, judged, first, last
 
 
 def shipped_media() -> list[Path]:

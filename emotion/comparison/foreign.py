@@ -9,9 +9,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from converters.emotions import EMOTIONS
+from converters.errors import DataError
 
 from ..sources import results
 from ..sources.frame import Frame
@@ -36,10 +40,22 @@ class FileSystem:
         path, _, coco = spec.partition("+")
         self.results = results.read(path, coco or None, EMOTIONS)
         self.names, self.check = self.results.names, self.results.check
-        self.conf, self.clock = conf, StageTimer()
+        self.conf, self.clock, self.met = conf, StageTimer(), 0
         self.settings = {"system": "file", "file": path, "coco": coco or None, "conf": conf}
 
     def of_frame(self, frame: Frame) -> Detections:
         with self.clock("look up"):
             found = self.results.of(frame)
-            return found.take(found.face >= self.conf)
+            self.met += self.results.has(frame)
+            found = found.take(found.face >= self.conf)
+            named = np.ptp(found.scores, axis=1, keepdims=True) > 0  # a face whose emotion is not told has all alike
+            return replace(found, scores=np.where(named, found.scores, 0).astype(np.float32))
+
+    def check_met(self, frame: str | None) -> None:
+        """DataError when it was asked for pictures or frames, and knew none of them."""
+        if not self.met:
+            raise DataError(
+                f"has none of what is compared, such as {frame}; it names {self.results.example}",
+                where=self.results.path,
+                mend="compare on what it was made on; pictures are found by their file's name",
+            )

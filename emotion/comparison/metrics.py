@@ -30,15 +30,17 @@ def match(a_xyxy: np.ndarray, b_xyxy: np.ndarray, iou: float = 0.5) -> np.ndarra
 
 
 def accuracy(confusion: np.ndarray) -> float | None:
-    """Share on the diagonal of (C, C) counts; None without any."""
+    """Share on the diagonal of (C, C) counts, or (C, C + 1), the last being what has none of the names; None without
+    any.
+    """
     return float(np.trace(confusion) / confusion.sum()) if confusion.sum() else None
 
 
 def f1_per_class(confusion: np.ndarray) -> np.ndarray:
-    """(..., C, C) counts, truth by row -> (..., C) F1 = 2 tp / (truths + predictions); nan for a class without
-    truths.
+    """Counts as for `accuracy`, (..., C, C) or (..., C, C + 1), truth by row -> (..., C) F1 = 2 tp / (truths +
+    predictions); nan for a class without truths.
     """
-    truths, predicted = confusion.sum(-1), confusion.sum(-2)
+    truths, predicted = confusion.sum(-1), confusion.sum(-2)[..., : confusion.shape[-2]]
     f1 = 2 * np.diagonal(confusion, axis1=-2, axis2=-1) / np.maximum(truths + predicted, 1)
     return np.where(truths > 0, f1, np.nan)
 

@@ -70,12 +70,12 @@ class Tally:
     def __init__(self, detector: Detector, names: tuple[str, ...], conf: float):
         self.detector, self.names, self.conf = detector, names, conf
         self.columns = metrics.columns(detector, names)
-        self.confusion = np.zeros((len(names), len(names)), int)
+        self.confusion = np.zeros((len(names), len(names) + 1), int)  # last: found, and given none of the names
         self.predictions: list[tuple[np.ndarray, np.ndarray]] = []  # a picture: boxes (N, 4), their scores (N, C)
         self.faces: list[tuple[np.ndarray, np.ndarray]] = []  # and how surely they are faces, (N, 1)
         self.truths: list[tuple[np.ndarray, np.ndarray]] = []  # boxes (M, 4), their classes (M,)
         self.missed_per_class = np.zeros(len(names), int)
-        self.named: list[np.ndarray] = []  # a picture: (M,) the class given to each labelled face, -1 for a missed one
+        self.named: list[np.ndarray] = []  # a picture: (M,) the class given to each labelled face; -1: missed, C: none
         self.probabilities: list[
             np.ndarray
         ] = []  # a picture: (M, C) of each labelled face; rows of nan for missed ones
@@ -94,7 +94,8 @@ class Tally:
         sure = found.take(found.face >= self.conf)
         pairs = metrics.match(sure.xyxy_px, truth.xyxy_px, MATCH_IOU)
         named, confidence = np.full(len(truth.class_ids), -1), np.full(len(truth.class_ids), np.nan)
-        named[pairs[:, 1]] = sure.scores[:, self.columns].argmax(1)[pairs[:, 0]]
+        called = np.where(sure.scores[:, self.columns].any(1), sure.scores[:, self.columns].argmax(1), len(self.names))
+        named[pairs[:, 1]] = called[pairs[:, 0]]
         confidence[pairs[:, 1]] = sure.scores[:, self.columns].max(1, initial=0)[pairs[:, 0]]
         np.add.at(self.confusion, (truth.class_ids[named >= 0], named[named >= 0]), 1)
         self.missed_per_class += np.bincount(truth.class_ids[named < 0], minlength=len(self.names))
@@ -104,9 +105,7 @@ class Tally:
         self.confidence.append(confidence)
         self.extra.append(len(sure) - len(pairs))
         over = np.setdiff1d(np.arange(len(sure)), pairs[:, 0])
-        self.extra_per_class += np.bincount(
-            sure.scores[:, self.columns].argmax(1)[over] if len(over) else [], minlength=len(self.names)
-        ).astype(int)
+        self.extra_per_class += np.bincount(called[over], minlength=len(self.names) + 1)[:-1]
 
     def said(self) -> Said:
         """What was said of each labelled face, picture by picture; the missed ones among them."""
@@ -125,7 +124,7 @@ class Tally:
         cells, at = units.of_faces(np.repeat(np.arange(len(faces)), faces)), units.pictures
         truth, named = self.said().truth, np.concatenate([*self.named, np.zeros(0, int)]).astype(int)
         truths = np.zeros((units.cells, len(self.names)), int)
-        confusion = np.zeros((*truths.shape, len(self.names)), int)
+        confusion = np.zeros((*truths.shape, len(self.names) + 1), int)
         np.add.at(truths, (cells, truth), 1)
         np.add.at(confusion, (cells[named >= 0], truth[named >= 0], named[named >= 0]), 1)
         (blind,) = rank(self.faces, self.blind(), 1, units, MATCH_IOU)
@@ -163,12 +162,13 @@ class Tally:
             "faces": int(sum(len(ids) for _, ids in self.truths)),
             "matched": int(self.confusion.sum()),
             "missed": int(self.missed_per_class.sum()),
+            "unnamed": int(self.confusion[:, -1].sum()),
             "extra": sum(self.extra),
             "ap": dict(zip(self.names, map(number, by_class.ap))),
             "f1": dict(zip(self.names, map(number, f1))),
             "truths": dict(zip(self.names, by_class.truths.tolist())),
             "missed_per_class": dict(zip(self.names, self.missed_per_class.tolist())),
-            "confusion": self.confusion.tolist(),
+            "confusion": self.confusion[:, :-1].tolist(),
             "sizes": self.sizes(),
             "calibration": metrics.calibration(confidence[right >= 0], right[right >= 0] == 1),
         }

@@ -235,6 +235,11 @@ def sentences(result: dict) -> list[str]:
                 f"McNemar test, {p}): {said}.{caveat}"
             )
     for head, found in zip(heads, labelled):
+        if found.get("unnamed"):
+            out.append(
+                f"{head} gave {found['unnamed']} of the {some(found['matched'], 'face')} that it found none of the "
+                "labelled emotions; they count as wrongly named."
+            )
         scores = found["calibration"]
         if scores["faces"]:
             out.append(

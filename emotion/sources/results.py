@@ -91,12 +91,23 @@ class Results:
 
         `video` is the video's name, if there are several. DataError when two pictures could be meant.
         """
-        key: Key
-        if frame.time_s is None and frame.name is not None and self.pictures:
-            key = self.picture(frame.name)
-        else:
-            key = self.video(frame.name or video), frame.index
+        key = self._key(frame, video)
         return self.faces[key] if key in self.faces else self._detections([])
+
+    def has(self, frame: Frame) -> bool:
+        """Whether it says anything of this picture or frame."""
+        return self._key(frame) in self.faces
+
+    def _key(self, frame: Frame, video: str | None = None) -> Key:
+        if frame.time_s is None and frame.name is not None and self.pictures:
+            return self.picture(frame.name)
+        return self.video(frame.name or video), frame.index
+
+    @property
+    def example(self) -> str:
+        """One of the pictures or frames, in words."""
+        key = next(iter(self.faces))
+        return key if isinstance(key, str) else f"frame {key[1]}{f' of {key[0]}' if key[0] else ''}"
 
     def _detections(self, faces: list[Face]) -> Detections:
         faces, names = sorted(faces, key=lambda face: -face.sure), self.names

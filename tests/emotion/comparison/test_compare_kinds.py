@@ -464,3 +464,49 @@ def test_the_filter_finds_classes_of_any_name(tmp_path, browser):
             ".map(e => e.querySelector('h3').firstChild.textContent.trim())"
         )
         assert shown == [f"<b>{name}"]
+
+
+def test_faces_with_another_emotion_or_none_are_wrongly_named(boxes, systems, tmp_path):
+    """Of 20 faces 10 are named rightly, 5 Contempt, which is no labelled class, 5 not at all: none of these is Neutral.
+
+    Classes 0 to 6 have 3, 3, 3, 3, 3, 3, 2 faces, of which 2, 2, 2, 1, 1, 1, 1 are named, all rightly.
+    """
+    rows = [
+        f"{index:02d}.png,{16 * (index % 3)},32,{16 * (index % 3) + 16},48,"
+        + (CLASSES[index % 7] if index < 10 else "Contempt" if index < 15 else "")
+        for index in range(20)
+    ]
+    (tmp_path / "said.csv").write_text("\n".join(["picture,x1,y1,x2,y2,emotion", *rows, ""]))
+    result = compare.run(
+        (systems[1], f"file:{tmp_path / 'said.csv'}"),
+        data=boxes,
+        out=tmp_path / "out",
+        settings=Settings(replicates=200),
+    )
+    own, told = (system["labelled"] for system in result["systems"])
+    assert (told["matched"], told["missed"], told["extra"], told["unnamed"]) == (20, 0, 0, 10) and own["unnamed"] == 0
+    assert told["accuracy"] == 0.5 and np.trace(told["confusion"]) == np.sum(told["confusion"]) == 10
+    macro_f1 = (3 * 2 * 2 / (3 + 2) + 3 * 2 / (3 + 1) + 2 / (2 + 1)) / 7
+    assert told["macro_f1"] == pytest.approx(macro_f1)
+    found = result["significance"]["figures"]
+    assert found["accuracy"]["systems"][1]["value"] == 0.5 and 0.2 < found["accuracy"]["systems"][1]["low"] < 0.5
+    assert found["macro_f1"]["systems"][1]["value"] == pytest.approx(macro_f1)
+    assert result["pairs"][0]["mcnemar"] == {
+        "faces": 20,
+        "right_right": 10,
+        "right_wrong": 10,
+        "wrong_right": 0,
+        "wrong_wrong": 0,
+        "p": pytest.approx(2 / 2**10),
+    }
+    assert "said.csv gave 10 of the 20 faces that it found none of the labelled emotions" in report.text(result)
+
+
+def test_results_of_other_pictures_are_refused(boxes, systems, tmp_path):
+    (tmp_path / "other.csv").write_text("picture,x1,y1,x2,y2,emotion\nelse/a.png,0,0,9,9,Happy\n")
+    with pytest.raises(DataError, match=r"has none of what is compared, such as 19.png; it names else/a.png"):
+        compare.run((systems[1], f"file:{tmp_path / 'other.csv'}"), data=boxes, out=tmp_path / "out")
+    (tmp_path / "video.csv").write_text("frame,x1,y1,x2,y2,emotion\n90,0,0,9,9,Happy\n")
+    with pytest.raises(DataError, match=r"it names frame 90 "):
+        compare.run((systems[1], f"file:{tmp_path / 'video.csv'}"), data=boxes, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())

@@ -128,15 +128,16 @@ def differing(runs: Sequence[Experiment]) -> dict[str, list[Any]]:
     return {key: row for key, row in values.items() if any(value != row[0] for value in row)}
 
 
-def ordered(runs: Sequence[Experiment], by: str) -> list[Experiment]:
-    """Sorted by a figure, the best first, or by a setting or a key of run.json, ascending; runs without it come
-    last.
+def ordered(runs: Sequence[Experiment], by: str, told: bool = False) -> list[Experiment]:
+    """Sorted by a figure, the best first, or by a setting or a key of run.json (with `told` only by that), ascending;
+    runs without it come last.
     """
 
     def value(run: Experiment) -> Any:
         if by in run.figures:
             return run.figures[by]
-        return run.settings.get(by, run.path.name if by == "run" else run.told.get(by))
+        here = {"run": run.path.name, "data": run.data}.get(by, run.told.get(by))
+        return here if told else run.settings.get(by, here)
 
     known = [run for run in runs if value(run) is not None]
     rest = [run for run in runs if value(run) is None]

@@ -55,14 +55,15 @@ def list_runs(root, sort, as_csv, as_json):
     found, faults = experiments.read_runs(root)
     for fault in faults:
         click.echo(f"emo: {fault}: left out", err=True)
-    differ = experiments.differing(found)
+    own = ("run", "verdict", "started", "iterations", "data")  # the iterations done, not those asked for
+    differ = {name if name not in own else f"settings.{name}": name for name in experiments.differing(found)}
     figures = [name for name in FIGURES if any(name in run.figures for run in found)]
-    known = ["run", "verdict", "started", "iterations", "data", *figures, *differ]
+    known = [*own, *figures, *differ]
     if sort:
         sort = sort.replace("-", "_") if sort.replace("-", "_") in known else sort
         if sort not in known:
             raise UsageError(f"no column '{sort}'", mend=nearest(sort, known))
-        found = experiments.ordered(found, sort)
+        found = experiments.ordered(found, differ.get(sort, sort), told=sort in own)
     rows = [
         {
             "run": str(run.path),
@@ -72,7 +73,7 @@ def list_runs(root, sort, as_csv, as_json):
             "data": run.data,
         }
         | {name: run.figures.get(name) for name in figures}
-        | {name: run.settings.get(name) for name in differ}
+        | {name: run.settings.get(setting) for name, setting in differ.items()}
         for run in found
     ]
     if as_json:

@@ -53,6 +53,20 @@ def test_list(here, capsys):
     assert code == 2 and "no such folder" in err
 
 
+def test_a_setting_of_a_columns_name_has_a_column_of_its_own(here, capsys):
+    """A run that was stopped at 20 of 500 iterations, and one that has done its 100."""
+    for name, asked, done in (("a-001", 500, 20), ("b-001", 100, 100)):
+        path = here / "runs" / name / "run.json"
+        told = json.loads(path.read_text())
+        path.write_text(json.dumps(told | {"iterations": done, "settings": {"iterations": asked}}))
+    for column, order in (("iterations", ["a", "b"]), ("settings.iterations", ["b", "a"])):
+        out = emo(capsys, "list", "--csv", "--sort", column)[1]
+        head, *rows = csv.reader(io.StringIO(out))
+        assert len(set(head)) == len(head) and [row[0][5] for row in rows] == order
+        told = {row[0][5]: (row[head.index("iterations")], row[head.index("settings.iterations")]) for row in rows}
+        assert told == {"a": ("20", "500"), "b": ("100", "100")}
+
+
 def test_show_and_diff(here, capsys):
     code, out, _ = emo(capsys, "show", "runs/a-001")
     assert code == 0 and "learning_rate" in out and "best top1" in out

@@ -43,15 +43,18 @@ def _in_processes(function, chunks, jobs):
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     done, deaths = 0, 0
-    ensure_running()  # where it is started along with the workers it lets SIGINT through to them
+    # Where it is started along with the workers it lets SIGINT through to them; a SIGHUP to the whole group would end
+    # it, and the one that is started in its place complains of all that it does not know.
+    with _waits("SIGINT", "SIGHUP"):
+        ensure_running()
     while done < len(chunks):
-        with _ctrl_c_waits():
+        with _waits("SIGINT"):
             executor = get_reusable_executor(max_workers=jobs, initializer=_live_with, initargs=(os.getpid(),))
         waiting, ahead = deque(), iter(chunks[done:])
         try:
             while True:
                 for chunk in ahead:
-                    with _ctrl_c_waits():  # here workers are started
+                    with _waits("SIGINT"):  # here workers are started
                         waiting.append(executor.submit(_work, function, chunk))
                     if len(waiting) >= 2 * jobs:
                         break
@@ -77,12 +80,14 @@ def _in_processes(function, chunks, jobs):
 
 
 @contextmanager
-def _ctrl_c_waits() -> Iterator[None]:
-    """Processes that are started within never get SIGINT, not even while they import; this one gets it afterwards."""
+def _waits(*signals: str) -> Iterator[None]:
+    """Processes that are started within never get the signals, not even while they import; this one gets them
+    afterwards.
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {getattr(signal, name) for name in signals})
     try:
         yield
     finally:

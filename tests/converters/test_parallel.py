@@ -153,6 +153,39 @@ def descendants(pid):
     return out
 
 
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes here")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_to_the_whole_group_is_no_traceback(tmp_path, name):
+    """As a closed terminal sends it: the process that keeps joblib's books gets it too."""
+    code = f"""if True:
+        import os, pathlib, signal, sys, time
+        from converters.parallel import chunked_map
+        def stop(number, frame):
+            raise KeyboardInterrupt
+        signal.signal(signal.{name}, stop)
+        def note(number):
+            pathlib.Path({str(tmp_path)!r}, str(os.getpid())).touch()
+            time.sleep(600)
+        try:
+            list(chunked_map(note, range(3), 2))
+        except KeyboardInterrupt:
+            sys.exit(130)"""
+    root = Path(__file__).resolve().parents[2]
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=root, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until = time.monotonic() + 120
+        while len(os.listdir(tmp_path)) < 2:
+            assert time.monotonic() < until and parent.poll() is None
+            time.sleep(0.05)
+        os.killpg(parent.pid, getattr(signal, name))
+        assert (parent.communicate(timeout=120)[1], parent.returncode) == ("", 130)
+    finally:
+        if parent.poll() is None:
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_no_worker_outlives_a_conversion_that_is_ended(fer2013_csv, tmp_path, number):

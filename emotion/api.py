@@ -33,7 +33,7 @@ def load(
     model       a system as `emo compare` names it (`yolo`, `two-stage`, `two-stage:yunet+emo-s`,
                 `yolo:runs/v4-tiny-001`), or any model: a shipped one's name, a model or run folder, a .cfg or .weights.
                 A classifier gets a face finder
-    face_model  the face finder of a two-stage system that names none: yunet, ssd, haar, or a file
+    face_model  the face finder of a two-stage system that names none: yunet, ssd, face-nano, haar, or a file
     conf        score below which a face is dropped
     iou         overlap above which NMS drops the weaker box of a YOLO
     square      put the whole letter box through a YOLO, grey bars too, as Darknet does

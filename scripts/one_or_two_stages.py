@@ -171,9 +171,9 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     set_threads(1)
-    systems = ["two-stage:haar", *([f"two-stage:{args.yunet}"] if args.yunet else []), "yolo"]
+    systems = ["two-stage:face-nano", *([f"two-stage:{args.yunet}"] if args.yunet else []), "yolo"]
     names = {
-        spec: {"two-stage:haar": "two stages (Haar)", "yolo": "one stage"}.get(spec, "two stages (YuNet)")
+        spec: {"two-stage:face-nano": "two stages (face-nano)", "yolo": "one stage"}.get(spec, "two stages (YuNet)")
         for spec in systems
     }
     if not args.page:

@@ -47,12 +47,17 @@ def measured(spec: str, data: Path, split: str, backend: str = "auto") -> dict:
         tally.add(detector.detect([frame.bgr])[0], truth)
     told, figures = tally.result(), significance([tally], scene.units(), settings)["figures"]
     found: dict[str, object] = {"pictures": len(tally.extra), "faces": told["faces"]}
+    names_emotions = len(scene.names) > 1  # else it only finds faces
     for ours, theirs in (("map50", "map"), ("face_ap", "face_ap"), ("accuracy", "accuracy"), ("macro_f1", "macro_f1")):
+        if not names_emotions and ours != "face_ap":
+            continue
         found[ours] = round(told[theirs] or 0.0, 4)
         if figures:  # none of fewer people than can be drawn again
             one = figures[theirs]["systems"][0]
             found[f"{ours}_interval"] = [round(one["low"], 4), round(one["high"], 4)]
     found |= {key: told[key] for key in ("missed", "extra")}
+    if not names_emotions:
+        return found
     found["calibration_error"] = round(told["calibration"]["ece"] or 0.0, 4)
     right = zip(told["truths"].items(), (row[index] for index, row in enumerate(told["confusion"])))
     return found | {"recall": {name: round(hits / many, 4) for (name, many), hits in right if many}}
@@ -76,7 +81,8 @@ def measure(specs, sets, backend):
     for title, data, split in map(parts, sets):
         for spec in specs:
             told = measured(spec, data, split, backend)
-            line = ", ".join(f"{key} {told[key]:.2%}" for key in ("map50", "face_ap", "accuracy", "macro_f1"))
+            shares = [key for key in ("map50", "face_ap", "accuracy", "macro_f1") if key in told]
+            line = ", ".join(f"{key} {told[key]:.2%}" for key in shares)
             click.echo(f"{title}, {spec}: {line}, missed {told['missed']} of {told['faces']}, extra {told['extra']}")
 
 
@@ -88,10 +94,9 @@ def measure(specs, sets, backend):
 @click.option("--about", required=True, help="The data, in words.")
 @click.option("--lfw", type=click.Path(exists=True, path_type=Path), help="Set whose faces are painted out.")
 @click.option("--finder", default="yunet", show_default=True, help="What finds its faces that have no label.")
-@click.option("--command", default="scripts/train_release.py --only yolo", show_default=True)
 @SETS
 @BACKEND
-def ship(run, name, out, size, about, lfw, finder, command, sets, backend):
+def ship(run, name, out, size, about, lfw, finder, sets, backend):
     """A model folder of the run's best weights, and its card."""
     run, folder = RunDir(run), out / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -103,23 +108,28 @@ def ship(run, name, out, size, about, lfw, finder, command, sets, backend):
     shutil.copy(best if best.is_file() else run.weights_file("final"), folder / "model.weights")
     shutil.copy(run.names, folder / "emo.names")
     here = Path(__file__).parent
+    emotions = len(run.names.read_text().split()) > 1
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=here)
     card = {
         "name": name,
         "task": "detector",
         "data": about,
-        "split": "chosen on lfw-affectnet's validation list, collages of it and scenes of PublicTest faces; scenes of "
-        "PrivateTest faces measured for this card only",
+        "split": "chosen on lfw-affectnet's validation list, collages of it and "
+        + (
+            "scenes of PublicTest faces; scenes of PrivateTest faces measured for this card only"
+            if emotions
+            else "drawn scenes"
+        ),
         "trained_on": ["fer2013 train", "lfw-affectnet train"],
         "chosen_on": ["fer2013 valid", "lfw-affectnet valid"],
         "licence": "weights MIT; LFW and FER2013 are for research",
         "sha256": sha256(folder / "model.weights"),
-        "command": command,
+        "command": f"scripts/train_release.py --only {'yolo' if emotions else name}",
         "commit": commit.stdout.strip(),
         "iterations": cfg.net.integer("max_batches"),
     }
     settings = run.read_json()["settings"]
-    keys = ("size", "batch", "learning_rate", "optimizer", "ema", "iterations")
+    keys = ("size", "batch", "learning_rate", "optimizer", "ema")
     tables = {
         "training": {key: settings[key] for key in keys if settings.get(key) is not None},
         "preprocessing": {"input": "RGB / 255, in a grey letter box of the size"},
@@ -134,7 +144,8 @@ def ship(run, name, out, size, about, lfw, finder, command, sets, backend):
 
     write()
     chosen = {title: data for title, data, split in map(parts, sets) if split == "valid" and "collages" not in title}
-    tables["calibration"] = calibrated(folder, chosen)
+    if emotions:
+        tables["calibration"] = calibrated(folder, chosen)
     for title, data, split in map(parts, sets):
         tables[f'metrics."{title}"'] = measured(str(folder), data, split, backend)
         click.echo(f"{title}: {tables[f'metrics.{toml(title)}']}")
@@ -142,10 +153,12 @@ def ship(run, name, out, size, about, lfw, finder, command, sets, backend):
         if title != "kinds":
             tables[f'metrics."no faces, {title.replace("_", " ")}"'] = told
     title, *_ = parts(sets[-1])
-    least = sorted(tables[f'metrics."{title}"']["recall"].items(), key=lambda item: item[1])[:3]
-    card["weaknesses"] = f"found and named rightly least often on {title}: " + ", ".join(
-        f"{emotion} {share:.0%}" for emotion, share in least
-    )
+    if emotions:
+        least = sorted(tables[f'metrics."{title}"']["recall"].items(), key=lambda item: item[1])[:3]
+        shares = ", ".join(f"{emotion} {share:.0%}" for emotion, share in least)
+        card["weaknesses"] = f"found and named rightly least often on {title}: {shares}"
+    else:
+        card["weaknesses"] = "names no emotion; takes badges and drawn objects for faces now and then"
     write()
 
 

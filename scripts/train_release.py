@@ -40,10 +40,12 @@ STAGES = ("yolo-256", "yolo-320", "yolo-drawn", "yolo-collages", "yolo")
 DETECTOR = "emo-v4-nano"  # what ships of the last stage
 FINDER = "face-nano"  # learns from the same sets, with one class
 SIZES = {DETECTOR: 384, FINDER: 288}  # at which they are to run
-ABOUT = (
-    "lfw-affectnet's training list (4,547 pictures), collages of it, scenes composed of FER2013's Training faces, "
-    "drawn scenes; pictures without faces, drawn or with the faces painted out"
-)
+ABOUT = {
+    DETECTOR: "lfw-affectnet's training list (4,547 pictures), collages of it, scenes composed of FER2013's Training "
+    "faces, drawn scenes; pictures without faces, drawn or with the faces painted out",
+    FINDER: "the first layers of emo-v4-nano; lfw-affectnet's training list (4,547 pictures), 2,450 collages of it, "
+    "drawn scenes; pictures without faces, drawn or with the faces painted out",
+}
 
 
 def emo(*args: object, log: Path) -> None:
@@ -128,7 +130,7 @@ def ship_detector(name: str, run: Path, args: argparse.Namespace) -> None:
     if card.is_file() and card.stat().st_mtime > (run / "weights" / "model_final.weights").stat().st_mtime:
         return
     data, one = args.work / "data", "one-" if name == FINDER else ""
-    words = [run, "--name", name, "--out", args.out, "--size", SIZES[name], "--about", ABOUT]
+    words = [run, "--name", name, "--out", args.out, "--size", SIZES[name], "--about", ABOUT[name]]
     words += ["--set", f"lfw-affectnet validation={data / f'{one}faces'}:valid"]
     words += ["--set", f"lfw-affectnet validation, collages={data / f'{one}collages'}:valid"]
     if name == DETECTOR:

@@ -40,7 +40,7 @@ def compare(words, **settings):
     A SYSTEM is
       yolo, yolo:MODEL       a name, model or run folder, .cfg or .weights
       two-stage              the best face finder at hand and emo's own classifier
-      two-stage:FACE         yunet, ssd, haar, or the files of another face finder
+      two-stage:FACE         yunet, ssd, face-nano, haar, or files of another
       two-stage:FACE+MODEL   and another classifier
       MODEL                  a classifier, on a classifier's set
       ...@416, ...@onnx      with another input size, or backend

@@ -94,7 +94,7 @@ class Kind(click.Choice):
 @click.option(
     "--find",
     metavar="FINDER",
-    help="Find the face in pictures without boxes, and landmarks: yunet, ssd, haar, dlib, "
+    help="Find the face in pictures without boxes, and landmarks: yunet, ssd, face-nano, haar, dlib, "
     "a .dat of 68 landmarks, or another face model of emo detect.",
 )
 @click.option(

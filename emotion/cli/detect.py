@@ -188,12 +188,9 @@ def hint_at_newest_run(detector) -> None:
 
 def name_finder(detector) -> None:
     """One line on stderr: which face finder was taken, nobody having named one."""
-    finder = detector.settings["face"]["finder"]
-    click.echo(
-        f"emo: faces found by {finder}"
-        + ("; 'emo models pull yunet' fetches a better finder" if finder == "haar" else ""),
-        err=True,
-    )
+    from ..systems.face_models import best
+
+    click.echo(f"emo: faces found by {best()}", err=True)
 
 
 def table(summary) -> str:

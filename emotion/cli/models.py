@@ -74,7 +74,7 @@ def list_(as_json):
 
 def headline(metrics: dict[str, dict]) -> str:
     """The first figure of a card in a few words; `emo models show` has them all."""
-    names = {"map50": "mAP@0.5", "top1": "top-1", "accuracy": "accuracy", "macro_f1": "macro-F1"}
+    names = {"map50": "mAP@0.5", "face_ap": "face AP", "top1": "top-1", "accuracy": "accuracy", "macro_f1": "macro-F1"}
     for split, figures in metrics.items():
         for key, value in figures.items() if isinstance(figures, dict) else ():
             if key in names and isinstance(value, float):
@@ -162,8 +162,8 @@ def pull(names, base, as_json, quiet):
     """Fetch face finders for the two-stage system: yunet (0.2 MB, MIT), ssd (2.7 MB, Apache-2.0).
 
     They are checked against their sha256 and kept in a cache, EMO_CACHE or the system's own; an interrupted
-    download is continued. From then on --system two-stage takes the best of yunet, ssd and haar by itself, and
-    --face-model takes them by name.
+    download is continued. --face-model takes them by name. --system two-stage takes yunet by itself once it is
+    there, until then face-nano, which comes with emo.
 
     \b
     emo models pull yunet

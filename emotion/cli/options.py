@@ -200,9 +200,9 @@ system = block(
     click.option("--names", type=click.Path(dir_okay=False), help="A file of class names that is not beside the cfg."),
     click.option(
         "--face-model",
-        help="Two-stage: yunet, ssd (emo models pull), haar, whole (the picture is the face), dlib (an extra) or "
-        "its .dat, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; default: the "
-        "first of these that is there.",
+        help="Two-stage: yunet, ssd (emo models pull), face-nano, haar, whole (the picture is the face), dlib (an "
+        "extra) or its .dat, an SSD's .pb or .caffemodel, a YuNet .onnx, a Darknet detector, or a folder with one; "
+        "default: yunet where it was pulled, else face-nano.",
     ),
     detection,
     click.option(

@@ -49,7 +49,7 @@ def open_finder(
 ) -> FaceFinder:
     """The face finder that `spec` names; None is the best at hand (see `face_models.best`).
 
-    spec  `haar`; `whole`, for pictures that are all face; `dlib` (an extra), or its shape predictor's .dat; `yunet` or
+    spec  `face-nano`, emo's own; `haar`; `whole`, for pictures that are all face; `dlib` (an extra), or its shape predictor's .dat; `yunet` or
           `ssd`, as pulled; a Haar cascade .xml; an SSD's .pb or .caffemodel (with its .pbtxt or .prototxt, which OpenCV's .pb needs not); a YuNet .onnx; a Darknet detector's folder, .cfg or .weights; or a folder with one of them
     conf  score below which a face is dropped
     backend  Model -> Backend, for a Darknet detector; the others compute with OpenCV
@@ -296,7 +296,7 @@ class YuNet:
 
 
 class YoloFaces:
-    """Any Darknet detector: its boxes are faces, whatever its classes, and its best class score is theirs."""
+    """Any Darknet detector: its boxes are faces, whatever its classes, and how sure it is of a box is their score."""
 
     name, box_scale = "yolo", BOX_SCALE["yolo"]
 
@@ -313,4 +313,4 @@ class YoloFaces:
 
     def find(self, frame):
         (found,) = self.detector.detect([frame])
-        return tidy(found.xyxy_px, found.scores.max(1) if len(found) else found.face, frame)
+        return tidy(found.xyxy_px, found.face, frame)

@@ -2,7 +2,7 @@
 
     pull("yunet")             -> the file's path, from the cache or its publisher
     at_hand("yunet")          -> the same, or None; asks no network
-    best()                    -> the best finder that needs no network: yunet, ssd or haar
+    best()                    -> the best finder at hand: yunet when it was pulled, else face-nano, which ships
 
 A file lies in the cache under its publisher's name and is used only with the sha256 that stands here. What a broken
 download left, `<name>.part`, is gone on with.
@@ -47,7 +47,7 @@ PUBLISHED = {
         "Apache-2.0",
     ),
 }
-BEST = ("yunet", "ssd", "haar")  # the best first; haar comes with OpenCV
+SHIPPED = "face-nano"  # emo's own finder
 TIMEOUT_S = 20  # for an answer, and between two pieces of it
 
 
@@ -71,7 +71,7 @@ def at_hand(name: str) -> Path | None:
 
 
 def best() -> str:
-    return next(name for name in BEST if name == "haar" or at_hand(name))
+    return "yunet" if at_hand("yunet") else SHIPPED
 
 
 def pull(name: str, base: str | None = None, progress: Callable[[int, int], None] | None = None) -> Path:

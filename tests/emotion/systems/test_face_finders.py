@@ -1,3 +1,4 @@
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,25 @@ def test_a_darknet_detector_is_a_face_finder(detector_folder, squares):
     assert (
         finder.name == "yolo" and sorted(map(tuple, xyxy.round())) == sorted(map(tuple, truth)) and (scores > 0.9).all()
     )
+
+
+def test_a_darknet_finders_score_is_how_sure_it_is_of_the_box(portrait):
+    """face-nano's one class is likely wherever its box may be: the class's score says nothing."""
+    finder = open_finder("face-nano", conf=0.01)
+    (found,) = finder.detector.detect([portrait])
+    xyxy, scores = finder.find(portrait)
+    np.testing.assert_array_equal(scores, np.sort(found.face)[::-1])
+    assert len(scores) > 1 and scores[0] > 0.9 and scores[-1] < 0.25 < 0.9 < found.scores.min()
+    assert boxes.iou(xyxy[:1], [(160, 130, 375, 360)])[0, 0] > 0.7
+
+
+def test_face_nano_finds_all_faces_of_the_group():
+    group = SHIPPED["group.jpg"]
+    with open(group.with_name("labels.csv"), newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["media"] == group.name]
+    truth = np.array([[float(row[side]) for side in ("x1", "y1", "x2", "y2")] for row in rows])
+    xyxy, scores = open_finder("face-nano").find(read_picture(group))
+    assert len(xyxy) == len(truth) == 10 and (boxes.iou(truth, xyxy).max(1) > 0.4).all() and (scores > 0.4).all()
 
 
 @pytest.mark.parametrize(

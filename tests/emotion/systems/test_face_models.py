@@ -111,7 +111,7 @@ def test_a_file_put_there_by_hand_counts_and_a_changed_one_does_not(published, c
     (cache / published.file).write_bytes(CONTENT)
     assert face_models.at_hand("yunet") == cache / published.file and face_models.best() == "yunet"
     (cache / published.file).write_bytes(CONTENT[:-1])
-    assert face_models.at_hand("yunet") is None and face_models.best() == "haar"
+    assert face_models.at_hand("yunet") is None and face_models.best() == "face-nano"
     with pytest.raises(UsageError, match="emo models pull yunet"):
         face_finders.open_finder("yunet")
 
@@ -119,11 +119,11 @@ def test_a_file_put_there_by_hand_counts_and_a_changed_one_does_not(published, c
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/models is not here")
 def test_two_stage_takes_the_best_finder_at_hand(cache):
     cache.mkdir()
-    assert face_finders.open_finder().name == "haar"
-    for name in ("ssd", "yunet"):
+    assert face_finders.open_finder().settings["model"]["name"] == "face-nano"
+    for name, best in (("ssd", "yolo"), ("yunet", "yunet")):
         file = face_models.PUBLISHED[name].file
         (cache / file).write_bytes((SHARED / file).read_bytes())
-        assert face_finders.open_finder().name == name == face_finders.open_finder(name).name
+        assert face_finders.open_finder(name).name == name and face_finders.open_finder().name == best
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/models is not here")

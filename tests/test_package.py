@@ -109,7 +109,7 @@ def test_help_imports_nothing_heavy():
 
 
 def commands(command=emo, path=("emo",)):
-    ctx = click.Context(command, info_name=path[-1])
+    ctx = click.Context(command, info_name=path[-1], help_option_names=["-h", "--help"])
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
             yield from commands(command.get_command(ctx, name), (*path, name))

@@ -11,7 +11,7 @@ from emotion.cli import ALSO, COMMANDS, INSTEAD, SECTIONS, emo, groups, main
 
 
 def commands(command=emo, path=("emo",)):
-    ctx = click.Context(command, info_name=path[-1])
+    ctx = click.Context(command, info_name=path[-1], help_option_names=["-h", "--help"])
     if isinstance(command, click.Group):
         for name in command.list_commands(ctx):
             yield from commands(command.get_command(ctx, name), (*path, name))
@@ -39,7 +39,8 @@ def test_help_has_whole_lines(capsys):
 @pytest.mark.parametrize(("path", "command"), [pytest.param(*item, id=" ".join(item[0])) for item in commands()])
 def test_help_fits_the_terminal(path, command, width):
     """Also the examples and tables, which nothing wraps."""
-    text = command.get_help(click.Context(command, info_name=" ".join(path), terminal_width=width))
+    context = click.Context(command, info_name=" ".join(path), terminal_width=width, help_option_names=["-h", "--help"])
+    text = command.get_help(context)
     assert [line for line in text.splitlines() if len(line) > width] == []
     assert not [line for line in text.splitlines() if "\b" in line or "\\u0008" in line], "a mark of click's is seen"
 
@@ -47,7 +48,7 @@ def test_help_fits_the_terminal(path, command, width):
 @pytest.mark.parametrize(("path", "command"), [pytest.param(*item, id=" ".join(item[0])) for item in commands()])
 def test_no_option_is_lost_in_the_sections(path, command):
     assert isinstance(command, groups.Command)
-    text = command.get_help(click.Context(command, info_name=path[-1]))
+    text = command.get_help(click.Context(command, info_name=path[-1], help_option_names=["-h", "--help"]))
     for option in command.params:
         if isinstance(option, click.Option) and not option.hidden:
             assert f" {max(option.opts, key=len)}" in text, option.opts

@@ -87,22 +87,31 @@ def info(darknet, network, as_json):
 def partial(cfg, weights, out, layers, for_cfg, engine, darknet, force):
     """Write the first LAYERS layers of weights, with the count of pictures seen set to 0.
 
-    A network that comes with emo can be given by name; its number of classes is read from the weights.
+    A network that comes with emo can be given by name, its number of classes is read from the weights; so can a
+    model, such as emo-m-8, for both.
 
     \b
     emo darknet partial yolov4.cfg yolov4.weights yolov4.conv.137 137
     emo darknet partial darknet-ref darknet-ref.weights darknet-ref.conv \\
         --for v3-tiny
+    emo darknet partial emo-v4-nano emo-v4-nano face.conv --for v4-nano-face
     """
     from converters.errors import UsageError
     from darknet_runner.choose_engine import choose_engine
     from darknet_runner.network import cfg_diff, cfg_file, templates, weights_file as weightsfile
+
+    from ..systems.models import shipped
 
     if (layers is None) == (for_cfg is None):
         raise click.UsageError("give either LAYERS or --for CFG")
     target = Path(out)
     if target.exists() and not force:
         raise UsageError("exists already", where=target, mend="--force replaces it")
+    models = shipped()
+    if weights in models and not Path(weights).exists():
+        weights = str(models[weights] / "model.weights")
+    if cfg in models and cfg not in templates.names() and not Path(cfg).exists():
+        cfg = str(models[cfg] / "model.cfg")
     source = templates.of_weights(cfg, weights)
     other = templates.load(for_cfg) if for_cfg else None
     if engine == "compiled":

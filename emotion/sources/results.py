@@ -308,7 +308,7 @@ def _walk(value: Any, outer: dict, context: dict, path: Path) -> Iterator[tuple[
 def _key(record: dict) -> Key:
     told = {key: value for key, value in record.items() if isinstance(value, (int, float, str)) and value != ""}
     picture = next((str(told[key]) for key in PICTURES if key in told), None)
-    frame = next((int(float(told[key])) for key in FRAMES if key in told), 0)
+    frame = next((int(number(str(told[key]))) for key in FRAMES if key in told), 0)
     if picture is not None and ("frame" not in told or Path(picture).suffix.lower() in ("", *PICTURE_SUFFIXES)):
         return picture
     media = told.get("media", picture)
@@ -396,7 +396,13 @@ def _shown(record: dict, scores: dict[str, float], context: dict) -> str | None:
 def _number(value: Any) -> float | None:
     """ValueError of what is a number and yet none: NaN, infinity."""
     try:
-        told = None if value is None or isinstance(value, (bool, dict, list)) or value == "" else float(value)
+        told = (
+            None
+            if value is None or isinstance(value, (bool, dict, list)) or value == ""
+            else number(value)  # a spreadsheet's decimal comma, too
+            if isinstance(value, str)
+            else float(value)
+        )
     except ValueError:
         return None
     if told is not None and not np.isfinite(told):

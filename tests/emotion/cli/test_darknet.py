@@ -15,6 +15,7 @@ import pytest
 from converters.darknet_format.files import write_data
 from darknet_runner.signals import STOPS
 from emotion.cli import main
+from emotion.systems.models import shipped
 
 LOGS = Path(__file__).parents[2] / "darknet_runner" / "compiled" / "fixtures"
 NAMES = ("Neutral", "Happy", "Sad")
@@ -81,6 +82,15 @@ def test_train_valid_test_and_partial(folder, debian, capsys):
     assert code == 2 and "exists already" in err
     code, _, err = emo(capsys, "darknet", "top-k", run)
     assert code == 2 and "is a detector" in err
+
+
+def test_partial_takes_every_model_that_ships_by_its_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, folder in shipped().items():
+        code, out, err = emo(capsys, "darknet", "partial", name, name, f"{name}.conv", 3)
+        assert code == 0 and out.startswith(f"{name}.conv: layers 0 to 2"), (name, err)
+        part, whole = Path(f"{name}.conv").read_bytes(), (folder / "model.weights").read_bytes()
+        assert 20 < len(part) < len(whole) and part[20:] == whole[20 : len(part)], name
 
 
 def test_all_faults_at_once_and_nothing_is_left(folder, debian, capsys):

@@ -190,6 +190,19 @@ def test_emos_own_files_give_what_was_found(tmp_path, detector_folder, video_fac
     assert len(json.loads((tmp_path / "c" / "summary.json").read_text())["tracks"]) >= 2
 
 
+@pytest.mark.parametrize("separator, encoding", [(";", "utf-8-sig"), ("\t", "utf-16"), (";", "cp1252")])
+def test_a_table_that_a_spreadsheet_saved_says_the_same(separator, encoding, tmp_path):
+    """Decimal commas in the scores were none: each face was as sure as can be, its emotion's score 0."""
+    text = "frame,time_s,x1,y1,x2,y2,face,emotion,score,track,happy,sad\n3,0.25,1.5,2,30,40,0.75,happy,0.6,2,0.6,0.4\n"
+    (tmp_path / "a.csv").write_text(text)
+    (tmp_path / "b.csv").write_bytes(text.replace(",", separator).replace(".", ",").encode(encoding))
+    expected, found = (read(tmp_path / name).of(Frame(3, 0.25, BGR)) for name in ("a.csv", "b.csv"))
+    for told in (expected, found):
+        np.testing.assert_array_equal(told.xyxy_px, [[1.5, 2, 30, 40]])
+        np.testing.assert_allclose(told.face, [0.75])
+        assert sorted(told.scores[0].tolist(), reverse=True)[:2] == pytest.approx([0.6, 0.4])
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [

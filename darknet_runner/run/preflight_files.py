@@ -34,7 +34,7 @@ def check_lists(data: DataFile, split: str) -> list[Finding]:
     try:
         path = data.list_of(split)
         numbered = numbered_list(path)
-        if path.is_dir():
+        if not path.is_file():  # a folder, or several places of a data.yaml
             return []
         raw = path.read_bytes()
     except DataError as error:

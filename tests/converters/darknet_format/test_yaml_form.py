@@ -10,6 +10,7 @@ from converters.darknet_format import yaml_form
 from converters.darknet_format.dataset import find_data, load
 from converters.darknet_format.files import read_data, read_list
 from converters.errors import DataError, UsageError
+from darknet_runner.run.preflight_files import check_lists
 
 LABEL = "1 0.5 0.5 0.25 0.25\n"
 
@@ -105,6 +106,7 @@ def test_several_folders_and_lists_are_one_split(roboflow, monkeypatch):
             [1, 0.5, 0.5, 0.25, 0.25]
         ]
         assert len(read_list(one.data.list_of("train"))) == 3
+        assert check_lists(one.data, "train") == check_lists(one.data, "test") == []  # nothing is in the training's way
     (root / "more.txt").unlink()
     with pytest.raises(DataError, match="train folder or list is missing: .*more.txt"):
         load(root)

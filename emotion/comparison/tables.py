@@ -19,11 +19,15 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "–": "--",
+    "|": r"\textbar{}",  # OT1, LaTeX's own encoding, has other signs in the places of these three
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
 }
 
 
 def render(head: Sequence[str], rows: Sequence[Sequence[str]], form: str = "text") -> str:
     """The table without a line break at its end; the first column to the left, the others to the right."""
+    head, *rows = [[" ".join(cell.splitlines()) for cell in row] for row in (head, *rows)]  # a name may have several
     return {"text": text, "csv": as_csv, "markdown": markdown, "latex": latex}[form](head, rows)
 
 
@@ -47,7 +51,7 @@ def as_csv(head, rows) -> str:
 def markdown(head, rows, left: Sequence[int] = (0,)) -> str:
     """`left`: the columns of words."""
     sides = ["---" if index in left else "---:" for index in range(len(head))]
-    lines = [head, sides, *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [head, sides, *([cell.replace("|", "\\|").replace("<", "\\<") for cell in row] for row in rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 

@@ -81,12 +81,8 @@ class Training:
     def check(self) -> str:
         """One line about what `run` would do; an EmoError when it would refuse."""
         engine, why = self.choose()
-        try:
+        with self._placed():
             engine.check(self.job)
-        except EmoError as error:
-            if self.network and str(error.where) == str(self.job.cfg):
-                error.where, error.line = self.network, None  # the run's cfg will be gone
-            raise
         return f"would train {self.network or self.job.run.path} on {self.data.path} with {why}"
 
     def run(self) -> TrainResult:
@@ -100,7 +96,8 @@ class Training:
         reporter.note(f"{doing} {run.path} on {self.data.path} with {why}")
         if self.job.amp and engine.name == "builtin" and not has_bfloat16(self.job.device):
             reporter.note("emo: --amp makes training slower here: nothing on this device computes in bfloat16")
-        result = engine.train(self.job)
+        with self._placed():
+            result = engine.train(self.job)
         if self.settings.tensorboard and engine.name == "builtin":
             from .run import tensorboard
 
@@ -113,6 +110,16 @@ class Training:
             except EmoError as error:  # the run is whole all the same
                 reporter.warn(f"emo: {error}; `emo runs mlflow {run.path}` logs it later")
         return result
+
+    @contextmanager
+    def _placed(self) -> Iterator[None]:
+        """An error about the cfg of a run that has not begun, whose folder will be gone, is one about the user's."""
+        try:
+            yield
+        except EmoError as error:
+            if self.network and str(error.where) == str(self.job.cfg) and not self.job.run.metrics.exists():
+                error.where, error.line = self.network, None
+            raise
 
     def write_settings(self, engine: Engine) -> None:
         """Write args.toml and run.json, which say what begins."""
@@ -140,6 +147,8 @@ class Training:
         ):  # the run's cfg may be gone soon: faults are placed in the user's own, where the line is the same
             source, rendered = templates.load(self.network).text.splitlines(), cfg.text.splitlines()
             for index, item in enumerate(found):
+                if str(self.job.cfg) in item.message:
+                    found[index] = item = replace(item, message=item.message.replace(str(self.job.cfg), self.network))
                 if item.file == str(self.job.cfg):
                     there = slice(max(0, item.line - 1), item.line)
                     line = item.line if source[there] == rendered[there] else 0

@@ -452,10 +452,12 @@ def test_a_dry_run_refuses_what_the_run_refuses(folder, capsys):
         ("--cfg", "other.cfg"),
         ("--cfg", "small.cfg", "--set", "augment=recipe"),
         ("--cfg", "small.cfg", "--device", "cuda:77"),
+        ("--cfg", "small.cfg", "--pretrained", "small.cfg"),
     ):
         (looked, out, short), (ran, _, long) = (emo(capsys, *common, *more, *dry) for dry in (("--dry-run",), ()))
         assert looked == ran in (1, 2) and "would train" not in out and "/emo-" not in short, more
         assert short.rstrip().rpartition(": ")[2] == long.rstrip().rpartition(": ")[2], "the same line"
+        assert "model.cfg" not in short + long, "which is gone by then"
     assert not list(Path("runs").glob("*"))
     code, out, _ = emo(capsys, *common, "--cfg", "small.cfg", "--dry-run")
     assert code == 0 and "would train small.cfg" in out and not list(Path("runs").glob("*"))

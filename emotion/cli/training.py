@@ -75,7 +75,7 @@ def _as_it_was(given: dict[str, Any], run: RunDir, info: dict[str, Any]) -> Trai
     """The settings of a run that is resumed: its own, except for what the command line says of the machine.
 
     UsageError for an option that would change the training, RunError for a setting that no option takes, and for a
-    binary that only run.json names.
+    binary that only run.json names. Nothing is sent to an MLflow that only run.json names: the run may be another's.
     """
     from converters.errors import RunError
     from darknet_runner.compiled import binary as binaries
@@ -90,6 +90,9 @@ def _as_it_was(given: dict[str, Any], run: RunDir, info: dict[str, Any]) -> Trai
     for key, option in params.items():
         value = info["settings"].get(key)
         if value is None or key not in settings or key in typed or key in ("darknet", "pretrained"):
+            continue
+        if key == "mlflow":
+            click.echo(f"emo: not logged to MLflow at its end, for that name --mlflow again ({run.path})", err=True)
             continue
         try:
             settings[key] = _value_of(option, value)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,21 @@ def test_a_dropout_that_changes_nothing_is_told(emo, folder):
         (folder / "net.cfg").write_text(text)
         code, _, err = emo("train", "net.cfg", "--data", "faces", "--set", "dropout=0.1", "--dry-run", *QUICK[:-1])
         assert code == 0 and ("net.cfg has no [dropout]" in err) is told, err
+
+
+def test_a_run_of_somebody_elses_sends_nothing_to_its_mlflow(emo, folder):
+    code, out, err = emo("train", "net.cfg", "--data", "faces", "--epochs", "1", "--json", *QUICK)
+    assert code == 0, err
+    run = folder / json.loads(out)["run"]
+    info = json.loads((run / "run.json").read_text())
+    info["settings"]["mlflow"] = "http://127.0.0.1:9/theirs"
+    (run / "run.json").write_text(json.dumps(info))
+    cfg = (run / "model.cfg").read_text()
+    (run / "model.cfg").write_text(
+        re.sub(r"max_batches *= *(\d+)", lambda found: f"max_batches={int(found[1]) + 1}", cfg)
+    )
+    code, out, err = emo("train", "--resume", run)
+    assert code == 0 and "not logged to MLflow" in err and "127.0.0.1" not in out + err
 
 
 def test_a_run_goes_on_at_a_tenth_of_its_rate(emo, folder):

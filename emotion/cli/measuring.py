@@ -80,6 +80,9 @@ def measuring(measure: Callable[..., tuple[dict, str]]) -> Callable[..., None]:
             raise click.UsageError("--junit and --summary tell of checks: give --fail-under or --baseline")
         wanted = [gate.bound(text) for text in asked]  # before a measurement that may take hours
         old = gate.read_report(baseline) if baseline else None
+        for told in (checks["junit"], checks["summary"]):
+            if told:
+                gate.writable(told)
         settings = Settings(
             split=split,
             limit=limit,

@@ -11,6 +11,7 @@ Markdown.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -289,6 +290,21 @@ def junit(checks: Sequence[Check], name: str) -> str:
             ElementTree.SubElement(case, "failure", message=_xml(sentence(one)))
     ElementTree.indent(suite)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(suite, encoding="unicode") + "\n"
+
+
+def writable(path: str | Path) -> Path:
+    """UsageError when `path` is a file with something in it that is no earlier `junit` or `summary`."""
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            begin = file.read(200)
+    except FileNotFoundError:
+        begin = b""
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=path) from None
+    if begin and not re.search(rb"<testsuite|^(All \d+|\d+ of \d+) checks (passed|failed)\.", begin):
+        raise UsageError("holds something else than the checks of a gate", where=path, mend="give another file")
+    return path
 
 
 def _xml(text: str) -> str:

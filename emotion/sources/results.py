@@ -168,6 +168,10 @@ def read(path: str | Path, coco: str | Path | None = None, least: Sequence[str] 
     if not parts[0].is_file():
         raise DataError("no such results file", where=path)
     told = [one for part in parts for one in _told(part, coco)]
+    faces = [face for _, face in told if face]
+    if faces and max(max(face.xyxy_px) for face in faces) <= 1:
+        mend = "x and widths times the picture's width, y and heights times its height are pixels"
+        raise DataError("its boxes lie in 0..1, as shares of the picture do", where=path, mend=mend)
     return Results(path, told, least, _doubt(parts[0]) if parts[0].suffix.lower() == ".jsonl" else None)
 
 

@@ -295,6 +295,13 @@ def test_the_gate_of_the_command(faces, classifier_folder, tmp_path, capsys, mon
         and 'failures="1"' in (tmp_path / "gate.xml").read_text()
     )
     assert "1 of 1 checks failed" in (tmp_path / "gate.md").read_text()
+    (tmp_path / "empty.md").touch()  # as a step of CI gives it
+    assert run("--fail-under", "accuracy=0.7", "--junit", "gate.xml", "--summary", "empty.md") == (0, "")
+    assert run("--fail-under", "accuracy=0.7", "--junit", "gate.xml", "--summary", "empty.md") == (0, "")
+    (tmp_path / "notes.md").write_text("mine")
+    for option in ("--junit", "--summary"):
+        code, err = run("--fail-under", "accuracy=0.7", option, "notes.md")
+        assert code == 2 and "notes.md: holds something else" in err and (tmp_path / "notes.md").read_text() == "mine"
     assert run("--baseline", "old.json")[0] == 0
     lines = (faces.parent / "valid.txt").read_text().splitlines()
     (faces.parent / "valid.txt").write_text("\n".join(lines[:14]))  # half of what is wrong is among a quarter more

@@ -128,6 +128,7 @@ def test_scores_of_whatever_scale(tmp_path, record, scores):
         ("a.json", '{"box": [5, 5, 0, 3]}', "without a size"),
         ("a.csv", "frame,emotion\n1,happy\n", "no face"),
         ("a.csv", "x1,y1,x2,y2\n1,1,nan,3\n", "a.csv:2: a box without a size"),
+        ("a.csv", "x1,y1,x2,y2\n.1,.1,.2,.3\n0,0,1,1\n", "its boxes lie in 0..1"),
         ("a.json", "", "neither JSON"),
     ],
 )

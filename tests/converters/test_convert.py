@@ -460,7 +460,7 @@ def test_two_runs_on_one_output_do_not_mix(many, tmp_path):
 
 def test_an_output_that_cannot_be_written_is_one_error(many, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="file: is not a folder .choose another --out"):
         run(many, tmp_path / "file" / "out")
 
 

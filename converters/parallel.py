@@ -38,15 +38,19 @@ def chunked_map(function: Callable, chunks: Sequence, jobs: int = 1, cluster: st
 
 
 def _in_processes(function, chunks, jobs):
+    from multiprocessing import resource_tracker
+
     from joblib.externals.loky import get_reusable_executor
     from joblib.externals.loky.backend.resource_tracker import ensure_running
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
     done, deaths = 0, 0
-    # Where it is started along with the workers it lets SIGINT through to them; a SIGHUP to the whole group would end
-    # it, and the one that is started in its place complains of all that it does not know.
-    with _waits("SIGINT", "SIGHUP"):
+    # Where loky's and Python's own book-keepers are started along with the workers they let SIGINT through to them; a
+    # SIGHUP to the whole group would end them, and those that are started in their place complain of all that they do
+    # not know, as they do of what a signal left them to tidy up: nobody is to read that.
+    with _waits("SIGINT", "SIGHUP"), _without_warnings():
         ensure_running()
+        resource_tracker.ensure_running()
     while done < len(chunks):
         with _waits("SIGINT"):
             executor = get_reusable_executor(max_workers=jobs, initializer=_live_with, initargs=(os.getpid(),))
@@ -92,6 +96,20 @@ def _waits(*signals: str) -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Pythons that are started within show no warnings."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _interrupt(executor, futures) -> None:

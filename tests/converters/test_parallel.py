@@ -153,6 +153,21 @@ def descendants(pid):
     return out
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")
+def test_no_worker_hears_ctrl_c_not_even_the_first():
+    """Python's own keeper of resources, when it was started along with the first, unblocked SIGINT before it began."""
+    code = """if True:
+        import pathlib
+        from converters.parallel import chunked_map
+        def blocked(number):
+            status = pathlib.Path("/proc/self/status").read_text()
+            return int(status.partition("SigBlk:")[2].split()[0], 16) >> 1 & 1  # of SIGINT, which is 2
+        print(list(chunked_map(blocked, range(6), 2)))"""
+    root = Path(__file__).resolve().parents[2]
+    told = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=120)
+    assert told.stdout == "[1, 1, 1, 1, 1, 1]\n" and told.stderr == ""
+
+
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="no groups of processes here")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_to_the_whole_group_is_no_traceback(tmp_path, name):

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 
@@ -24,7 +24,7 @@ GRACE_S = 10.0  # for chunks that are interrupted, until their workers are kille
 ATTEMPTS = 4  # runs of a chunk before a dying worker is taken for the chunk's fault
 
 
-def chunked_map(function: Callable, chunks: Sequence, jobs: int = 1, cluster: str | None = None) -> Iterator:
+def chunked_map(function: Callable, chunks: Sequence, jobs: int = 1, cluster: str | None = None) -> Generator:
     """Results of `function(chunk)`, in the chunks' order. RunError when workers keep dying.
 
     `cluster` is a Dask scheduler's address; its workers must see the same files under the same paths.

@@ -11,6 +11,7 @@ import glob
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
@@ -136,7 +137,8 @@ def carry_out(
     """Each order with its summary, an error that the source had, or None when `resume` found it done; in order."""
     alone = len(todo) == 1
     if not alone and (jobs > 1 or cluster):
-        yield from zip(todo, chunked_map(_alone, todo, jobs, cluster))
+        with closing(chunked_map(_alone, todo, jobs, cluster)) as summaries:  # where Ctrl-C at its end is heard
+            yield from zip(todo, summaries)
         return
     for order in todo:
         yield order, _one(order, jobs, cluster, progress, skipped)
@@ -239,19 +241,20 @@ class _Shared:
     def __call__(self, frames: Iterator[Frame]) -> Iterator[tuple[Frame, Detections]]:
         wanted = range(0, len(self.opened.files), self.settings.stride)
         files = [self.opened.files[index] for index in wanted if self.opened.files[index][0] not in self.before]
-        if self.jobs > 1 or self.cluster:
-            chunks = [(self.settings, files[start : start + CHUNK]) for start in range(0, len(files), CHUNK)]
-            results = (pair for chunk in chunked_map(_detect_files, chunks, self.jobs, self.cluster) for pair in chunk)
-        else:
+        with ExitStack() as ended:
             results = None
-        detector = self.settings.detector(False)
-        for frame in frames:
-            if frame.name in self.before:
-                yield frame, self.before[frame.name]
-            elif results is None:
-                yield frame, detector.detect([frame.bgr])[0]
-            else:
-                yield frame, next(found for name, found in results if name == frame.name)
+            if self.jobs > 1 or self.cluster:
+                chunks = [(self.settings, files[start : start + CHUNK]) for start in range(0, len(files), CHUNK)]
+                done = ended.enter_context(closing(chunked_map(_detect_files, chunks, self.jobs, self.cluster)))
+                results = (pair for chunk in done for pair in chunk)
+            detector = self.settings.detector(False)
+            for frame in frames:
+                if frame.name in self.before:
+                    yield frame, self.before[frame.name]
+                elif results is None:
+                    yield frame, detector.detect([frame.bgr])[0]
+                else:
+                    yield frame, next(found for name, found in results if name == frame.name)
 
 
 def _detect_files(chunk) -> list[tuple[str, Detections]]:

@@ -177,7 +177,7 @@ def write_csv(findings: Iterable[Finding], path: str | Path) -> None:
     if os.path.isfile(path) and os.path.getsize(path):
         with open(path, "rb") as old:
             if old.read(len(head)) != head.encode():
-                raise UsageError("exists, and holds no findings that it could replace", where=path, mend="name another")
+                raise UsageError("exists and is not a file of findings", where=path, mend="give another name")
     with (
         replacing(Path(path)) as temporary,
         open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,

@@ -137,7 +137,9 @@ def carry_out(
     """Each order with its summary, an error that the source had, or None when `resume` found it done; in order."""
     alone = len(todo) == 1
     if not alone and (jobs > 1 or cluster):
-        with closing(chunked_map(_alone, todo, jobs, cluster)) as summaries:  # where Ctrl-C at its end is heard
+        with closing(
+            chunked_map(_alone, todo, jobs, cluster)
+        ) as summaries:  # not left to the garbage collector, which hears no Ctrl-C
             yield from zip(todo, summaries)
         return
     for order in todo:

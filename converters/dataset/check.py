@@ -67,7 +67,8 @@ def check(
     chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
     jobs = min(jobs, max(1, len(chunks) // 4))  # a process costs more than a thousand pictures
     look = partial(_examine_all, classes=one.data.classes, labels=one.data.labels, limits=limits, decode=decode)
-    examined = dict(zip(listed, (item for chunk in progress(chunked_map(look, chunks, jobs)) for item in chunk)))
+    found = (item for chunk in progress(chunked_map(look, chunks, jobs)) for item in chunk)
+    examined = dict(zip(listed, found, strict=True))  # to its end, where the workers are put away
     lookalikes = _lookalikes(one, listed, examined) if decode else []
     said = {item.file for item in lookalikes if item.code == "leak"}
     people = [item for item in _groups_on_both_sides(one) if item.file not in said]

@@ -192,8 +192,8 @@ def _emotion(name, path: Path) -> int:
 def _add(
     entry, number: int, faces: dict, image: dict, sizes: dict, emotions: dict, where: tuple[str, Path], notes: Notes
 ) -> bool:
-    """One annotation to its picture's faces; what cannot be used is told, and its picture marked. False when it does
-    not say which picture that is.
+    """Add an annotation to its picture's faces, or report what is wrong with it and mark the picture. False when the
+    picture is not known.
     """
     said = f"annotation {str(entry.get('id', number))[:40] if isinstance(entry, dict) else number}"
     key = None

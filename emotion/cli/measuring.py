@@ -77,7 +77,7 @@ def measuring(measure: Callable[..., tuple[dict, str]]) -> Callable[..., None]:
         asked, baseline = own.pop("fail_under"), own.pop("baseline")
         checks = {name: own.pop(name) for name in ("tolerance", "junit", "summary")}
         if (checks["junit"] or checks["summary"]) and not (asked or baseline):
-            raise click.UsageError("--junit and --summary tell of checks: give --fail-under or --baseline")
+            raise click.UsageError("--junit and --summary need a check: give --fail-under or --baseline")
         wanted = [gate.bound(text) for text in asked]  # before a measurement that may take hours
         old = gate.read_report(baseline) if baseline else None
         for told in (checks["junit"], checks["summary"]):

@@ -92,7 +92,7 @@ def _as_it_was(given: dict[str, Any], run: RunDir, info: dict[str, Any]) -> Trai
         if value is None or key not in settings or key in typed or key in ("darknet", "pretrained"):
             continue
         if key == "mlflow":
-            click.echo(f"emo: not logged to MLflow at its end, for that name --mlflow again ({run.path})", err=True)
+            click.echo(f"emo: {run.path} will not be logged to MLflow; give --mlflow again to log it", err=True)
             continue
         try:
             settings[key] = _value_of(option, value)

@@ -208,7 +208,7 @@ def kind_of(told: dict) -> str | None:
 
 
 def truths_of(told: dict) -> dict[str, int] | None:
-    """Labelled faces by class, which say on which data a report was made; None where none are told."""
+    """Labelled faces by class, by which the data of a report is recognised; None when the report has none."""
     for model in told.get("models", ()):
         return {name: row["support"] for name, row in model["classes"].items()} if "classes" in model else None
     for system in told.get("systems", ()):

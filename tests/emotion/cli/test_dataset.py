@@ -163,7 +163,7 @@ def test_a_file_of_the_sets_own_is_not_written_over(emo, tmp_path):
     code, _, err = emo("dataset", "view", "set", "--out", picture)
     assert code == 2 and f"{picture}: exists already (give --force" in err
     code, _, err = emo("dataset", "check", "set", "--csv", label)
-    assert code == 2 and f"{label}: exists, and holds no findings" in err
+    assert code == 2 and f"{label}: exists and is not a file of findings" in err
     assert (picture.read_bytes(), label.read_bytes()) == before
     for _ in range(2):
         assert (

@@ -11,7 +11,6 @@ import math
 import os
 import time
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 
 from converters.darknet_format.files import DataFile, read_data, read_list
@@ -21,7 +20,7 @@ from ..engine import TrainJob, TrainResult
 from ..network import cfg_file, layers, weights_file
 from ..run import metrics_plot
 from ..run.create_run import hashes
-from ..run.folder import STEM, RunDir, sha256, write_text
+from ..run.folder import STEM, RunDir, now, sha256, write_text
 from ..signals import interruptible
 from . import command_line, saved_weights
 from .binary import Binary, plain
@@ -111,7 +110,7 @@ class Training:
         run.write_json(
             engine="compiled",
             binary=self.binary.as_dict(),
-            started=datetime.now().isoformat(timespec="seconds"),
+            started=now(),
             verdict="running",
             hashes=hashes(self.job.cfg, self.data),
         )
@@ -140,7 +139,7 @@ class Training:
             max_batches=self.max_batches,
             loss=result.loss,
             best={"top1" if self.classifier else "map": self.best},
-            ended=datetime.now().isoformat(timespec="seconds"),
+            ended=now(),
             seconds=round(time.time() - began, 3),
             weights=run.weights_hashes(),
         )

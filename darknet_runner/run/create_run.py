@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import platform
 import shutil
@@ -115,7 +114,7 @@ def write_run_metadata(
     run.write_json(
         engine=engine,
         verdict="running",
-        started=datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        started=run_folder.now(),
         argv=sys.argv if argv is None else argv,
         cfg=str(run.cfg),
         data=os.path.abspath(data),

@@ -7,6 +7,7 @@ and `weights/` has `model_best.weights`, `model_last.weights`, `model_<iteration
 from __future__ import annotations
 
 import csv
+import datetime
 import hashlib
 import json
 import math
@@ -163,6 +164,11 @@ class RunDir:
         whole = [line for line, row in rows if len(row) == columns and row[0].isdigit() and int(row[0]) <= iteration]
         if len(whole) < len(lines):
             write_text(self.metrics, "".join(line + "\n" for line in (head, *whole)))
+
+
+def now() -> str:
+    """The time in UTC, as run.json has it: the runs of several machines can be sorted by it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def recorded(value):

@@ -19,7 +19,7 @@ from darknet_runner.builtin.recipe import Recipe
 from darknet_runner.compiled.engine import CompiledEngine
 from darknet_runner.compiled.training import BinarySettings
 from darknet_runner.network import cfg_file, templates, weights_file
-from darknet_runner.run.folder import STEM
+from darknet_runner.run.folder import STEM, now
 
 
 def rows_of(run):
@@ -54,6 +54,7 @@ def test_trains_v3_tiny(debian, job):
     read = weights_file.read(cfg, todo.run.weights_file("final"))
     assert read.seen == 6 and np.isfinite(read.layers[0]["weights"]).all()
     told = todo.run.read_json()
+    assert told["started"].endswith("+00:00") and told["started"] <= told["ended"] <= now()  # UTC: sorted as texts
     assert told["darknet_argv"] == [debian, "detector", "train", "feed/feed.data", "model.cfg"]
     assert told["returncode"] == 0 and told["environment"]["OMP_WAIT_POLICY"] == "passive"
     assert set(told["hashes"]["data"]) == {"data", "train", "valid"} and "model_final.weights" in told["weights"]

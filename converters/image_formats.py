@@ -143,11 +143,15 @@ def is_animated(path: str | Path) -> bool:
 _limit_off = threading.Lock()
 
 
+_PILLOWS = re.compile(r"PIL\.")
+
+
 def opened_by_pillow(path: str | Path) -> Any:
     """Pillow's lazily opened picture; its own limit of pixels, and the warning of it, is off: `max_pixels` is asked."""
     from PIL import Image
 
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of corrupt EXIF: emo says it itself
+    if ("ignore", None, UserWarning, _PILLOWS, 0) not in warnings.filters:  # of corrupt EXIF: emo says it itself
+        warnings.filterwarnings("ignore", category=UserWarning, module=_PILLOWS.pattern)
     with _limit_off:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:

@@ -21,6 +21,7 @@ from . import output_folder, readers
 from .convert_settings import Settings as Settings
 from .darknet_format.dataset import write_lists
 from .darknet_format.safe_names import safe_names
+from .darknet_format.votes import VOTES
 from .emotions import EMOTIONS, class_names
 from .errors import DataError, UsageError
 from .findings import label_trap, path_problem
@@ -34,7 +35,6 @@ from .writers.classifier import labels_for
 from .writers.form import Job
 
 LANDMARKS = "landmarks.csv"  # beside crops: path, then x and y of each point in the crop's pixels
-VOTES = "votes.csv"  # beside a classifier's lists: path, then the share of each class
 # The settings that only some readers take; which of the others count for a form, its `uses` says.
 READERS = {
     option: tuple(kind for kind, (_, takes, _) in readers.KINDS.items() if option in takes)
@@ -80,7 +80,7 @@ def convert(
             where=named[0][1],
             mend="pictures without faces alone teach a network nothing",
         )
-    idle = [f"--{option}" for option in ("size", "scenes", "backgrounds") if getattr(settings, option)]
+    idle = [f"--{option}" for option in ("size", "scenes", "crowd", "backgrounds") if getattr(settings, option)]
     if form.boxed and idle and not np.isnan(table.xyxy).any():
         notes.note(
             "no-effect",

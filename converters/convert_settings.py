@@ -23,6 +23,7 @@ class Settings:
     labels: str = "majority"  # FER+: majority, votes or fer2013
     size: tuple[int, int] | None = None  # (width, height) of a scene or crop; None: the form's own
     scenes: int | None = None  # composed scenes in all; None: one for every few faces
+    crowd: int | None = None  # most faces of a scene, in rows and columns; None: from one to ten, most of them anywhere
     backgrounds: str | None = None  # a folder of photographs without faces
     enlarge: float = 1.0  # factor about the box, clipped to the picture
     find: str | None = None  # name of the face finder that gives pictures without boxes theirs

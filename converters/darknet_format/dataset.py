@@ -22,6 +22,7 @@ from ..text_files import table_rows
 from . import yaml_form
 from .files import DataFile, class_of_path, numbered_list, read_data, resolve, write_data
 from .labels import label_path, read_label
+from .votes import VOTES, write_votes
 
 MANIFEST = "manifest.csv"
 GROUP = "group"
@@ -132,19 +133,23 @@ def write(
     report: dict,
     sources: Iterable[Path] = (),
     force: bool = False,
+    votes: np.ndarray | None = None,
 ) -> Path:
     """Write lists over existing pictures as a new set in the folder `out`; gives its .data file.
 
     Names, labels and the other options are those of `like`; `manifest` rows are written with absolute
-    paths and the split that their picture now has; `report` goes to report.json. UsageError when `out`
-    is in use or lies around a source.
+    paths and the split that their picture now has; `report` goes to report.json; `votes` (N, K) of the training
+    pictures take the place of those of `like`. UsageError when `out` is in use or lies around a source.
     """
     out = Path(out)
     output_folder.check(out, force, [Path(source) for source in sources])
     final = os.path.abspath(out)
     with output_folder.building(out) as work:
         options = {key: value for key, value in like.options.items() if key not in _WRITTEN}
-        if "votes" in options:  # stays where it is, as the pictures do
+        if votes is not None:
+            write_votes(work / VOTES, like.names, images["train"], votes)
+            options["votes"] = f"{final}/{VOTES}"
+        elif "votes" in options:  # stays where it is, as the pictures do
             options["votes"] = os.path.abspath(resolve(options["votes"], like.path.parent))
         write_lists(work, final, images, like.names, like.labels, **options)
         _write_manifest(work / MANIFEST, images, manifest)

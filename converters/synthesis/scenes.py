@@ -22,41 +22,57 @@ MEAN_FACES = sum(n * p for n, p in zip(FACES, FACES_P))
 SMALLEST = 22  # pixels: the least side of a face
 GRID = 0.2  # share of scenes that are a grid of portraits, each on its own ground
 GREY = 0.3  # share of scenes without colour
+APART, CLOSE = (0.3, 0.65), (0.5, 0.85)  # share of its cell's side that a face of a grid takes
 OWN_GROUND = 0.35  # share of heads that keep the crop's own surroundings, blurred outwards
 
 
-def plan(splits: np.ndarray, scenes: int | None, seed: int) -> list[tuple[int, np.ndarray]]:
+def plan(splits: np.ndarray, scenes: int | None, seed: int, crowd: int | None = None) -> list[tuple[int, np.ndarray]]:
     """(split, indices of the faces) of each scene; every face is used before any is used again.
 
     `splits` (N,) is each face's split; `scenes` in all, shared out as the faces are, default one for
-    every three or four faces. A scene's faces are of one split.
+    every three or four faces. A scene's faces are of one split. With a `crowd` each has from a third of so many
+    faces to all of them.
     """
     out = []
-    total, done = scenes or max(1, round(len(splits) / MEAN_FACES)), 0
+    numbers, odds = (FACES, FACES_P) if crowd is None else (np.arange(-(-crowd // 3), crowd + 1), None)
+    mean = MEAN_FACES if crowd is None else float(np.mean(numbers))
+    total, done = scenes or max(1, round(len(splits) / mean)), 0
     for split in np.unique(splits).tolist():
         members, rng = np.flatnonzero(splits == split), np.random.default_rng([seed, split, 0])
         begin, end = (
             round(total * share / len(splits)) for share in (done, done + len(members))
         )  # so that they add up
         many, done = max(1, end - begin), done + len(members)
-        counts = rng.choice(FACES, many, p=FACES_P)
+        counts = rng.choice(numbers, many, p=odds)
         rounds = -(-int(counts.sum()) // len(members))
         deck = np.concatenate([rng.permutation(members) for _ in range(rounds)])
         out += [(split, hand) for hand in np.split(deck[: counts.sum()], np.cumsum(counts)[:-1])]
     return out
 
 
-def compose(faces: list[np.ndarray], rng: np.random.Generator, size_wh: tuple[int, int], photos: Sequence[str] = ()):
+def roomy(size_wh: tuple[int, int]) -> int:
+    """The largest crowd of which each face surely has SMALLEST pixels in a scene of (width, height) pixels; 0: none."""
+    return max(0, int(min(size_wh) * 0.9 * CLOSE[0] / SMALLEST) - 1) ** 2
+
+
+def compose(
+    faces: list[np.ndarray],
+    rng: np.random.Generator,
+    size_wh: tuple[int, int],
+    photos: Sequence[str] = (),
+    crowd: bool = False,
+):
     """A scene of the crops `faces` (uint8 HxW or HxWx3): uint8 (H, W, 3), boxes xyxy_px (K, 4), and which faces they
     are.
 
-    Faces for which there is no room are left out, so K may be less than len(faces); boxes hardly overlap.
+    Faces for which there is no room are left out, so K may be less than len(faces); boxes hardly overlap. A `crowd`
+    stands in rows and columns, close together.
     """
     import cv2
 
     width, height = size_wh
-    if len(faces) > 1 and rng.random() < GRID:
-        canvas, places = _grid(rng, len(faces), size_wh, photos)
+    if crowd or (len(faces) > 1 and rng.random() < GRID):
+        canvas, places = _grid(rng, len(faces), size_wh, photos, CLOSE if crowd else APART)
         canvas = canvas.astype(np.float32)
     else:
         canvas = background(rng, size_wh, photos).astype(np.float32)
@@ -115,7 +131,7 @@ def _in_the_way(x, y, side, a, b, s) -> bool:
     return fy + far > ny + near and fx + far > nx - 0.5 * near and fx < nx + 1.5 * near
 
 
-def _grid(rng, count, size_wh, photos):
+def _grid(rng, count, size_wh, photos, shares):
     """Portraits in rows and columns, each cell with its own or the same background: places with their cells."""
     width, height = size_wh
     columns = int(np.ceil(count**0.5)) + int(rng.random() < 0.3)
@@ -123,7 +139,7 @@ def _grid(rng, count, size_wh, photos):
     cw, ch = width // columns, height // rows
     canvas, places = np.zeros((height, width, 3), np.uint8), []
     same = background(rng, (cw, ch), photos) if rng.random() < 0.5 else None
-    share = rng.uniform(0.3, 0.65)
+    share = rng.uniform(*shares)
     for cell in range(rows * columns):
         left, top = cell % columns * cw, cell // columns * ch
         canvas[top : top + ch, left : left + cw] = same if same is not None else background(rng, (cw, ch), photos)

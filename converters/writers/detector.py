@@ -244,4 +244,5 @@ def stage(job: Job) -> Stage:
     )
 
 
-FORM = form.Form(frozenset({"no_face", "scenes", "backgrounds", "size", "link", "enlarge", "find"}), stage, boxed=True)
+USES = frozenset({"no_face", "scenes", "crowd", "backgrounds", "size", "link", "enlarge", "find"})
+FORM = form.Form(USES, stage, boxed=True)

@@ -16,11 +16,11 @@ import numpy as np
 
 from .. import boxes
 from ..emotions import EMOTIONS
-from ..errors import MediaError
+from ..errors import MediaError, UsageError
 from ..file_handles import CREATE
 from ..images import decode
 from ..synthesis.backgrounds import listed
-from ..synthesis.scenes import compose, plan
+from ..synthesis.scenes import compose, plan, roomy
 from ..table.records import SPLITS, Notes, Table
 from . import form
 from .classifier import usable
@@ -39,7 +39,7 @@ class Scenes:
 
 
 def write_chunk(
-    scenes: Scenes, ids: np.ndarray, work: Path, size_wh: tuple[int, int], seed: int, photos: list[str]
+    scenes: Scenes, ids: np.ndarray, work: Path, size_wh: tuple[int, int], seed: int, photos: list[str], crowd: bool
 ) -> Written:
     """Draw the chunk's scenes; a face that cannot be decoded is left out, as is a scene without any."""
     import cv2
@@ -59,7 +59,7 @@ def write_chunk(
         start += count
         if not crops:
             continue
-        picture, xyxy, placed = compose(crops, rng, size_wh, photos)
+        picture, xyxy, placed = compose(crops, rng, size_wh, photos, crowd)
         stem = f"{SPLITS[split]}/scenes/scene{scenes.number + i:07d}"
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(70, 96))]
         done, data = cv2.imencode(".jpg", picture, quality)
@@ -113,16 +113,29 @@ def stage(whole: Table, job: Job, notes: Notes) -> tuple[Callable[[Scenes], Writ
     process pays.
     """
     settings = job.settings
+    size_wh = settings.size or SIZE
+    if settings.crowd and settings.crowd > (most := roomy(size_wh)):
+        raise UsageError(
+            f"a scene of {size_wh[0]}x{size_wh[1]} pixels has no room for a crowd of {settings.crowd}",
+            mend=f"{f'--crowd {most} at most, or ' if most else ''}a larger --size",
+        )
     photos = listed(settings.backgrounds) if settings.backgrounds else []
     _, good = usable(whole, notes, settings.verify)  # before they are dealt, so that a bad one is told once
     whole = whole.take(np.flatnonzero(good))
-    hands, (many, pays) = plan(whole.split, settings.scenes, settings.seed), form.SCENES
+    hands = plan(whole.split, settings.scenes, settings.seed, settings.crowd)
+    many, pays = form.SCENES
     chunks = []
     for start in range(0, len(hands), many):
         some = hands[start : start + many]
         faces = whole.take(np.concatenate([hand for _, hand in some]))
         chunks.append(Scenes(start, [split for split, _ in some], [len(hand) for _, hand in some], faces))
     draw = partial(
-        write_chunk, ids=job.ids, work=job.work, size_wh=settings.size or SIZE, seed=settings.seed, photos=photos
+        write_chunk,
+        ids=job.ids,
+        work=job.work,
+        size_wh=size_wh,
+        seed=settings.seed,
+        photos=photos,
+        crowd=settings.crowd is not None,
     )
     return draw, chunks, pays

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from converters.darknet_format.files import DataFile, class_of_path, read_list
-from converters.errors import DataError
+from converters.darknet_format.votes import read_votes
 
 from .batch_augment import BatchAugment
 from .data import order, read_picture
@@ -82,7 +82,7 @@ class PictureSet:
         """
         paths = read_list(data.list_of(split))
         labels = [class_of_path(path, data.labels) for path in paths]
-        return cls(paths, np.array(labels, np.int64), votes_of(data, paths), channels, size_wh, cache_bytes, progress)
+        return cls(paths, np.array(labels, np.int64), read_votes(data, paths), channels, size_wh, cache_bytes, progress)
 
     def _read(self, index: int) -> np.ndarray:
         return squared(read_picture(self.paths[index], self.channels), self.size_wh)
@@ -110,49 +110,6 @@ class PictureSet:
             weight = 1 / count
             target *= (weight * len(self) / weight[self.labels].sum())[self.labels, None].astype(np.float32)
         return target
-
-
-def votes_of(data: DataFile, paths: list[Path]) -> np.ndarray | None:
-    """(N, K) shares of the votes that the `.data` file's `votes` CSV (path, then a column a class) holds; None without
-    one.
-
-    DataError, with line, for a row that is not a distribution; pictures that it does not name have zeros.
-    """
-    import csv
-
-    from converters.darknet_format.files import resolve
-
-    if "votes" not in data.options:
-        return None
-    path, found = resolve(data.options["votes"], data.path.parent), {}
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            head = next(reader, [])
-            if tuple(head[1:]) != tuple(data.names):
-                raise DataError(
-                    f"its columns are not path, {', '.join(data.names)}",
-                    where=path,
-                    line=1,
-                    mend="run emo convert again",
-                )
-            for row in reader:
-                try:
-                    shares = np.array(row[1:], np.float32)
-                except ValueError:
-                    shares = np.zeros(0, np.float32)
-                if len(shares) != data.classes or not np.isfinite(shares).all() or (shares < 0).any():
-                    raise DataError(
-                        f"is not a distribution over {data.classes} classes", where=path, line=reader.line_num
-                    )
-                found[os.path.abspath(resolve(row[0], path.parent))] = shares / max(float(shares.sum()), 1e-12)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"the votes cannot be read: {error}", where=path) from None
-    none = np.zeros(data.classes, np.float32)
-    votes = np.stack([found.get(os.path.abspath(item), none) for item in paths])
-    if not votes.any():
-        raise DataError("names none of the pictures", where=path, mend="run emo convert again")
-    return votes
 
 
 class BatchLoader:

@@ -80,6 +80,12 @@ class Kind(click.Choice):
     help="detector: scenes to compose of face crops; default: one for every three or four faces.",
 )
 @click.option(
+    "--crowd",
+    type=options.Whole(min=1),
+    metavar="N",
+    help="detector: up to N faces in each scene, in rows and columns; default: from one to ten, most of them anywhere.",
+)
+@click.option(
     "--backgrounds",
     type=click.Path(),
     help="detector: folder of photographs to compose scenes on; default: drawn ones. "

@@ -12,7 +12,7 @@ from converters.errors import UsageError
 
 from . import options
 from .groups import Group
-from .progress import around
+from .progress import Progress, around
 
 
 @click.group(cls=Group)
@@ -400,6 +400,50 @@ def balance(source, out, cap, power, seed, force, as_json, quiet):
         f"  {name:<10} {before:>7} -> {report['faces_after'][name]}" for name, before in report["faces_before"].items()
     ]
     _report(report, as_json, quiet, "faces in train:", *lines)
+
+
+@dataset.command()
+@click.argument("source", metavar="[SET]", required=False)
+@click.option("--by", "teachers", multiple=True, required=True, metavar="MODEL", help="A classifier; may be repeated.")
+@click.option("--out", "-o", type=click.Path(), required=True, help="The folder to write.")
+@click.option("--tta", type=options.Tta(), help="Average N views or ten crops of each picture.", metavar="N|tencrop")
+@click.option(
+    "--own",
+    type=options.Number(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the set's own votes (FER+'s) in the new ones, for pictures that have some.",
+)
+@options.backend
+@options.device
+@options.threads
+@options.max_pixels
+@options.seed
+@options.force
+@options.as_json
+@options.quiet
+def teach(source, teachers, out, tta, own, backend, device, threads, seed, force, as_json, quiet):
+    """Let classifiers label a set's training pictures, so that a smaller one learns from their answers.
+
+    SET is a classifier's. The mean of the models' answers becomes its votes, beside the labels. `vote_share`
+    says how much of a training's target they are (knowledge distillation).
+
+    \b
+    emo dataset teach data/fer2013-classifier --by emo-m --by runs/vgg19-001 \\
+        --tta tencrop --out data/taught
+    emo train emo-s --data data/taught --set vote_share=0.6
+    """
+    from ..comparison.machine import cores
+    from ..comparison.settings import Settings
+    from ..comparison.teach import teach as run
+    from ..systems.backends import set_threads
+
+    set_threads(threads or cores())
+    with Progress(quiet, "pictures") as progress:
+        settings = Settings(seed=seed, backend=backend, device=device)
+        report = run(source, teachers, out, tta=tta, own=own, settings=settings, force=force, progress=progress)
+    told = [f"{one['model']} names {one['top1']:.1%} of train as labelled" for one in report["teachers"]]
+    _report(report, as_json, quiet, *told)
 
 
 @dataset.command()

@@ -9,23 +9,6 @@ from .groups import Command
 from .measuring import measuring
 
 
-class Tta(click.ParamType):
-    """`tencrop`, or a number of views."""
-
-    name = "tta"
-
-    def convert(self, value, param, ctx):
-        if value == "tencrop" or isinstance(value, int):
-            return value
-        try:
-            count = int(value)
-        except ValueError:
-            self.fail(f"'{value}' is neither tencrop nor a number of views", param, ctx)
-        if not 2 <= count <= 1000:
-            self.fail(f"{value}: views are 2 to 1000", param, ctx)
-        return count
-
-
 @click.command(cls=Command)
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
@@ -40,7 +23,7 @@ class Tta(click.ParamType):
     flag_value="text",
     help="Print only the table of models, in this format.",
 )
-@click.option("--tta", type=Tta(), help="Average N views or ten crops of each face.", metavar="N|tencrop")
+@click.option("--tta", type=options.Tta(), help="Average N views or ten crops of each face.", metavar="N|tencrop")
 @click.option("--top", type=options.Whole(min=1), help="k of top-k; default: as the .data file says.")
 @measuring
 def evaluate(models, table, **settings):

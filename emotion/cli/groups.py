@@ -19,8 +19,8 @@ SECTIONS = {
         "monitor pretrained clear freeze-until anchors net yolo map map-every"
     ),
     "Pictures": (
-        "task classes usage labels valid find size scenes backgrounds enlarge align grey link no-face verify with "
-        "max-pixels"
+        "task classes usage labels valid find size scenes crowd backgrounds enlarge align grey link no-face verify "
+        "with max-pixels"
     ),
     "Address": "host port token rate megabytes open source",
     "A part of it": "start end stride max-fps",

@@ -94,6 +94,23 @@ class Names(click.ParamType):
         return tuple(name for name in self.known if name in given)
 
 
+class Tta(click.ParamType):
+    """`tencrop`, or a number of views."""
+
+    name = "tta"
+
+    def convert(self, value, param, ctx):
+        if value == "tencrop" or isinstance(value, int):
+            return value
+        try:
+            count = int(value)
+        except ValueError:
+            self.fail(f"'{value}' is neither tencrop nor a number of views", param, ctx)
+        if not 2 <= count <= 1000:
+            self.fail(f"{value}: views are 2 to 1000", param, ctx)
+        return count
+
+
 class Size(click.ParamType):
     """`416` or `640x480` -> (width, height)."""
 

@@ -9,7 +9,7 @@ from converters import boxes
 from converters.convert import Settings, convert
 from converters.darknet_format.files import read_list
 from converters.darknet_format.labels import label_path, read_label
-from converters.errors import DataError
+from converters.errors import DataError, UsageError
 from converters.synthesis.backgrounds import background, drawn, listed
 from converters.synthesis.scenes import SMALLEST, compose, plan
 
@@ -23,6 +23,26 @@ def test_every_face_is_dealt_before_any_is_dealt_again_and_splits_do_not_mix(spl
         times = np.bincount(np.concatenate([hand for which, hand in hands if which == split]), minlength=len(splits))
         assert not times[splits != split].any() and np.ptp(times[splits == split]) <= 1
     assert [list(hand) for _, hand in hands] == [list(hand) for _, hand in plan(splits, scenes, seed)]
+
+
+@pytest.mark.parametrize("crowd", [1, 2, 7, 25])
+def test_a_crowd_has_from_a_third_of_its_number_to_all(crowd):
+    splits = np.repeat([0, 2], [900, 100])
+    hands = plan(splits, 200, 5, crowd)
+    sizes = {len(hand) for _, hand in hands}
+    assert len(hands) == 200 and sum(split == 2 for split, _ in hands) == 20
+    assert sizes == set(range(-(-crowd // 3), crowd + 1))
+    assert sum(len(hand) for _, hand in plan(splits, None, 5, crowd)) == pytest.approx(1000, rel=0.15)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_crowd_stands_close_and_nobody_is_left_out(seed):
+    count, rng = 4 + 2 * seed, np.random.default_rng(seed)
+    picture, xyxy, placed = compose(faces(count), rng, (416, 320), crowd=True)
+    assert placed == list(range(count)) and picture.shape == (320, 416, 3)
+    assert boxes.iou(xyxy, xyxy)[~np.eye(count, dtype=bool)].max(initial=0) == 0
+    sides, cells = xyxy[:, 2] - xyxy[:, 0], np.ceil(count**0.5)
+    assert (sides <= 320 / (cells - 1)).all() and np.ptp(sides) <= 0.3 * sides.max()
 
 
 def faces(count, seed=0):
@@ -124,3 +144,13 @@ def test_a_bad_crop_is_told_once_and_stands_in_no_scene(tmp_path, noise):
     assert report["finding_counts"] == {"truncated": 1, "zero-bytes": 1} and report["splits"]["train"]["pictures"] == 12
     assert {item["reason"]: item["rows"] for item in report["left_out"]} == {"truncated": 1, "zero-bytes": 1}
     assert "cut.jpg" not in (tmp_path / "out" / "manifest.csv").read_text()
+
+
+def test_a_crowd_without_room_is_refused(fer2013_csv, tmp_path):
+    for size, said in (((416, 416), "--crowd 49 at most, or a larger --size"), ((60, 900), "a larger --size")):
+        options = Settings(task="detector", crowd=50, size=size)
+        with pytest.raises(UsageError, match=rf"{size[0]}x{size[1]} pixels has no room for a crowd of 50.*{said}"):
+            convert([("fer2013", str(fer2013_csv(60)))], tmp_path / "out", options)
+    convert([("fer2013", str(fer2013_csv(60)))], tmp_path / "out", Settings(task="detector", crowd=49, scenes=2))
+    found = [len(read_label(label_path(path), 7)) for path in read_list(tmp_path / "out" / "train.txt")]
+    assert found and min(found) >= 17

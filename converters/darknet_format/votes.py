@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from .files import DataFile, resolve
+from .files import DataFile, read_list, resolve
 
 VOTES = "votes.csv"  # beside a classifier's lists
 
@@ -22,7 +22,8 @@ def read_votes(data: DataFile, paths: Sequence[str | Path]) -> np.ndarray | None
     """(N, K) shares of the votes that the `.data` file's `votes` CSV (path, then a column a class) holds; None without
     one.
 
-    DataError, with line, for a row that is not a distribution; pictures that it does not name have zeros.
+    Pictures that it does not name have zeros, as those of validation may have. DataError, with line, for a row that
+    is not a distribution, and where no training picture is named.
     """
     if "votes" not in data.options:
         return None
@@ -52,7 +53,7 @@ def read_votes(data: DataFile, paths: Sequence[str | Path]) -> np.ndarray | None
         raise DataError(f"the votes cannot be read: {error}", where=path) from None
     none = np.zeros(data.classes, np.float32)
     votes = np.stack([found.get(os.path.abspath(item), none) for item in paths])
-    if not votes.any():
+    if not votes.any() and not any(os.path.abspath(item) in found for item in read_list(data.list_of("train"))):
         raise DataError("names none of the pictures", where=path, mend="run emo convert again")
     return votes
 

@@ -7,6 +7,7 @@ much of the target they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +55,7 @@ def teach(
             raise UsageError(f"'{spec}' finds faces, and is no classifier", mend="emo models list")
     answers, told = [], []
     for number, (spec, teacher) in enumerate(zip(teachers, opened)):
-        before, total = number * len(paths), len(teachers) * len(paths)
-        step = progress and (lambda done, before=before, total=total: progress(before + done, total))
+        step = progress and partial(_told, progress, number * len(paths), len(teachers) * len(paths))
         judged = judge(augmented(teacher, tta, settings.seed), data, "train", progress=step)
         answers.append(judged.said.probabilities)
         told.append({"model": spec, "top1": figures(judged.said, 1)["accuracy"]})
@@ -73,3 +73,7 @@ def teach(
     manifest = [row for rows in whole.manifest.values() for row in rows]
     dataset.write(out, whole.images, data, manifest, report, [data.path.parent], force, votes)
     return report
+
+
+def _told(progress: Callable[[int, int | None], None], before: int, total: int, done: int) -> None:
+    progress(before + done, total)

@@ -87,7 +87,7 @@ def test_what_was_taught_can_be_learned_from(faces, classifier_folder, tmp_path,
     assert run(words) == 0
     assert "14 train, 7 valid" in capsys.readouterr().out
     training = ["train", "emo-s", "--data", "taught", "--set", "vote_share=1", "--set", "mixup=0", "--batch", "7"]
-    assert run([*training, "--iterations", "2", "--no-map", "--quiet"]) == 0
+    assert run([*training, "--iterations", "2", "--quiet"]) == 0
     assert run(words) == 2 and "--force" in capsys.readouterr().err
 
 

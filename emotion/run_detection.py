@@ -26,10 +26,7 @@ from .output.draw import draw
 from .output.summary import Answers
 from .overlap import ahead, batches, each, mapped
 from .sources.frame import Frame
-from .sources.live import Live
-from .sources.open import open_source
-from .sources.pictures import Pictures
-from .sources.video import Video
+from .sources.open import Source, open_source
 from .sources.window import Window
 from .systems.detections import Detections, Detector, FaceSource
 from .systems.models import UNCERTAIN
@@ -117,7 +114,7 @@ def _step(step: Callable, item: tuple) -> tuple:
 
 
 def run(
-    source: str | Path | Pictures | Video | Live | Window,
+    source: str | Path | Source | Window,
     detector: FaceSource,
     out: str | Path | None = None,
     *,
@@ -252,7 +249,7 @@ def annotated_video(path: Path, source: Any) -> sinks.Video | h264.H264:
 
 
 def sinks_for(
-    source: Pictures | Video | Live | Window,
+    source: Source | Window,
     detector: FaceSource,
     folder: Path,
     outputs: Collection[str],

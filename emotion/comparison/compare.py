@@ -29,10 +29,8 @@ from converters.errors import MediaError, UsageError
 from converters.output_folder import finish, free, in_place, part
 
 from ..sources.frame import Frame
-from ..sources.live import Live
-from ..sources.open import open_source
+from ..sources.open import Source, open_source
 from ..sources.pictures import Pictures
-from ..sources.video import Video
 from ..version import __version__
 from . import bootstrap, report, side_by_side
 from .agreement import Agreement, mcnemar
@@ -280,9 +278,7 @@ def name_of(path: Path, media: Sequence[Path]) -> str:
     return path.name if [other.name for other in media].count(path.name) < 2 else str(path)
 
 
-def numbered(
-    media: Sequence[Path], sources: Sequence[Pictures | Video | Live], skipped: Skipped
-) -> Iterator[tuple[Path, int, Frame]]:
+def numbered(media: Sequence[Path], sources: Sequence[Source], skipped: Skipped) -> Iterator[tuple[Path, int, Frame]]:
     """Every frame with the file that it is from and its place in it."""
     for path, source in zip(media, sources):
         if isinstance(source, Pictures):

@@ -16,21 +16,28 @@ from converters.darknet_format.files import read_list
 from converters.errors import MediaError
 from converters.image_formats import PICTURE_SUFFIXES, format_of, is_animated, pictures_in
 
+from .animation import Animation
 from .live import Live, is_live
 from .pictures import Pictures, counted
 from .video import Video
 
+Source = Pictures | Video | Animation | Live
 LISTS = {".txt", ".list", ".lst"}
-ANIMATED = {"GIF", "PNG"}  # formats of pictures that FFmpeg plays
+PLAYED: dict[str, type[Video | Animation]] = {
+    "GIF": Video,
+    "PNG": Video,
+    "WEBP": Animation,
+    "AVIF": Animation,
+}  # formats of pictures that may move
 JPEGS = {".mjpeg", ".mjpg"}  # one picture after the other: only the name tells
 
 
-def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video | Live:
+def open_source(path: str | Path, limit: int | None = None) -> Source:
     """The source that `path` is, by its kind: a folder (searched through), a list file, a picture, a video; or a camera
     (camera, camera:1, 1) or the URL of a stream.
 
     Pictures are known by their content, whatever they are called; a folder's other files are counted (`passed_over`).
-    An animated GIF or PNG is a video; in a folder or list it is a picture, its first frame.
+    An animated GIF, PNG, WebP or AVIF is a video; in a folder or list it is a picture, its first frame.
 
     MediaError when there is no such path, or when it cannot be opened or has nothing.
     """
@@ -65,7 +72,8 @@ def open_source(path: str | Path, limit: int | None = None) -> Pictures | Video 
         return Pictures(
             path, [(f"{index:0{digits}d}-{file.name}", file) for index, file in enumerate(files)], "list", limit
         )
-    moves = suffix in JPEGS or (form in ANIMATED and is_animated(path))
-    if (form or suffix in PICTURE_SUFFIXES) and not moves:
+    if form in PLAYED and suffix not in JPEGS and is_animated(path):
+        return PLAYED[form](path, limit)
+    if (form or suffix in PICTURE_SUFFIXES) and suffix not in JPEGS:
         return Pictures(path, [(path.name, path)], "picture", limit)
     return Video(path, limit)

@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, features
 
 from converters.errors import DataError, EmoError, MediaError
 from emotion import run_detection as detect
@@ -376,3 +377,53 @@ def test_a_failing_source_gives_what_came_before(tmp_path):
         for frame, _ in detect.stream(source(), Nothing()):
             got.append(frame.index)
     assert got == [0, 1, 2, 3, 4]
+
+
+def moving(path, durations, **how):
+    """An animation whose frame k is of the colour (40 k, 30, 200 - 40 k), RGB, written by Pillow."""
+    pictures = [Image.fromarray(np.full((40, 60, 3), (40 * k, 30, 200 - 40 * k), np.uint8)) for k in range(5)]
+    pictures[0].save(path, save_all=True, append_images=pictures[1 : len(durations)], duration=durations, **how)
+
+
+@pytest.mark.parametrize("form", ["webp", "avif"])
+def test_an_animated_webp_or_avif_is_a_video_with_its_own_times(form, tmp_path):
+    if form == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    path = tmp_path / f"a.{form}"
+    moving(path, [40, 100, 40, 40, 200])
+    source = open_source(path)
+    assert (source.kind, source.count, source.fps, source.exact) == ("video", 5, 25.0, True)
+    frames = list(source)
+    assert [frame.time_s for frame in frames] == [0, 0.04, 0.14, 0.18, 0.22]
+    for k, frame in enumerate(frames):
+        assert frame.bgr.shape == (40, 60, 3)
+        np.testing.assert_allclose(frame.bgr[20, 30], (200 - 40 * k, 30, 40 * k), atol=6)
+    assert [frame.index for frame in open_source(path, limit=2)] == [0, 1] and open_source(path, limit=2).count == 2
+    assert open_source(tmp_path).kind == "folder" and len(list(open_source(tmp_path))) == 1
+    moving(path, [40])
+    assert open_source(path).kind == "picture"
+
+
+def test_an_animation_that_is_cut_is_one_line(tmp_path):
+    path = tmp_path / "a.webp"
+    moving(path, [40] * 5, lossless=True)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    with pytest.raises(MediaError, match="a.webp: (the WEBP is shorter than|is a WEBP that cannot be read)"):
+        list(open_source(path))
+
+
+def test_an_animation_that_is_damaged_gives_what_comes_before(tmp_path):
+    if not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    path, rng = tmp_path / "a.avif", np.random.default_rng(0)
+    noise = [Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(5)]
+    noise[0].save(path, save_all=True, append_images=noise[1:], duration=40)
+    data = bytearray(path.read_bytes())
+    data[len(data) * 4 // 5 :] = b"\xff" * (len(data) - len(data) * 4 // 5)
+    path.write_bytes(data)
+    seen = []
+    with pytest.raises(MediaError, match=r"a.avif: the animation breaks off after \d of 5 frames"):
+        for frame in open_source(path):
+            seen.append(frame.index)
+    assert 0 < len(seen) < 5 and seen == list(range(len(seen)))

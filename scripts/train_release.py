@@ -27,22 +27,23 @@ from darknet_runner.training import has_bfloat16
 from emotion.systems.models import find
 
 RECIPES = Path(__file__).resolve().parent / "release"
-# Trainings after the first, each from the weights of the one before. The last is a few epochs with a smaller share of
-# votes; what ships is the mean of it and of the one before.
-LATER = {"emo-s": ("emo-s-tuned",), "emo-m": ("emo-m-more", "emo-m-tuned")}
+# Trainings after the first, each from the weights of the one before.
+LATER = {"emo-s": ("emo-s-taught",), "emo-m": ("emo-m-more", "emo-m-again", "emo-m-tuned")}
+BLENDED = ("emo-m",)  # the last is a few epochs with a smaller share of votes; the mean of it and the one before ships
+TAUGHT = {"emo-s-taught": "emo-m"}  # the model that ships whose answers take the place of most of the votes
 # name: network, the set it learns from
 CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8-lfw")}
 STARTS = {"emo-m-8": "emo-m"}  # from the weights of the model that ships
-BIASED = ("emo-m",)  # whose classes get biases chosen by both labellings (class_bias.py); emo-s lost more than it won
+BIASED = ("emo-s", "emo-m")  # whose classes get biases chosen by both labellings (class_bias.py)
 # The detector: a short training of v4-nano-face on crops gives its first layers; then stages, each from the one before.
 CROPS_FIRST = "nano-face"
 STAGES = ("yolo-256", "yolo-320", "yolo-drawn", "yolo-collages", "yolo")
 DETECTOR = "emo-v4-nano"  # what ships of the last stage
 FINDER = "face-nano"  # learns from the same sets, with one class
-SIZES = {DETECTOR: 384, FINDER: 288}  # at which they are to run
+SIZES = {DETECTOR: 320, FINDER: 288}  # at which they are to run
 ABOUT = {
-    DETECTOR: "lfw-affectnet's training list (4,547 pictures), collages of it, scenes composed of FER2013's Training "
-    "faces, drawn scenes; pictures without faces, drawn or with the faces painted out",
+    DETECTOR: "lfw-affectnet's training list (4,547 pictures), 2,450 collages of it, 4,798 scenes and 6,000 crowds "
+    "composed of FER2013's Training faces, drawn scenes; pictures without faces, drawn or with the faces painted out",
     FINDER: "the first layers of emo-v4-nano; lfw-affectnet's training list (4,547 pictures), 2,450 collages of it, "
     "drawn scenes; pictures without faces, drawn or with the faces painted out",
 }
@@ -96,7 +97,7 @@ def convert(args: argparse.Namespace) -> None:
 def ship(name: str, args: argparse.Namespace) -> None:
     """The finished run as a model folder under --out, with its card; nothing when it is newer than them."""
     runs = [args.work / "runs" / f"{part}-001" for part in (name, *LATER.get(name, ()))]
-    data, card, run = args.work / "data", args.out / name / "model.toml", runs[-2] if len(runs) > 1 else runs[0]
+    data, card, run = args.work / "data", args.out / name / "model.toml", runs[-2 if name in BLENDED else -1]
     newest = max((one / "weights" / "model_best.weights").stat().st_mtime for one in runs)
     if card.is_file() and card.stat().st_mtime > newest:
         return
@@ -117,9 +118,9 @@ def ship(name: str, args: argparse.Namespace) -> None:
     if "lfw" in CLASSIFIERS[name][1]:
         words += ["--least", 0.2]  # more would cost the others much: FER+ has 22 faces of contempt to choose by
         words += ["--lfw-seen", "--about", "FER2013's Training usage with FER+'s votes; lfw-affectnet's training list"]
-    if len(runs) > 1:
+    if name in BLENDED:
         words += ["--blend", runs[-1]]
-    if len(runs) > 2:
+    if run != runs[0]:
         words += ["--first", runs[0]]
     script("ship_model.py", *words, log=args.log)
 
@@ -147,7 +148,13 @@ def classifier(name: str, args: argparse.Namespace) -> None:
     before = name
     for later in LATER.get(name, ()):
         start = args.work / "runs" / f"{before}-001" / "weights" / "model_best.weights"
-        train(later, network, args.work / "data" / data / "emo.data", args, "--pretrained", start, "--clear")
+        learned = args.work / "data" / data
+        if later in TAUGHT:
+            learned = learned.with_name(f"{data}-taught")
+            if not learned.is_dir():
+                by = ("--by", find(TAUGHT[later], "classifier").folder, "--own", 0.2)
+                emo("dataset", "teach", learned.with_name(data), *by, "--out", learned, log=args.log)
+        train(later, network, learned / "emo.data", args, "--pretrained", start, "--clear")
         before = later
 
 
@@ -234,6 +241,10 @@ def set_commands(fer: Path, lfw: Path, data: Path, finder: str) -> dict[str, tup
         "crops": ("convert", "fer2013", csv, "--task", "classifier"),
         "faces": ("convert", "affectnet", lfw, "--task", "detector"),
         "scenes": ("convert", "fer2013", csv, "--task", "detector", "--scenes", 6000),
+        "crowds": (
+            *("convert", "fer2013", csv, "--task", "detector", "--crowd", 25, "--scenes", 6000, "--seed", 3),
+            *("--usage", "PublicTest=none,PrivateTest=none"),
+        ),
         "drawn": ("dataset", "synth", "--as", "yolo", "--count", 1600, "--seed", 11),
         "collages": ("dataset", "collage", data / "faces", "--count", 2700, "--seed", 5),
         "negatives": ("false_faces.py", "teach", "--lfw", data / "faces", "--finder", finder, "--count", 1800),
@@ -241,7 +252,7 @@ def set_commands(fer: Path, lfw: Path, data: Path, finder: str) -> dict[str, tup
 
 
 def detector_sets(args: argparse.Namespace, unused: tuple[str, ...]) -> None:
-    """LFW, scenes of FER2013's faces, drawn scenes, collages of LFW, and pictures without faces; not the `unused`."""
+    """LFW, scenes and crowds of FER2013's faces, drawn scenes, collages of LFW, pictures without faces."""
     data = args.work / "data"
     for name, words in set_commands(args.fer, args.lfw, data, args.finder).items():
         if name not in unused and not (data / name / "emo.data").is_file():
@@ -277,7 +288,7 @@ def main() -> None:
         parser.error(f"{lacking[0]} needs --lfw: a folder in AffectNet's form, with boxes and emotions")
     for name in models:
         if name in ("yolo", FINDER):
-            detector_sets(args, ("crops", "scenes") if name == FINDER else ("crops",) if args.start else ())
+            detector_sets(args, ("crops", "scenes", "crowds") if name == FINDER else ("crops",) if args.start else ())
             run = detector(args) if name == "yolo" else finder(args)
             ship_detector(DETECTOR if name == "yolo" else name, run, args)
         else:

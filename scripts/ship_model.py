@@ -110,6 +110,7 @@ def main() -> None:
         metavar="DATA",
         help="a set whose valid split counts too when the classes' biases are chosen (class_bias.py)",
     )
+    parser.add_argument("--weight", type=int, default=1, help="how often the run's own valid split counts beside it")
     parser.add_argument("--least", type=float, default=LEAST, help="the recall that the worst class should have there")
     parser.add_argument("--lfw-seen", action="store_true", help="LFW's training list was learned from")
     parser.add_argument(
@@ -133,7 +134,7 @@ def main() -> None:
     cfg_file.save(cfg, folder / "model.cfg")
     if args.blend:
         blend(cfg, folder / "model.weights", RunDir(args.blend).weights_file("best"))
-    biases = chosen([answers(folder, path) for path in (own, args.also) if path], args.least)
+    biases = chosen([answers(folder, path) for path in (*[own] * args.weight, args.also) if path], args.least)
     into_weights(folder, biases)
     temperature = fitted_temperature(*answers(folder, own))
     cfg_file.save(cfg.edit({last: {"temperature": temperature}}), folder / "model.cfg")

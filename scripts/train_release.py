@@ -34,7 +34,8 @@ TAUGHT = {"emo-s-taught": "emo-m"}  # the model that ships whose answers take th
 # name: network, the set it learns from
 CLASSIFIERS = {"emo-s": ("emo-s", "fer"), "emo-m": ("emo-m", "fer"), "emo-m-8": ("emo-m", "fer8-lfw")}
 STARTS = {"emo-m-8": "emo-m"}  # from the weights of the model that ships
-BIASED = ("emo-s", "emo-m")  # whose classes get biases chosen by both labellings (class_bias.py)
+# Whose classes get biases chosen by both labellings (class_bias.py), and how often FER2013's counts beside FER+'s.
+BIASED = {"emo-s": 1, "emo-m": 2}
 # The detector: a short training of v4-nano-face on crops gives its first layers; then stages, each from the one before.
 CROPS_FIRST = "nano-face"
 STAGES = ("yolo-256", "yolo-320", "yolo-drawn", "yolo-collages", "yolo")
@@ -114,7 +115,7 @@ def ship(name: str, args: argparse.Namespace) -> None:
     for item in sets:
         words += ["--set", item]
     if name in BIASED:
-        words += ["--also", data / "fer7" / "emo.data"]
+        words += ["--also", data / "fer7" / "emo.data", "--weight", BIASED[name]]
     if "lfw" in CLASSIFIERS[name][1]:
         words += ["--least", 0.2]  # more would cost the others much: FER+ has 22 faces of contempt to choose by
         words += ["--lfw-seen", "--about", "FER2013's Training usage with FER+'s votes; lfw-affectnet's training list"]

@@ -30,6 +30,8 @@ def test_faces_are_the_same_as_opencvs(system, backend):
     assert backend in str(detector.settings["backend"]) and sum(map(len, expected)) >= len(frames)
     for ours, other in zip(found, expected):
         assert len(ours) == len(other)
+        # two faces whose scores are nearly the same may change places
+        ours, other = (faces.take(np.argsort(faces.xyxy_px[:, 0])) for faces in (ours, other))
         np.testing.assert_allclose(ours.xyxy_px, other.xyxy_px, atol=0.5)
         np.testing.assert_allclose(ours.face, other.face, atol=0.005)
         np.testing.assert_allclose(ours.scores, other.scores, atol=0.05 if ":" in system else 0.005)

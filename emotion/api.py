@@ -90,7 +90,7 @@ def detect(
 
     >>> import emotion
     >>> emotion.detect("group.jpg", out="found").faces
-    10
+    9
     """
     from .run_detection import USUAL, run
     from .sources.open import open_source

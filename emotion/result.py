@@ -45,7 +45,7 @@ class Result:
     >>> import emotion
     >>> result = emotion.load("yolo")("group.jpg")
     >>> len(result), result.boxes_xyxy_px.shape, result.scores.shape
-    (10, (10, 4), (10, 7))
+    (9, (9, 4), (9, 7))
     >>> result.emotions[0] in result.names
     True
     >>> result.plot().shape == result.picture.shape

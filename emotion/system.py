@@ -30,7 +30,7 @@ class System:
     >>> system.names
     ('Neutral', 'Happy', 'Sad', 'Surprise', 'Fear', 'Disgust', 'Anger')
     >>> [len(result) for result in system(["group.jpg", "group.jpg"])]
-    [10, 10]
+    [9, 9]
     >>> results = list(system.stream("video.mp4", track=True, limit=3))
     >>> [int(number) for number in results[-1].track_ids]
     [1]

@@ -121,6 +121,8 @@ def ship(name: str, args: argparse.Namespace) -> None:
         words += ["--lfw-seen", "--about", "FER2013's Training usage with FER+'s votes; lfw-affectnet's training list"]
     if name in BLENDED:
         words += ["--blend", runs[-1]]
+    if LATER.get(name, ("",))[-1] in TAUGHT:
+        words += ["--about", "FER2013, usage Training; with emo-m's answers and FER+'s votes in the targets"]
     if run != runs[0]:
         words += ["--first", runs[0]]
     script("ship_model.py", *words, log=args.log)

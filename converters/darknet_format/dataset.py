@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,7 +100,27 @@ def load(where: str | Path | None = None) -> DarknetSet:
             images[split], lines[split] = _read_list(data.list_of(split))
     if not images:
         raise DataError("names no list", where=data.path, mend="add a line train=FILE")
-    return DarknetSet(data, images, lines, _read_manifest(data.path.parent / MANIFEST))
+    rows = _read_manifest(data.path.parent / MANIFEST)
+    for image, found in (rows := as_listed(rows, [image for some in images.values() for image in some])).items():
+        for row in found:
+            row["image"] = image
+    return DarknetSet(data, images, lines, rows)
+
+
+def as_listed(rows: dict[str, list[dict]], images: Sequence[str]) -> dict[str, list[dict]]:
+    """A manifest's rows by the names that the lists give the pictures, where a link has led to the set by another."""
+    if not rows or not images or any(image in rows for image in images):
+        return rows
+    folders: dict[str, str] = {}
+
+    def place(path: str) -> str:
+        folder, name = os.path.split(path)
+        if folder not in folders:
+            folders[folder] = os.path.realpath(folder)
+        return os.path.join(folders[folder], name)
+
+    listed = {place(image): image for image in images}
+    return {listed.get(place(image), image): found for image, found in rows.items()}
 
 
 def _read_list(path: Path) -> tuple[list[str], list[int]]:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from converters import boxes
+from converters.darknet_format.dataset import as_listed
 from converters.darknet_format.files import DataFile, read_list
 from converters.darknet_format.labels import label_path, read_label
 from converters.text_files import number, table_rows
@@ -78,6 +79,7 @@ def units_of(data: DataFile, split: str, limit: int | None = None) -> Units:
         for _, row in table_rows(manifest, ("image", "group"), mend="delete it, or convert again"):
             if row["image"]:
                 rows.setdefault(os.path.abspath(manifest.parent / row["image"]), []).append(row)
+    rows = as_listed(rows, paths)
     groups = {path: list(dict.fromkeys(row["group"] for row in rows.get(path, ()) if row["group"])) for path in paths}
     if not data.is_classifier and any(len(named) > 1 for named in groups.values()):
         if (found := crossed(paths, rows, data)) is not None:

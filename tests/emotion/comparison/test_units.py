@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from converters.darknet_format.dataset import load
 from converters.darknet_format.files import read_data, write_data
 from emotion.comparison import bootstrap
 from emotion.comparison.bootstrap import Evidence, Ranked
@@ -90,3 +91,18 @@ def test_people_who_meet_in_collages(tmp_path):
             told = bootstrap.paired([evidence], units, 200, 0)["accuracy"]["systems"][0]
             held[units.kind] += told["low"] <= 0.7 <= told["high"]
     assert held["crossed"] >= 0.9 * sets and held["picture"] <= held["crossed"] - 6, held
+
+
+def test_a_link_to_the_set_loses_nobody(collages, tmp_path):
+    """Lists name pictures by their absolute paths, the manifest from its own folder: by a link they did not meet."""
+    written, _ = collages
+    written()
+    (tmp_path / "list.txt").write_text("".join(f"{tmp_path}/{index}.png\n" for index in range(3)))
+    other = tmp_path.with_name(f"{tmp_path.name}-by-another-name")
+    other.symlink_to(tmp_path)
+    for folder in (tmp_path, other):
+        units = units_of(read_data(folder / "emo.data"), "valid")
+        assert (units.kind, units.count, units.cells) == ("crossed", 3, 7), folder
+        whole = load(folder / "emo.data")
+        assert [whole.groups(image) for image in whole.images["valid"]] == [["A", "B"], ["B", "C"], ["D"]]
+        assert {row["image"] for rows in whole.manifest.values() for row in rows} == set(whole.images["valid"])

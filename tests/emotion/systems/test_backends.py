@@ -233,12 +233,16 @@ CASES = Path(__file__).resolve().parents[4] / "shared" / "cases" / "cfg-encoding
 @pytest.mark.skipif(not CASES.is_dir(), reason="no ../shared/cases")
 @pytest.mark.parametrize("case", ["latin1", "bom", "utf16"])
 def test_a_cfg_in_whatever_an_editor_saved_it_as(case, tmp_path):
-    shipped = models.find("emo-v4-nano", "detector")
+    """The same network as that of the file in plain UTF-8."""
+    codec = {"latin1": "latin-1", "bom": "utf-8-sig", "utf16": "utf-16"}[case]
     shutil.copytree(CASES / case, tmp_path / "model")
-    shutil.copy(shipped.weights, tmp_path / "model" / "model.weights")
-    found = models.find(str(tmp_path / "model"), "detector")
+    shutil.copy(models.find("emo-v4-nano", "detector").weights, tmp_path / "model" / "model.weights")
+    shutil.copytree(tmp_path / "model", tmp_path / "plain", copy_function=shutil.copyfile)
+    text = (CASES / case / "model.cfg").read_bytes().decode(codec).replace("[network]", "[net]")
+    (tmp_path / "plain" / "model.cfg").write_text(text, encoding="utf-8")
+    found, plain = (models.find(str(tmp_path / name), "detector") for name in ("model", "plain"))
     blob = np.random.default_rng(0).random((1, 3, *found.cfg.size_wh[::-1]), np.float32)
-    for ours, theirs in zip(backends.OpenCVBackend(found).forward(blob), backends.OpenCVBackend(shipped).forward(blob)):
+    for ours, theirs in zip(backends.OpenCVBackend(found).forward(blob), backends.OpenCVBackend(plain).forward(blob)):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -443,6 +443,8 @@ def teach(source, teachers, out, tta, own, backend, device, threads, seed, force
         settings = Settings(seed=seed, backend=backend, device=device)
         report = run(source, teachers, out, tta=tta, own=own, settings=settings, force=force, progress=progress)
     told = [f"{one['model']} names {one['top1']:.1%} of train as labelled" for one in report["teachers"]]
+    if own and not report["own"]:
+        told.append("the set has no votes of its own, so --own changes nothing")
     _report(report, as_json, quiet, *told)
 
 

@@ -57,7 +57,8 @@ def teach(
     for number, (spec, teacher) in enumerate(zip(teachers, opened)):
         step = progress and partial(_told, progress, number * len(paths), len(teachers) * len(paths))
         judged = judge(augmented(teacher, tta, settings.seed), data, "train", progress=step)
-        answers.append(judged.said.probabilities)
+        said = judged.said.probabilities  # of a teacher that knows more classes they do not add up to 1
+        answers.append(said / np.maximum(said.sum(1, keepdims=True), 1e-12))
         told.append({"model": spec, "top1": figures(judged.said, 1)["accuracy"]})
     votes = np.mean(answers, axis=0)
     if theirs is not None:
@@ -68,7 +69,7 @@ def teach(
         "pictures": {split: len(images) for split, images in whole.images.items()},
         "teachers": told,
         "tta": tta,
-        "own": own,
+        "own": own if theirs is not None else 0.0,
     }
     manifest = [row for rows in whole.manifest.values() for row in rows]
     dataset.write(out, whole.images, data, manifest, report, [data.path.parent], force, votes)

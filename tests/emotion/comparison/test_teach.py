@@ -91,6 +91,16 @@ def test_what_was_taught_can_be_learned_from(faces, classifier_folder, tmp_path,
     assert run(words) == 2 and "--force" in capsys.readouterr().err
 
 
+def test_a_set_without_votes_has_no_own_share(faces, classifier_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = {key: value for key, value in read_data(faces).options.items() if key not in ("classes", "votes")}
+    write_data(faces, classes=7, **options)
+    assert run(["dataset", "teach", str(faces), "--by", str(classifier_folder), "--own", "0.5", "-o", "taught"]) == 0
+    assert "no votes of its own" in capsys.readouterr().out
+    assert json.loads((tmp_path / "taught/report.json").read_text())["own"] == 0
+    np.testing.assert_allclose(votes_in(tmp_path / "taught")[1].sum(1), 1, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     "spoil", ["detector set", "detector", "others' classes", "no picture", "in the set", "its votes"]
 )

@@ -14,6 +14,7 @@ nothing is known.
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -290,25 +291,34 @@ def _byte(file, at: int) -> int:
     return file.read(1)[0]
 
 
+# A frame's graphic control extension (GIF89a, 23).
+_CONTROL = re.compile(rb"\x21\xf9\x04[\s\S]{4}\x00(?=[\x21\x2c])")  # by chance once in 2^39 bytes
+
+
 def _gif(file) -> Facts:
-    """Block by block (GIF89a, appendix A) to the trailer; one that ends before it is cut."""
+    """Block by block (GIF89a, appendix A) to the trailer; one that ends before it is cut, as is one with more frames
+    than that leads to: damage has hidden the others.
+    """
     file.seek(10)
     (packed,) = file.read(3)[:1]
     file.seek(13 + (3 << (packed & 7) + 1 if packed & 0x80 else 0))
-    frames = 0
+    frames = controls = 0
     while (kind := file.read(1)) not in (b"", b"\x3b"):
         if kind == b"\x2c":
             packed = file.read(9)[8]
             file.seek((3 << (packed & 7) + 1 if packed & 0x80 else 0) + 1, os.SEEK_CUR)
         elif kind == b"\x21":
-            file.seek(1, os.SEEK_CUR)
+            controls += file.read(1) == b"\xf9"
         else:
             return Facts(cut=True)  # nothing shows what comes after
         while (size := file.read(1)) not in (b"", b"\0"):
             file.seek(size[0], os.SEEK_CUR)
         if size:
             frames += kind == b"\x2c"
-    return Facts(None if not kind else frames, cut=not kind)
+    file.seek(0)
+    if not kind or len(_CONTROL.findall(file.read(MOST_TABLE))) > controls:
+        return Facts(cut=True)
+    return Facts(frames)
 
 
 def _png(file, length) -> Facts:

@@ -10,8 +10,8 @@
 --fer is a folder with Kaggle's fer2013.csv and FER+'s fer2013new.csv, --lfw one in AffectNet's form (LFW with boxes and
 emotions). Settings stand in scripts/release/: recipes of the classifiers; of the detector a file a stage, with what it starts
 from, its sets and options of `emo darknet train`. One thread, seed 0. Each stage is commands of `emo`; the log has them, so
-that any of them can be run by hand. On one CPU core with bfloat16 emo-s takes two hours, the detector five; without, several times as long. With --start the detector's last
-stage alone is trained, from the weights of a model: twenty minutes.
+that any of them can be run by hand. On one CPU core with bfloat16 emo-s takes one to two hours, the detector six; without,
+several times as long. With --start the detector's last stage alone is trained, from the weights of a model: 80 minutes.
 """  # noqa: E501
 
 from __future__ import annotations

@@ -42,6 +42,11 @@ class DarknetSet:
     def names(self) -> tuple[str, ...]:
         return self.data.names
 
+    @property
+    def rows(self) -> list[dict]:
+        """All rows of the manifest."""
+        return [row for rows in self.manifest.values() for row in rows]
+
     def groups(self, image: str) -> list[str]:
         """The people or sources that the manifest gives for a picture, one for most, several for a composed scene."""
         return list(dict.fromkeys(row[GROUP] for row in self.manifest.get(image, ()) if row.get(GROUP)))

@@ -79,7 +79,7 @@ def merge(sets: Sequence[DarknetSet], out: str | Path, force: bool = False) -> d
                     else:
                         repeated[split] += 1
     images = {split: listed for split, listed in images.items() if listed or any(split in one.images for one in sets)}
-    rows = [row for one in sets for rows in one.manifest.values() for row in rows]
+    rows = [row for one in sets for row in one.rows]
     unique = list({tuple(row.items()): row for row in rows}.values())
     done = {"merged": [str(one.data.path) for one in sets], "listed_by_both": dict(repeated)}
     return _write(out, images, first, unique, done, sets, force)
@@ -111,7 +111,7 @@ def split(
         "largest": max(Counter(keys).values(), default=0),
         "seed": seed,
     }
-    return _write(out, images, one, _rows(one), done, [one], force)
+    return _write(out, images, one, one.rows, done, [one], force)
 
 
 def balance(
@@ -138,7 +138,7 @@ def balance(
         "faces_before": faces(train),
         "faces_after": faces(longer),
     }
-    return _write(out, one.images | {"train": longer}, one, _rows(one), done, [one], force)
+    return _write(out, one.images | {"train": longer}, one, one.rows, done, [one], force)
 
 
 def clean(
@@ -188,7 +188,7 @@ def clean(
         file for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))
     }
     done = {"cleaned": str(one.data.path), "left_out": gone, "not_in_the_set": sorted(strangers)}
-    return _write(out, images, one, _rows(one), done, [one], force)
+    return _write(out, images, one, one.rows, done, [one], force)
 
 
 def read_findings(path: str | Path) -> list[Finding]:
@@ -214,10 +214,6 @@ def pictures_of(one: DarknetSet, findings: Iterable[Finding]) -> list[str]:
         file: image for listed in one.images.values() for image in listed for file in (image, str(label_path(image)))
     }
     return list(dict.fromkeys(by_file[item.file] for item in findings if item.file in by_file))
-
-
-def _rows(one: DarknetSet) -> list[dict]:
-    return [row for rows in one.manifest.values() for row in rows]
 
 
 def _write(out, images, like, rows, done, sets, force):

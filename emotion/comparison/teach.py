@@ -71,8 +71,7 @@ def teach(
         "tta": tta,
         "own": own if theirs is not None else 0.0,
     }
-    manifest = [row for rows in whole.manifest.values() for row in rows]
-    dataset.write(out, whole.images, data, manifest, report, [data.path.parent], force, votes)
+    dataset.write(out, whole.images, data, whole.rows, report, [data.path.parent], force, votes)
     return report
 
 

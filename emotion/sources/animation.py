@@ -39,8 +39,8 @@ class Animation:
         """(H, W, 3) uint8 BGR; MediaError where the file breaks off."""
         try:
             self._picture.seek(index)
-            return images.pixels_of(self._picture, upright=False, path=self.path)
-        except MediaError:
+            self._picture.load()
+        except MemoryError:
             raise
         except Exception:  # Pillow's plugins raise what they like
             raise MediaError(
@@ -48,6 +48,7 @@ class Animation:
                 where=self.path,
                 mend="the file is damaged; what was read is kept as partial",
             ) from None
+        return images.pixels_of(self._picture, upright=False, path=self.path)
 
     def __iter__(self) -> Iterator[Frame]:
         time_ms = 0.0
